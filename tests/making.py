@@ -1,0 +1,27 @@
+"""Small files and pictures that several tests make."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def touch(root: Path, *paths: str) -> Path:
+    """Empty files below `root`, with the folders they need."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
+    """The bytes of a picture as a file of this format."""
+    file = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """uint8 (height, width, 3), no two seeds alike."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

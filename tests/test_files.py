@@ -1,0 +1,142 @@
+import hashlib
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tlkit.files import cache_root, open_atomically, sha256_file, sha256_text, write_atomically, write_json
+
+
+@pytest.mark.parametrize("content", ["", "text\n", "Grüße 花\r\n", b"", b"\0\xff\r\n"])
+def test_what_is_written_is_what_is_there(tmp_path, content):
+    write_atomically(tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == (content if isinstance(content, bytes) else content.encode())
+
+
+def test_nothing_else_is_left_beside_a_file(tmp_path):
+    write_atomically(tmp_path / "x", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_older_file_is_replaced(tmp_path):
+    (tmp_path / "x").write_text("a much longer old content")
+    write_atomically(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def half_written(path, error):
+    with pytest.raises(error), open_atomically(path) as file:
+        file.write("half")
+        file.flush()
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_no_file(tmp_path, error):
+    half_written(tmp_path / "x", error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    (tmp_path / "x").write_text("old")
+    half_written(tmp_path / "x", ValueError)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_file_has_its_name_only_after_the_block(tmp_path):
+    with open_atomically(tmp_path / "x") as file:
+        file.write("new")
+        assert not (tmp_path / "x").exists()
+        assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+    assert (tmp_path / "x").exists()
+
+
+def test_a_missing_folder_is_an_error_that_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "nowhere" / "x", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_binary_mode_takes_bytes(tmp_path):
+    with open_atomically(tmp_path / "x", "wb") as file:
+        file.write(b"\0\1")
+    assert (tmp_path / "x").read_bytes() == b"\0\1"
+
+
+def test_a_name_that_is_not_utf8_is_written_with_its_bytes(tmp_path):
+    write_atomically(tmp_path / "x", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "x").read_bytes() == b"caf\xe9"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "花" * 85, "a b", "-rf", ".hidden"], ids=len)
+def test_every_name_that_a_file_may_have_can_be_written(tmp_path, name):
+    write_atomically(tmp_path / name, "new")
+    assert (tmp_path / name).read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_a_file_may_be_read_by_whom_other_new_files_may(tmp_path):
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "x", "new")
+    kinds = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "x")]
+    assert kinds[0] == kinds[1]
+
+
+@pytest.mark.parametrize("value", [{}, [1, 2.5, None, True], {"b": 1, "a": {"c": "花"}}, "text"])
+def test_json_comes_back_as_it_was(tmp_path, value):
+    write_json(tmp_path / "x.json", value)
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == value
+
+
+def test_json_keeps_its_order_and_is_indented(tmp_path):
+    write_json(tmp_path / "x.json", {"b": 1, "a": 2})
+    assert (tmp_path / "x.json").read_text() == '{\n  "b": 1,\n  "a": 2\n}\n'
+
+
+def test_json_keeps_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "x.json", [name])
+    assert json.loads((tmp_path / "x.json").read_text()) == [name]
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"x" * 300_000])
+def test_the_hash_of_a_file_is_sha256_of_its_bytes(tmp_path, content):
+    (tmp_path / "x").write_bytes(content)
+    assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_hash_of_values_is_that_of_their_lines():
+    assert sha256_text("a", 1, None) == hashlib.sha256(b"a\n1\nNone").hexdigest()
+
+
+def test_the_hash_of_values_depends_on_each_and_on_their_order():
+    assert len({sha256_text("a", "b"), sha256_text("b", "a"), sha256_text("ab"), sha256_text("a")}) == 4
+
+
+def test_a_name_that_is_not_utf8_has_a_hash():
+    assert sha256_text(os.fsdecode(b"caf\xe9")) == hashlib.sha256(b"caf\xe9").hexdigest()
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "mine"))
+    assert cache_root() == tmp_path / "mine"
+
+
+def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", "~/cache")
+    assert cache_root() == Path.home() / "cache"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_word_the_cache_lies_in_a_folder_of_the_user(monkeypatch, value):
+    monkeypatch.delenv("TLKIT_CACHE") if value is None else monkeypatch.setenv("TLKIT_CACHE", value)
+    assert "tlkit" in cache_root().parts
+    assert cache_root().is_absolute()
+
+
+def test_tests_have_a_cache_of_their_own(own_cache):
+    assert cache_root() == own_cache

@@ -1,0 +1,74 @@
+"""What you type: one file per command, thin; the work is in the room of the same noun."""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from tlkit import __version__
+from tlkit.cli.cache import cache
+from tlkit.cli.evaluate import evaluate
+from tlkit.cli.finetune import finetune
+from tlkit.cli.models import models
+from tlkit.cli.predict import predict
+from tlkit.cli.sample import sample
+from tlkit.errors import TlkitError
+
+INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """The only place where an error becomes words on the terminal and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever is raised on purpose ends in one sentence."""
+        try:
+            return super().invoke(ctx)
+        except TlkitError as error:
+            _say(f"Error: {error}")
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            _say("Interrupted. What was computed so far is kept: the same command goes on from there.")
+            ctx.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if os.environ.get("TLKIT_DEBUG"):
+                raise
+            _say(f"Error: {_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="tlkit")
+def main() -> None:
+    """From a folder of images to a classifier that can be trusted, on an ordinary laptop.
+
+    \b
+    tlkit finetune PHOTOS        learn from a folder with one subfolder per class
+    tlkit predict RUN NEW/*.jpg  classify new images
+    tlkit evaluate RUN           how good it is, with intervals
+    """
+    warnings.filterwarnings("ignore")  # what matters is said in a sentence of our own
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _say(text: str) -> None:
+    from tlkit.evaluation.wording import printable
+
+    click.echo(printable(text), err=True)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f" at '{error.filename}'" if error.filename else ""
+        return f"{error.strerror or error}{where}; nothing that was there before is lost."
+    return f"something unexpected happened ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
+
+
+for _command in (finetune, predict, evaluate, models, sample, cache):
+    main.add_command(_command)

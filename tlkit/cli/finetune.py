@@ -1,0 +1,68 @@
+"""`tlkit finetune DATA`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from
+from tlkit.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from tlkit.training.finetune import Finetuned
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    cls=GroupedOption,
+    group="Main",
+    help="Run folder to make  [default: the next free runs/finetune-NNN]",
+)
+@config_option
+@options_from(FinetuneSettings)
+def finetune(data: Path, output: Path | None, settings: FinetuneSettings) -> None:
+    """Adapt a pretrained network to DATA.
+
+    DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
+    them. It is only read. The run folder gets the model, the split, every figure and the plots.
+    """
+    from tlkit.cli.console import Console
+    from tlkit.training.finetune import finetune as run_finetune
+
+    show(run_finetune(data, output, settings, Console()), data)
+
+
+def show(done: "Finetuned", data: Path) -> None:
+    """The short summary: how good, for which classes, where it is and what to type next."""
+    from tlkit.evaluation.wording import class_table, confusion_lines, headline, printable
+
+    metrics = done.metrics
+    lines = [
+        click.style(headline(done.report, "validation"), bold=True),
+        f"always answering '{printable(metrics['baseline_class'])}' would give {metrics['baseline_accuracy']:.3f}",
+    ]
+    if done.test:
+        lines += [click.style(headline(done.test, "test"), bold=True) + ", which nothing was chosen on"]
+    else:
+        lines += ["the best epoch was chosen on these images, so expect slightly less; --test-split gives a clean figure"]
+    lines += ["", *class_table(done.report), "", *_listed("often mistaken", confusion_lines(done.report))]
+    lines += _listed("left out", [f"{count} × {reason}" for reason, count in metrics["left_out"].items()])
+    lines += _listed("note", [printable(note) for note in metrics["notes"]])
+    seconds = metrics["seconds"]
+    lines += [
+        f"{metrics['num_train']} images trained on, {metrics['num_validation']} held out, "
+        f"{metrics['features_reused']} from the cache; {seconds['total']:.1f} s "
+        f"(features {seconds['features']:.1f}, training {seconds['fit']:.1f})",
+        "",
+        f"run   {done.run.path}",
+        f"next  tlkit predict {done.run.path} IMAGE...",
+    ]
+    click.echo("\n".join(lines))
+
+
+def _listed(title: str, items: list[str]) -> list[str]:
+    return [f"{title}: {item}" for item in items]

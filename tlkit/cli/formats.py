@@ -1,0 +1,127 @@
+"""Predictions as rows: table, csv, json or jsonl, each written as it comes."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from tlkit.errors import OptionError
+from tlkit.evaluation.wording import printable, shortened
+from tlkit.prediction import Prediction
+from tlkit.settings import PredictSettings
+
+ENDINGS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}
+Write = Callable[[Prediction], None]
+
+
+def choose_format(asked: str, output: Path | None, is_terminal: bool) -> str:
+    """The format that "auto" means here.
+
+    raises: OptionError for a file whose ending says nothing
+    """
+    if asked != "auto":
+        return asked
+    if output is None:
+        return "table" if is_terminal else "csv"
+    if output.suffix.lower() not in ENDINGS:
+        raise OptionError(f"'{output.name}' does not end in {', '.join(ENDINGS)}; add --format.")
+    return ENDINGS[output.suffix.lower()]
+
+
+def write_rows(
+    file: IO[str],
+    style: str,
+    predictions: Iterator[Prediction],
+    class_names: tuple[str, ...],
+    settings: PredictSettings,
+) -> dict[str, int]:
+    """Write every prediction as soon as it is there; returns how many "rows" and "errors" there were."""
+    counts = {"rows": 0, "errors": 0}
+    writer = _Writer(file, class_names, min(settings.top_k, len(class_names)), settings.probs)
+    start, write, end = getattr(writer, f"{style}_parts")()
+    file.write(start)
+    for prediction in predictions:
+        failed = prediction.status == "error"
+        counts["rows"] += 1
+        counts["errors"] += failed
+        if not (failed and settings.skip_unreadable):
+            write(prediction)
+            file.flush()
+    file.write(end)
+    return counts
+
+
+class _Writer:
+    """One way to write per format: what comes first, a function per prediction, what comes last."""
+
+    def __init__(self, file: IO[str], class_names: tuple[str, ...], top_k: int, probs: bool) -> None:
+        self._file, self._names, self._top_k, self._probs = file, class_names, top_k, probs
+        self._written = 0
+
+    def csv_parts(self) -> tuple[str, Write, str]:
+        """Columns path, status, label, confidence, label_2, …, p_<class>, …, error."""
+        writer = csv.writer(self._file, lineterminator="\n")
+        ranks = [name for k in range(2, self._top_k + 1) for name in (f"label_{k}", f"confidence_{k}")]
+        classes = [f"p_{name}" for name in self._names] if self._probs else []
+        writer.writerow(["path", "status", "label", "confidence", *ranks, *classes, "error"])
+        return "", lambda prediction: writer.writerow(self._csv_row(prediction)), ""
+
+    def _csv_row(self, prediction: Prediction) -> list[Any]:
+        top = [text for name, share in prediction.top for text in (name, f"{share:.6f}")]
+        classes: list[str] = []
+        if self._probs:
+            found = prediction.probabilities
+            classes = [f"{share:.6f}" for share in found] if found is not None else [""] * len(self._names)
+        filled = top + [""] * (2 * self._top_k - len(top))
+        return [prediction.path, prediction.status, *filled, *classes, prediction.error or ""]
+
+    def json_parts(self) -> tuple[str, Write, str]:
+        """One array of objects."""
+        return "[", self._write_json, "\n]\n"
+
+    def jsonl_parts(self) -> tuple[str, Write, str]:
+        """One object per line."""
+        return "", lambda prediction: self._print(json.dumps(self._object(prediction))), ""
+
+    def _write_json(self, prediction: Prediction) -> None:
+        self._file.write(("," if self._written else "") + "\n  " + json.dumps(self._object(prediction)))
+        self._written += 1
+
+    def _object(self, prediction: Prediction) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "path": prediction.path,
+            "status": prediction.status,
+            "label": prediction.label,
+            "confidence": _rounded(prediction.confidence),
+            "top": [{"label": name, "prob": _rounded(share)} for name, share in prediction.top],
+            "error": prediction.error,
+        }
+        if self._probs and prediction.probabilities is not None:
+            pairs = zip(self._names, prediction.probabilities.tolist(), strict=True)
+            facts["probs"] = {name: _rounded(share) for name, share in pairs}
+        return facts
+
+    def table_parts(self) -> tuple[str, Write, str]:
+        """Columns for people: label, confidence, path."""
+        width = min(24, max(7, *(len(printable(name)) for name in self._names)))
+
+        def write(prediction: Prediction) -> None:
+            cells = [f"{shortened(name, width):<{width}} {share:6.1%}" for name, share in prediction.top]
+            missing = f"{'–':<{width}} {'':6}"
+            shown = cells or [missing] * self._top_k
+            shares = [f"{share:.3f}" for share in prediction.probabilities] if self._has_shares(prediction) else []
+            reason = f"  {prediction.error}" if prediction.error else ""
+            self._print("  ".join([*shown, *shares, printable(prediction.path)]) + printable(reason))
+
+        return "", write, ""
+
+    def _has_shares(self, prediction: Prediction) -> bool:
+        return self._probs and prediction.probabilities is not None
+
+    def _print(self, line: str) -> None:
+        self._file.write(line + "\n")
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)

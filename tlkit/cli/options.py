@@ -1,0 +1,119 @@
+"""Makes a command's options from a settings dataclass, and its help page from their groups."""
+
+import json
+from collections.abc import Callable
+from dataclasses import Field, fields
+from functools import wraps
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from tlkit.errors import OptionError
+from tlkit.settings import default_of, option_name, settings_from
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows options under the groups their settings name."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click calls this to write the help page."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(f"{group} options"):
+                formatter.write_dl(records)
+
+
+class GroupedOption(click.Option):
+    """An option that knows its group."""
+
+    def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+def options_from(settings_class: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command one option per field of `settings_class`, and pass it one `settings` object."""
+    kinds = get_type_hints(settings_class)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def call(**values: Any) -> Any:
+            chosen = {item.name: values.pop(item.name) for item in fields(settings_class)}
+            return command(settings=settings_class(**chosen), **values)
+
+        for item in reversed(fields(settings_class)):
+            call = _option(item, kinds[item.name])(call)
+        return call
+
+    return decorate
+
+
+def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    default = default_of(item)
+    name = option_name(item.name)
+    if kind is bool:
+        name += f"/--no-{name[2:]}" if default else ""
+    return click.option(
+        name,
+        item.name,
+        cls=GroupedOption,
+        group=item.metadata["group"],
+        type=_click_type(kind, item.metadata["limits"]),
+        default=default,
+        show_default=True if kind is not bool or default else False,
+        is_flag=kind is bool,
+        help=item.metadata["help"],
+    )
+
+
+def _click_type(kind: Any, limits: dict[str, float]) -> Any:
+    if choices := get_args(kind):
+        return click.Choice(choices)
+    ranges: dict[Any, Any] = {int: click.IntRange, float: click.FloatRange}
+    if kind not in ranges or not limits:
+        return kind
+    return ranges[kind](
+        min=limits.get("min", limits.get("above")),
+        max=limits.get("max", limits.get("below")),
+        min_open="above" in limits,
+        max_open="below" in limits,
+    )
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--config FILE`: defaults from a run's `settings.json`; what is typed wins."""
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_use_config,
+        cls=GroupedOption,
+        group="Main",
+        help="Settings of an earlier run, its settings.json; options given here win.",
+    )(command)
+
+
+def _use_config(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
+        if not isinstance(values, dict):
+            raise OptionError("it holds no settings")
+        settings_from(values)
+    except (OSError, ValueError, RecursionError, OptionError) as error:
+        raise OptionError(f"'{file}' is no settings.json of a run: {str(error).rstrip('.')}.") from None
+    ctx.default_map = {name: value for name, value in values.items() if name not in ("command", "data")}
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise OptionError("a setting is given twice")
+    return values

@@ -1,0 +1,119 @@
+"""Walks folders by names alone: natural order, no loop followed, no device opened."""
+
+import os
+import re
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SYSTEM_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+HIDDEN = "hidden or system file"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file below a folder: its path relative to it, with `/`, and why it is left out, if it is."""
+
+    path: str
+    problem: str | None = None
+
+
+def natural_key(text: str) -> tuple[list[int | str], str]:
+    """Sorts as people count.
+
+    >>> sorted(["b10", "b2", "a"], key=natural_key)
+    ['a', 'b2', 'b10']
+    """
+    parts = re.split(r"(\d+)", text)
+    return [int(part) if odd % 2 else part.casefold() for odd, part in enumerate(parts)], text
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name starts with a dot, as `.git` and macOS's `._photo.jpg` do."""
+    return name.startswith(".")
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a name is hidden or one that operating systems leave behind."""
+    return is_hidden(name) or name in SYSTEM_NAMES
+
+
+def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterator[Found]:
+    """Every file below `root`, folder by folder, in natural order of names.
+
+    Names for which `ignore` is true are yielded with the problem `HIDDEN`; so are links to a
+    folder already read or around `root`, broken links and whatever is neither file nor folder.
+    Linked folders come last, so that a folder is found at its own place first.
+    Only names and kinds are read; no file is opened.
+    """
+    seen = {_identity(parent) for parent in root.resolve().parents}
+    pending, linked = [""], deque[str]()
+    while pending or linked:
+        folder = pending.pop() if pending else linked.popleft()
+        problem = _enter(root / folder, seen)
+        if problem:
+            yield Found(folder.rstrip("/"), problem)
+            continue
+        files, folders = _sorted_entries(root / folder)
+        yield from (_found(folder, entry, ignore) for entry in files)
+        yield from (Found(folder + entry.name, HIDDEN) for entry in folders if ignore(entry.name))
+        entered = [entry for entry in folders if not ignore(entry.name)]
+        linked += [f"{folder}{entry.name}/" for entry in entered if entry.is_symlink()]
+        pending += [f"{folder}{entry.name}/" for entry in reversed(entered) if not entry.is_symlink()]
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _enter(folder: Path, seen: set[tuple[int, int]]) -> str | None:
+    """Note that `folder` is being read; a reason where it must not or cannot be."""
+    try:
+        identity = _identity(folder)
+        if not os.access(folder, os.R_OK | os.X_OK):
+            return "folder that may not be read"
+    except OSError as error:
+        return f"folder that cannot be read ({error.strerror})"
+    if identity[1] and identity in seen:  # Windows may tell no inode
+        return "link to a folder that is read already"
+    seen.add(identity)
+    return None
+
+
+def _sorted_entries(folder: Path) -> tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"]]:
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: natural_key(entry.name))
+    folders = [entry for entry in ordered if _is_folder(entry)]
+    inside = {entry.name for entry in folders}
+    return [entry for entry in ordered if entry.name not in inside], folders
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points to itself
+        return False
+
+
+def _found(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> Found:
+    path = folder + entry.name
+    if ignore(entry.name):
+        return Found(path, HIDDEN)
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return Found(path)
+        return Found(path, irregular(entry.stat().st_mode))
+    except OSError:
+        return Found(path, "broken link")
+
+
+def irregular(mode: int) -> str | None:
+    """What a file is that is no regular file, from its `st_mode`; None for a regular one."""
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "not a regular file (a pipe, socket or device)"

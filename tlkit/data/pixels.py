@@ -1,0 +1,130 @@
+"""The one decode: the same pixels for training, evaluation, prediction and everything later."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tlkit.data.decode import drafted_size, open_rgb, read_file
+from tlkit.errors import ImageError
+
+DECODE_VERSION = 1  # part of every cache key and of model.json; raise it when any pixel may change
+MARGIN = 1.15  # a working image is this much larger than the network's input, for augmented views
+CANONICAL_SIDE = 258  # JPEGs are reduced no further than this before equal pixels are looked for
+PADDING = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file, read once.
+
+    pixels  uint8 (image_size, image_size, 3), RGB: the plain view
+    sha256  of the file's bytes, hexadecimal
+    group   32 hexadecimal digits; equal for files with equal pixels, whatever the options
+    """
+
+    pixels: np.ndarray
+    sha256: str
+    group: str
+
+
+def read_photo(path: Path, image_size: int, resize: str) -> Photo | ImageError:
+    """Read, identify and decode one file. What cannot be read is returned as its reason."""
+    try:
+        data = read_file(path)
+        return decode_photo(data, image_size, resize)
+    except ImageError as error:
+        return error
+
+
+def decode_photo(data: bytes, image_size: int, resize: str) -> Photo:
+    """The plain view of a file's bytes, and what identifies them.
+
+    raises: ImageError
+    """
+    side = working_side(image_size)
+    image = open_rgb(data, side)
+    canonical = image if _decodes_alike(data, side) else open_rgb(data, CANONICAL_SIDE)
+    pixels = plain_view(_squared(image, side, resize), image_size)
+    return Photo(pixels, hashlib.sha256(data).hexdigest(), _pixel_digest(canonical))
+
+
+def plain_pixels(data: bytes, image_size: int, resize: str) -> np.ndarray:
+    """The plain view alone, for prediction: uint8 (image_size, image_size, 3), RGB.
+
+    raises: ImageError
+    """
+    return plain_view(working_pixels(data, image_size, resize), image_size)
+
+
+def working_pixels(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:
+    """The pixels every view is made from, the same for training and prediction.
+
+    data: the bytes of a file in one of `decode.FORMATS`
+    image_size: height and width of the network's input, in pixels
+    resize: "crop" takes the central square, "pad" adds grey bars, "squash" changes the proportions
+    returns: uint8 (side, side, 3), RGB, 0 to 255, with side = `working_side(image_size)`;
+        upright (EXIF applied), alpha on white, reduced with antialiasing
+    raises: ImageError, with a reason a person understands
+    """
+    side = working_side(image_size)
+    return _squared(open_rgb(data, side), side, resize)
+
+
+def working_side(image_size: int) -> int:
+    """Height and width of the working image, in pixels.
+
+    >>> working_side(224)
+    258
+    """
+    return round(MARGIN * image_size)
+
+
+def plain_view(working: np.ndarray, image_size: int) -> np.ndarray:
+    """The whole working image reduced to the network's input: uint8 (image_size, image_size, 3)."""
+    image = Image.fromarray(working)
+    return np.asarray(image.resize((image_size, image_size), Image.Resampling.BILINEAR))
+
+
+def _squared(image: Image.Image, side: int, resize: str) -> np.ndarray:
+    return np.asarray(RESIZES[resize](image, side))
+
+
+def _crop(image: Image.Image, side: int) -> Image.Image:
+    width, height = image.size
+    short = min(width, height)
+    left, top = (width - short) / 2, (height - short) / 2
+    return _scaled(image, (side, side), (left, top, left + short, top + short))
+
+
+def _pad(image: Image.Image, side: int) -> Image.Image:
+    scale = side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    square = Image.new("RGB", (side, side), PADDING)
+    square.paste(_scaled(image, (width, height)), ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+def _squash(image: Image.Image, side: int) -> Image.Image:
+    return _scaled(image, (side, side))
+
+
+def _scaled(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+
+
+RESIZES = {"crop": _crop, "pad": _pad, "squash": _squash}
+
+
+def _decodes_alike(data: bytes, side: int) -> bool:
+    """Whether decoding for `side` gives the canonical pixels too, so that one decode is enough."""
+    return side == CANONICAL_SIDE or drafted_size(data, side) == drafted_size(data, CANONICAL_SIDE)
+
+
+def _pixel_digest(image: Image.Image) -> str:
+    width, height = image.size
+    return hashlib.sha256(b"%d %d " % (width, height) + image.tobytes()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Runs a frozen network fast: one small interface, three ways to compute."""

@@ -1,0 +1,85 @@
+"""What every engine offers, and which one to take."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tlkit.errors import ModelError, OptionError
+
+Session = Callable[[np.ndarray], np.ndarray]
+PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras"}
+MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras"}
+
+
+class Engine(Protocol):
+    """A frozen network, ready to run.
+
+    batch_size  rows a session takes at a time, always exactly as many, so that no row's
+                value depends on its neighbours
+    """
+
+    batch_size: int
+
+    def session(self) -> Session:
+        """A function from (batch_size, …) inputs to (batch_size, …) outputs, for one thread."""
+
+
+def choose_engine(name: str, precision: str) -> str:
+    """The engine that "auto" means here: LiteRT, for bfloat16 OpenVINO, Keras where neither is.
+
+    raises: OptionError, ModelError
+    """
+    if name == "auto":
+        wanted = "openvino" if precision == "bfloat16" else "litert"
+        name = wanted if is_installed(wanted) or precision == "bfloat16" else "keras"
+    if precision == "bfloat16" and name != "openvino":
+        raise OptionError(f"--precision bfloat16 needs the openvino engine, got --engine {name}; leave --engine out.")
+    if not is_installed(name):
+        extra = "'tlkit[openvino]'" if name == "openvino" else PACKAGES[name]
+        raise ModelError(f"the {name} engine is not installed; `pip install {extra}` brings it.")
+    return name
+
+
+def is_installed(name: str) -> bool:
+    """Whether an engine's package is there, without importing it."""
+    return importlib.util.find_spec(MODULES[name]) is not None
+
+
+def engine_version(name: str) -> str:
+    """The installed version of an engine's package; part of every cache key."""
+    return importlib.metadata.version(PACKAGES[name])
+
+
+def open_engine(name: str, file: Path, precision: str) -> Engine:
+    """An engine over a converted network (`.tflite`), or over a `.keras` file for "keras".
+
+    raises: ModelError where the engine or the file cannot be used
+    """
+    choose_engine(name, precision)
+    try:
+        if name == "litert":
+            from tlkit.engines.litert import LiteRTEngine
+
+            return LiteRTEngine(file)
+        if name == "openvino":
+            from tlkit.engines.openvino import OpenVINOEngine
+
+            return OpenVINOEngine(file, precision)
+        from tlkit.engines.keras import KerasEngine, load_network
+
+        return KerasEngine(load_network(file))
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"the {name} engine cannot open '{file}' ({reason}); train or convert it anew.") from None
+
+
+def run_rows(engine: Engine, session: Session, rows: np.ndarray) -> np.ndarray:
+    """The outputs of any number of rows: the last batch is filled up with zeros, and cut again."""
+    size = engine.batch_size
+    padded = np.concatenate([rows, np.zeros((-len(rows) % size, *rows.shape[1:]), rows.dtype)])
+    outputs = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
+    return np.concatenate(outputs)[: len(rows)]

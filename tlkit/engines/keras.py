@@ -1,0 +1,39 @@
+"""Keras itself as an engine: slower on a CPU, but everywhere, and the measure of the others."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlkit.engines.engine import Session
+from tlkit.models.backend import silenced_stderr, start_keras
+
+
+class KerasEngine:
+    """A Keras model run in inference mode, on batches of one fixed size."""
+
+    batch_size = 8
+
+    def __init__(self, network: Any) -> None:
+        self._predict = network.predict_on_batch
+        self._lock = threading.Lock()
+
+    def session(self) -> Session:
+        """See `Engine.session`."""
+
+        def run(rows: np.ndarray) -> np.ndarray:
+            with self._lock:  # building its function on first use is not safe in two threads
+                return np.asarray(self._predict(rows), dtype=np.float32)
+
+        return run
+
+
+def load_network(file: Path) -> Any:
+    """A model saved by tlkit.
+
+    raises: ValueError, OSError as Keras does
+    """
+    keras = start_keras()
+    with silenced_stderr():
+        return keras.models.load_model(file, compile=False)

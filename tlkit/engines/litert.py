@@ -1,0 +1,39 @@
+"""LiteRT, TensorFlow's own runtime: the default on a CPU, 0.2 seconds from start to an answer."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from tlkit.engines.engine import Session
+
+
+class LiteRTEngine:
+    """One interpreter per thread, one thread and one row each: rows cannot see their neighbours."""
+
+    batch_size = 1
+
+    def __init__(self, file: Path) -> None:
+        self._model = file.read_bytes()
+        self._opening = threading.Lock()
+        self._first: Interpreter | None = self._interpreter()  # a damaged file is found at once
+
+    def _interpreter(self) -> Interpreter:
+        interpreter = Interpreter(model_content=self._model, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter
+
+    def session(self) -> Session:
+        """See `Engine.session`."""
+        with self._opening:
+            interpreter, self._first = self._first or self._interpreter(), None
+        source = interpreter.get_input_details()[0]["index"]
+        result = interpreter.get_output_details()[0]["index"]
+
+        def run(rows: np.ndarray) -> np.ndarray:
+            interpreter.set_tensor(source, rows)
+            interpreter.invoke()
+            return np.array(interpreter.get_tensor(result))
+
+        return run

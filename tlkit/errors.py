@@ -1,0 +1,50 @@
+"""Errors tlkit raises on purpose. Each class has one exit code; each message is one sentence.
+
+TlkitError
+  OptionError    2  an option or a settings file that cannot mean anything
+  DataError      3  the image folder cannot be used as it is
+  ModelError     4  a backbone, its weights or an engine cannot be used
+    RunError     4  a run folder is missing, unfinished, damaged or already there
+  GateError      5  a quality gate such as `--min-accuracy` was not met
+  ImageError     3  one image cannot be read; usually handled as a value, it ends no run
+"""
+
+
+class TlkitError(Exception):
+    """What was found, what was expected and what to do, in one sentence."""
+
+    exit_code = 1
+
+
+class OptionError(TlkitError):
+    """An option or a settings file that cannot mean anything."""
+
+    exit_code = 2
+
+
+class DataError(TlkitError):
+    """The image folder cannot be used as it is."""
+
+    exit_code = 3
+
+
+class ImageError(TlkitError):
+    """One file cannot be read as an image; the message is the reason, without the file's name."""
+
+    exit_code = 3
+
+
+class ModelError(TlkitError):
+    """A backbone, its weights or an engine cannot be used."""
+
+    exit_code = 4
+
+
+class RunError(ModelError):
+    """A run folder is missing, unfinished, damaged or already there."""
+
+
+class GateError(TlkitError):
+    """A quality gate was not met; everything was written all the same."""
+
+    exit_code = 5

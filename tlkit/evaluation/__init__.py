@@ -1,0 +1,1 @@
+"""How good a classifier is, with intervals, and in words."""

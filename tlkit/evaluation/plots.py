@@ -1,0 +1,64 @@
+"""The pictures of a run."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tlkit.evaluation.report import Report
+from tlkit.evaluation.wording import shortened
+from tlkit.files import open_atomically
+
+INK, BLUE, ORANGE = "#333333", "#2166ac", "#d6604d"
+
+
+def draw_confusion(report: Report, file: Path) -> None:
+    """The confusion matrix: shares of each true class as colour, images as numbers."""
+    confusion, names = report.confusion, [shortened(name, 20) for name in report.class_names]
+    size = min(20, 2.6 + 0.55 * len(names))
+    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 40:
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
+    if len(names) <= 25:
+        _write_counts(axes, confusion, shares)
+    low, high = report.interval
+    axes.set_title(f"accuracy {report.accuracy:.3f}  ({low:.3f} to {high:.3f})", fontsize=11, color=INK)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("true", color=INK)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, colors=INK)
+    _save(figure, file)
+
+
+def draw_curves(history: list[dict[str, float]], best: int, file: Path) -> None:
+    """Loss and accuracy by epoch, for training and validation, with the epoch that was kept."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        axes.axvline(best, color="#bbbbbb", linewidth=1, linestyle=":")
+        axes.plot(epochs, [row[name] for row in history], color=ORANGE, label="training")
+        axes.plot(epochs, [row[f"val_{name}"] for row in history], color=BLUE, label="validation")
+        axes.set_xlabel("epoch", color=INK)
+        axes.set_title(name, fontsize=11, color=INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.axes[0].legend(frameon=False)
+    _save(figure, file)
+
+
+def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            ink = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=ink)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    with open_atomically(file, "wb") as out:
+        FigureCanvasAgg(figure).print_png(out)

@@ -1,0 +1,75 @@
+"""How a classifier did on labelled images: the figures behind `metrics.json` and the tables."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlkit.evaluation.metrics import (
+    ClassScore,
+    class_scores,
+    confusion_matrix,
+    macro_f1,
+    top_k_accuracy,
+    wilson_interval,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a classifier did on labelled images.
+
+    probabilities  float32 (images, classes)
+    labels         int32 (images,)
+    """
+
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The likeliest class of each image; of equals, the first."""
+        return np.argmax(self.probabilities, axis=1).astype(np.int32)
+
+    @property
+    def correct(self) -> int:
+        """How many images were classified rightly."""
+        return int(np.sum(self.predicted == self.labels))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images classified rightly."""
+        return self.correct / len(self.labels)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % Wilson interval."""
+        return wilson_interval(self.correct, len(self.labels))
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """int (classes, classes), rows true, columns predicted."""
+        return confusion_matrix(self.labels, self.predicted, len(self.class_names))
+
+    @property
+    def scores(self) -> list[ClassScore]:
+        """One per class, in label order."""
+        return class_scores(self.confusion, self.class_names)
+
+    def share_of(self, label: int) -> float:
+        """The accuracy of always answering one class."""
+        return float(np.mean(self.labels == label))
+
+    def top_k(self, k: int) -> float:
+        """How often the true class is among the `k` likeliest."""
+        return top_k_accuracy(self.probabilities, self.labels, k)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures under the names `metrics.json` has."""
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_ci95": list(self.interval),
+            "macro_f1": macro_f1(self.confusion),
+            "num_images": len(self.labels),
+        }

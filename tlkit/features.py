@@ -1,0 +1,129 @@
+"""What a frozen network gives for each image, computed once and kept: the heart of tlkit's speed.
+
+Rows live in shards under `TLKIT_CACHE/features/<key>/`, each shard whole or absent and checked
+when it is opened. The key says everything the values depend on but the image; within a key a row
+is found by the SHA-256 of the image file's bytes.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tlkit.files import cache_root, sha256_text, write_atomically
+
+SHARD_ROWS = 512
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """Everything features depend on but the image itself."""
+
+    decode_version: int
+    resize: str
+    image_size: int
+    engine: str
+    engine_version: str
+    precision: str
+    weights_sha256: str
+    cut: str
+    view: str = "plain"
+
+    @property
+    def digest(self) -> str:
+        """The key as a file name."""
+        return sha256_text(FORMAT_VERSION, *astuple(self))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image's features.
+
+    sha256  of the file's bytes, hexadecimal
+    group   of its pixels, hexadecimal
+    values  float32 or uint8, the shape at the cut
+    """
+
+    sha256: str
+    group: str
+    values: np.ndarray
+
+
+class FeatureTable:
+    """The rows of one key: those kept by earlier runs, and those this run adds."""
+
+    def __init__(self, key: FeatureKey) -> None:
+        self.folder = cache_root() / "features" / key.digest
+        self.damaged = 0
+        self._rows: dict[bytes, tuple[np.ndarray, int]] = {}
+        for file in sorted(self.folder.glob("*.npy")):
+            self._open(file)
+
+    def find(self, sha256: str) -> Row | None:
+        """The row of a file's bytes, or None."""
+        place = self._rows.get(bytes.fromhex(sha256))
+        if place is None:
+            return None
+        shard, position = place
+        record = shard[position]
+        return Row(sha256, record["group"].tobytes().hex(), record["values"])
+
+    def add(self, rows: list[Row]) -> None:
+        """Keep rows as one shard. Where the disk does not take it, they stay in memory."""
+        if not rows:
+            return
+        shard = _as_records(rows)
+        content = _as_npy(shard)
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = self.folder / f"{_checksum(content)}.npy"
+            write_atomically(file, content)
+            shard = np.load(file, mmap_mode="r")
+        self._index(shard)
+
+    def gather(self, sha256: Iterable[str]) -> np.ndarray:
+        """The values of these files' rows, in this order: (images, …)."""
+        rows = [self._rows[bytes.fromhex(digest)] for digest in sha256]
+        return np.stack([shard[position]["values"] for shard, position in rows])
+
+    def _open(self, file: Path) -> None:
+        """Take in a shard, or remove it where it is not what was written."""
+        try:
+            if _checksum(file.read_bytes()) == file.stem:
+                self._index(np.load(file, mmap_mode="r"))
+                return
+        except (OSError, ValueError):
+            pass
+        self.damaged += 1
+        with suppress(OSError):
+            file.unlink()
+
+    def _index(self, shard: np.ndarray) -> None:
+        keys = np.ascontiguousarray(shard["sha256"])
+        self._rows.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
+
+
+def _as_records(rows: list[Row]) -> np.ndarray:
+    values = rows[0].values
+    kind = np.dtype([("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", values.dtype, values.shape)])
+    records = np.empty(len(rows), kind)
+    for record, row in zip(records, rows, strict=True):
+        record["sha256"] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)
+        record["group"] = np.frombuffer(bytes.fromhex(row.group), np.uint8)
+        record["values"] = row.values
+    return records
+
+
+def _as_npy(records: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, records, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

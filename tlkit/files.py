@@ -1,0 +1,78 @@
+"""Files that are either whole or absent, and where the cache lives."""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that takes its name only when the block ends without an error.
+
+    Text is UTF-8; a file name that is not UTF-8 is written with the bytes it has on disk.
+    Until then the content lies in a hidden file beside it, which a failure removes.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open(mode, **_text_options(mode)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` so that a crash leaves the old file or the new one, never a part."""
+    with open_atomically(path, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=2) + "\n")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_text(*parts: object) -> str:
+    """SHA-256 of several values written one per line, in hexadecimal."""
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def cache_root() -> Path:
+    """`TLKIT_CACHE`, or the platform's cache folder of this user."""
+    if chosen := os.environ.get("TLKIT_CACHE"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("tlkit", appauthor=False)
+
+
+def _text_options(mode: str) -> dict[str, str]:
+    if "b" in mode:
+        return {}
+    return {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; Windows has no such call and needs none."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,152 @@
+"""Every network of `keras.applications`, one row each: facts, no code paths."""
+
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tlkit.errors import OptionError
+
+TF, TORCH, CAFFE, BUILT_IN = "tf", "torch", "caffe", "built-in"
+_KERNELS = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained image network without its classifier.
+
+    name           what `--backbone` takes
+    constructor    its name in `keras.applications`
+    image_size     height and width it was pretrained on, in pixels
+    least_size     the smallest it can be built for, in pixels
+    preprocessing  what pixels 0 to 255 become: "tf" -1 to 1; "torch" ImageNet's mean and deviation;
+                   "caffe" BGR minus ImageNet's mean; "built-in" the network does it itself
+    dropout        whether its body drops units or whole branches while training
+    weights_file   official ImageNet weights without classifier, in Keras's cache; `{size}` stands
+                   for the image size where there are several
+    options        further arguments of the constructor, such as the width
+    sizes          image sizes with weights of their own; others use those of `image_size`
+    """
+
+    name: str
+    constructor: str
+    image_size: int
+    least_size: int
+    preprocessing: str
+    dropout: bool
+    weights_file: str
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    sizes: tuple[int, ...] = ()
+
+    def weights_name(self, image_size: int) -> str:
+        """The official weights file for an image size."""
+        return self.weights_file.format(size=image_size if image_size in self.sizes else self.image_size)
+
+
+def _mobilenet(name: str, alpha: float, text: str) -> Backbone:
+    file = f"mobilenet_{text}_{{size}}_tf_no_top.h5"
+    return Backbone(name, "MobileNet", 224, 32, TF, False, file, {"alpha": alpha}, (128, 160, 192, 224))
+
+
+def _mobilenet_v2(name: str, alpha: float) -> Backbone:
+    file = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{{size}}_no_top.h5"
+    return Backbone(name, "MobileNetV2", 224, 32, TF, False, file, {"alpha": alpha}, (96, 128, 160, 192, 224))
+
+
+def _mobilenet_v3(name: str, size: str, alpha: float) -> Backbone:
+    file = f"weights_mobilenet_v3_{size}_224_{alpha}_float_no_top_v2.h5"
+    return Backbone(name, f"MobileNetV3{size.title()}", 224, 32, BUILT_IN, False, file, {"alpha": alpha})
+
+
+def _efficientnet(variant: str, image_size: int) -> Backbone:
+    name, constructor = f"efficientnet_{variant.lower()}", f"EfficientNet{variant}"
+    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, f"efficientnet{variant.lower()}_notop.h5")
+
+
+def _efficientnet_v2(variant: str, image_size: int) -> Backbone:
+    name, constructor = f"efficientnet_v2_{variant.lower()}", f"EfficientNetV2{variant}"
+    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, f"efficientnetv2-{variant.lower()}_notop.h5")
+
+
+def _convnext(size: str) -> Backbone:
+    file = f"convnext_{size.lower()}_notop.h5"
+    return Backbone(f"convnext_{size.lower()}", f"ConvNeXt{size}", 224, 32, BUILT_IN, False, file)
+
+
+ROWS = (
+    *(_convnext(size) for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+    Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS),
+    Backbone("densenet169", "DenseNet169", 224, 32, TORCH, False, "densenet169" + _KERNELS),
+    Backbone("densenet201", "DenseNet201", 224, 32, TORCH, False, "densenet201" + _KERNELS),
+    _efficientnet("B0", 224),
+    _efficientnet("B1", 240),
+    _efficientnet("B2", 260),
+    _efficientnet("B3", 300),
+    _efficientnet("B4", 380),
+    _efficientnet("B5", 456),
+    _efficientnet("B6", 528),
+    _efficientnet("B7", 600),
+    _efficientnet_v2("B0", 224),
+    _efficientnet_v2("B1", 240),
+    _efficientnet_v2("B2", 260),
+    _efficientnet_v2("B3", 300),
+    _efficientnet_v2("S", 384),
+    _efficientnet_v2("M", 480),
+    _efficientnet_v2("L", 480),
+    Backbone("inception_resnet_v2", "InceptionResNetV2", 299, 75, TF, False, "inception_resnet_v2" + _KERNELS),
+    Backbone("inception_v3", "InceptionV3", 299, 75, TF, False, "inception_v3" + _KERNELS),
+    _mobilenet("mobilenet", 1.0, "1_0"),
+    _mobilenet("mobilenet_075", 0.75, "7_5"),
+    _mobilenet("mobilenet_050", 0.5, "5_0"),
+    _mobilenet("mobilenet_025", 0.25, "2_5"),
+    _mobilenet_v2("mobilenet_v2", 1.0),
+    _mobilenet_v2("mobilenet_v2_140", 1.4),
+    _mobilenet_v2("mobilenet_v2_130", 1.3),
+    _mobilenet_v2("mobilenet_v2_075", 0.75),
+    _mobilenet_v2("mobilenet_v2_050", 0.5),
+    _mobilenet_v2("mobilenet_v2_035", 0.35),
+    _mobilenet_v3("mobilenet_v3_small", "small", 1.0),
+    _mobilenet_v3("mobilenet_v3_small_075", "small", 0.75),
+    _mobilenet_v3("mobilenet_v3_large", "large", 1.0),
+    _mobilenet_v3("mobilenet_v3_large_075", "large", 0.75),
+    Backbone("nasnet_mobile", "NASNetMobile", 224, 32, TF, False, "nasnet_mobile_no_top.h5"),
+    Backbone("nasnet_large", "NASNetLarge", 331, 32, TF, False, "nasnet_large_no_top.h5"),
+    Backbone("resnet50", "ResNet50", 224, 32, CAFFE, False, "resnet50" + _KERNELS),
+    Backbone("resnet101", "ResNet101", 224, 32, CAFFE, False, "resnet101" + _KERNELS),
+    Backbone("resnet152", "ResNet152", 224, 32, CAFFE, False, "resnet152" + _KERNELS),
+    Backbone("resnet50_v2", "ResNet50V2", 224, 32, TF, False, "resnet50v2" + _KERNELS),
+    Backbone("resnet101_v2", "ResNet101V2", 224, 32, TF, False, "resnet101v2" + _KERNELS),
+    Backbone("resnet152_v2", "ResNet152V2", 224, 32, TF, False, "resnet152v2" + _KERNELS),
+    Backbone("vgg16", "VGG16", 224, 32, CAFFE, False, "vgg16" + _KERNELS),
+    Backbone("vgg19", "VGG19", 224, 32, CAFFE, False, "vgg19" + _KERNELS),
+    Backbone("xception", "Xception", 299, 71, TF, False, "xception" + _KERNELS),
+)
+BACKBONES = {row.name: row for row in ROWS}
+
+
+def find_backbone(name: str) -> Backbone:
+    """The row of a backbone, by its name or its Keras constructor's, whatever the case.
+
+    raises: OptionError with the nearest names
+
+    >>> find_backbone("MobileNetV2").name
+    'mobilenet_v2'
+    """
+    spellings = {_squeezed(row.name): row for row in ROWS}
+    spellings |= {_squeezed(row.constructor): row for row in ROWS if row.options.get("alpha", 1.0) == 1.0}
+    if row := spellings.get(_squeezed(name)):
+        return row
+    nearest = difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
+    raise OptionError(f"there is no backbone '{name}'; {hint}")
+
+
+def imagenet_file(row: Backbone, image_size: int) -> Path:
+    """Where Keras keeps, or would keep, the official weights."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "models" / row.weights_name(image_size)
+
+
+def _squeezed(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

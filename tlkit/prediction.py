@@ -1,0 +1,150 @@
+"""A run and images in, one prediction per input out: in order, streamed, without TensorFlow."""
+
+import glob
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tlkit.data.decode import read_file
+from tlkit.data.listing import is_hidden, list_files
+from tlkit.data.pixels import Photo, decode_photo, plain_pixels
+from tlkit.engines.chain import ChainEngine
+from tlkit.engines.engine import Engine, open_engine, run_rows
+from tlkit.errors import ImageError
+from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
+from tlkit.workers import count_workers, in_chunks, ordered_map
+
+CHUNK = 8  # files a thread takes at a time
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of one input.
+
+    status         "ok" or "error"
+    label          the likeliest class, None where there is none
+    confidence     its probability, 0 to 1
+    top            (class, probability), the likeliest first
+    probabilities  float32 (classes,), in label order; None where there are none
+    error          why the input is no image
+    photo          what identifies the file, where it was asked for
+    """
+
+    path: str
+    status: str
+    label: str | None = None
+    confidence: float | None = None
+    top: tuple[tuple[str, float], ...] = ()
+    probabilities: np.ndarray | None = None
+    error: str | None = None
+    photo: Photo | None = None
+
+
+class Predictor:
+    """A run, ready to predict.
+
+    engine: "auto" for the one the run was made with
+    raises: RunError, ModelError
+    """
+
+    def __init__(self, run: Run, engine: str = "auto", top_k: int = 1) -> None:
+        self.facts = read_facts(run)
+        self.top_k = min(top_k, len(self.facts.class_names))
+        self._engine = open_run_engine(run, self.facts, engine)
+        self._thread = threading.local()
+
+    def predict(self, paths: Iterable[str | Path], identify: bool = False) -> Iterator[Prediction]:
+        """One prediction per path, in their order, a few at a time; memory does not grow.
+
+        identify: also hash each file and its pixels, into `Prediction.photo`
+        """
+
+        def work(chunk: list[str | Path]) -> list[Prediction]:
+            return self._predict_chunk(chunk, identify)
+
+        with ThreadPoolExecutor(count_workers()) as pool:
+            for predictions in ordered_map(pool, work, in_chunks(paths, CHUNK)):
+                yield from predictions
+
+    def _predict_chunk(self, paths: list[str | Path], identify: bool) -> list[Prediction]:
+        decoded = [self._decode(Path(path), identify) for path in paths]
+        photos = [item for item in decoded if isinstance(item, Photo)]
+        rows = iter(self._run(photos))
+        return [
+            self._prediction(path, item, next(rows))
+            if isinstance(item, Photo)
+            else Prediction(str(path), "error", error=str(item))
+            for path, item in zip(paths, decoded, strict=True)
+        ]
+
+    def _decode(self, path: Path, identify: bool) -> Photo | ImageError:
+        size = (self.facts.image_size, self.facts.resize)
+        try:
+            data = read_file(path)
+            return decode_photo(data, *size) if identify else Photo(plain_pixels(data, *size), "", "")
+        except ImageError as error:
+            return error
+
+    def _run(self, photos: list[Photo]) -> np.ndarray | tuple[()]:
+        if not photos:
+            return ()
+        if not hasattr(self._thread, "session"):
+            self._thread.session = self._engine.session()
+        return run_rows(self._engine, self._thread.session, np.stack([photo.pixels for photo in photos]))
+
+    def _prediction(self, path: str | Path, photo: Photo, probabilities: np.ndarray) -> Prediction:
+        top = top_classes(probabilities, self.facts.class_names, self.top_k)
+        label, confidence = top[0]
+        return Prediction(str(path), "ok", label, confidence, top, probabilities, None, photo)
+
+
+def open_run_engine(run: Run, facts: ModelFacts, engine: str = "auto") -> Engine:
+    """The engine that runs a finished run, over files checked against their hashes.
+
+    raises: RunError, ModelError
+    """
+    name = facts.engine if engine == "auto" else engine
+    stages = (Stage("model.keras", "float32"),) if name == "keras" else facts.stages
+    return ChainEngine([open_engine(name, run.checked_file(stage.file), stage.precision) for stage in stages])
+
+
+def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:
+    """The `k` likeliest classes, the likeliest first; of equals, the first in label order.
+
+    >>> top_classes(np.array([0.1, 0.7, 0.2]), ("ant", "bee", "cow"), k=2)
+    (('bee', 0.7), ('cow', 0.2))
+    """
+    best = np.argsort(-probabilities, kind="stable")[:k]
+    return tuple((class_names[label], float(probabilities[label])) for label in best)
+
+
+def expand_inputs(inputs: Iterable[str]) -> Iterator[str]:
+    """Files, one by one: a folder gives every file in it that is not hidden, a pattern what it matches.
+
+    Whatever is not there is given as it is, so that it becomes an error row.
+    """
+    for text in inputs:
+        if Path(text).is_dir():
+            yield from (str(Path(text) / found.path) for found in list_files(Path(text), is_hidden) if _is_shown(found.path))
+        elif glob.has_magic(text) and not Path(text).exists():
+            yield from expand_inputs(sorted(glob.glob(text, recursive=True))) if glob.glob(text) else [text]
+        else:
+            yield text
+
+
+def _is_shown(path: str) -> bool:
+    return not any(is_hidden(part) for part in path.split("/"))
+
+
+def predict(run: Run | str | Path, inputs: str | Path | Iterable[str | Path], top_k: int = 1) -> Iterator[Prediction]:
+    """Classify files, folders and patterns with a finished run, one prediction per file, in order.
+
+    raises: RunError, ModelError
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    return Predictor(run, top_k=top_k).predict(expand_inputs(str(item) for item in given))

@@ -1,0 +1,41 @@
+"""What long work tells whoever watches: stages with a count, and notes of one line."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """Where work reports to. The command line draws bars; the library is silent unless asked."""
+
+    def stage(self, name: str, total: int, unit: str) -> "ContextAdvance":
+        """A stretch of work of `total` units; call what it yields with the units just done."""
+
+    def note(self, text: str) -> None:
+        """One line a person should read."""
+
+
+class ContextAdvance(Protocol):
+    """A context manager that yields an `Advance`."""
+
+    def __enter__(self) -> Advance: ...
+
+    def __exit__(self, *error: object) -> bool | None: ...
+
+
+class Silent:
+    """A `Progress` that keeps its notes and shows nothing."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """Count without showing."""
+        yield lambda done: None
+
+    def note(self, text: str) -> None:
+        """Keep the note in `notes`."""
+        self.notes.append(text)

@@ -1,0 +1,203 @@
+"""The folder a training leaves behind: the only hand-over between commands."""
+
+import csv
+import json
+import platform
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tlkit.data.pixels import DECODE_VERSION, RESIZES
+from tlkit.errors import RunError
+from tlkit.files import open_atomically, sha256_file, write_atomically, write_json
+
+FORMAT_VERSION = 1
+UNFINISHED = "UNFINISHED"
+DONE = "DONE"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One converted network of a run: its file, relative to the run, and the precision it runs in."""
+
+    file: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What `model.json` says.
+
+    class_names  in label order
+    image_size   height and width of the network's input, in pixels
+    resize       how a picture becomes square
+    engine       "litert", "openvino" or "keras"
+    stages       what the engine runs, in order, from pixels to probabilities
+    sha256       of every file of the run, by its name
+    """
+
+    class_names: tuple[str, ...]
+    image_size: int
+    resize: str
+    precision: str
+    engine: str
+    stages: tuple[Stage, ...]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder; see docs/architecture.md for the files in it."""
+
+    path: Path
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one of the run's files."""
+        write_json(self.path / name, value)
+
+    def write_rows(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Write one of the run's tables as csv with a header."""
+        with open_atomically(self.path / name) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
+
+    def read_rows(self, name: str) -> list[dict[str, str]]:
+        """Read one of the run's tables, checked against its hash.
+
+        raises: RunError
+        """
+        file = self.checked_file(name)
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            return list(csv.DictReader(lines))
+
+    def read_json(self, name: str) -> Any:
+        """Read one of the run's JSON files.
+
+        raises: RunError
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"'{self.path / name}' cannot be read ({error}); train again.") from None
+
+    def checked_file(self, name: str) -> Path:
+        """Where one of the run's files lies, once its content is what the run wrote.
+
+        raises: RunError
+        """
+        file, expected = self.path / name, read_facts(self).sha256.get(name)
+        if not file.is_file():
+            raise RunError(f"'{file}' is missing from its run; train again or restore it.")
+        if sha256_file(file) != expected:
+            raise RunError(f"'{file}' is not what the run wrote (its SHA-256 differs); train again or restore it.")
+        return file
+
+
+def create_run(path: Path | None, command: str) -> Run:
+    """Start a run folder at `path`, or at the next free `runs/<command>-001`.
+
+    raises: RunError where there is something already, or nothing can be written
+    """
+    try:
+        run = Run(_made(path) if path else _next_free(Path("runs"), command))
+        write_atomically(run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped before its end.\n")
+        return run
+    except FileExistsError:
+        raise RunError(f"'{path}' is already there and is never written into; choose another -o.") from None
+    except OSError as error:
+        raise RunError(f"no run folder can be made at '{path or 'runs'}' ({error.strerror}); choose another -o.") from None
+
+
+def finish_run(run: Run, facts: dict[str, Any]) -> None:
+    """Write `model.json` with the hash of every file, and `DONE` last."""
+    files = sorted(file for file in run.path.rglob("*") if file.is_file() and file.name != UNFINISHED)
+    hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
+    later = {"temperature": None, "unknown_threshold": None, "golden_samples": None}
+    head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(facts["engine"])}
+    run.write_json("model.json", head | facts | later | {"sha256": hashes})
+    (run.path / UNFINISHED).unlink(missing_ok=True)
+    write_atomically(run.path / DONE, "")
+
+
+def discard_run(run: Run) -> None:
+    """Remove a run folder in which nothing was trained yet."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def load_run(path: str | Path) -> Run:
+    """A finished run, by its folder or its `model.keras`.
+
+    raises: RunError that says what is there instead
+    """
+    path = Path(path)
+    path = path.parent if path.name in ("model.keras", "model.json") else path
+    if not path.is_dir():
+        known = "; ".join(str(run) for run in sorted(Path("runs").glob("*/")) if (run / DONE).exists())
+        hint = f"; finished runs here: {known}" if known else "; `tlkit finetune DATA` makes one"
+        raise RunError(f"there is no run folder '{path}'{hint}.")
+    if not (path / DONE).exists():
+        what = "is an unfinished run" if (path / "settings.json").exists() else "is no run folder"
+        raise RunError(f"'{path}' {what}: it has no {DONE}; run `tlkit finetune` again or give a finished run.")
+    run = Run(path)
+    read_facts(run)
+    return run
+
+
+def read_facts(run: Run) -> ModelFacts:
+    """What `model.json` says, checked.
+
+    raises: RunError where it is damaged or was written by another version
+    """
+    file = run.path / "model.json"
+    content = run.read_json("model.json")
+    try:
+        if (content["format"], content["decode_version"]) != (FORMAT_VERSION, DECODE_VERSION):
+            raise RunError(
+                f"'{file}' was written by tlkit {content['versions']['tlkit']}, which decoded images differently; "
+                "install that version or train again."
+            )
+        facts = ModelFacts(
+            class_names=tuple(str(name) for name in content["class_names"]),
+            image_size=int(content["image_size"]),
+            resize=str(content["resize"]),
+            precision=str(content["precision"]),
+            engine=str(content["engine"]),
+            stages=tuple(Stage(str(stage["file"]), str(stage["precision"])) for stage in content["stages"]),
+            sha256=dict(content["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"'{file}' is damaged ({type(error).__name__}: {error}); train again or restore it.") from None
+    if not 1 <= facts.image_size <= 4096 or facts.resize not in RESIZES or len(facts.class_names) < 2:
+        raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
+    return facts
+
+
+def versions(engine: str) -> dict[str, str]:
+    """The versions that made a run."""
+    from tlkit import __version__
+    from tlkit.engines.engine import PACKAGES
+
+    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow")} | {engine: PACKAGES[engine]}
+    return {"tlkit": __version__, "python": platform.python_version()} | {
+        name: version(package) for name, package in names.items()
+    }
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
+def _next_free(parent: Path, command: str) -> Path:
+    """Make the next free `<command>-NNN`; two runs that start at once get two numbers."""
+    taken = [int(path.name.rpartition("-")[2]) for path in parent.glob(f"{command}-[0-9]*") if path.name[-1].isdigit()]
+    number = max(taken, default=0) + 1
+    while True:
+        try:
+            return _made(parent / f"{command}-{number:03d}")
+        except FileExistsError:
+            number += 1
