@@ -135,7 +135,7 @@ def _outcomes(pool: Executor, work: _Pass, files: list[Path], advance: Advance) 
     chunks = in_chunks(files, CHUNK)
     photo_bytes = 3 * work.image_size**2
     early = _while_waiting(chunks, work.lower, AHEAD_BYTES // (CHUNK * photo_bytes))
-    ahead = deque(ordered_map(pool, work.decode, early))
+    ahead = deque(ordered_map(pool, work.decode, early, ahead=max(1, count_workers() - 1)))  # a core for TensorFlow
     work.table_of(work.lower.result())
     waiting = (ahead.popleft() for _ in range(len(ahead)))
     jobs: Iterator[Callable[[], list[Outcome]]] = chain(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tlkit.data.decode import read_file
 from tlkit.data.listing import is_hidden, list_files
-from tlkit.data.pixels import Photo, decode_photo, plain_pixels
+from tlkit.data.pixels import Photo, decode_photo, plain_view
 from tlkit.engines.chain import ChainEngine
 from tlkit.engines.engine import Engine, open_engine, run_rows
 from tlkit.errors import ImageError
@@ -85,7 +85,7 @@ class Predictor:
         size = (self.facts.image_size, self.facts.resize)
         try:
             data = read_file(path)
-            return decode_photo(data, *size) if identify else Photo(plain_pixels(data, *size), "", "")
+            return decode_photo(data, *size) if identify else Photo(plain_view(data, *size), "", "")
         except ImageError as error:
             return error
 

@@ -46,8 +46,8 @@ class FinetuneSettings:
     batch_norm: bool = setting(True, "Head", "Standardize the features with a batch norm.")
     hidden: int = setting(256, "Head", "Units of a hidden layer below the last; 0 for none.", min=0, max=65536)
     epochs: int = setting(0, "Training", "Passes over the images at most; 0 to choose by their number.", min=0)
-    batch_size: int = setting(64, "Training", "Images per step.", min=1, max=65536)
-    learning_rate: float = setting(1e-3, "Training", "First step size of AdamW, falling to 0 as a cosine.", above=0, max=10)
+    batch_size: int = setting(128, "Training", "Images per step.", min=1, max=65536)
+    learning_rate: float = setting(2e-3, "Training", "First step size of AdamW, falling to 0 as a cosine.", above=0, max=10)
     weight_decay: float = setting(0.1, "Training", "AdamW's weight decay.", min=0, max=10)
     label_smoothing: float = setting(
         0.1, "Training", "Share of certainty taken from the labels, so that the head does not learn to be sure.", min=0, below=1

@@ -15,10 +15,9 @@ from tlkit.data.pixels import (
     RESIZES,
     Photo,
     decode_photo,
-    plain_pixels,
     plain_view,
     read_photo,
-    working_pixels,
+    working_view,
     working_side,
 )
 from tlkit.errors import ImageError
@@ -76,18 +75,18 @@ def test_every_shape_fits_every_resize(size, resize):
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 37), (500, 40)])
 def test_every_resize_keeps_the_colour_of_the_middle(size, resize):
-    assert (plain_pixels(encoded(Image.new("RGB", size, RED)), 32, resize)[16, 16] == RED).all()
+    assert (plain_view(encoded(Image.new("RGB", size, RED)), 32, resize)[16, 16] == RED).all()
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash"])
 @pytest.mark.parametrize("size", [(1, 4000), (4000, 1)])
 def test_a_line_of_pixels_fills_the_view(size, resize):
-    assert (plain_pixels(encoded(Image.new("RGB", size, RED)), 32, resize) == RED).all()
+    assert (plain_view(encoded(Image.new("RGB", size, RED)), 32, resize) == RED).all()
 
 
 @pytest.mark.parametrize("resize", RESIZES)
 def test_a_working_image_is_a_square_of_the_working_side(resize):
-    working = working_pixels(encoded(noise(50, 70)), 32, resize)
+    working = working_view(encoded(noise(50, 70)), 32, resize)
     assert working.shape == (37, 37, 3)
     assert working.dtype == np.uint8
 
@@ -97,38 +96,37 @@ def test_a_working_image_is_a_square_of_the_working_side(resize):
 def test_one_decode_gives_the_same_pixels_everywhere(kind, resize):
     data = encoded(noise(300, 400), kind)
     photo = decode_photo(data, 32, resize)
-    assert (photo.pixels == plain_pixels(data, 32, resize)).all()
-    assert (photo.pixels == plain_view(working_pixels(data, 32, resize), 32)).all()
+    assert (photo.pixels == plain_view(data, 32, resize)).all()
 
 
 # crop, pad, squash
 
 
 def test_a_crop_takes_the_middle_of_a_wide_picture():
-    view = plain_pixels(encoded(thirds(60, 180)), 32, "crop")
+    view = plain_view(encoded(thirds(60, 180)), 32, "crop")
     assert (view[:, 1:-1] == GREEN).all()  # the outermost columns are interpolated with their neighbours
 
 
 def test_a_crop_takes_the_middle_of_a_tall_picture():
-    view = plain_pixels(encoded(thirds(60, 180, upright=True)), 32, "crop")
+    view = plain_view(encoded(thirds(60, 180, upright=True)), 32, "crop")
     assert (view[1:-1] == GREEN).all()
 
 
 def test_a_crop_of_a_square_loses_nothing():
-    view = plain_pixels(encoded(thirds(60, 60)), 30, "crop")
+    view = plain_view(encoded(thirds(60, 60)), 30, "crop")
     assert (view[:, 0] == RED).all()
     assert (view[:, -1] == BLUE).all()
 
 
 def test_padding_keeps_the_whole_picture_between_bars():
-    view = plain_pixels(encoded(thirds(60, 180)), 30, "pad")
+    view = plain_view(encoded(thirds(60, 180)), 30, "pad")
     assert (view[15, [1, 15, 28]] == (RED, GREEN, BLUE)).all()
     assert (view[:8] == PADDING).all()
     assert (view[-8:] == PADDING).all()
 
 
 def test_padding_a_tall_picture_puts_bars_beside_it():
-    view = plain_pixels(encoded(thirds(60, 180, upright=True)), 30, "pad")
+    view = plain_view(encoded(thirds(60, 180, upright=True)), 30, "pad")
     assert (view[[1, 15, 28], 15] == (RED, GREEN, BLUE)).all()
     assert (view[:, :8] == PADDING).all()
     assert (view[:, -8:] == PADDING).all()
@@ -136,12 +134,12 @@ def test_padding_a_tall_picture_puts_bars_beside_it():
 
 def test_padding_a_square_adds_nothing():
     data = encoded(noise(60, 60))
-    assert (plain_pixels(data, 32, "pad") == plain_pixels(data, 32, "squash")).all()
+    assert (plain_view(data, 32, "pad") == plain_view(data, 32, "squash")).all()
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_squashing_keeps_the_whole_picture_without_bars(upright):
-    view = plain_pixels(encoded(thirds(60, 180, upright=upright)), 30, "squash")
+    view = plain_view(encoded(thirds(60, 180, upright=upright)), 30, "squash")
     view = view.transpose(1, 0, 2) if upright else view
     assert (view[:, 1] == RED).all()
     assert (view[:, 15] == GREEN).all()
@@ -150,19 +148,19 @@ def test_squashing_keeps_the_whole_picture_without_bars(upright):
 
 def test_reducing_averages_fine_patterns():
     board = np.indices((400, 400)).sum(axis=0) % 2 * 255
-    view = plain_pixels(encoded(np.stack([board] * 3, axis=2).astype(np.uint8)), 32, "crop")
+    view = plain_view(encoded(np.stack([board] * 3, axis=2).astype(np.uint8)), 32, "crop")
     assert np.abs(view.astype(int) - 127).max() <= 3
 
 
 def test_a_small_picture_is_enlarged():
-    assert (plain_pixels(encoded(np.full((3, 3, 3), GREEN, np.uint8)), 64, "crop") == GREEN).all()
+    assert (plain_view(encoded(np.full((3, 3, 3), GREEN, np.uint8)), 64, "crop") == GREEN).all()
 
 
 def test_a_reduced_jpeg_shows_what_the_whole_shows():
     ramp = np.linspace(0, 255, 1600).astype(np.uint8)
     picture = np.stack([np.tile(ramp, (1200, 1))] * 3, axis=2)
-    reduced = plain_pixels(encoded(picture, "JPEG", quality=95), 32, "squash")
-    whole = plain_pixels(encoded(picture, "PNG", compress_level=1), 32, "squash")
+    reduced = plain_view(encoded(picture, "JPEG", quality=95), 32, "squash")
+    whole = plain_view(encoded(picture, "PNG", compress_level=1), 32, "squash")
     assert np.abs(reduced.astype(int) - whole).max() <= 4
 
 

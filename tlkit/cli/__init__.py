@@ -3,6 +3,8 @@
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -21,6 +23,15 @@ INTERRUPTED = 130
 
 class _Group(click.Group):
     """The only place where an error becomes words on the terminal and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
+        """Run as a program; with `args`, as tests and other programs do, return to the caller."""
+        if args is not None:
+            return super().main(args, **extra)
+        try:
+            super().main(**extra)
+        except SystemExit as finished:
+            _leave(finished)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever is raised on purpose ends in one sentence."""
@@ -55,6 +66,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _leave(finished: SystemExit) -> None:
+    """End at once where TensorFlow was loaded: taking it down costs a second, and all is written."""
+    if "tensorflow" not in sys.modules:
+        raise finished
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(finished.code if isinstance(finished.code, int) else 1)
 
 
 def _say(text: str) -> None:

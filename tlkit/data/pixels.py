@@ -47,27 +47,27 @@ def decode_photo(data: bytes, image_size: int, resize: str) -> Photo:
     side = working_side(image_size)
     image = open_rgb(data, side)
     canonical = image if _decodes_alike(data, side) else open_rgb(data, CANONICAL_SIDE)
-    pixels = plain_view(_squared(image, side, resize), image_size)
+    pixels = _squared(image, image_size, resize)
     return Photo(pixels, hashlib.sha256(data).hexdigest(), _pixel_digest(canonical))
 
 
-def plain_pixels(data: bytes, image_size: int, resize: str) -> np.ndarray:
-    """The plain view alone, for prediction: uint8 (image_size, image_size, 3), RGB.
-
-    raises: ImageError
-    """
-    return plain_view(working_pixels(data, image_size, resize), image_size)
-
-
-def working_pixels(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:
-    """The pixels every view is made from, the same for training and prediction.
+def plain_view(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:
+    """What a network sees of a picture that is not augmented: the same for training and prediction.
 
     data: the bytes of a file in one of `decode.FORMATS`
     image_size: height and width of the network's input, in pixels
     resize: "crop" takes the central square, "pad" adds grey bars, "squash" changes the proportions
-    returns: uint8 (side, side, 3), RGB, 0 to 255, with side = `working_side(image_size)`;
-        upright (EXIF applied), alpha on white, reduced with antialiasing
+    returns: uint8 (image_size, image_size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on
+        white, reduced with antialiasing in one resampling
     raises: ImageError, with a reason a person understands
+    """
+    return _squared(open_rgb(data, working_side(image_size)), image_size, resize)
+
+
+def working_view(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:
+    """What augmented views are made from: as `plain_view`, but `working_side(image_size)` pixels wide.
+
+    raises: ImageError
     """
     side = working_side(image_size)
     return _squared(open_rgb(data, side), side, resize)
@@ -80,12 +80,6 @@ def working_side(image_size: int) -> int:
     258
     """
     return round(MARGIN * image_size)
-
-
-def plain_view(working: np.ndarray, image_size: int) -> np.ndarray:
-    """The whole working image reduced to the network's input: uint8 (image_size, image_size, 3)."""
-    image = Image.fromarray(working)
-    return np.asarray(image.resize((image_size, image_size), Image.Resampling.BILINEAR))
 
 
 def _squared(image: Image.Image, side: int, resize: str) -> np.ndarray:

@@ -66,7 +66,7 @@ def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.
 
 
 def _samples(extracted: Extracted, part: ImageFolder) -> Samples:
-    return Samples(extracted.values(part), np.asarray(part.labels))
+    return Samples(extracted.values(part), np.eye(part.num_classes, dtype=np.float32)[part.labels])
 
 
 def _plan(settings: FinetuneSettings, num_images: int) -> Plan:
