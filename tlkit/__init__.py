@@ -18,10 +18,10 @@ _HOMES = {
 __all__ = ["FinetuneSettings", "evaluate", "finetune", "load_run", "predict", "read_folder"]
 
 if TYPE_CHECKING:
+    from tlkit.data.folder import read_folder
     from tlkit.evaluation.evaluate import evaluate
     from tlkit.prediction import predict
     from tlkit.runs import load_run
-    from tlkit.data.folder import read_folder
     from tlkit.settings import FinetuneSettings
     from tlkit.training.finetune import finetune
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -24,14 +24,13 @@ from tlkit.engines.engine import Engine, Session, run_rows
 from tlkit.errors import ImageError
 from tlkit.features import SHARD_ROWS, FeatureKey, FeatureTable, Row
 from tlkit.progress import Advance, Progress
-from tlkit.workers import count_workers, in_chunks, ordered_map
+from tlkit.workers import count_workers, in_chunks, ordered_map, until_done
 
 CHUNK = 8  # files a thread takes at a time
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
 
 Outcome = Row | ImageError
 Decoded = Photo | Row | ImageError
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,10 @@ class _Pass:
         except ImageError as error:
             return error
 
+    def outcomes(self, files: list[Path]) -> list[Outcome]:
+        """Decode and infer."""
+        return self.infer(self.decode(files))
+
     def infer(self, decoded: list[Decoded]) -> list[Outcome]:
         """The features of decoded images, by this thread's own session."""
         photos = [item for item in decoded if isinstance(item, Photo)]
@@ -134,28 +137,17 @@ def _outcomes(pool: Executor, work: _Pass, files: list[Path], advance: Advance) 
     """Features or a reason per file, in order."""
     chunks = in_chunks(files, CHUNK)
     photo_bytes = 3 * work.image_size**2
-    early = _while_waiting(chunks, work.lower, AHEAD_BYTES // (CHUNK * photo_bytes))
+    early = until_done(chunks, work.lower, AHEAD_BYTES // (CHUNK * photo_bytes))
     ahead = deque(ordered_map(pool, work.decode, early, ahead=max(1, count_workers() - 1)))  # a core for TensorFlow
     work.table_of(work.lower.result())
     waiting = (ahead.popleft() for _ in range(len(ahead)))
     jobs: Iterator[Callable[[], list[Outcome]]] = chain(
-        (lambda decoded=decoded: work.infer(decoded) for decoded in waiting),
-        (lambda chunk=chunk: work.infer(work.decode(chunk)) for chunk in chunks),
+        (partial(work.infer, decoded) for decoded in waiting),
+        (partial(work.outcomes, chunk) for chunk in chunks),
     )
     for outcomes in ordered_map(pool, lambda job: job(), jobs):
         advance(len(outcomes))
         yield from outcomes
-
-
-def _while_waiting(items: Iterator[Item], future: Future[Lower], most: int) -> Iterator[Item]:
-    """Items until the future is there, `most` of them at the most; the rest stays in `items`."""
-    for _ in range(most):
-        if future.done():
-            return
-        item = next(items, None)
-        if item is None:
-            return
-        yield item
 
 
 def _kept(work: _Pass, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -192,4 +184,8 @@ def _readable(folder: ImageFolder, outcomes: list[Outcome]) -> ImageFolder:
         if isinstance(outcome, ImageError)
     ]
     found = [outcome for outcome in outcomes if isinstance(outcome, Row)]
-    return folder.pick(rows).identified([(row.sha256, row.group) for row in found]).leave_out([*folder.left_out, *problems])
+    return (
+        folder.pick(rows)
+        .identified([(row.sha256, row.group) for row in found])
+        .leave_out([*folder.left_out, *problems])
+    )

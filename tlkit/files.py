@@ -19,7 +19,7 @@ def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open(mode, **_text_options(mode)) as file:
+        with _opened(temporary, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -61,10 +61,10 @@ def cache_root() -> Path:
     return user_cache_path("tlkit", appauthor=False)
 
 
-def _text_options(mode: str) -> dict[str, str]:
+def _opened(path: Path, mode: str) -> IO[Any]:
     if "b" in mode:
-        return {}
-    return {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        return path.open(mode)
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -129,7 +129,9 @@ def expand_inputs(inputs: Iterable[str]) -> Iterator[str]:
     """
     for text in inputs:
         if Path(text).is_dir():
-            yield from (str(Path(text) / found.path) for found in list_files(Path(text), is_hidden) if _is_shown(found.path))
+            yield from (
+                str(Path(text) / found.path) for found in list_files(Path(text), is_hidden) if _is_shown(found.path)
+            )
         elif glob.has_magic(text) and not Path(text).exists():
             yield from expand_inputs(sorted(glob.glob(text, recursive=True))) if glob.glob(text) else [text]
         else:

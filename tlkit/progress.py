@@ -1,7 +1,7 @@
 """What long work tells whoever watches: stages with a count, and notes of one line."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -10,19 +10,11 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """Where work reports to. The command line draws bars; the library is silent unless asked."""
 
-    def stage(self, name: str, total: int, unit: str) -> "ContextAdvance":
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A stretch of work of `total` units; call what it yields with the units just done."""
 
     def note(self, text: str) -> None:
         """One line a person should read."""
-
-
-class ContextAdvance(Protocol):
-    """A context manager that yields an `Advance`."""
-
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *error: object) -> bool | None: ...
 
 
 class Silent:

@@ -2,15 +2,14 @@
 
 import csv
 import json
-import platform
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tlkit.data.pixels import DECODE_VERSION, RESIZES
+from tlkit.engines.engine import versions
 from tlkit.errors import RunError
 from tlkit.files import open_atomically, sha256_file, write_atomically, write_json
 
@@ -109,7 +108,9 @@ def create_run(path: Path | None, command: str) -> Run:
     except FileExistsError:
         raise RunError(f"'{path}' is already there and is never written into; choose another -o.") from None
     except OSError as error:
-        raise RunError(f"no run folder can be made at '{path or 'runs'}' ({error.strerror}); choose another -o.") from None
+        raise RunError(
+            f"no run folder can be made at '{path or 'runs'}' ({error.strerror}); choose another -o."
+        ) from None
 
 
 def finish_run(run: Run, facts: dict[str, Any]) -> None:
@@ -174,17 +175,6 @@ def read_facts(run: Run) -> ModelFacts:
     if not 1 <= facts.image_size <= 4096 or facts.resize not in RESIZES or len(facts.class_names) < 2:
         raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
     return facts
-
-
-def versions(engine: str) -> dict[str, str]:
-    """The versions that made a run."""
-    from tlkit import __version__
-    from tlkit.engines.engine import PACKAGES
-
-    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow")} | {engine: PACKAGES[engine]}
-    return {"tlkit": __version__, "python": platform.python_version()} | {
-        name: version(package) for name, package in names.items()
-    }
 
 
 def _made(path: Path) -> Path:

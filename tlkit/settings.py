@@ -1,5 +1,8 @@
 """Every option, written once: the command line, `settings.json` and the docs are made from this."""
 
+import math
+import operator
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -47,10 +50,16 @@ class FinetuneSettings:
     hidden: int = setting(256, "Head", "Units of a hidden layer below the last; 0 for none.", min=0, max=65536)
     epochs: int = setting(0, "Training", "Passes over the images at most; 0 to choose by their number.", min=0)
     batch_size: int = setting(128, "Training", "Images per step.", min=1, max=65536)
-    learning_rate: float = setting(2e-3, "Training", "First step size of AdamW, falling to 0 as a cosine.", above=0, max=10)
+    learning_rate: float = setting(
+        2e-3, "Training", "First step size of AdamW, falling to 0 as a cosine.", above=0, max=10
+    )
     weight_decay: float = setting(0.1, "Training", "AdamW's weight decay.", min=0, max=10)
     label_smoothing: float = setting(
-        0.1, "Training", "Share of certainty taken from the labels, so that the head does not learn to be sure.", min=0, below=1
+        0.1,
+        "Training",
+        "Share of certainty taken from the labels, so that the head does not learn to be sure.",
+        min=0,
+        below=1,
     )
     patience: int = setting(8, "Training", "Epochs without a lower validation loss before it stops.", min=1)
     engine: EngineName = setting("auto", "Speed", "What computes frozen layers; auto is litert where it is installed.")
@@ -145,18 +154,20 @@ def default_of(item: Any) -> Any:
 
 def _is_a(value: Any, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
+LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "min": ("at least", operator.ge),
+    "max": ("at most", operator.le),
+    "above": ("more than", operator.gt),
+    "below": ("less than", operator.lt),
+}
+
+
 def _check_limits(option: str, value: Any, limits: dict[str, float]) -> None:
-    tests = {
-        "min": ("at least", lambda bound: value >= bound),
-        "max": ("at most", lambda bound: value <= bound),
-        "above": ("more than", lambda bound: value > bound),
-        "below": ("less than", lambda bound: value < bound),
-    }
     for name, bound in limits.items():
-        words, holds = tests[name]
-        if not holds(bound):
+        words, holds = LIMITS[name]
+        if not holds(value, bound):
             raise OptionError(f"{option} is {value}; expected {words} {bound}.")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,3 +42,14 @@ def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     source = iter(items)
     while chunk := list(islice(source, size)):
         yield chunk
+
+
+def until_done(items: Iterator[Item], future: Future[Any], most: int) -> Iterator[Item]:
+    """Items until the future is there, `most` of them at the most; the rest stays in `items`."""
+    for _ in range(most):
+        if future.done():
+            return
+        try:
+            yield next(items)
+        except StopIteration:
+            return

@@ -24,10 +24,10 @@ INTERRUPTED = 130
 class _Group(click.Group):
     """The only place where an error becomes words on the terminal and an exit code."""
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
         """Run as a program; with `args`, as tests and other programs do, return to the caller."""
         if args is not None:
-            return super().main(args, **extra)
+            return super().main(args, *positional, **extra)
         try:
             super().main(**extra)
         except SystemExit as finished:
@@ -88,7 +88,9 @@ def _unexpected(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f" at '{error.filename}'" if error.filename else ""
         return f"{error.strerror or error}{where}; nothing that was there before is lost."
-    return f"something unexpected happened ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
+    return (
+        f"something unexpected happened ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
+    )
 
 
 for _command in (finetune, predict, evaluate, models, sample, cache):

@@ -11,8 +11,8 @@ def cache() -> None:
 @cache.command()
 def info() -> None:
     """Where the cache is, and how large."""
-    from tlkit.files import cache_root
     from tlkit.cache import measure
+    from tlkit.files import cache_root
 
     click.echo(f"{cache_root()}")
     for name, (count, size) in measure().items():

@@ -38,7 +38,7 @@ def figures(found: "Evaluation", top_k: int) -> dict[str, object]:
     """Everything an evaluation found, for JSON."""
     from dataclasses import asdict
 
-    from tlkit.data.folder import count_reasons
+    from tlkit.data.listing import count_reasons
 
     return {
         **found.report.as_json(),
@@ -52,7 +52,7 @@ def figures(found: "Evaluation", top_k: int) -> dict[str, object]:
 
 
 def _lines(found: "Evaluation", settings: EvaluateSettings) -> list[str]:
-    from tlkit.data.folder import count_reasons
+    from tlkit.data.listing import count_reasons
     from tlkit.evaluation.wording import class_table, confusion_lines, headline
 
     k = min(settings.top_k, len(found.report.class_names))

@@ -48,7 +48,9 @@ def show(done: "Finetuned", data: Path) -> None:
     if done.test:
         lines += [click.style(headline(done.test, "test"), bold=True) + ", which nothing was chosen on"]
     else:
-        lines += ["the best epoch was chosen on these images, so expect slightly less; --test-split gives a clean figure"]
+        lines += [
+            "the best epoch was chosen on these images, so expect slightly less; --test-split gives a clean figure"
+        ]
     lines += ["", *class_table(done.report), "", *_listed("often mistaken", confusion_lines(done.report))]
     lines += _listed("left out", [f"{count} × {reason}" for reason, count in metrics["left_out"].items()])
     lines += _listed("note", [printable(note) for note in metrics["notes"]])

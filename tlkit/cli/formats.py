@@ -110,14 +110,12 @@ class _Writer:
             cells = [f"{shortened(name, width):<{width}} {share:6.1%}" for name, share in prediction.top]
             missing = f"{'–':<{width}} {'':6}"
             shown = cells or [missing] * self._top_k
-            shares = [f"{share:.3f}" for share in prediction.probabilities] if self._has_shares(prediction) else []
+            found = prediction.probabilities if self._probs else None
+            shares = [] if found is None else [f"{share:.3f}" for share in found]
             reason = f"  {prediction.error}" if prediction.error else ""
             self._print("  ".join([*shown, *shares, printable(prediction.path)]) + printable(reason))
 
         return "", write, ""
-
-    def _has_shares(self, prediction: Prediction) -> bool:
-        return self._probs and prediction.probabilities is not None
 
     def _print(self, line: str) -> None:
         self._file.write(line + "\n")

@@ -21,7 +21,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record:
+            if record and isinstance(parameter, click.Option):
                 groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
         for group, records in groups.items():
             with formatter.section(f"{group} options"):
@@ -46,9 +46,10 @@ def options_from(settings_class: type) -> Callable[[Callable[..., Any]], Callabl
             chosen = {item.name: values.pop(item.name) for item in fields(settings_class)}
             return command(settings=settings_class(**chosen), **values)
 
+        dressed: Callable[..., Any] = call
         for item in reversed(fields(settings_class)):
-            call = _option(item, kinds[item.name])(call)
-        return call
+            dressed = _option(item, kinds[item.name])(dressed)
+        return dressed
 
     return decorate
 
@@ -65,7 +66,7 @@ def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Calla
         group=item.metadata["group"],
         type=_click_type(kind, item.metadata["limits"]),
         default=default,
-        show_default=True if kind is not bool or default else False,
+        show_default=kind is not bool or default,
         is_flag=kind is bool,
         help=item.metadata["help"],
     )

@@ -1,7 +1,6 @@
 """From a folder of images to an `ImageFolder`: which files there are, and which class each is."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,7 +53,7 @@ class ImageFolder:
     @property
     def counts(self) -> list[int]:
         """How many images each class has, in label order."""
-        return np.bincount(self.labels, minlength=self.num_classes).tolist()
+        return [int(count) for count in np.bincount(self.labels, minlength=self.num_classes)]
 
     @property
     def has_sides(self) -> bool:
@@ -117,11 +116,6 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     )
 
 
-def count_reasons(left_out: Iterable[Found]) -> dict[str, int]:
-    """How many files were left out for each reason, the commonest first."""
-    return dict(Counter(found.problem or "" for found in left_out).most_common())
-
-
 def _require_folder(root: Path) -> None:
     if not root.exists():
         raise DataError(f"'{root}' does not exist; expected a folder with one subfolder of images per class.")
@@ -167,7 +161,9 @@ def _composed(name: str) -> str:
 
 def _learnt(root: Path, sides: dict[str, str]) -> set[str]:
     """The classes there are to learn, from the names of folders."""
-    return {_composed(name) for folder in sides if SIDES.get(folder, "train") == "train" for name in _classes(root, folder)}
+    return {
+        _composed(name) for folder in sides if SIDES.get(folder, "train") == "train" for name in _classes(root, folder)
+    }
 
 
 def _classes(root: Path, folder: str) -> list[str]:

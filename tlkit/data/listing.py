@@ -3,8 +3,8 @@
 import os
 import re
 import stat
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,3 +117,8 @@ def irregular(mode: int) -> str | None:
     if stat.S_ISDIR(mode):
         return "a folder"
     return "not a regular file (a pipe, socket or device)"
+
+
+def count_reasons(left_out: Iterable[Found]) -> dict[str, int]:
+    """How many files were left out for each reason, the commonest first."""
+    return dict(Counter(found.problem or "" for found in left_out).most_common())

@@ -29,9 +29,7 @@ class Split:
         return {TRAIN: self.train, VALIDATION: self.validation, TEST: self.test}
 
 
-def split_folder(
-    folder: ImageFolder, validation_split: float = 0.2, test_split: float = 0.0, seed: int = 0
-) -> Split:
+def split_folder(folder: ImageFolder, validation_split: float = 0.2, test_split: float = 0.0, seed: int = 0) -> Split:
     """Deal the images of a folder whose files have been read, so that nothing leaks.
 
     A group of equal pixels goes where the hash of its pixels and the seed says, so adding a

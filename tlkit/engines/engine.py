@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,14 @@ def is_installed(name: str) -> bool:
 def engine_version(name: str) -> str:
     """The installed version of an engine's package; part of every cache key."""
     return importlib.metadata.version(PACKAGES[name])
+
+
+def versions(engine: str) -> dict[str, str]:
+    """The versions of everything that a run's numbers depend on."""
+    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow")} | {engine: PACKAGES[engine]}
+    return {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()} | {
+        name: importlib.metadata.version(package) for name, package in names.items()
+    }
 
 
 def open_engine(name: str, file: Path, precision: str) -> Engine:

@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tlkit.engines.engine import Session
+from tlkit.models.backend import silenced_stderr
 
 
 class LiteRTEngine:
@@ -20,8 +21,9 @@ class LiteRTEngine:
         self._first: Interpreter | None = self._interpreter()  # a damaged file is found at once
 
     def _interpreter(self) -> Interpreter:
-        interpreter = Interpreter(model_content=self._model, num_threads=1)
-        interpreter.allocate_tensors()
+        with silenced_stderr():  # it says once that it uses XNNPACK
+            interpreter = Interpreter(model_content=self._model, num_threads=1)
+            interpreter.allocate_tensors()
         return interpreter
 
     def session(self) -> Session:

@@ -76,4 +76,5 @@ def worst_confusions(confusion: np.ndarray, class_names: tuple[str, ...], most: 
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    shares: np.ndarray = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return shares

@@ -61,4 +61,5 @@ def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # t
 def _save(figure: Figure, file: Path) -> None:
     file.parent.mkdir(exist_ok=True)
     with open_atomically(file, "wb") as out:
-        FigureCanvasAgg(figure).print_png(out)
+        FigureCanvasAgg(figure)
+        figure.savefig(out, format="png", dpi=120)

@@ -30,7 +30,7 @@ class Report:
     @property
     def predicted(self) -> np.ndarray:
         """The likeliest class of each image; of equals, the first."""
-        return np.argmax(self.probabilities, axis=1).astype(np.int32)
+        return np.asarray(np.argmax(self.probabilities, axis=1), np.int32)
 
     @property
     def correct(self) -> int:

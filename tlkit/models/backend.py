@@ -6,11 +6,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from tlkit.errors import ModelError
-
-_one_at_a_time = threading.RLock()
 
 
 def start_keras() -> ModuleType:
@@ -41,18 +40,47 @@ def keras_is_loaded() -> bool:
 def silenced_stderr() -> Iterator[None]:
     """Drop what is written to file descriptor 2, by C++ code too, which no logging level stops.
 
-    The command line draws on a duplicate of the descriptor and goes on showing.
+    Several threads may be inside at once. The command line draws its bars on a duplicate of the
+    descriptor and goes on showing.
     """
-    with _one_at_a_time:
-        try:
-            kept = os.dup(2)
-        except OSError:  # started without a standard error
-            yield
-            return
-        try:
-            with open(os.devnull, "w") as sink:
-                os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    _silence.enter()
+    try:
+        yield
+    finally:
+        _silence.leave()
+
+
+class _Silence:
+    """Descriptor 2 leads nowhere while anybody is inside."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._kept: int | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._kept = _redirect_stderr()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._kept is not None:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+
+
+def _redirect_stderr() -> int | None:
+    """A duplicate of descriptor 2, which now leads nowhere; None for a process without one."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        return None
+    with Path(os.devnull).open("w") as sink:
+        os.dup2(sink.fileno(), 2)
+    return kept
+
+
+_silence = _Silence()

@@ -147,7 +147,7 @@ def _kind_of(file: Path) -> str:
         start = file.open("rb").read(64)
     except OSError as error:
         raise ModelError(f"the weights file '{file}' cannot be read ({error.strerror}); check its path.") from None
-    if start.startswith(b"\x89HDF") or start.startswith(b"PK"):
+    if start.startswith((b"\x89HDF", b"PK")):
         return ""
     shown = start.decode("utf-8", "replace").strip().splitlines()
     return f"is no weights file: it starts with {shown[0][:40]!r}" if shown else "is empty"

@@ -30,7 +30,8 @@ def cut_points(model: keras.Model) -> list[Cut]:
     """
     steps = _in_order(model.output)
     last_use = {id(tensor): step for step, (_, inputs, _) in enumerate(steps) for tensor in inputs}
-    cuts, alive = [], set()
+    cuts: list[Cut] = []
+    alive: set[int] = set()
     for step, (layer, _, output) in enumerate(steps):
         alive = {tensor for tensor in alive if last_use[tensor] > step}
         alive.add(id(output))

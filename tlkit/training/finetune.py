@@ -55,7 +55,7 @@ def finetune(
     clock.lap("scan")
     run = create_run(Path(output) if output else None, "finetune")
     try:
-        run.write_json("settings.json", {"command": "finetune", "data": str(folder.root.resolve()), **as_json(settings)})
+        run.write_json("settings.json", _request(folder, settings))
         return _finetuned(run, folder, settings, progress or Silent(), clock)
     except (TlkitError, KeyboardInterrupt):
         if not (run.path / "history.csv").exists():
@@ -72,8 +72,13 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
     size = settings.image_size or row.image_size
     if size < row.least_size:
         raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
-    engine = choose_engine(settings.engine, settings.precision)
+    engine: Any = choose_engine(settings.engine, settings.precision)
     return replace(settings, backbone=row.name, image_size=size, engine=engine)
+
+
+def _request(folder: ImageFolder, settings: FinetuneSettings) -> dict[str, Any]:
+    """What `settings.json` holds: enough to run again."""
+    return {"command": "finetune", "data": str(folder.root.resolve()), **as_json(settings)}
 
 
 def _refuse_inside(root: Path, output: str | Path | None) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.data.folder import ImageFolder, count_reasons
-from tlkit.data.listing import Found
+from tlkit.data.folder import ImageFolder
+from tlkit.data.listing import Found, count_reasons
 from tlkit.data.split import Split
 from tlkit.engines.convert import to_litert
 from tlkit.engines.engine import Engine, open_engine, run_rows
@@ -59,7 +59,9 @@ def save_model(model: Any, file: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def measure(report: Report, test: Report | None, trained: Trained, split: Split, extracted: Extracted) -> dict[str, Any]:
+def measure(
+    report: Report, test: Report | None, trained: Trained, split: Split, extracted: Extracted
+) -> dict[str, Any]:
     """What `metrics.json` holds but for the seconds."""
     commonest = int(np.argmax(split.train.counts))
     left_out = [*extracted.folder.left_out, *split.train.left_out]

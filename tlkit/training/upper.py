@@ -47,8 +47,8 @@ def train_upper(
     cut = body.input if settings.freeze == "none" else body.output
     keep = batch_norms(body) if settings.weights != "none" else set()
     upper = trainable_above(classifier, cut, keep)
-    samples = [_samples(extracted, part) for part in (split.train, split.validation)]
-    history = fit(upper, *samples, _plan(settings, len(split.train)), progress)
+    train, validation = _samples(extracted, split.train), _samples(extracted, split.validation)
+    history = fit(upper, train, validation, _plan(settings, len(split.train)), progress)
     return Trained(classifier, upper, "whole" if settings.freeze == "none" else "head", history)
 
 

@@ -1,0 +1,47 @@
+# `make` lists the targets. Everything runs in .venv, which is made when it is missing or out of date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint fix docs sample bench
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tlkit needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(READY)  ## Make .venv with tlkit and its developer tools
+
+demo: $(READY)  ## Learn beach from desert on sample_data, predict images left out, check the result
+	@$(BIN)/python sample_data/demo.py $(DEMO)
+
+test: $(READY)  ## The fast tests
+	$(BIN)/python -m pytest -q
+
+test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
+	$(BIN)/python -m pytest -q -m 'slow or not slow'
+
+lint: $(READY)  ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: $(READY)  ## Mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)  ## Rewrite docs/commands.md from the commands' help
+	$(BIN)/python -m tests.write_commands
+
+sample: $(READY)  ## Draw sample_data anew
+	$(BIN)/python sample_data/make_samples.py
+
+bench: $(READY)  ## Time tlkit against the Keras guide's script; needs TLKIT_TEST_DATA and KERAS_HOME
+	$(BIN)/python benchmarks/run.py --write
