@@ -24,6 +24,7 @@ BEACH, DESERT = CLASSES = ("beach", "desert")
 SAND, PALE, CLAY, WHITE = (230, 202, 150), (238, 222, 186), (212, 150, 100), (250, 250, 245)
 LEAF, BARK, RUST, SLATE, GREY = (58, 124, 62), (120, 88, 60), (186, 112, 76), (120, 136, 172), (150, 142, 132)
 BLUE, BAY, DULL = (30, 98, 164), (64, 190, 196), (104, 124, 138)  # kinds of water
+SHADE = (70, 48, 70)
 FAN = np.linspace(0, 1, 7)
 
 
@@ -66,13 +67,18 @@ PARASOL += [_wedge(((214, 60, 55), WHITE)[k % 2], 0.63 * k, 0.63 * (k + 1)) for 
 SWIMMER = [((230, 170, 130), 0.1, [(0, -0.1), (0, -0.3)]), ((90, 50, 40), 0.16, [(0, -0.42)])]
 TOWEL = [((60, 130, 190), 0, [(-0.4, 0), (-0.25, -0.22), (0.5, -0.22), (0.35, 0)])]
 TOWEL += [((245, 200, 70), 0, [(-0.1, 0), (0.05, -0.22), (0.2, -0.22), (0.05, 0)])]
-BOAT = [(WHITE, 0, [(-0.05, -0.12), (-0.05, -0.9), (0.4, -0.16)]), (WHITE, 0, [(-0.1, -0.12), (-0.1, -0.7), (-0.4, -0.16)])]
+BOAT = [
+    (WHITE, 0, [(-0.05, -0.12), (-0.05, -0.9), (0.4, -0.16)]),
+    (WHITE, 0, [(-0.1, -0.12), (-0.1, -0.7), (-0.4, -0.16)]),
+]
 BOAT += [(RUST, 0, [(-0.5, -0.1), (0.5, -0.1), (0.32, 0.04), (-0.34, 0.04)])]
 CACTUS = [(LEAF, 0.2, [(0, 0), (0, -0.9)]), (LEAF, 0.13, [(0, -0.35), (-0.3, -0.38), (-0.3, -0.68)])]
 CACTUS += [(LEAF, 0.13, [(0, -0.25), (0.28, -0.28), (0.28, -0.55)])]
 ROCK = [(GREY, 0, [(-0.35, 0), (-0.3, -0.2), (-0.1, -0.34), (0.15, -0.3), (0.36, 0)])]
 ROCK += [((196, 184, 166), 0, [(-0.3, -0.02), (-0.26, -0.18), (-0.1, -0.3), (0.02, -0.12)])]
-BUSH = [((140, 138, 84), 0.03, [(0, 0), (x, y)]) for x, y in ((-0.3, -0.2), (-0.12, -0.32), (0.08, -0.34), (0.28, -0.2))]
+BUSH = [
+    ((140, 138, 84), 0.03, [(0, 0), (x, y)]) for x, y in ((-0.3, -0.2), (-0.12, -0.32), (0.08, -0.34), (0.28, -0.2))
+]
 COAT = (158, 108, 66)
 CAMEL = [(COAT, 0.05, [(x, -0.4), (x + 0.02, 0)]) for x in (-0.26, -0.16, 0.16, 0.26)]
 CAMEL += [(COAT, 0.2, [(-0.22, -0.46), (0.22, -0.46)]), (COAT, 0.16, [(0, -0.6)])]
@@ -129,7 +135,9 @@ class Scene:
         column = np.clip((1 - share) * high + share * low, 0, 255).astype(np.uint8)
         self.image.paste(Image.fromarray(column).resize((WIDTH, HEIGHT)), mask=mask)
 
-    def haze(self, boxes: list[tuple[float, float, float, float]], colour: Colour, blur: float, strength: float) -> None:
+    def haze(
+        self, boxes: list[tuple[float, float, float, float]], colour: Colour, blur: float, strength: float
+    ) -> None:
         """Paint blurred ellipses: clouds, glow, shadows."""
         mask = Image.new("L", (WIDTH, HEIGHT))
         for box in boxes:
@@ -148,7 +156,9 @@ class Scene:
         self.haze([(x - 0.4 * size, y - 0.06 * size, x + 0.5 * size, y + 0.07 * size)], self.lit((90, 70, 60)), 5, 0.4)
         side = size if self.random.random() < 0.5 else -size
         for colour, thickness, points in parts:
-            self._paint([(x + a * side, y + b * size) for a, b in points], thickness * size, self.varied(self.lit(colour)))
+            self._paint(
+                [(x + a * side, y + b * size) for a, b in points], thickness * size, self.varied(self.lit(colour))
+            )
 
     def _paint(self, points: list[Point], thickness: float, colour: Colour) -> None:
         if not thickness:
@@ -163,7 +173,9 @@ class Scene:
         for share in sorted(self.random.uniform(nearest, 0.95, count).tolist()):
             thing = things[self.random.integers(len(things))]
             tall = 1.6 if thing is PALM else 1
-            self.put(thing, WIDTH * self.between(0.08, 0.92), self.horizon + share * self.depth, tall * (28 + 90 * share))
+            self.put(
+                thing, WIDTH * self.between(0.08, 0.92), self.horizon + share * self.depth, tall * (28 + 90 * share)
+            )
 
 
 def _whole(colour: Colour) -> tuple[int, int, int]:
@@ -232,12 +244,19 @@ def _desert(scene: Scene, kind: int) -> None:
     for number in range(dunes):
         _dune(scene, horizon + scene.depth * (0.1 + 0.75 * number / dunes), ground)
     if things == (PALM,):
-        x, y = WIDTH * scene.between(0.3, 0.7), horizon + scene.depth * 0.6
-        scene.draw.ellipse((x - 110, y - 18, x + 110, y + 22), fill=_whole(scene.lit(BAY)))
+        _pond(scene)
     for share in np.geomspace(0.35, 0.98, 7).tolist():
         ripple = scene.wave(horizon + share * scene.depth, 5 * share, 150 * share + 30)
-        scene.draw.line(ripple, fill=_whole(_mixed(ground, (110, 70, 50), 0.22)), width=round(1 + 3 * share))
+        scene.draw.line(ripple, fill=_whole(_mixed(ground, SHADE, 0.2)), width=round(1 + 3 * share))
     scene.scatter(things, 0.25, scene.random.integers(1, 5))
+
+
+def _pond(scene: Scene) -> None:
+    """Water with a dark rim."""
+    x, y, wide = WIDTH * scene.between(0.25, 0.75), scene.horizon + scene.depth * 0.62, scene.between(80, 150)
+    for grown, colour in ((8, scene.lit(LEAF)), (0, scene.lit(scene.varied(BAY)))):
+        box = (x - wide - grown, y - 0.2 * wide - grown / 2, x + wide + grown, y + 0.2 * wide + grown / 2)
+        scene.draw.ellipse(box, fill=_whole(colour))
 
 
 def _far_land(scene: Scene, colour: Colour, flat: bool) -> None:
@@ -246,20 +265,22 @@ def _far_land(scene: Scene, colour: Colour, flat: bool) -> None:
         x, wide = WIDTH * scene.between(0, 1), scene.between(50, 120)
         y, top = scene.horizon, scene.horizon - scene.between(24, 80)
         peak = 0.7 * wide if flat else 0.04 * wide
-        scene.pour([(x - wide, y), (x - peak, top), (x + peak, top), (x + wide, y)], colour, _mixed(colour, WHITE, 0.12))
-        scene.draw.polygon([(x + peak / 2, top), (x + peak, top), (x + wide, y), (x + peak, y)], _whole(_mixed(colour, (60, 50, 80), 0.3)))
+        front = [(x - wide, y), (x - peak, top), (x + peak, top), (x + wide, y)]
+        scene.pour(front, colour, _mixed(colour, WHITE, 0.12))
+        side = [(x + peak / 2, top), (x + peak, top), (x + wide, y), (x + peak, y)]
+        scene.draw.polygon(side, fill=_whole(_mixed(colour, SHADE, 0.3)))
 
 
 def _dune(scene: Scene, y: float, ground: Colour) -> None:
     """A dune with a sharp crest, one side in the light and one in the shade."""
     crest, height, width = WIDTH * scene.between(0.15, 0.85), scene.between(30, 75), scene.between(120, 220)
     x = np.arange(-8, WIDTH + 9, 4.0)
-    ridge = list(zip(x.tolist(), (y - height * np.exp(-(np.abs(x - crest) / width) ** 1.3)).tolist(), strict=True))
+    ridge = list(zip(x.tolist(), (y - height * np.exp(-((np.abs(x - crest) / width) ** 1.3))).tolist(), strict=True))
     scene.pour([*ridge, (WIDTH + 8, HEIGHT), (-8, HEIGHT)], _mixed(ground, WHITE, 0.18), ground)
-    t = np.linspace(1, 0, 20)
-    curve = zip((crest + width * (t + 0.22 * np.sin(6.3 * t))).tolist(), (y + height * (1.2 * t - 1)).tolist(), strict=True)
-    lee = [point for point in ridge if crest <= point[0] <= crest + 1.3 * width]
-    scene.pour([(crest, y - height), *lee, *curve], _mixed(ground, (70, 45, 60), 0.42), _mixed(ground, (70, 45, 60), 0.2))
+    lee = [point for point in ridge if crest <= point[0] <= crest + 1.4 * width]
+    sag = 0.75 * height * np.sin(np.pi * np.sqrt(np.linspace(0, 1, len(lee))))
+    foot = [(x, y + float(drop)) for (x, y), drop in zip(lee, sag, strict=True)]
+    scene.pour([*lee, *foot[::-1]], _mixed(ground, SHADE, 0.42), _mixed(ground, SHADE, 0.15))
 
 
 def draw_scene(name: str, number: int) -> Image.Image:

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,56 @@ def colours(tmp_path_factory):
             pixels = np.clip(random.normal(colour, 20, (48, 48, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def weights_file(colours, tmp_path_factory):
+    """Weights of a small backbone at 32 pixels whose random features differ from colour to colour.
+
+    Random weights alone give every image the same features; here each batch norm has the
+    statistics of the coloured squares.
+    """
+    from tlkit.models.backend import start_keras
+
+    keras = start_keras()
+    keras.utils.set_random_seed(0)
+    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    squares = [np.asarray(Image.open(path).resize((32, 32)), np.float32) for path in sorted(colours.glob("*/*.png"))]
+    network(np.stack(squares) / 127.5 - 1, training=True)
+    file = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    network.save_weights(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def finetuned(colours, weights_file, tmp_path_factory):
+    """What `finetune` returns for the coloured squares: a real run made in seconds."""
+    from tlkit import FinetuneSettings, finetune
+
+    settings = FinetuneSettings(
+        backbone="mobilenet_025",
+        weights=str(weights_file),
+        image_size=32,
+        hidden=0,
+        epochs=12,
+        batch_size=16,
+        learning_rate=0.02,
+    )
+    return finetune(colours, tmp_path_factory.mktemp("runs") / "colours", settings)
+
+
+@pytest.fixture(scope="session")
+def run(finetuned):
+    """A finished run, to be read only."""
+    return finetuned.run
+
+
+@pytest.fixture
+def own_run(run, tmp_path):
+    """A copy of the finished run that a test may damage."""
+    from tlkit.runs import Run
+
+    return Run(shutil.copytree(run.path, tmp_path / "own_run"))

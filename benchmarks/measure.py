@@ -1,0 +1,98 @@
+"""Runs whole processes in turn, and turns what they took into Markdown."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+OPENS, CLOSES = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+
+
+class FailedError(Exception):
+    """A process that ended with an error; its message is the last line it wrote."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended well.
+
+    seconds  wall time, from before its start to after its end
+    output   what it wrote to stdout
+    """
+
+    seconds: float
+    output: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The JSON object on its last line."""
+        facts: dict[str, Any] = json.loads(self.output.strip().splitlines()[-1])
+        return facts
+
+
+def execute(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> Finished:
+    """Run one process to its end, alone.
+
+    raises: FailedError
+    """
+    started = time.perf_counter()
+    done = subprocess.run([str(word) for word in command], env=env, cwd=cwd, capture_output=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise FailedError(f"{Path(command[0]).name} ended with {done.returncode}: {lines[-1]}")
+    return Finished(seconds, done.stdout.decode(errors="replace"))
+
+
+def interleave(arms: Mapping[str, Callable[[], Result]], rounds: int) -> dict[str, list[Result]]:
+    """Every arm once, in their order, then again: A B A B, so that a slow minute hits all of them."""
+    results: dict[str, list[Result]] = {name: [] for name in arms}
+    for number in range(1, rounds + 1):
+        for name, arm in arms.items():
+            say(f"  round {number} of {rounds}: {name}")
+            results[name].append(arm())
+    return results
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """One ratio per round, each of two measurements that stood next to each other."""
+    return [above / below for above, below in zip(numerators, denominators, strict=True)]
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The median, with the least and the greatest value.
+
+    >>> spread([0.5, 0.25, 0.75])
+    '0.50 (0.25–0.75)'
+    """
+    low, middle, high = (f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
+    return f"{middle} ({low}–{high})"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def replace_between(text: str, content: str) -> str:
+    """The text with `content` between its two marker lines, which are added at its end where they are missing.
+
+    >>> replace_between("a <!-- benchmarks -->old<!-- /benchmarks --> z", "new").splitlines()
+    ['a <!-- benchmarks -->', 'new', '<!-- /benchmarks --> z']
+    """
+    if OPENS not in text or CLOSES not in text:
+        text = f"{text.rstrip()}\n\n{OPENS}\n{CLOSES}\n".lstrip()
+    before, _, rest = text.partition(OPENS)
+    return f"{before}{OPENS}\n{content.strip()}\n{CLOSES}{rest.partition(CLOSES)[2]}"
+
+
+def say(text: str) -> None:
+    """Tell the person who waits; results go to stdout, this does not."""
+    print(text, file=sys.stderr, flush=True)

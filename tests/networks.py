@@ -1,0 +1,61 @@
+"""Small networks that several tests use; importing this module starts Keras (seconds)."""
+
+from functools import cache
+
+import numpy as np
+
+from tlkit.models.backbones import BACKBONES
+from tlkit.models.backend import start_keras
+
+keras = start_keras()
+
+from tlkit.models.body import build_body
+
+
+def lively_body(name="mobilenet_025", image_size=64, seed=1):
+    """A random body whose features differ between images: a fresh one's all but vanish in its batch norms."""
+    body = build_body(BACKBONES[name], "none", image_size)
+    enliven(body, seed)
+    return body
+
+
+def enliven(network, seed=1):
+    """Batch norms as a training might leave them."""
+    random = np.random.default_rng(seed)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            values = random.uniform(1.5, 2.5, shape), random.normal(0, 0.3, shape), random.normal(0, 0.1, shape)
+            layer.set_weights([*values, random.uniform(0.1, 0.3, shape)])
+
+
+@cache
+def shared_body():
+    """A lively mobilenet_025 at 64 pixels; not to be changed."""
+    return lively_body()
+
+
+def random_pixels(count, image_size, seed=0, kind=np.uint8):
+    """RGB, 0 to 255: (count, image_size, image_size, 3)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, image_size, image_size, 3), dtype=np.uint8)
+    return pixels.astype(kind)
+
+
+def relative_difference(values, expected):
+    """The largest difference as a share of the largest value."""
+    return float(np.abs(values - expected).max() / np.abs(expected).max())
+
+
+def use_keras_home(monkeypatch, folder):
+    """Let Keras, which read KERAS_HOME when it was imported, look for its files in another folder."""
+    monkeypatch.setenv("KERAS_HOME", str(folder))
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(folder))
+
+
+def no_network(monkeypatch):
+    """Every download fails as it does without a network."""
+
+    def fail(fname=None, origin=None, **options):
+        raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name or service not known")
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", fail)

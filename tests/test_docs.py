@@ -1,0 +1,36 @@
+import pytest
+
+from tests.write_commands import FILE, commands, help_of, page
+from tlkit.errors import OptionError
+from tlkit.settings import EvaluateSettings, FinetuneSettings, PredictSettings, as_json, option_name
+
+SETTINGS = {"finetune": FinetuneSettings, "predict": PredictSettings, "evaluate": EvaluateSettings}
+
+
+def test_the_page_of_commands_is_what_they_print_now():
+    assert FILE.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+def test_every_command_has_a_page():
+    names = {" ".join(words) for words in commands()}
+    assert names >= {"", "finetune", "predict", "evaluate", "models", "cache info", "cache clear", "sample digits"}
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_a_help_page_fits_80_columns_and_ends_its_sentences(words):
+    lines = help_of(words).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(" ".join(("Usage: tlkit", *words)))
+    assert lines[2].strip()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_help_page_has_every_option_of_its_settings(name):
+    text = help_of((name,))
+    assert all(option_name(setting) in text for setting in as_json(SETTINGS[name]()))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_help_page_is_a_page_about_options_that_exist(name):
+    with pytest.raises((TypeError, OptionError)):
+        SETTINGS[name](no_such_option=1)

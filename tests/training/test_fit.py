@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+
+from tests.networks import keras
+from tlkit.progress import Silent
+from tlkit.training.fit import HISTORY_COLUMNS, Plan, Samples, batches, best_epoch, fit
+
+PLAN = Plan(epochs=5, batch_size=8, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, patience=50, seed=0)
+
+
+def plan(**changes):
+    return Plan(**{**vars(PLAN), **changes})
+
+
+def samples(count=40, num_classes=3, seed=0, spread=0.5):
+    """Clouds around one corner per class."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % num_classes
+    features = np.eye(num_classes)[labels] + random.normal(0, spread, (count, num_classes))
+    return Samples(features.astype(np.float32), np.eye(num_classes, dtype=np.float32)[labels])
+
+
+def head(num_classes=3, dropout=0.3, batch_norm=True):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((num_classes,))]
+    layers += [keras.layers.BatchNormalization(momentum=0.9)] if batch_norm else []
+    layers += [keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(dropout)]
+    return keras.Sequential([*layers, keras.layers.Dense(num_classes, activation="softmax")])
+
+
+def fitted(plan=PLAN, train=None, validation=None, **options):
+    upper = head(**options)
+    history = fit(upper, train or samples(), validation or samples(seed=1), plan, Silent())
+    return upper, history
+
+
+def loss_of(upper, held, smoothing):
+    """Cross-entropy against smoothed labels, by Keras."""
+    measure = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    return float(measure(held.targets, upper.predict(held.features, verbose=0)))
+
+
+# batches
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(1, 1), (7, 7), (10, 3), (100, 32), (33, 32), (31, 16)])
+def test_every_image_is_seen_each_epoch_in_batches_of_one_size(num_images, batch_size):
+    rows = batches(num_images, batch_size, seed=0, epoch=1)
+    assert rows.shape == (-(-num_images // batch_size), batch_size)
+    assert set(rows.ravel().tolist()) == set(range(num_images))
+    first = rows.ravel()[:num_images]
+    assert sorted(first.tolist()) == list(range(num_images))
+
+
+def test_the_last_batch_is_filled_with_the_first_images():
+    rows = batches(10, 4, seed=0, epoch=1).ravel()
+    assert rows[10:].tolist() == rows[:2].tolist()
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        return batches(50, 8, seed, epoch).ravel().tolist()
+
+    np.random.seed(7)  # noqa: NPY002
+    first = order(0, 1)
+    assert order(0, 1) == first
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (1, 2)}) == 4
+
+
+# what is left behind
+
+
+def test_the_head_learns():
+    held = samples(seed=1, spread=0.1)
+    upper, history = fitted(plan(epochs=60), samples(spread=0.1), held)
+    assert history[-1]["val_accuracy"] == 1
+    assert (upper.predict(held.features, verbose=0).argmax(axis=1) == held.targets.argmax(axis=1)).all()
+
+
+def test_the_weights_of_the_lowest_validation_loss_are_restored():
+    """With a large step the loss jumps about, so the last epoch is not the best."""
+    held = samples(seed=1, spread=1.5)
+    upper, history = fitted(plan(epochs=30, learning_rate=0.5, weight_decay=0.0), samples(spread=1.5), held)
+    losses = [row["val_loss"] for row in history]
+    assert best_epoch(history) < len(history)
+    assert loss_of(upper, held, 0.1) == pytest.approx(min(losses), abs=1e-5)
+    assert loss_of(upper, held, 0.1) != pytest.approx(losses[-1], abs=1e-5)
+
+
+def test_training_stops_when_patience_is_at_its_end():
+    held = samples(seed=1, spread=1.5)
+    _, history = fitted(plan(epochs=200, learning_rate=0.5, patience=3), samples(spread=1.5), held)
+    assert len(history) == best_epoch(history) + 3
+    assert len(history) < 200
+
+
+def test_the_first_of_equally_good_epochs_is_kept():
+    assert best_epoch([{"val_loss": loss} for loss in (3.0, 1.0, 2.0, 1.0)]) == 2
+
+
+def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
+    assert best_epoch([{"val_loss": loss} for loss in (3.0, 1.0, float("nan"), 2.0)]) == 2
+    assert best_epoch([{"val_loss": loss} for loss in (float("nan"), 3.0)]) == 2
+
+
+def test_a_training_that_diverges_keeps_the_last_weights_that_are_numbers():
+    upper, history = fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
+    assert all(np.isfinite(value).all() for value in upper.get_weights()), [row["val_loss"] for row in history]
+
+
+# history
+
+
+def test_history_has_a_row_per_epoch_with_every_column():
+    _, history = fitted()
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    assert all(["phase", *row] == list(HISTORY_COLUMNS) for row in history)
+    assert all(row["seconds"] >= 0 for row in history)
+
+
+def test_the_learning_rate_falls_to_zero():
+    rates = [row["learning_rate"] for row in fitted()[1]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < PLAN.learning_rate
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_validation_loss_and_accuracy_are_those_of_keras(smoothing):
+    held = samples(300, seed=1, spread=1.0)  # more than one round of prediction
+    upper, history = fitted(plan(epochs=1, label_smoothing=smoothing), validation=held)
+    predicted = upper.predict(held.features, verbose=0)
+    assert history[0]["val_loss"] == pytest.approx(loss_of(upper, held, smoothing), rel=1e-5)
+    expected = float((predicted.argmax(axis=1) == held.targets.argmax(axis=1)).mean())
+    assert history[0]["val_accuracy"] == expected
+
+
+def test_progress_advances_once_per_epoch():
+    class Counted(Silent):
+        done = 0
+
+        def note_epoch(self, count):
+            self.done += count
+
+        def stage(self, name, total, unit):
+            self.asked = (name, total, unit)
+            return _Stage(self)
+
+    class _Stage:
+        def __init__(self, counted):
+            self.counted = counted
+
+        def __enter__(self):
+            return self.counted.note_epoch
+
+        def __exit__(self, *error):
+            return None
+
+    progress = Counted()
+    fit(head(), samples(), samples(seed=1), PLAN, progress)
+    assert progress.asked == ("training", 5, "epochs")
+    assert progress.done == 5
+
+
+# the same each time
+
+
+def test_one_seed_gives_the_same_bits_and_another_seed_others():
+    weights = [fitted(plan(seed=seed))[0].get_weights() for seed in (0, 0, 1)]
+    assert all(np.array_equal(*pair) for pair in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(weights[0], weights[2], strict=True))
+
+
+def test_what_was_drawn_before_does_not_matter():
+    upper, again = head(), head()
+    fit(upper, samples(), samples(seed=1), PLAN, Silent())
+    keras.random.normal((10,))
+    fit(again, samples(), samples(seed=1), PLAN, Silent())
+    assert all(np.array_equal(*pair) for pair in zip(upper.get_weights(), again.get_weights(), strict=True))
+
+
+# sizes
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_batch_larger_than_the_data_is_as_large_as_the_data(count):
+    small = [fitted(plan(batch_size=size), samples(count))[0].get_weights() for size in (1000, count)]
+    assert all(np.array_equal(*pair) for pair in zip(*small, strict=True))
+
+
+def test_uint8_features_are_trained_on_as_they_are():
+    """Freeze none keeps pixels as they were decoded."""
+    train = samples()
+    pixels = np.clip(train.features * 100 + 50, 0, 255).astype(np.uint8)
+    as_floats = fitted(train=Samples(pixels.astype(np.float32), train.targets))[0].get_weights()
+    as_bytes = fitted(train=Samples(pixels, train.targets))[0].get_weights()
+    assert all(np.array_equal(*pair) for pair in zip(as_floats, as_bytes, strict=True))
+
+
+def test_biases_and_norms_are_spared_the_decay():
+    """With no gradient at all (constant features) only the decay moves a kernel."""
+    upper = head(dropout=0.0)
+    still = Samples(np.zeros((8, 3), np.float32), np.full((8, 3), 1 / 3, np.float32))
+    before = {weight.path: np.array(weight) for weight in upper.trainable_variables}
+    fit(upper, still, still, plan(epochs=3, weight_decay=0.5, label_smoothing=0.0), Silent())
+    names = {weight.path.rpartition("/")[2] for weight in upper.trainable_variables}
+    assert names == {"kernel", "bias", "gamma", "beta"}
+    gamma = next(weight for weight in upper.trainable_variables if weight.path.endswith("gamma"))
+    np.testing.assert_array_equal(np.array(gamma), before[gamma.path])
