@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+LONGEST = 900  # seconds; a process that takes longer hangs
 OPENS, CLOSES = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
 class FailedError(Exception):
-    """A process that ended with an error; its message is the last line it wrote."""
+    """A process that ended with an error, which its message quotes, or did not end at all."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ def execute(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) ->
 
     raises: FailedError
     """
+    words = [str(word) for word in command]
     started = time.perf_counter()
-    done = subprocess.run([str(word) for word in command], env=env, cwd=cwd, capture_output=True, check=False)
+    try:
+        done = subprocess.run(words, env=env, cwd=cwd, capture_output=True, check=False, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"{Path(words[0]).name} was stopped after {LONGEST} s") from None
     seconds = time.perf_counter() - started
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise FailedError(f"{Path(command[0]).name} ended with {done.returncode}: {lines[-1]}")
+        raise FailedError(f"{Path(words[0]).name} ended with {done.returncode}: {lines[-1]}")
     return Finished(seconds, done.stdout.decode(errors="replace"))
 
 

@@ -16,12 +16,13 @@ from PIL import Image, ImageDraw, ImageFilter
 Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
 Point = tuple[float, float]  # x, y in pixels of the large picture, y downwards
 Part = tuple[Colour, float, list[Point]]  # paint, thickness of a line or 0 to fill, points in a unit square
+Thing = list[Part]  # stands on (0, 0)
 
 SEED, PER_CLASS, QUALITY = 7, 40, 85
 SIZE, SCALE = (128, 96), 4
 WIDTH, HEIGHT = SIZE[0] * SCALE, SIZE[1] * SCALE
 BEACH, DESERT = CLASSES = ("beach", "desert")
-SAND, PALE, CLAY, WHITE = (230, 202, 150), (238, 222, 186), (212, 150, 100), (250, 250, 245)
+SAND, PALE, GOLD, CLAY, WHITE = (230, 204, 154), (238, 222, 186), (226, 184, 118), (212, 150, 100), (250, 250, 245)
 LEAF, BARK, RUST, SLATE, GREY = (58, 124, 62), (120, 88, 60), (186, 112, 76), (120, 136, 172), (150, 142, 132)
 BLUE, BAY, DULL = (30, 98, 164), (64, 190, 196), (104, 124, 138)  # kinds of water
 SHADE = (70, 48, 70)
@@ -60,45 +61,44 @@ def _wedge(colour: Colour, start: float, end: float) -> Part:
     return colour, 0, [*rim, (0, -0.55)]
 
 
-PALM = [(BARK, 0.07, [(0, 0), (0.02, -0.4), (0.06, -0.75), (0.1, -1)])]
+PALM: Thing = [(BARK, 0.07, [(0, 0), (0.02, -0.4), (0.06, -0.75), (0.1, -1)])]
 PALM += [_frond(turn) for turn in (-0.3, 0.3, 0.9, 1.5, 2.2, 2.8, 3.4)]
-PARASOL = [(BARK, 0.04, [(0.02, 0), (-0.02, -0.95)])]
+PARASOL: Thing = [(BARK, 0.04, [(0.02, 0), (-0.02, -0.95)])]
 PARASOL += [_wedge(((214, 60, 55), WHITE)[k % 2], 0.63 * k, 0.63 * (k + 1)) for k in range(5)]
-SWIMMER = [((230, 170, 130), 0.1, [(0, -0.1), (0, -0.3)]), ((90, 50, 40), 0.16, [(0, -0.42)])]
-TOWEL = [((60, 130, 190), 0, [(-0.4, 0), (-0.25, -0.22), (0.5, -0.22), (0.35, 0)])]
+TOWEL: Thing = [((60, 130, 190), 0, [(-0.4, 0), (-0.25, -0.22), (0.5, -0.22), (0.35, 0)])]
 TOWEL += [((245, 200, 70), 0, [(-0.1, 0), (0.05, -0.22), (0.2, -0.22), (0.05, 0)])]
-BOAT = [
+BOAT: Thing = [
     (WHITE, 0, [(-0.05, -0.12), (-0.05, -0.9), (0.4, -0.16)]),
     (WHITE, 0, [(-0.1, -0.12), (-0.1, -0.7), (-0.4, -0.16)]),
 ]
 BOAT += [(RUST, 0, [(-0.5, -0.1), (0.5, -0.1), (0.32, 0.04), (-0.34, 0.04)])]
-CACTUS = [(LEAF, 0.2, [(0, 0), (0, -0.9)]), (LEAF, 0.13, [(0, -0.35), (-0.3, -0.38), (-0.3, -0.68)])]
+CACTUS: Thing = [(LEAF, 0.2, [(0, 0), (0, -0.9)]), (LEAF, 0.13, [(0, -0.35), (-0.3, -0.38), (-0.3, -0.68)])]
 CACTUS += [(LEAF, 0.13, [(0, -0.25), (0.28, -0.28), (0.28, -0.55)])]
-ROCK = [(GREY, 0, [(-0.35, 0), (-0.3, -0.2), (-0.1, -0.34), (0.15, -0.3), (0.36, 0)])]
+ROCK: Thing = [(GREY, 0, [(-0.35, 0), (-0.3, -0.2), (-0.1, -0.34), (0.15, -0.3), (0.36, 0)])]
 ROCK += [((196, 184, 166), 0, [(-0.3, -0.02), (-0.26, -0.18), (-0.1, -0.3), (0.02, -0.12)])]
-BUSH = [
+BUSH: Thing = [
     ((140, 138, 84), 0.03, [(0, 0), (x, y)]) for x, y in ((-0.3, -0.2), (-0.12, -0.32), (0.08, -0.34), (0.28, -0.2))
 ]
 COAT = (158, 108, 66)
-CAMEL = [(COAT, 0.05, [(x, -0.4), (x + 0.02, 0)]) for x in (-0.26, -0.16, 0.16, 0.26)]
+CAMEL: Thing = [(COAT, 0.05, [(x, -0.4), (x + 0.02, 0)]) for x in (-0.26, -0.16, 0.16, 0.26)]
 CAMEL += [(COAT, 0.2, [(-0.22, -0.46), (0.22, -0.46)]), (COAT, 0.16, [(0, -0.6)])]
 CAMEL += [(COAT, 0.08, [(0.26, -0.5), (0.42, -0.48), (0.46, -0.78), (0.56, -0.76)])]
 
 # what is drawn of each kind of scene: water, its share of the ground, things on the ground
-BEACHES = (
+BEACHES: tuple[tuple[Colour, float, tuple[Thing, ...]], ...] = (
     (BLUE, 0.72, (PARASOL, TOWEL)),
     (BAY, 0.6, (PALM, PARASOL)),
     (DULL, 0.5, (ROCK, PALM)),
-    (BLUE, 0.12, (PALM, PARASOL, TOWEL)),
-    (BAY, 0.22, (PARASOL, ROCK, TOWEL)),
+    (BLUE, 0.22, (PALM, PARASOL, TOWEL)),
+    (BAY, 0.32, (PARASOL, ROCK, TOWEL)),
 )
 # far land and its shape, ground, dunes, things on the ground
-DESERTS = (
-    (None, 0, SAND, 3, (CAMEL,)),
-    (RUST, 1, CLAY, 0, (CACTUS, ROCK, BUSH)),
-    (SLATE, 0, SAND, 1, (CACTUS, BUSH)),
-    (SLATE, 0, PALE, 2, (PALM,)),
-    (RUST, 1, PALE, 1, (ROCK, CAMEL, BUSH)),
+DESERTS: tuple[tuple[Colour | None, bool, Colour, int, tuple[Thing, ...]], ...] = (
+    (None, False, GOLD, 3, (CAMEL,)),
+    (RUST, True, CLAY, 0, (CACTUS, ROCK, BUSH)),
+    (SLATE, False, GOLD, 1, (CACTUS, BUSH)),
+    (SLATE, False, PALE, 2, (PALM,)),
+    (RUST, True, PALE, 1, (ROCK, CAMEL, BUSH)),
 )
 
 
@@ -115,6 +115,10 @@ class Scene:
     def between(self, low: float, high: float) -> float:
         """A random number."""
         return float(self.random.uniform(low, high))
+
+    def some(self, least: int, most: int) -> int:
+        """A random count, below `most`."""
+        return int(self.random.integers(least, most))
 
     def varied(self, colour: Colour, by: float = 8) -> Colour:
         """A colour a little changed."""
@@ -151,7 +155,7 @@ class Scene:
         swing = 0.7 * np.sin(x / length * 6.3 + first) + 0.3 * np.sin(x / length * 15 + second)
         return list(zip(x.tolist(), (y + height * swing + slope * (x - WIDTH / 2)).tolist(), strict=True))
 
-    def put(self, parts: list[Part], x: float, y: float, size: float) -> None:
+    def put(self, parts: Thing, x: float, y: float, size: float) -> None:
         """Stand a thing on a point, with a soft shadow, facing either way."""
         self.haze([(x - 0.4 * size, y - 0.06 * size, x + 0.5 * size, y + 0.07 * size)], self.lit((90, 70, 60)), 5, 0.4)
         side = size if self.random.random() < 0.5 else -size
@@ -168,7 +172,7 @@ class Scene:
             self.draw.circle((x, y), thickness / 2, fill=_whole(colour))
         return None
 
-    def scatter(self, things: tuple[list[Part], ...], nearest: float, count: int) -> None:
+    def scatter(self, things: tuple[Thing, ...], nearest: float, count: int) -> None:
         """Put things on the ground, far ones first; `nearest` is how much of it is kept free behind them."""
         for share in sorted(self.random.uniform(nearest, 0.95, count).tolist()):
             thing = things[self.random.integers(len(things))]
@@ -197,7 +201,7 @@ def _sky(scene: Scene) -> None:
         x, y, size = WIDTH * scene.between(0.1, 0.9), horizon * light.height, scene.between(12, 22)
         scene.haze([(x - 3 * size, y - 3 * size, x + 3 * size, y + 3 * size)], light.sun, 28, 0.5)
         scene.draw.circle((x, y), size, fill=_whole(light.sun))
-    for _ in range(scene.random.integers(0, 5)):
+    for _ in range(scene.some(0, 5)):
         x, y, size = WIDTH * scene.between(0, 1), horizon * scene.between(0.1, 0.7), scene.between(18, 40)
         puffs = [(x + k * size, scene.between(0.2, 0.6) * size) for k in range(-2, 3)]
         scene.haze([(a - size, y - b, a + size, y + b / 2) for a, b in puffs], _mixed(low, WHITE, 0.5), 5, 0.7)
@@ -212,9 +216,9 @@ def _beach(scene: Scene, kind: int) -> None:
     shore = scene.wave(horizon + share * scene.depth, 10 * share + 3, WIDTH * 0.8, scene.between(-0.3, 0.3) * share)
     sea = _mixed(scene.lit(scene.varied(water)), scene.light.low, 0.25)
     _water(scene, shore, sea, ground)
-    for _ in range(scene.random.integers(0, 3)):
+    for _ in range(scene.some(0, 3)):
         scene.put(BOAT, WIDTH * scene.between(0.1, 0.9), horizon + 4 + 20 * share, scene.between(24, 46))
-    scene.scatter(things, min(0.9, share + 0.2), scene.random.integers(1, 4))
+    scene.scatter(things, min(0.9, share + 0.2), scene.some(1, 4))
 
 
 def _water(scene: Scene, shore: list[Point], sea: Colour, ground: Colour) -> None:
@@ -224,11 +228,11 @@ def _water(scene: Scene, shore: list[Point], sea: Colour, ground: Colour) -> Non
         edge = [(x, max(top + 3, y + reach)) for x, y in shore]
         scene.pour([(0, top), *edge, (WIDTH, top)], colour, _mixed(colour, WHITE, 0.05 if reach else 0.22))
     deepest = max(y for _, y in shore)
-    for _ in range(26):
+    for _ in range(60):
         x, y = WIDTH * scene.between(0, 1), scene.between(top + 3, deepest)
         length = 12 + 0.5 * (y - top)
         if y < shore[int((x + 8) / 4)][1] - 4:
-            scene.draw.line([(x - length, y), (x + length, y)], fill=_whole(_mixed(sea, WHITE, 0.35)), width=3)
+            scene.draw.line([(x - length, y), (x + length, y)], fill=_whole(_mixed(sea, WHITE, 0.5)), width=3)
     for reach, width in ((-14, 3), (0, 6)):
         foam = [(x, max(top + 3, y + reach)) for x, y in shore]
         scene.draw.line(foam, fill=_whole(scene.lit(WHITE)), width=width)
@@ -239,16 +243,16 @@ def _desert(scene: Scene, kind: int) -> None:
     far, flat, paint, dunes, things = DESERTS[kind]
     ground, horizon = scene.lit(scene.varied(paint)), scene.horizon
     if far:
-        _far_land(scene, _mixed(scene.lit(scene.varied(far)), scene.light.low, 0.3), bool(flat))
+        _far_land(scene, _mixed(scene.lit(scene.varied(far)), scene.light.low, 0.3), flat)
     scene.pour([(0, horizon), (WIDTH, horizon), (WIDTH, HEIGHT), (0, HEIGHT)], ground, _mixed(ground, CLAY, 0.15))
     for number in range(dunes):
         _dune(scene, horizon + scene.depth * (0.1 + 0.75 * number / dunes), ground)
     if things == (PALM,):
         _pond(scene)
-    for share in np.geomspace(0.35, 0.98, 7).tolist():
-        ripple = scene.wave(horizon + share * scene.depth, 5 * share, 150 * share + 30)
-        scene.draw.line(ripple, fill=_whole(_mixed(ground, SHADE, 0.2)), width=round(1 + 3 * share))
-    scene.scatter(things, 0.25, scene.random.integers(1, 5))
+    for share in np.geomspace(0.14, 0.98, 15).tolist():
+        ripple = scene.wave(horizon + share * scene.depth, 9 * share, 170 * share + 40)
+        scene.draw.line(ripple, fill=_whole(_mixed(ground, SHADE, 0.3)), width=round(1 + 3 * share))
+    scene.scatter(things, 0.25, scene.some(1, 5))
 
 
 def _pond(scene: Scene) -> None:
@@ -261,7 +265,7 @@ def _pond(scene: Scene) -> None:
 
 def _far_land(scene: Scene, colour: Colour, flat: bool) -> None:
     """Mesas with flat tops, or a chain of mountains, on the horizon."""
-    for _ in range(scene.random.integers(2, 5)):
+    for _ in range(scene.some(2, 5)):
         x, wide = WIDTH * scene.between(0, 1), scene.between(50, 120)
         y, top = scene.horizon, scene.horizon - scene.between(24, 80)
         peak = 0.7 * wide if flat else 0.04 * wide

@@ -34,7 +34,9 @@ def test_an_error_without_a_kind_is_unexpected():
 
 
 def test_the_docstring_draws_the_tree():
-    drawn = {name: (indent, int(code)) for indent, name, code in re.findall(r"(?m)^( +)(\w+) +(\d)  \w", errors.__doc__)}
+    drawn = {
+        name: (indent, int(code)) for indent, name, code in re.findall(r"(?m)^( +)(\w+) +(\d)  \w", errors.__doc__)
+    }
     assert {name: code for name, (_, code) in drawn.items()} == {name: code for name, (_, code) in TREE.items()}
     depths = {name: len(indent) // 2 for name, (indent, _) in drawn.items()}
     assert depths == {name: len(CLASSES[name].__mro__) - 4 for name in TREE}

@@ -14,8 +14,9 @@ from tests.networks import keras, lively_body
 from tlkit.data.folder import read_folder
 from tlkit.data.pixels import plain_view
 from tlkit.engines.convert import to_litert
-from tlkit.engines.engine import open_engine, run_rows
+from tlkit.engines.engine import run_rows
 from tlkit.engines.keras import KerasEngine
+from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.errors import ModelError
 from tlkit.extraction import Lower, extract
@@ -322,9 +323,7 @@ def test_a_folder_of_bad_files_alone_leaves_none(tmp_path, engine):
 
 
 @pytest.mark.parametrize("ahead", [1 << 29, 8 * 3 * SIZE**2, 1], ids=["all", "one chunk", "none"])
-def test_an_engine_that_is_ready_late_gives_the_same(
-    ahead, with_bad_files, engine, small_engine, monkeypatch
-):
+def test_an_engine_that_is_ready_late_gives_the_same(ahead, with_bad_files, engine, small_engine, monkeypatch):
     monkeypatch.setattr("tlkit.extraction.AHEAD_BYTES", ahead)
     found = extracted(with_bad_files, late(engine))
     assert [problem.path for problem in found.folder.left_out] == BAD

@@ -15,9 +15,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def rows_of(*numbers, shape=(4,), kind=np.float32):
-    return [
-        Row(f"{number:064x}", f"{number + 1000:032x}", np.full(shape, number, dtype=kind)) for number in numbers
-    ]
+    return [Row(f"{number:064x}", f"{number + 1000:032x}", np.full(shape, number, dtype=kind)) for number in numbers]
 
 
 def name(number):

@@ -272,7 +272,7 @@ def test_a_linked_file_is_an_input(tmp_path, squares):
 
 
 def test_what_is_not_there_is_given_as_it_is():
-    assert expanded("nowhere.jpg", "no/where") == ["nowhere.jpg", "no/where"]
+    assert expanded("nowhere.jpg", "no/where", "") == ["nowhere.jpg", "no/where", ""]
 
 
 def test_the_library_takes_a_run_by_path_and_a_folder(run, colours):

@@ -12,10 +12,10 @@ import pytest
 import tlkit
 
 PACKAGE = Path(tlkit.__file__).parent
-LAYERS = (
-    "errors files workers progress settings data models engines features extraction cache "
-    "runs prediction evaluation training cli __main__"
-).split()
+LAYERS = [
+    *("errors", "files", "workers", "progress", "settings", "data", "models", "engines", "features", "extraction"),
+    *("cache", "runs", "prediction", "evaluation", "training", "cli", "__main__"),
+]
 HEAVY = ("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib", "PIL", "sklearn")
 
 
@@ -77,9 +77,7 @@ def test_the_package_itself_imports_nothing():
 
 
 def run_python(code, *args):
-    return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=120, check=False)
 
 
 LOADED = """
@@ -115,7 +113,9 @@ def test_evaluating_imports_neither_tensorflow_nor_keras(run):
 
 
 def test_the_package_offers_its_names_and_imports_them_on_first_use():
-    code = "import sys, tlkit; print(*sorted(set(sys.modules) & {'numpy', 'keras'})); tlkit.read_folder; print(dir(tlkit))"
+    code = (
+        "import sys, tlkit; print(*sorted(set(sys.modules) & {'numpy', 'keras'})); tlkit.read_folder; print(dir(tlkit))"
+    )
     first, second = run_python(code).stdout.splitlines()
     assert first == ""
     assert all(name in second for name in ["read_folder", "finetune", "load_run", "predict", "evaluate"])
@@ -180,4 +180,8 @@ def test_every_module_says_what_it_is_for():
 
 def test_no_function_shares_its_modules_name_outside_the_commands():
     twins = [f"{m}.{node.name}" for m, node in FUNCTIONS if m.split(".")[-1] == node.name and ".cli" not in m]
-    assert set(twins) <= {"tlkit.evaluation.evaluate.evaluate", "tlkit.training.finetune.finetune", "tlkit.training.fit.fit"}
+    assert set(twins) <= {
+        "tlkit.evaluation.evaluate.evaluate",
+        "tlkit.training.finetune.finetune",
+        "tlkit.training.fit.fit",
+    }

@@ -118,6 +118,7 @@ class _Pass:
 
     def infer(self, decoded: list[Decoded]) -> list[Outcome]:
         """The features of decoded images, by this thread's own session."""
+        decoded = [(self._find(item.sha256) or item) if isinstance(item, Photo) else item for item in decoded]
         photos = [item for item in decoded if isinstance(item, Photo)]
         values = iter(self._run(photos))
         return [Row(item.sha256, item.group, next(values)) if isinstance(item, Photo) else item for item in decoded]
@@ -165,8 +166,8 @@ def _kept(work: _Pass, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
 def _keep(work: _Pass, row: Row, fresh: dict[str, Row]) -> dict[str, Row]:
     """Note a row; returns those still to be written."""
     table = work.table_of(work.lower.result())
+    work.reused += table.is_earlier(row.sha256)
     if row.sha256 in fresh or table.find(row.sha256):
-        work.reused += 1
         return fresh
     fresh[row.sha256] = row
     if len(fresh) < SHARD_ROWS:

@@ -63,6 +63,7 @@ class FeatureTable:
         self._rows: dict[bytes, tuple[np.ndarray, int]] = {}
         for file in sorted(self.folder.glob("*.npy")):
             self._open(file)
+        self._earlier = frozenset(self._rows)
 
     def find(self, sha256: str) -> Row | None:
         """The row of a file's bytes, or None."""
@@ -72,6 +73,10 @@ class FeatureTable:
         shard, position = place
         record = shard[position]
         return Row(sha256, record["group"].tobytes().hex(), record["values"])
+
+    def is_earlier(self, sha256: str) -> bool:
+        """Whether the row of a file's bytes was kept before this table was opened."""
+        return bytes.fromhex(sha256) in self._earlier
 
     def add(self, rows: list[Row]) -> None:
         """Keep rows as one shard. Where the disk does not take it, they stay in memory."""

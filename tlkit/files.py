@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and where the cache lives."""
 
+import csv
 import hashlib
 import json
 import os
@@ -39,6 +40,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
     write_atomically(path, json.dumps(value, indent=2) + "\n")
+
+
+class _LineFeeds:
+    """Takes lines that end in CR LF and writes them ending in LF."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
+
+
+def csv_writer(file: IO[str]) -> Any:
+    """A `csv.writer` of lines ending in LF that also quotes a lone CR (before Python 3.13 it does not)."""
+    return csv.writer(_LineFeeds(file), lineterminator="\r\n")
 
 
 def sha256_file(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A run and images in, one prediction per input out: in order, streamed, without TensorFlow."""
 
 import glob
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from tlkit.data.decode import read_file
-from tlkit.data.listing import is_hidden, list_files
+from tlkit.data.listing import Found, is_hidden, list_files
 from tlkit.data.pixels import Photo, decode_photo, plain_view
 from tlkit.engines.chain import ChainEngine
-from tlkit.engines.engine import Engine, open_engine, run_rows
+from tlkit.engines.engine import Engine, run_rows
+from tlkit.engines.open import open_engine
 from tlkit.errors import ImageError
 from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
 from tlkit.workers import count_workers, in_chunks, ordered_map
@@ -128,18 +130,18 @@ def expand_inputs(inputs: Iterable[str]) -> Iterator[str]:
     Whatever is not there is given as it is, so that it becomes an error row.
     """
     for text in inputs:
-        if Path(text).is_dir():
-            yield from (
-                str(Path(text) / found.path) for found in list_files(Path(text), is_hidden) if _is_shown(found.path)
-            )
-        elif glob.has_magic(text) and not Path(text).exists():
-            yield from expand_inputs(sorted(glob.glob(text, recursive=True))) if glob.glob(text) else [text]
+        if os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            yield from (str(Path(text) / found.path) for found in list_files(Path(text), is_hidden) if _is_row(found))
+        elif glob.has_magic(text) and not os.path.lexists(text):
+            matches = sorted(glob.glob(text, recursive=True))
+            yield from expand_inputs(matches) if matches else [text]
         else:
             yield text
 
 
-def _is_shown(path: str) -> bool:
-    return not any(is_hidden(part) for part in path.split("/"))
+def _is_row(found: Found) -> bool:
+    """Whether something in a predicted folder gets a row: regular files, and folders that may not be read."""
+    return found.problem is None or found.problem.startswith("folder that")
 
 
 def predict(run: Run | str | Path, inputs: str | Path | Iterable[str | Path], top_k: int = 1) -> Iterator[Prediction]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from tlkit.data.pixels import DECODE_VERSION, RESIZES
 from tlkit.engines.engine import versions
 from tlkit.errors import RunError
-from tlkit.files import open_atomically, sha256_file, write_atomically, write_json
+from tlkit.files import csv_writer, open_atomically, sha256_file, write_atomically, write_json
 
 FORMAT_VERSION = 1
 UNFINISHED = "UNFINISHED"
@@ -60,7 +61,7 @@ class Run:
     def write_rows(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Write one of the run's tables as csv with a header."""
         with open_atomically(self.path / name) as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv_writer(file)
             writer.writerow(columns)
             writer.writerows(rows)
 
@@ -80,7 +81,7 @@ class Run:
         """
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"'{self.path / name}' cannot be read ({error}); train again.") from None
 
     def checked_file(self, name: str) -> Path:
@@ -184,7 +185,8 @@ def _made(path: Path) -> Path:
 
 def _next_free(parent: Path, command: str) -> Path:
     """Make the next free `<command>-NNN`; two runs that start at once get two numbers."""
-    taken = [int(path.name.rpartition("-")[2]) for path in parent.glob(f"{command}-[0-9]*") if path.name[-1].isdigit()]
+    names = (re.fullmatch(rf"{command}-([0-9]+)", path.name) for path in parent.glob(f"{command}-*"))
+    taken = [int(name[1]) for name in names if name]
     number = max(taken, default=0) + 1
     while True:
         try:

@@ -17,8 +17,8 @@ from tlkit.data.pixels import (
     decode_photo,
     plain_view,
     read_photo,
-    working_view,
     working_side,
+    working_view,
 )
 from tlkit.errors import ImageError
 

@@ -8,8 +8,9 @@ import pytest
 from tests.networks import keras, lively_body, random_pixels, relative_difference
 from tlkit.engines.chain import ChainEngine
 from tlkit.engines.convert import to_litert
-from tlkit.engines.engine import MODULES, choose_engine, engine_version, open_engine, run_rows, versions
+from tlkit.engines.engine import MODULES, choose_engine, engine_version, run_rows, versions
 from tlkit.engines.keras import KerasEngine
+from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.errors import ModelError, OptionError
 from tlkit.models.cut import cut_points, split_at

@@ -140,7 +140,9 @@ def test_one_value_changes_the_hash():
 
 def test_the_shape_of_weights_changes_the_hash():
     tall, wide = (
-        keras.Sequential([keras.Input((size,)), keras.layers.Dense(6 // size, kernel_initializer="ones", use_bias=False)])
+        keras.Sequential(
+            [keras.Input((size,)), keras.layers.Dense(6 // size, kernel_initializer="ones", use_bias=False)]
+        )
         for size in (2, 3)
     )
     assert weights_digest(tall) != weights_digest(wide)

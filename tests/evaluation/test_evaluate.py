@@ -206,9 +206,7 @@ def sided(new_images, *sides):
         (("val",), "validation", "val"),
     ],
 )
-def test_of_a_folder_with_sides_the_test_side_is_used_or_else_the_validation_side(
-    run, new_images, sides, what, folder
-):
+def test_of_a_folder_with_sides_the_test_side_is_used_or_else_the_validation_side(run, new_images, sides, what, folder):
     found = evaluate(run, sided(new_images, *sides))
     assert found.what == what
     assert len(found.paths) == 3

@@ -17,7 +17,7 @@ every_built_row = pytest.mark.parametrize(
 )
 
 
-class Asked(Exception):
+class AskedErrorError(Exception):
     """Raised in place of a download."""
 
 
@@ -28,7 +28,7 @@ def asked(monkeypatch):
 
     def get_file(fname=None, *args, **options):
         names.append(fname)
-        raise Asked
+        raise AskedErrorError
 
     monkeypatch.setattr(keras.src.utils.file_utils, "get_file", get_file)
     return names
@@ -96,7 +96,7 @@ def test_the_dropout_flag_tells_of_the_layers_in_the_body(row):
 
 @every_built_row
 def test_the_weights_file_is_the_one_keras_asks_for(row, asked):
-    with pytest.raises(Asked):
+    with pytest.raises(AskedErrorError):
         construct(row, "imagenet", row.image_size)
     assert asked == [row.weights_name(row.image_size)]
 
@@ -105,7 +105,7 @@ def test_the_weights_file_is_the_one_keras_asks_for(row, asked):
 def test_sizes_with_weights_of_their_own_are_those_of_keras(name, asked):
     row = BACKBONES[name]
     for size in row.sizes:
-        with pytest.raises(Asked):
+        with pytest.raises(AskedErrorError):
             construct(row, "imagenet", size)
     assert asked == [row.weights_name(size) for size in row.sizes]
 
@@ -113,6 +113,6 @@ def test_sizes_with_weights_of_their_own_are_those_of_keras(name, asked):
 @pytest.mark.parametrize("name", ["mobilenet_025", "mobilenet_v2_035"])
 @pytest.mark.parametrize("size", [64, 100])
 def test_other_sizes_take_the_weights_of_the_native_size(name, size, asked):
-    with pytest.raises(Asked), pytest.warns(UserWarning, match="will be loaded as the default"):
+    with pytest.raises(AskedErrorError), pytest.warns(UserWarning, match="will be loaded as the default"):
         construct(BACKBONES[name], "imagenet", size)
     assert asked == [BACKBONES[name].weights_name(size)]

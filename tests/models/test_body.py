@@ -104,20 +104,17 @@ def test_one_seed_gives_one_network_and_another_seed_another():
 
 
 def test_features_begin_with_those_of_keras_own_network(real_home):
-    pixels = random_pixels(3, 96, kind=np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        network = keras.applications.MobileNetV2(
-            include_top=False, weights="imagenet", input_shape=(224, 224, 3), pooling="avg"
-        )
-        pixels = random_pixels(3, 224, kind=np.float32)
+    network = keras.applications.MobileNetV2(
+        include_top=False, weights="imagenet", input_shape=(224, 224, 3), pooling="avg"
+    )
+    pixels = random_pixels(3, 224, kind=np.float32)
     expected = network.predict_on_batch(keras.applications.mobilenet_v2.preprocess_input(pixels.copy()))
     features = build_body(MOBILENET_V2, "imagenet", 224).predict_on_batch(pixels)
     assert features.shape == (3, 1280 + 576)
     assert relative_difference(features[:, :1280], expected) < 1e-5
 
 
-@pytest.mark.parametrize("row", [MOBILENET, SMALL_V2], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [MOBILENET, pytest.param(SMALL_V2, marks=pytest.mark.slow)], ids=lambda row: row.name)
 def test_an_official_file_given_by_path_is_the_same_network_as_imagenet(row, real_home):
     named = build_body(row, "imagenet", 224)
     given = build_body(row, str(imagenet_file(row, 224)), 224)

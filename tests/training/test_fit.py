@@ -1,7 +1,10 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 from tests.networks import keras
+from tlkit.errors import ModelError
 from tlkit.progress import Silent
 from tlkit.training.fit import HISTORY_COLUMNS, Plan, Samples, batches, best_epoch, fit
 
@@ -103,9 +106,9 @@ def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
     assert best_epoch([{"val_loss": loss} for loss in (float("nan"), 3.0)]) == 2
 
 
-def test_a_training_that_diverges_keeps_the_last_weights_that_are_numbers():
-    upper, history = fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
-    assert all(np.isfinite(value).all() for value in upper.get_weights()), [row["val_loss"] for row in history]
+def test_a_training_that_diverges_says_so():
+    with pytest.raises(ModelError, match="--learning-rate"):
+        fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
 
 
 # history
@@ -139,22 +142,14 @@ def test_progress_advances_once_per_epoch():
     class Counted(Silent):
         done = 0
 
-        def note_epoch(self, count):
-            self.done += count
-
+        @contextmanager
         def stage(self, name, total, unit):
             self.asked = (name, total, unit)
-            return _Stage(self)
 
-    class _Stage:
-        def __init__(self, counted):
-            self.counted = counted
+            def advance(count):
+                self.done += count
 
-        def __enter__(self):
-            return self.counted.note_epoch
-
-        def __exit__(self, *error):
-            return None
+            yield advance
 
     progress = Counted()
     fit(head(), samples(), samples(seed=1), PLAN, progress)
@@ -182,9 +177,8 @@ def test_what_was_drawn_before_does_not_matter():
 # sizes
 
 
-@pytest.mark.parametrize("count", [3, 5])
-def test_a_batch_larger_than_the_data_is_as_large_as_the_data(count):
-    small = [fitted(plan(batch_size=size), samples(count))[0].get_weights() for size in (1000, count)]
+def test_a_batch_larger_than_the_data_is_as_large_as_the_data():
+    small = [fitted(plan(batch_size=size), samples(5))[0].get_weights() for size in (1000, 5)]
     assert all(np.array_equal(*pair) for pair in zip(*small, strict=True))
 
 
@@ -198,12 +192,15 @@ def test_uint8_features_are_trained_on_as_they_are():
 
 
 def test_biases_and_norms_are_spared_the_decay():
-    """With no gradient at all (constant features) only the decay moves a kernel."""
+    """Constant features and even labels give no gradient, so only the decay moves anything."""
     upper = head(dropout=0.0)
     still = Samples(np.zeros((8, 3), np.float32), np.full((8, 3), 1 / 3, np.float32))
-    before = {weight.path: np.array(weight) for weight in upper.trainable_variables}
-    fit(upper, still, still, plan(epochs=3, weight_decay=0.5, label_smoothing=0.0), Silent())
-    names = {weight.path.rpartition("/")[2] for weight in upper.trainable_variables}
-    assert names == {"kernel", "bias", "gamma", "beta"}
-    gamma = next(weight for weight in upper.trainable_variables if weight.path.endswith("gamma"))
-    np.testing.assert_array_equal(np.array(gamma), before[gamma.path])
+    start = {weight.path: np.copy(weight.numpy()) for weight in upper.trainable_variables}
+    fit(upper, still, Samples(still.features, still.targets), plan(epochs=1, weight_decay=0.5), Silent())
+    moved = {
+        weight.path.rpartition("/")[2]
+        for weight in upper.trainable_variables
+        if not np.allclose(weight.numpy(), start[weight.path], atol=1e-7)
+    }
+    assert {path.rpartition("/")[2] for path in start} == {"kernel", "bias", "gamma", "beta"}
+    assert moved == {"kernel"}

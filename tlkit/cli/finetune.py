@@ -1,5 +1,6 @@
 """`tlkit finetune DATA`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,8 @@ def show(done: "Finetuned", data: Path) -> None:
         f"{metrics['features_reused']} from the cache; {seconds['total']:.1f} s "
         f"(features {seconds['features']:.1f}, training {seconds['fit']:.1f})",
         "",
-        f"run   {done.run.path}",
-        f"next  tlkit predict {done.run.path} IMAGE...",
+        f"run   {printable(str(done.run.path))}",
+        f"next  tlkit predict {printable(shlex.quote(str(done.run.path)))} IMAGE...",
     ]
     click.echo("\n".join(lines))
 

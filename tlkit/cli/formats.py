@@ -1,6 +1,5 @@
 """Predictions as rows: table, csv, json or jsonl, each written as it comes."""
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import IO, Any
 
 from tlkit.errors import OptionError
 from tlkit.evaluation.wording import printable, shortened
+from tlkit.files import csv_writer
 from tlkit.prediction import Prediction
 from tlkit.settings import PredictSettings
 
@@ -61,7 +61,7 @@ class _Writer:
 
     def csv_parts(self) -> tuple[str, Write, str]:
         """Columns path, status, label, confidence, label_2, …, p_<class>, …, error."""
-        writer = csv.writer(self._file, lineterminator="\n")
+        writer = csv_writer(self._file)
         ranks = [name for k in range(2, self._top_k + 1) for name in (f"label_{k}", f"confidence_{k}")]
         classes = [f"p_{name}" for name in self._names] if self._probs else []
         writer.writerow(["path", "status", "label", "confidence", *ranks, *classes, "error"])

@@ -42,8 +42,8 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     with _opened(output) as file:
         style = choose_format(settings.format, output, file.isatty())
         counts = write_rows(file, style, predictions, predictor.facts.class_names, settings)
-    if not counts["rows"]:
-        raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
+        if not counts["rows"]:  # inside the block, so that no file is left
+            raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
     _finish(counts, settings.skip_unreadable)
 
 

@@ -55,11 +55,6 @@ class ImageFolder:
         """How many images each class has, in label order."""
         return [int(count) for count in np.bincount(self.labels, minlength=self.num_classes)]
 
-    @property
-    def has_sides(self) -> bool:
-        """Whether the folder itself says which images are for validation or test."""
-        return any(side != "" for side in self.sides)
-
     def pick(self, keep: Sequence[int] | np.ndarray) -> "ImageFolder":
         """The images at these positions, in their order; the classes stay, the list of those left out does not."""
         rows = [int(row) for row in keep]
@@ -117,10 +112,9 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
 
 
 def _require_folder(root: Path) -> None:
-    if not root.exists():
-        raise DataError(f"'{root}' does not exist; expected a folder with one subfolder of images per class.")
     if not root.is_dir():
-        raise DataError(f"'{root}' is a file; expected a folder with one subfolder of images per class.")
+        found = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
 
 
 def _sides_of(root: Path, class_names: tuple[str, ...]) -> dict[str, str]:

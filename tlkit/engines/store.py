@@ -45,7 +45,7 @@ def find_converted(key: str | None) -> Converted | None:
         facts = json.loads(note.read_text())
         converted = Converted(note.with_suffix(".tflite"), facts["weights_sha256"])
         return converted if sha256_file(converted.file) == facts["sha256"] else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

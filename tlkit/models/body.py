@@ -1,6 +1,7 @@
 """Builds a backbone as one flat network from pixels 0 to 255 to features, weights and all."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def _weighted(row: Backbone, weights: str, image_size: int) -> keras.Model:
 def _construct(row: Backbone, weights: str | None, image_size: int) -> keras.Model:
     constructor = getattr(keras.applications, row.constructor)
     shape = (image_size, image_size, 3)
-    return constructor(include_top=False, weights=weights, input_shape=shape, **row.options)
+    with warnings.catch_warnings():  # that weights of the native size are taken is what we ask for
+        warnings.simplefilter("ignore", UserWarning)
+        return constructor(include_top=False, weights=weights, input_shape=shape, **row.options)
 
 
 def _with_imagenet(row: Backbone, image_size: int) -> keras.Model:
@@ -131,7 +134,9 @@ def _load_file(network: keras.Model, row: Backbone, file: Path) -> None:
     """raises: ModelError that says why a weights file does not fit."""
     kind = _kind_of(file)
     try:
-        network.load_weights(file)
+        with warnings.catch_warnings():  # Keras warns of every layer before it raises
+            warnings.simplefilter("ignore", UserWarning)
+            network.load_weights(file)
     except Exception as error:  # h5py, zipfile and Keras each raise their own
         raise ModelError(
             f"'{file}' {kind or f'does not fit {row.name} ({_first_line(error)})'}; "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from tlkit.errors import ModelError
 from tlkit.progress import Progress
 from tlkit.training.recipe import steps_per_epoch
 
@@ -44,6 +45,7 @@ def fit(
     """Train a model on features, and leave it with the weights of the lowest validation loss.
 
     returns: one row per epoch, with `HISTORY_COLUMNS` but the phase
+    raises: ModelError where the loss is no number any more
     """
     keras.utils.set_random_seed(plan.seed)
     batch_size = min(plan.batch_size, len(train.targets))
@@ -53,6 +55,7 @@ def fit(
     with progress.stage("training", plan.epochs, "epochs") as advance:
         for epoch in range(1, plan.epochs + 1):
             history.append(_epoch(upper, train, validation, plan, epoch))
+            _require_finite(history[-1], plan)
             advance(1)
             if best_epoch(history) == epoch:
                 best = upper.get_weights()
@@ -64,7 +67,7 @@ def fit(
 
 def best_epoch(history: list[dict[str, float]]) -> int:
     """The epoch, counted from 1, whose weights `fit` leaves behind."""
-    return 1 + int(np.argmin([row["val_loss"] for row in history]))
+    return 1 + int(np.argmin(np.nan_to_num([row["val_loss"] for row in history], nan=np.inf)))
 
 
 def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
@@ -94,6 +97,14 @@ def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, 
         "val_accuracy": accuracy,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _require_finite(row: dict[str, float], plan: Plan) -> None:
+    if not np.isfinite([row["loss"], row["val_loss"]]).all():
+        raise ModelError(
+            f"the loss was no number any more in epoch {row['epoch']}; "
+            f"choose a --learning-rate below {plan.learning_rate:g}."
+        )
 
 
 def _evaluate(upper: keras.Model, samples: Samples, label_smoothing: float) -> tuple[float, float]:

@@ -4,7 +4,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tlkit.data.pixels import DECODE_VERSION
-from tlkit.engines.engine import engine_version, open_engine
+from tlkit.engines.engine import engine_version
+from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.engines.store import Converted, find_converted, keep_converted, source_key, weights_digest
 from tlkit.extraction import Lower

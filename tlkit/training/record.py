@@ -12,8 +12,9 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import Found, count_reasons
 from tlkit.data.split import Split
 from tlkit.engines.convert import to_litert
-from tlkit.engines.engine import Engine, open_engine, run_rows
+from tlkit.engines.engine import Engine, run_rows
 from tlkit.engines.keras import KerasEngine
+from tlkit.engines.open import open_engine
 from tlkit.evaluation.plots import draw_confusion, draw_curves
 from tlkit.evaluation.report import Report
 from tlkit.extraction import Extracted
