@@ -125,9 +125,9 @@ class Scene:
         red, green, blue = (np.asarray(colour) + self.random.normal(0, by, 3)).tolist()
         return red, green, blue
 
-    def lit(self, colour: Colour, shade: float = 1) -> Colour:
-        """Paint as this light shows it; `shade` below 1 is darker."""
-        red, green, blue = (c * shade * t / 255 for c, t in zip(colour, self.light.tint, strict=True))
+    def lit(self, colour: Colour) -> Colour:
+        """Paint as this light shows it."""
+        red, green, blue = (c * t / 255 for c, t in zip(colour, self.light.tint, strict=True))
         return red, green, blue
 
     def pour(self, outline: list[Point], high: Colour, low: Colour) -> None:
@@ -172,9 +172,9 @@ class Scene:
             self.draw.circle((x, y), thickness / 2, fill=_whole(colour))
         return None
 
-    def scatter(self, things: tuple[Thing, ...], nearest: float, count: int) -> None:
-        """Put things on the ground, far ones first; `nearest` is how much of it is kept free behind them."""
-        for share in sorted(self.random.uniform(nearest, 0.95, count).tolist()):
+    def scatter(self, things: tuple[Thing, ...], farthest: float, count: int) -> None:
+        """Put things on the ground, far ones first; none is in its farthest share, `farthest`."""
+        for share in sorted(self.random.uniform(farthest, 0.95, count).tolist()):
             thing = things[self.random.integers(len(things))]
             tall = 1.6 if thing is PALM else 1
             self.put(

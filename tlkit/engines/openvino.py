@@ -32,6 +32,11 @@ class OpenVINOEngine:
             },
         )
 
+        source = self._network.input(0)
+        self.session()(
+            np.zeros(tuple(source.shape), source.element_type.to_dtype())
+        )  # two first calls at once can hang
+
     def session(self) -> Session:
         """See `Engine.session`."""
         request = self._network.create_infer_request()
