@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -13,15 +13,24 @@ from tlkit.progress import Advance
 
 
 class Console:
-    """A `Progress` for people."""
+    """A `Progress` for people, made before any work starts.
+
+    It draws on a duplicate of the terminal's descriptor, which goes on showing while descriptor 2
+    is silenced for libraries that print to it.
+    """
+
+    def __init__(self) -> None:
+        self._terminal: IO[str] | None = None
+        if sys.stderr.isatty():
+            self._terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace")
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """A bar with a rate and the time left, where somebody can see it."""
-        if not sys.stderr.isatty():
+        if self._terminal is None:
             yield lambda done: None
             return
-        with _bars(unit) as bars:
+        with _bars(self._terminal) as bars:
             task = bars.add_task(name, total=total, rate="")
             started = time.monotonic()
 
@@ -37,15 +46,13 @@ class Console:
         """One line on stderr."""
         from tlkit.evaluation.wording import printable
 
-        click.echo(f"Note: {printable(text)}", err=True)
+        click.echo(f"Note: {printable(text)}", file=self._terminal, err=True)
 
 
-def _bars(unit: str) -> Any:
-    """Bars drawn on a duplicate of the terminal's descriptor, which stays when the other is silenced."""
+def _bars(terminal: IO[str]) -> Any:
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
     return Progress(
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=30),
@@ -53,6 +60,8 @@ def _bars(unit: str) -> Any:
         TextColumn("[cyan]{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
         console=RichConsole(file=terminal, force_terminal=True),
+        redirect_stdout=False,
+        redirect_stderr=False,  # what descriptor 2 is silenced for would come back through it
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,14 @@ def find_converted(key: str | None) -> Converted | None:
 
 
 def keep_converted(key: str, content: bytes, weights_sha256: str) -> Converted:
-    """Keep a converted network; the note, written last, makes it count."""
+    """Keep a converted network, where the cache can be written; the note, written last, makes it count."""
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="tlkit-"))
     file = folder / f"{key}.tflite"
     write_atomically(file, content)
     write_json(file.with_suffix(".json"), {"weights_sha256": weights_sha256, "sha256": sha256_file(file)})

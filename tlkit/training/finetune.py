@@ -105,10 +105,17 @@ def _finetuned(
     clock.lap("fit")
     report, test, stages = record_run(run, trained, extracted, split, settings, lower.result().file)
     metrics = measure(report, test, trained, split, extracted)
+    metrics["notes"] = [*_weights_notes(settings), *split.notes]
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     finish_run(run, _facts(split, settings, stages))
     return Finetuned(run, split, report, test, metrics)
+
+
+def _weights_notes(settings: FinetuneSettings) -> list[str]:
+    if settings.weights != "none" or settings.freeze == "none":
+        return []
+    return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
 
 
 def _facts(split: Split, settings: FinetuneSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:

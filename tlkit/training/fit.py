@@ -83,16 +83,16 @@ def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarr
 
 def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, epoch: int) -> dict[str, float]:
     started = time.perf_counter()
-    upper.reset_metrics()
-    logs: dict[str, float] = {}
+    logs = []
     for rows in batches(len(train.targets), min(plan.batch_size, len(train.targets)), plan.seed, epoch):
-        logs = upper.train_on_batch(train.features[rows], train.targets[rows], return_dict=True)
+        upper.reset_metrics()
+        logs.append(upper.train_on_batch(train.features[rows], train.targets[rows], return_dict=True))
     loss, accuracy = _evaluate(upper, validation, plan.label_smoothing)
     return {
         "epoch": epoch,
         "learning_rate": float(keras.ops.convert_to_numpy(upper.optimizer.learning_rate)),
-        "loss": float(logs["loss"]),
-        "accuracy": float(logs["accuracy"]),
+        "loss": float(np.mean([log["loss"] for log in logs])),
+        "accuracy": float(np.mean([log["accuracy"] for log in logs])),
         "val_loss": loss,
         "val_accuracy": accuracy,
         "seconds": round(time.perf_counter() - started, 3),

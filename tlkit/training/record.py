@@ -80,7 +80,6 @@ def measure(
         "best_epoch": trained.best,
         "features_reused": extracted.reused,
         "left_out": count_reasons(left_out),
-        "notes": list(split.notes),
     }
 
 
