@@ -120,7 +120,9 @@ def test_above_the_features_only_the_head_moves(head_only):
 def test_above_the_pixels_all_moves_but_for_kept_batch_norms():
     body = lively_body(image_size=SIZE)
     classifier = attach_head(body, Head(0.0, False, 0), NUM_CLASSES)
-    assert trainable_above(classifier, classifier.input, batch_norms(body)) is classifier
+    upper = trainable_above(classifier, classifier.input, batch_norms(body))
+    assert [id(variable) for variable in upper.variables] == [id(variable) for variable in classifier.variables]
+    assert upper is not classifier  # what is compiled must not be what is saved: its optimizer would be saved too
     owned = {layer_of(variable.path) for variable in classifier.trainable_variables}
     assert owned == {layer.name for layer in classifier.layers if layer.weights} - batch_norms(body)
 

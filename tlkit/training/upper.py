@@ -59,7 +59,7 @@ def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.
     """
     if cut is classifier.input:
         freeze(classifier, [], keep)
-        return classifier
+        return keras.Model(classifier.input, classifier.output, name="upper")  # compiled; the saved one is not
     lower, upper = split_at(classifier, cut)
     freeze(classifier, lower.layers, keep)
     return upper
