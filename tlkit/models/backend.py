@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,11 +28,6 @@ def start_keras() -> ModuleType:
             "tlkit needs channels_last and float32: change them there."
         )
     return keras
-
-
-def keras_is_loaded() -> bool:
-    """Whether some earlier step has paid for importing Keras."""
-    return "keras" in sys.modules
 
 
 @contextmanager
