@@ -19,7 +19,7 @@ from tlkit.engines.keras import KerasEngine
 from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.errors import ModelError
-from tlkit.extraction import Lower, extract
+from tlkit.extraction import Lower, are_heavy, extract
 from tlkit.features import FeatureKey
 from tlkit.models.cut import cut_points
 from tlkit.progress import Silent
@@ -325,11 +325,20 @@ def test_a_folder_of_bad_files_alone_leaves_none(tmp_path, engine):
 @pytest.mark.parametrize("ahead", [1 << 29, 8 * 3 * SIZE**2, 1], ids=["all", "one chunk", "none"])
 def test_an_engine_that_is_ready_late_gives_the_same(ahead, with_bad_files, engine, small_engine, monkeypatch):
     monkeypatch.setattr("tlkit.extraction.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("tlkit.extraction.HEAVY_BYTES", 0)
     found = extracted(with_bad_files, late(engine))
     assert [problem.path for problem in found.folder.left_out] == BAD
     expected = expected_values(with_bad_files, small_engine, found.folder.paths)
     np.testing.assert_array_equal(found.values(found.folder), expected)
     assert engine.rows == NUM_IMAGES
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [([], False), ([100], False), ([1 << 20], True), ([1 << 20, 0], True)])
+def test_folders_of_large_files_are_decoded_ahead(sizes, expected, tmp_path):
+    files = [tmp_path / f"{number}.jpg" for number in range(len(sizes))]
+    for file, size in zip(files, sizes, strict=True):
+        file.write_bytes(bytes(size))
+    assert are_heavy([*files, tmp_path / "gone.jpg"]) == expected
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])

@@ -1,7 +1,7 @@
 """One pass over the files: read, identify, decode and run the frozen network, on every core at once.
 
 Each thread takes a few files, decodes them and runs its own session on them; no queue lies between.
-While the engine is still being prepared (TensorFlow's import, conversion), the threads decode ahead.
+While the engine is still being prepared (TensorFlow's import, conversion), large files are decoded ahead.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from tlkit.workers import count_workers, in_chunks, ordered_map, until_done
 
 CHUNK = 8  # files a thread takes at a time
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
+HEAVY_BYTES = 256 << 10  # a file this large is decoded by Pillow's C code for long, which needs no interpreter
 
 Outcome = Row | ImageError
 Decoded = Photo | Row | ImageError
@@ -138,7 +139,8 @@ def _outcomes(pool: Executor, work: _Pass, files: list[Path], advance: Advance) 
     """Features or a reason per file, in order."""
     chunks = in_chunks(files, CHUNK)
     photo_bytes = 3 * work.image_size**2
-    early = until_done(chunks, work.lower, AHEAD_BYTES // (CHUNK * photo_bytes))
+    most = AHEAD_BYTES // (CHUNK * photo_bytes) if are_heavy(files) else 0
+    early = until_done(chunks, work.lower, most)
     ahead = deque(ordered_map(pool, work.decode, early, ahead=max(1, count_workers() - 1)))  # a core for TensorFlow
     work.table_of(work.lower.result())
     waiting = (ahead.popleft() for _ in range(len(ahead)))
@@ -149,6 +151,15 @@ def _outcomes(pool: Executor, work: _Pass, files: list[Path], advance: Advance) 
     for outcomes in ordered_map(pool, lambda job: job(), jobs):
         advance(len(outcomes))
         yield from outcomes
+
+
+def are_heavy(files: list[Path]) -> bool:
+    """Whether decoding ahead pays: the import of TensorFlow and small files slow each other down.
+
+    Both want the interpreter lock (docs/decisions/008); judged by the sizes of 64 files.
+    """
+    sizes = [file.stat().st_size for file in files[:: max(1, len(files) // 64)] if file.is_file()]
+    return sum(sizes) > HEAVY_BYTES * len(sizes)
 
 
 def _kept(work: _Pass, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:

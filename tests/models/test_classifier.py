@@ -10,6 +10,7 @@ from tlkit.models.classifier import Head, attach_head
 from tlkit.training.record import save_model
 
 NUM_CLASSES = 5
+WIDE = ["head_logits", "head_linear", "head_sum", "probabilities"]
 REOPEN = """
 import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -35,8 +36,9 @@ def head_layers(body, **options):
 def trained_a_little(body):
     """A classifier whose last layer is no longer zero."""
     whole = attach_head(body, Head(0.5, True, 8), NUM_CLASSES)
-    last = whole.get_layer("probabilities")
-    last.set_weights([np.random.default_rng(0).normal(0, 1, value.shape) for value in last.get_weights()])
+    for name, spread in (("head_logits", 1.0), ("head_linear", 0.05)):
+        last = whole.get_layer(name)
+        last.set_weights([np.random.default_rng(0).normal(0, spread, value.shape) for value in last.get_weights()])
     return whole
 
 
@@ -59,15 +61,25 @@ def test_each_row_sums_to_one(body):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["head_batch_norm", "head_hidden", "head_dropout", "probabilities"]),
-        ({"dropout": 0.0}, ["head_batch_norm", "head_hidden", "probabilities"]),
-        ({"batch_norm": False}, ["head_hidden", "head_dropout", "probabilities"]),
-        ({"hidden": 0}, ["head_batch_norm", "head_dropout", "probabilities"]),
-        ({"dropout": 0.0, "batch_norm": False, "hidden": 0}, ["probabilities"]),
+        ({}, ["head_batch_norm", "head_hidden", "head_dropout", *WIDE]),
+        ({"dropout": 0.0}, ["head_batch_norm", "head_hidden", *WIDE]),
+        ({"batch_norm": False}, ["head_hidden", "head_dropout", *WIDE]),
+        ({"hidden": 0}, ["head_batch_norm", "head_dropout", "head_logits", "probabilities"]),
+        ({"dropout": 0.0, "batch_norm": False, "hidden": 0}, ["head_logits", "probabilities"]),
     ],
 )
 def test_each_option_of_a_head_is_a_layer(body, options, expected):
-    assert head_layers(body, **options) == expected
+    assert sorted(head_layers(body, **options)) == sorted(expected)
+
+
+def test_the_linear_part_sees_the_features_as_they_are(body):
+    """With the deep part's last layer at zero, the logits are a linear function of the body's output."""
+    whole = trained_a_little(body)
+    whole.get_layer("head_logits").set_weights([np.zeros((8, NUM_CLASSES)), np.zeros(NUM_CLASSES)])
+    pixels = random_pixels(4, 32, kind=np.float32)
+    logits = body.predict_on_batch(pixels) @ whole.get_layer("head_linear").get_weights()[0]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(whole.predict_on_batch(pixels), shares, rtol=1e-4, atol=1e-6)
 
 
 def test_options_of_a_head_reach_their_layers(body):

@@ -166,11 +166,11 @@ def test_kept_batch_norms_stay_frozen_and_the_heads_own_does_not(classifier):
 def test_freezing_and_unfreezing_leaves_nothing_behind(classifier):
     body, whole = classifier
     freeze(whole, body.layers)
-    assert trainable_layers(whole) == {"head_batch_norm", "head_hidden", "probabilities"}
+    assert trainable_layers(whole) == {"head_batch_norm", "head_hidden", "head_linear", "head_logits"}
     freeze(whole, [])
     assert trainable_layers(whole) == with_weights(whole)
     freeze(whole, body.layers)
-    assert trainable_layers(whole) == {"head_batch_norm", "head_hidden", "probabilities"}
+    assert trainable_layers(whole) == {"head_batch_norm", "head_hidden", "head_linear", "head_logits"}
 
 
 @pytest.mark.slow

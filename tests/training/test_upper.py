@@ -91,7 +91,7 @@ def test_only_layers_above_an_inner_cut_move(inner):
 def test_every_layer_with_weights_above_an_inner_cut_moves_but_for_kept_batch_norms(inner):
     with_weights = {layer_of(path) for path in inner.before} & inner.layers_above
     assert owners(inner.moved) == with_weights - inner.kept
-    assert {"conv_dw_10", "conv_pw_11", "conv_pw_13", "head_batch_norm", "probabilities"} <= owners(inner.moved)
+    assert {"conv_dw_10", "conv_pw_11", "conv_pw_13", "head_batch_norm", "head_logits"} <= owners(inner.moved)
 
 
 def test_every_single_variable_of_a_moving_layer_moves(inner):
@@ -114,7 +114,7 @@ def test_without_kept_batch_norms_those_above_move_and_those_below_do_not():
 
 
 def test_above_the_features_only_the_head_moves(head_only):
-    assert owners(head_only.moved) == {"head_batch_norm", "head_hidden", "probabilities"}
+    assert owners(head_only.moved) == {"head_batch_norm", "head_hidden", "head_linear", "head_logits"}
 
 
 def test_above_the_pixels_all_moves_but_for_kept_batch_norms():
