@@ -20,13 +20,12 @@ from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import Found
 from tlkit.data.pixels import Photo, decode_photo
-from tlkit.engines.engine import Engine, Session, run_rows
+from tlkit.engines.engine import Engine, RowRunner
 from tlkit.errors import ImageError
 from tlkit.features import SHARD_ROWS, FeatureKey, FeatureTable, Row
 from tlkit.progress import Advance, Progress
-from tlkit.workers import count_workers, in_chunks, ordered_map, until_done
+from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map, until_done
 
-CHUNK = 8  # files a thread takes at a time
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
 HEAVY_BYTES = 256 << 10  # a file this large is decoded by Pillow's C code for long, which needs no interpreter
 
@@ -90,7 +89,7 @@ class _Pass:
         self.reused = 0
         self._table: FeatureTable | None = None
         self._opening = threading.Lock()
-        self._thread = threading.local()
+        self._runner: RowRunner | None = None
 
     def table_of(self, lower: Lower) -> FeatureTable:
         """The table of features, opened once."""
@@ -125,14 +124,11 @@ class _Pass:
         return [Row(item.sha256, item.group, next(values)) if isinstance(item, Photo) else item for item in decoded]
 
     def _run(self, photos: list[Photo]) -> np.ndarray | tuple[()]:
-        engine = self.lower.result().engine
-        return run_rows(engine, self._session(engine), np.stack([photo.pixels for photo in photos])) if photos else ()
-
-    def _session(self, engine: Engine) -> Session:
-        if not hasattr(self._thread, "session"):
-            self._thread.session = engine.session()
-        session: Session = self._thread.session
-        return session
+        if not photos:
+            return ()
+        with self._opening:
+            self._runner = self._runner or RowRunner(self.lower.result().engine)
+        return self._runner(np.stack([photo.pixels for photo in photos]))
 
 
 def _outcomes(pool: Executor, work: _Pass, files: list[Path], advance: Advance) -> Iterator[Outcome]:

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +13,11 @@ from tlkit.data.decode import read_file
 from tlkit.data.listing import Found, is_hidden, list_files
 from tlkit.data.pixels import Photo, decode_photo, plain_view
 from tlkit.engines.chain import ChainEngine
-from tlkit.engines.engine import Engine, run_rows
+from tlkit.engines.engine import Engine, RowRunner
 from tlkit.engines.open import open_engine
 from tlkit.errors import ImageError
 from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
-from tlkit.workers import count_workers, in_chunks, ordered_map
-
-CHUNK = 8  # files a thread takes at a time
+from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,7 @@ class Predictor:
     def __init__(self, run: Run, engine: str = "auto", top_k: int = 1) -> None:
         self.facts = read_facts(run)
         self.top_k = min(top_k, len(self.facts.class_names))
-        self._engine = open_run_engine(run, self.facts, engine)
-        self._thread = threading.local()
+        self._run = RowRunner(open_run_engine(run, self.facts, engine))
 
     def predict(self, paths: Iterable[str | Path], identify: bool = False) -> Iterator[Prediction]:
         """One prediction per path, in their order, a few at a time; memory does not grow.
@@ -75,7 +71,7 @@ class Predictor:
     def _predict_chunk(self, paths: list[str | Path], identify: bool) -> list[Prediction]:
         decoded = [self._decode(Path(path), identify) for path in paths]
         photos = [item for item in decoded if isinstance(item, Photo)]
-        rows = iter(self._run(photos))
+        rows = iter(self._run(np.stack([photo.pixels for photo in photos])) if photos else ())
         return [
             self._prediction(path, item, next(rows))
             if isinstance(item, Photo)
@@ -90,13 +86,6 @@ class Predictor:
             return decode_photo(data, *size) if identify else Photo(plain_view(data, *size), "", "")
         except ImageError as error:
             return error
-
-    def _run(self, photos: list[Photo]) -> np.ndarray | tuple[()]:
-        if not photos:
-            return ()
-        if not hasattr(self._thread, "session"):
-            self._thread.session = self._engine.session()
-        return run_rows(self._engine, self._thread.session, np.stack([photo.pixels for photo in photos]))
 
     def _prediction(self, path: str | Path, photo: Photo, probabilities: np.ndarray) -> Prediction:
         top = top_classes(probabilities, self.facts.class_names, self.top_k)

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import Any, TypeVar
 
+CHUNK = 8  # files a thread takes at a time
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

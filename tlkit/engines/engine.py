@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import platform
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -68,3 +69,17 @@ def run_rows(engine: Engine, session: Session, rows: np.ndarray) -> np.ndarray:
     padded = np.concatenate([rows, np.zeros((-len(rows) % size, *rows.shape[1:]), rows.dtype)])
     outputs = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
     return np.concatenate(outputs)[: len(rows)]
+
+
+class RowRunner:
+    """Runs any number of rows on an engine, in each thread by a session of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = threading.local()
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Inputs (rows, …) to outputs (rows, …)."""
+        if not hasattr(self._thread, "session"):
+            self._thread.session = self._engine.session()
+        return run_rows(self._engine, self._thread.session, rows)
