@@ -19,10 +19,11 @@ from tlkit.engines.keras import KerasEngine
 from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.errors import ModelError
-from tlkit.extraction import Lower, are_heavy, extract
+from tlkit.extraction import extract
 from tlkit.features import FeatureKey
 from tlkit.models.cut import cut_points
 from tlkit.progress import Silent
+from tlkit.reading import Lower, are_heavy
 
 SIZE = 32
 KEY = FeatureKey(1, "crop", SIZE, "litert", "1", "float32", "ab", "conv1")
@@ -238,7 +239,7 @@ def test_a_damaged_shard_is_computed_anew(photos, engine, cache):
 
 
 def test_what_a_lost_shard_held_is_all_that_is_computed_again(photos, engine, cache, monkeypatch):
-    monkeypatch.setattr("tlkit.extraction.SHARD_ROWS", 4)
+    monkeypatch.setattr("tlkit.reading.SHARD_ROWS", 4)
     extracted(photos, engine)
     engine.seen.clear()
     shards = sorted(cache.rglob("*.npy"))
@@ -324,8 +325,8 @@ def test_a_folder_of_bad_files_alone_leaves_none(tmp_path, engine):
 
 @pytest.mark.parametrize("ahead", [1 << 29, 8 * 3 * SIZE**2, 1], ids=["all", "one chunk", "none"])
 def test_an_engine_that_is_ready_late_gives_the_same(ahead, with_bad_files, engine, small_engine, monkeypatch):
-    monkeypatch.setattr("tlkit.extraction.AHEAD_BYTES", ahead)
-    monkeypatch.setattr("tlkit.extraction.HEAVY_BYTES", 0)
+    monkeypatch.setattr("tlkit.reading.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("tlkit.reading.HEAVY_BYTES", 0)
     found = extracted(with_bad_files, late(engine))
     assert [problem.path for problem in found.folder.left_out] == BAD
     expected = expected_values(with_bad_files, small_engine, found.folder.paths)

@@ -13,7 +13,19 @@ import tlkit
 
 PACKAGE = Path(tlkit.__file__).parent
 LAYERS = [
-    *("errors", "files", "workers", "progress", "settings", "data", "models", "engines", "features", "extraction"),
+    *(
+        "errors",
+        "files",
+        "workers",
+        "progress",
+        "settings",
+        "data",
+        "models",
+        "engines",
+        "features",
+        "reading",
+        "extraction",
+    ),
     *("cache", "runs", "prediction", "evaluation", "training", "cli", "__main__"),
 ]
 HEAVY = ("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib", "PIL", "sklearn")

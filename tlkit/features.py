@@ -7,7 +7,7 @@ is found by the SHA-256 of the image file's bytes.
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from tlkit.files import cache_root, sha256_text, write_atomically
 
 SHARD_ROWS = 512
+SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 FORMAT_VERSION = 1
 
 
@@ -46,7 +47,7 @@ class Row:
 
     sha256  of the file's bytes, hexadecimal
     group   of its pixels, hexadecimal
-    values  float32 or uint8, the shape at the cut
+    values  float32, float16 or uint8, the shape at the cut
     """
 
     sha256: str
@@ -96,6 +97,11 @@ class FeatureTable:
         rows = [self._rows[bytes.fromhex(digest)] for digest in sha256]
         return np.stack([shard[position]["values"] for shard, position in rows])
 
+    def gather_views(self, sha256: Iterable[str], views: Iterable[int]) -> np.ndarray:
+        """One view of each of these files' rows: (images, …)."""
+        rows = [self._rows[bytes.fromhex(digest)] for digest in sha256]
+        return np.stack([shard[position]["values"][view] for (shard, position), view in zip(rows, views, strict=True)])
+
     def _open(self, file: Path) -> None:
         """Take in a shard, or remove it where it is not what was written."""
         try:
@@ -113,9 +119,42 @@ class FeatureTable:
         self._rows.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
 
 
+class KeptRows:
+    """Rows of a table that stay on disk: indexing reads as many as are asked for.
+
+    In epoch e an image that is kept in several views shows view (its position + e) modulo their
+    number, so that every view comes once before any comes again.
+    """
+
+    def __init__(self, table: FeatureTable, sha256: Sequence[str], num_views: int = 0, epoch: int = 0) -> None:
+        self._table, self._num_views, self._epoch = table, num_views, epoch
+        self._sha256 = np.array(sha256)
+
+    def __len__(self) -> int:
+        return len(self._sha256)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        digests = self._sha256[rows].tolist()
+        if not self._num_views:
+            return self._table.gather(digests)
+        positions = np.arange(len(self))[rows]
+        return self._table.gather_views(digests, ((positions + self._epoch) % self._num_views).tolist())
+
+    def in_epoch(self, epoch: int) -> "KeptRows":
+        """The same images, as they are seen in an epoch."""
+        return KeptRows(self._table, self._sha256.tolist(), self._num_views, epoch)
+
+
+def as_half(values: np.ndarray) -> np.ndarray:
+    """The same values in float16, unless one of them overflows there."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.isfinite(half).all() else values
+
+
 def _as_records(rows: list[Row]) -> np.ndarray:
-    values = rows[0].values
-    kind = np.dtype([("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", values.dtype, values.shape)])
+    precision = np.result_type(*{row.values.dtype for row in rows})
+    kind = np.dtype([("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", precision, rows[0].values.shape)])
     records = np.empty(len(rows), kind)
     for record, row in zip(records, rows, strict=True):
         record["sha256"] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)

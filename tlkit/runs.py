@@ -104,7 +104,9 @@ def create_run(path: Path | None, command: str) -> Run:
     """
     try:
         run = Run(_made(path) if path else _next_free(Path("runs"), command))
-        write_atomically(run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped before its end.\n")
+        write_atomically(
+            run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped; --resume goes on.\n"
+        )
         return run
     except FileExistsError:
         raise RunError(f"'{path}' is already there and is never written into; choose another -o.") from None
@@ -143,7 +145,9 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"there is no run folder '{path}'{hint}.")
     if not (path / DONE).exists():
         what = "is an unfinished run" if (path / "settings.json").exists() else "is no run folder"
-        raise RunError(f"'{path}' {what}: it has no {DONE}; run `tlkit finetune` again or give a finished run.")
+        raise RunError(
+            f"'{path}' {what}: it has no {DONE}; `tlkit finetune --resume {path}` goes on with one that was stopped."
+        )
     run = Run(path)
     read_facts(run)
     return run

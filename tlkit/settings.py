@@ -29,8 +29,8 @@ class FinetuneSettings:
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to start from; `tlkit models` lists them.")
     weights: str = setting("imagenet", "Main", "Its weights: imagenet, none (random) or a weights file.")
-    freeze: Literal["all", "none"] = setting(
-        "all", "Main", "Layers that keep their weights: all of the backbone's, or none."
+    freeze: Literal["all", "lower", "none"] = setting(
+        "all", "Main", "Layers that keep their weights: all of the backbone's, the lower ones, or none."
     )
     validation_split: float = setting(
         0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
@@ -62,6 +62,18 @@ class FinetuneSettings:
         below=1,
     )
     patience: int = setting(8, "Training", "Epochs without a lower validation loss before it stops.", min=1)
+    cut: str = setting(
+        "auto", "Freeze lower", "Where layers begin to be trained: a cut point's name, a share of the layers, or auto."
+    )
+    views: int = setting(5, "Freeze lower", "Views of each image to learn from; the first is plain.", min=1, max=100)
+    upper_epochs: int = setting(0, "Freeze lower", "Passes over the images; 0 to choose by their number.", min=0)
+    upper_batch_size: int = setting(32, "Freeze lower", "Images per step.", min=1, max=65536)
+    upper_learning_rate: float = setting(
+        4e-4, "Freeze lower", "Largest step size of AdamW, for the head; less for each layer below.", above=0, max=10
+    )
+    cache_limit: float = setting(
+        0.0, "Freeze lower", "Disk space for kept activations, in GB; 0 for a quarter of what is free.", min=0
+    )
     engine: EngineName = setting("auto", "Speed", "What computes frozen layers; auto is litert where it is installed.")
     precision: Precision = setting(
         "float32", "Speed", "Of frozen layers; bfloat16 is faster on some processors and needs openvino."

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from tests.networks import keras, random_pixels, shared_body
+from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES
 from tlkit.models.body import build_body
 from tlkit.models.classifier import Head, attach_head
-from tlkit.models.cut import batch_norms, cut_points, freeze, split_at
+from tlkit.models.cut import batch_norms, choose_cut, cut_points, freeze, share_above, split_at
 
 layers = keras.layers
 
@@ -179,3 +180,51 @@ def test_the_preprocessing_of_caffe_networks_never_becomes_trainable():
     freeze(body, [])
     assert "preprocessing" not in trainable_layers(body)
     assert trainable_layers(body) == with_weights(body) - {"preprocessing"}
+
+
+# which cut an option means
+
+
+def chosen(wanted, body=None):
+    body = body or shared_body()
+    return choose_cut(body, cut_points(body), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("mobilenet_v2", 224, "block_9_add"),
+        ("mobilenet_v2", 96, "block_9_add"),
+        ("resnet50", 64, "conv4_block6_out"),
+        ("vgg16", 64, "block5_conv1"),
+        ("densenet121", 64, "conv4_block3_concat"),
+    ],
+)
+def test_auto_cuts_before_the_last_stage(name, size, expected):
+    body = build_body(BACKBONES[name], "none", size)
+    cut = chosen("auto", body)
+    assert cut.name == expected
+    assert 0.25 <= share_above(body, cut) < 1
+
+
+def test_a_cut_can_be_named():
+    assert chosen("conv_pw_5_relu").name == "conv_pw_5_relu"
+
+
+def test_a_share_of_the_layers_is_the_nearest_cut():
+    places = [layer.name for layer in shared_body().layers]
+    for share in (0.2, 0.5, 0.8):
+        place = places.index(chosen(str(share)).name) / len(places)
+        assert abs(place - share) < 0.03
+
+
+@pytest.mark.parametrize("wanted", ["conv_pw_5_rel", "0", "1", "1.5", "-0.5", "nan", "", "features"])
+def test_a_cut_that_is_none_is_refused_with_the_way_to_the_list(wanted):
+    with pytest.raises(OptionError, match=r"tlkit models mobilenet_025 --cuts"):
+        chosen(wanted)
+
+
+def test_a_network_without_inner_cuts_says_what_is_left():
+    body = build_body(BACKBONES["nasnet_mobile"], "none", 32)
+    with pytest.raises(OptionError, match="choose --freeze all or none"):
+        chosen("auto", body)

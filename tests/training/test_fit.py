@@ -97,13 +97,37 @@ def test_training_stops_when_patience_is_at_its_end():
     assert len(history) < 200
 
 
+def rows_of(*losses):
+    return [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, 1)]
+
+
 def test_the_first_of_equally_good_epochs_is_kept():
-    assert best_epoch([{"val_loss": loss} for loss in (3.0, 1.0, 2.0, 1.0)]) == 2
+    assert best_epoch(rows_of(3.0, 1.0, 2.0, 1.0)) == 2
 
 
 def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
-    assert best_epoch([{"val_loss": loss} for loss in (3.0, 1.0, float("nan"), 2.0)]) == 2
-    assert best_epoch([{"val_loss": loss} for loss in (float("nan"), 3.0)]) == 2
+    assert best_epoch(rows_of(3.0, 1.0, float("nan"), 2.0)) == 2
+    assert best_epoch(rows_of(float("nan"), 3.0)) == 2
+
+
+def test_a_start_that_no_epoch_beats_is_kept():
+    held = samples(seed=1)
+    upper, first = fitted(validation=held)
+    before, weights = loss_of(upper, held, 0.1), upper.get_weights()
+    wild = plan(epochs=2, learning_rate=5.0, keeps_start=True, phase="blocks")
+    history = fit(upper, samples(), held, wild, Silent())
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert history[0]["val_loss"] == pytest.approx(before, abs=1e-5)
+    assert best_epoch(history) == 0
+    assert all(np.array_equal(*pair) for pair in zip(upper.get_weights(), weights, strict=True))
+
+
+def test_the_rate_rises_and_falls():
+    _, history = fitted(plan(epochs=10, warm_up=0.5))
+    rates = [row["learning_rate"] for row in history]
+    assert rates.index(max(rates)) == 4
+    assert max(rates) == pytest.approx(PLAN.learning_rate, rel=0.05)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_training_that_diverges_says_so():
@@ -117,7 +141,7 @@ def test_a_training_that_diverges_says_so():
 def test_history_has_a_row_per_epoch_with_every_column():
     _, history = fitted()
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
-    assert all(["phase", *row] == list(HISTORY_COLUMNS) for row in history)
+    assert all(list(row) == list(HISTORY_COLUMNS) for row in history)
     assert all(row["seconds"] >= 0 for row in history)
 
 
@@ -153,7 +177,7 @@ def test_progress_advances_once_per_epoch():
 
     progress = Counted()
     fit(head(), samples(), samples(seed=1), PLAN, progress)
-    assert progress.asked == ("training", 5, "epochs")
+    assert progress.asked == ("head", 5, "epochs")
     assert progress.done == 5
 
 

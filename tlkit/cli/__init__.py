@@ -1,6 +1,7 @@
 """What you type: one file per command, thin; the work is in the room of the same noun."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ class _Group(click.Group):
         """Run as a program; with `args`, as tests and other programs do, return to the caller."""
         if args is not None:
             return super().main(args, *positional, **extra)
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             super().main(**extra)
         except SystemExit as finished:
@@ -41,7 +43,7 @@ class _Group(click.Group):
             _say(f"Error: {error}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _say("Interrupted. What was computed so far is kept: the same command goes on from there.")
+            _say("Interrupted. What was computed is kept: `tlkit finetune --resume RUN` goes on where a run was begun.")
             ctx.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -50,6 +52,11 @@ class _Group(click.Group):
                 raise
             _say(f"Error: {_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
             ctx.exit(1)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Whoever asks a process to end gets the same orderly end as Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

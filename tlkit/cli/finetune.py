@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from
-from tlkit.settings import FinetuneSettings
+from tlkit.errors import OptionError
+from tlkit.settings import FinetuneSettings, option_name
 
 if TYPE_CHECKING:
     from tlkit.training.finetune import Finetuned
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-o",
     "--output",
@@ -23,21 +24,58 @@ if TYPE_CHECKING:
     group="Main",
     help="Run folder to make  [default: the next free runs/finetune-NNN]",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    cls=GroupedOption,
+    group="Main",
+    help="Go on with a run that was stopped: its folder, without DATA; it ends as if it had not been.",
+)
 @config_option
 @options_from(FinetuneSettings)
-def finetune(data: Path, output: Path | None, settings: FinetuneSettings) -> None:
+def finetune(data: Path | None, output: Path | None, resume: Path | None, settings: FinetuneSettings) -> None:
     """Adapt a pretrained network to DATA.
 
     DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
     them. It is only read. The run folder gets the model, the split, every figure and the plots.
     """
     from tlkit.cli.console import Console
-    from tlkit.training.finetune import finetune as run_finetune
 
-    show(run_finetune(data, output, settings, Console()), data)
+    if resume:
+        _refuse_changes(resume)
+        from tlkit.training.finetune import resume as run_resume
+
+        show(run_resume(resume, Console()))
+    elif data:
+        from tlkit.training.finetune import finetune as run_finetune
+
+        show(run_finetune(data, output, settings, Console()))
+    else:
+        raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
 
 
-def show(done: "Finetuned", data: Path) -> None:
+def _refuse_changes(run: Path) -> None:
+    """raises: OptionError where an option was typed that is not what the run was begun with"""
+    from tlkit.training.resume import reopen_run
+
+    context = click.get_current_context()
+    begun = reopen_run(run).read_json("settings.json")
+    typed = [
+        name
+        for name in context.params
+        if name != "resume" and context.get_parameter_source(name) != click.core.ParameterSource.DEFAULT
+    ]
+    for name in typed:
+        given = context.params[name]
+        given = str(given.resolve()) if name == "data" else given
+        if given != begun.get(name):
+            option = "DATA" if name == "data" else option_name(name)
+            raise OptionError(
+                f"{option} is {given}, but '{run}' was begun with {begun.get(name)}; leave it out, or start a new run."
+            )
+
+
+def show(done: "Finetuned") -> None:
     """The short summary: how good, for which classes, where it is and what to type next."""
     from tlkit.evaluation.wording import class_table, confusion_lines, headline, printable
 

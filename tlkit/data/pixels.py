@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tlkit.data.augment import Views
 from tlkit.data.decode import drafted_size, open_rgb, read_file
 from tlkit.errors import ImageError
 
@@ -20,7 +21,7 @@ PADDING = (128, 128, 128)
 class Photo:
     """One file, read once.
 
-    pixels  uint8 (image_size, image_size, 3), RGB: the plain view
+    pixels  uint8 (image_size, image_size, 3), RGB: the plain view; or (views, …): all views of it
     sha256  of the file's bytes, hexadecimal
     group   32 hexadecimal digits; equal for files with equal pixels, whatever the options
     """
@@ -39,16 +40,19 @@ def read_photo(path: Path, image_size: int, resize: str) -> Photo | ImageError:
         return error
 
 
-def decode_photo(data: bytes, image_size: int, resize: str) -> Photo:
-    """The plain view of a file's bytes, and what identifies them.
+def decode_photo(data: bytes, image_size: int, resize: str, views: Views | None = None) -> Photo:
+    """The plain view of a file's bytes, or all the views asked for, and what identifies them.
 
     raises: ImageError
     """
     side = working_side(image_size)
     image = open_rgb(data, side)
     canonical = image if _decodes_alike(data, side) else open_rgb(data, CANONICAL_SIDE)
+    sha256 = hashlib.sha256(data).hexdigest()
     pixels = _squared(image, image_size, resize)
-    return Photo(pixels, hashlib.sha256(data).hexdigest(), _pixel_digest(canonical))
+    if views:
+        pixels = views.of(pixels, _squared(image, side, resize), sha256)
+    return Photo(pixels, sha256, _pixel_digest(canonical))
 
 
 def plain_view(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:

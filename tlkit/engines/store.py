@@ -25,8 +25,11 @@ class Converted:
     weights_sha256: str
 
 
-def source_key(row: Backbone, weights: str, image_size: int, seed: int) -> str | None:
-    """What a lower network is made from, as a hash; None where its weights are still to be downloaded."""
+def source_key(row: Backbone, weights: str, image_size: int, seed: int, cut: str = "") -> str | None:
+    """What a lower network is made from, as a hash; None where its weights are still to be downloaded.
+
+    cut: where it ends, "" for the features a head is trained on
+    """
     file = imagenet_file(row, image_size) if weights == "imagenet" else Path(weights)
     if weights == "none":
         identity = f"random {seed}"
@@ -34,7 +37,7 @@ def source_key(row: Backbone, weights: str, image_size: int, seed: int) -> str |
         identity = sha256_file(file)
     else:
         return None
-    return sha256_text(CONVERSION_VERSION, row.name, image_size, weights == "imagenet", identity)
+    return sha256_text(CONVERSION_VERSION, row.name, image_size, weights == "imagenet", identity, *[cut] * bool(cut))
 
 
 def find_converted(key: str | None) -> Converted | None:

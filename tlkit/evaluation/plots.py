@@ -1,6 +1,7 @@
 """The pictures of a run."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,12 +36,20 @@ def draw_confusion(report: Report, file: Path) -> None:
     _save(figure, file)
 
 
-def draw_curves(history: list[dict[str, float]], best: int, file: Path) -> None:
-    """Loss and accuracy by epoch, for training and validation, with the epoch that was kept."""
+def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
+    """Loss and accuracy by epoch, for training and validation, phase after phase.
+
+    best: the epoch of the last phase that was kept, shown by a dotted line
+    """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    epochs = [row["epoch"] for row in history]
+    epochs = list(range(1, len(history) + 1))
+    starts = [place for place, row in enumerate(history) if place and row["phase"] != history[place - 1]["phase"]]
+    last = starts[-1] if starts else 0
+    kept = next(place for place, row in enumerate(history[last:], last + 1) if row["epoch"] == best)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.axvline(best, color="#bbbbbb", linewidth=1, linestyle=":")
+        axes.axvline(kept, color="#bbbbbb", linewidth=1, linestyle=":")
+        for start in starts:
+            axes.axvspan(start + 0.5, len(history) + 0.5, color="#f2f2f2", linewidth=0)
         axes.plot(epochs, [row[name] for row in history], color=ORANGE, label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in history], color=BLUE, label="validation")
         axes.set_xlabel("epoch", color=INK)

@@ -1,10 +1,18 @@
 """Where a network can be cut in two: lower layers to freeze, upper layers to train."""
 
+import difflib
+import math
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+
+from tlkit.errors import OptionError
+
+SLENDER = 1.5  # times the smallest tensor of its resolution
+LEAST_ABOVE = 0.25  # share of the parameters that `--cut auto` leaves to train
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,59 @@ def cut_points(model: keras.Model) -> list[Cut]:
             cuts.append(Cut(len(cuts), layer.name, tuple(output.shape[1:]), output))
         last_use.setdefault(id(output), step)
     return cuts
+
+
+def choose_cut(body: keras.Model, cuts: list[Cut], wanted: str) -> Cut:
+    """The cut point that `--cut` means.
+
+    wanted: "auto", the name of a cut point, or the share of the layers to freeze, such as "0.8"
+    raises: OptionError
+    """
+    inner = [cut for cut in cuts if len(cut.shape) == 3]
+    if wanted == "auto":
+        return _before_last_stage(body, inner)
+    if named := [cut for cut in inner if cut.name == wanted]:
+        return named[0]
+    share = _as_share(wanted, body, inner)
+    places = {layer.name: place for place, layer in enumerate(body.layers)}
+    return min(inner, key=lambda cut: abs(places[cut.name] / len(body.layers) - share))
+
+
+def share_above(body: keras.Model, cut: Cut) -> float:
+    """The share of a body's parameters that lies above a cut point."""
+    above: float = 1.0 - parameters_below(body, cut) / max(1, body.count_params())
+    return above
+
+
+def parameters_below(body: keras.Model, cut: Cut) -> int:
+    """How many parameters of a body lie below a cut point."""
+    return int(keras.Model(body.input, cut.tensor).count_params())
+
+
+def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
+    """The last slender tensor twice as fine as the last map, with enough above it to train.
+
+    MobileNetV2: after block 9; ResNet50: after conv4; VGG16: after block5_conv1. A slender tensor
+    costs the cache least, and a cut a few blocks lower is worth the longer epochs (decision 009).
+    """
+    height = body.get_layer("pooled").input.shape[1]
+    finer = [cut for cut in cuts if height < cut.shape[0] <= 2 * height + 1 and share_above(body, cut) >= LEAST_ABOVE]
+    if not finer:
+        raise OptionError(f"{body.name} has no cut point before its last blocks; choose --freeze all or none.")
+    least = min(math.prod(cut.shape) for cut in finer)
+    return [cut for cut in finer if math.prod(cut.shape) < SLENDER * least][-1]
+
+
+def _as_share(wanted: str, body: keras.Model, cuts: list[Cut]) -> float:
+    with suppress(ValueError):
+        if 0 < (share := float(wanted)) < 1:
+            return share
+    near = difflib.get_close_matches(wanted, [cut.name for cut in cuts], n=1)
+    raise OptionError(
+        f"--cut is '{wanted}'; expected auto, a share of the layers between 0 and 1, or a cut point of {body.name}"
+        + (f" such as '{near[0]}'" if near else "")
+        + f"; `tlkit models {body.name} --cuts` lists them."
+    )
 
 
 def split_at(model: keras.Model, tensor: Any) -> tuple[keras.Model, keras.Model]:

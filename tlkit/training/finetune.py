@@ -15,8 +15,9 @@ from tlkit.extraction import extract
 from tlkit.models.backbones import find_backbone
 from tlkit.progress import Progress, Silent
 from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
-from tlkit.settings import FinetuneSettings, as_json
+from tlkit.settings import FinetuneSettings, as_json, settings_from
 from tlkit.training.lower import build_in_background, prepare_lower
+from tlkit.training.resume import drop_checkpoints, has_progress, keep_split, reopen_run
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,26 @@ def finetune(
     _refuse_inside(folder.root, output)
     clock.lap("scan")
     run = create_run(Path(output) if output else None, "finetune")
+    run.write_json("settings.json", _request(folder, settings))
     try:
-        run.write_json("settings.json", _request(folder, settings))
         return _finetuned(run, folder, settings, progress or Silent(), clock)
     except (TlkitError, KeyboardInterrupt):
-        if not (run.path / "history.csv").exists():
+        if not has_progress(run):
             discard_run(run)
         raise
+
+
+def resume(path: str | Path, progress: Progress | None = None) -> Finetuned:
+    """Go on with a run that was stopped, to the very weights it would have ended with.
+
+    raises: RunError where there is no such run or the images have changed, and what `finetune` raises
+    """
+    clock = Clock()
+    run = reopen_run(Path(path))
+    request = run.read_json("settings.json")
+    folder = read_folder(request["data"])
+    clock.lap("scan")
+    return _finetuned(run, folder, settings_from(request), progress or Silent(), clock)
 
 
 def resolve(settings: FinetuneSettings) -> FinetuneSettings:
@@ -96,19 +110,24 @@ def _finetuned(
         lower = prepare_lower(background, body, settings)
         extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
         split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed)
+        keep_split(run, split)
         clock.lap("features")
         network = body.result()
+    from tlkit.training.blocks import train_blocks
     from tlkit.training.record import measure, record_run
     from tlkit.training.upper import train_upper
 
-    trained = train_upper(network, extracted, split, settings, progress)
+    trained = train_upper(network, (extracted, lower.result().file), split, settings, progress, run.path)
+    if settings.freeze == "lower":
+        trained = train_blocks(network, trained, split, settings, progress, run.path)
     clock.lap("fit")
-    report, test, stages = record_run(run, trained, extracted, split, settings, lower.result().file)
+    report, test, stages = record_run(run, trained, extracted, split, settings)
     metrics = measure(report, test, trained, split, extracted)
-    metrics["notes"] = [*_weights_notes(settings), *split.notes]
+    metrics["notes"] = [*_weights_notes(settings), *split.notes, *trained.notes]
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
-    finish_run(run, _facts(split, settings, stages))
+    drop_checkpoints(run)
+    finish_run(run, _facts(split, settings, stages) | {"cut": trained.cut})
     return Finetuned(run, split, report, test, metrics)
 
 

@@ -1,4 +1,8 @@
-"""How long and how fast to train: pure functions of what is known before."""
+"""How long and how fast to train, and how much to keep: pure functions of what is known before."""
+
+from collections.abc import Sequence
+
+from tlkit.errors import OptionError
 
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 300, 20, 100
 
@@ -17,3 +21,46 @@ def choose_epochs(num_images: int, batch_size: int) -> int:
     (20, 100, 20)
     """
     return min(MAX_EPOCHS, max(MIN_EPOCHS, MIN_STEPS // steps_per_epoch(num_images, batch_size)))
+
+
+UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 650, 6, 30
+
+
+def choose_upper_epochs(num_images: int, batch_size: int) -> int:
+    """Passes over the images while upper blocks are trained. Figures: docs/results.md, "Freeze lower".
+
+    >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
+    (10, 30, 6)
+    """
+    passes = round(UPPER_STEPS / steps_per_epoch(num_images, batch_size))
+    return min(MAX_UPPER_EPOCHS, max(MIN_UPPER_EPOCHS, passes))
+
+
+def choose_kept(values: Sequence[int], images: tuple[int, int], views: int, limit: float) -> tuple[int, int]:
+    """Which cut point, and how many views of each image, fit into the space there is.
+
+    values: numbers in one view's activations, by cut point, from the wanted one up
+    images: to train on, kept in float16 in every view; and held out, kept once in float32
+    limit: bytes
+    returns: a position in `values`, and the number of views
+    raises: OptionError
+
+    Views are given up first, then layers to train.
+
+    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=12_000)
+    (0, 5)
+    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=8_000)
+    (0, 3)
+    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=3_000)
+    (1, 2)
+    """
+    train, held_out = images
+    for position, size in enumerate(values):
+        fitting = int((limit - 4 * size * held_out) // (2 * size * train))
+        if fitting >= 1:
+            return position, min(views, fitting)
+    needed = min(values) * (2 * train + 4 * held_out) / 1e9
+    raise OptionError(
+        f"--freeze lower keeps at least {needed:.2f} GB of activations, and {limit / 1e9:.2f} GB may be used; "
+        "free some disk, raise --cache-limit or choose --freeze all."
+    )

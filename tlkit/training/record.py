@@ -25,23 +25,22 @@ from tlkit.training.fit import HISTORY_COLUMNS
 from tlkit.training.upper import Trained
 
 MODEL = "model.keras"
+REPORT_ROWS = 256  # read from the disk at a time
 
 
 def record_run(
-    run: Run, trained: Trained, extracted: Extracted, split: Split, settings: FinetuneSettings, lower: Path | None
+    run: Run, trained: Trained, extracted: Extracted, split: Split, settings: FinetuneSettings
 ) -> tuple[Report, Report | None, tuple[Stage, ...]]:
-    """Write every file of a run but `metrics.json`, `model.json` and `DONE`.
+    """Write every file of a run but `split.csv`, `metrics.json`, `model.json` and `DONE`.
 
-    lower: the converted lower network, where there is one
     returns: the reports on the validation and the test images, and what the run's engine runs
     """
-    run.write_rows("history.csv", HISTORY_COLUMNS, [[trained.phase, *row.values()] for row in trained.history])
+    run.write_rows("history.csv", HISTORY_COLUMNS, [list(row.values()) for row in trained.history])
     save_model(trained.classifier, run.path / MODEL)
-    stages = _write_engine(run, trained, settings, lower)
+    stages = _write_engine(run, trained, settings)
     engine = _upper_engine(run, trained, settings, stages)
-    report = _report(engine, extracted, split.validation)
-    test = _report(engine, extracted, split.test) if len(split.test) else None
-    _write_split(run, split)
+    report = _report(engine, trained.features, split.validation)
+    test = _report(engine, trained.features, split.test) if len(split.test) else None
     _write_left_out(run, [*extracted.folder.left_out, *split.train.left_out])
     _write_report(run, report, split.validation)
     draw_curves(trained.history, trained.best, run.path / "plots" / "curves.png")
@@ -83,15 +82,15 @@ def measure(
     }
 
 
-def _write_engine(run: Run, trained: Trained, settings: FinetuneSettings, lower: Path | None) -> tuple[Stage, ...]:
+def _write_engine(run: Run, trained: Trained, settings: FinetuneSettings) -> tuple[Stage, ...]:
     if settings.engine == "keras":
         return (Stage(MODEL, "float32"),)
     folder = run.path / "engine"
-    folder.mkdir()
-    if lower is None:
+    folder.mkdir(exist_ok=True)
+    if trained.lower is None:
         write_atomically(folder / "classifier.tflite", to_litert(trained.classifier, pixels=True))
         return (Stage("engine/classifier.tflite", settings.precision),)
-    shutil.copyfile(lower, folder / "lower.tflite")
+    shutil.copyfile(trained.lower, folder / "lower.tflite")
     write_atomically(folder / "upper.tflite", to_litert(trained.upper, pixels=False))
     return Stage("engine/lower.tflite", settings.precision), Stage("engine/upper.tflite", "float32")
 
@@ -104,17 +103,10 @@ def _upper_engine(run: Run, trained: Trained, settings: FinetuneSettings, stages
 
 
 def _report(engine: Engine, extracted: Extracted, part: ImageFolder) -> Report:
-    probabilities = run_rows(engine, engine.session(), extracted.values(part))
-    return Report(part.class_names, part.labels, probabilities)
-
-
-def _write_split(run: Run, split: Split) -> None:
-    rows = [
-        (path, part.class_names[label], side, group, sha256)
-        for side, part in split.parts.items()
-        for path, label, group, sha256 in zip(part.paths, part.labels, part.groups, part.sha256, strict=True)
-    ]
-    run.write_rows("split.csv", ("path", "class", "split", "group", "sha256"), rows)
+    rows, session = extracted.rows(part), engine.session()
+    starts = range(0, len(part), REPORT_ROWS)
+    shares = [run_rows(engine, session, rows[start : start + REPORT_ROWS]) for start in starts]
+    return Report(part.class_names, part.labels, np.concatenate(shares))
 
 
 def _write_left_out(run: Run, left_out: list[Found]) -> None:

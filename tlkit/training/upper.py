@@ -1,6 +1,7 @@
 """Trains the part of a network above a cut, head included, and leaves it joined to the part below."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,7 +14,8 @@ from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.progress import Progress
 from tlkit.settings import FinetuneSettings
-from tlkit.training.fit import Plan, Samples, best_epoch, fit
+from tlkit.training.checkpoint import Checkpoint
+from tlkit.training.fit import Epoch, Plan, Samples, best_epoch, fit
 from tlkit.training.recipe import choose_epochs
 
 
@@ -23,33 +25,57 @@ class Trained:
 
     classifier  pixels to probabilities, the whole
     upper       features at the cut to probabilities; shares the classifier's variables
-    history     one row per epoch
+    features    what was extracted for it, at least of the held-out images
+    lower       the converted network below the cut, where there is one
+    cut         the name of the cut point, where it lies inside the backbone
+    history     one row per epoch, of one phase after the other
+    notes       what a person should know
     """
 
     classifier: keras.Model
     upper: keras.Model
-    phase: str
-    history: list[dict[str, float]]
+    features: Extracted
+    lower: Path | None
+    history: list[Epoch]
+    cut: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def last_phase(self) -> list[Epoch]:
+        """The epochs of the phase that ended the training."""
+        return [row for row in self.history if row["phase"] == self.history[-1]["phase"]]
 
     @property
     def best(self) -> int:
-        """The epoch whose weights were kept, counted from 1."""
-        return best_epoch(self.history)
+        """The epoch of the last phase whose weights were kept; 0 for those it started from."""
+        return best_epoch(self.last_phase)
 
 
 def train_upper(
-    body: keras.Model, extracted: Extracted, split: Split, settings: FinetuneSettings, progress: Progress
+    body: keras.Model,
+    extracted: tuple[Extracted, Path | None],
+    split: Split,
+    settings: FinetuneSettings,
+    progress: Progress,
+    checkpoints: Path | None = None,
 ) -> Trained:
-    """Put a head on a body and train what `settings.freeze` leaves above the cut."""
+    """Put a head on a body and train it; or, where nothing is frozen, the whole.
+
+    extracted: the features at the cut, and the converted network that computed them
+    checkpoints: a folder to write them to, and to go on from
+    """
     keras.utils.set_random_seed(settings.seed)
     head = Head(settings.dropout, settings.batch_norm, settings.hidden)
     classifier = attach_head(body, head, split.train.num_classes)
     cut = body.input if settings.freeze == "none" else body.output
     keep = batch_norms(body) if settings.weights != "none" else set()
     upper = trainable_above(classifier, cut, keep)
-    train, validation = _samples(extracted, split.train), _samples(extracted, split.validation)
-    history = fit(upper, train, validation, _plan(settings, len(split.train)), progress)
-    return Trained(classifier, upper, "whole" if settings.freeze == "none" else "head", history)
+    features, lower = extracted
+    look = features.rows if settings.freeze == "none" else features.values
+    train, validation = (Samples(look(part), one_hot(part)) for part in (split.train, split.validation))
+    plan = _plan(settings, len(split.train))
+    history = fit(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
+    return Trained(classifier, upper, features, lower, history)
 
 
 def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.Model:
@@ -65,8 +91,15 @@ def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.
     return upper
 
 
-def _samples(extracted: Extracted, part: ImageFolder) -> Samples:
-    return Samples(extracted.values(part), np.eye(part.num_classes, dtype=np.float32)[part.labels])
+def checkpoint_in(folder: Path | None, plan: Plan) -> Checkpoint | None:
+    """The checkpoint of a phase, where a folder for it is given."""
+    return Checkpoint(folder / f"checkpoint-{plan.phase}.npz") if folder else None
+
+
+def one_hot(part: ImageFolder) -> np.ndarray:
+    """The labels as float32 (images, classes)."""
+    targets: np.ndarray = np.eye(part.num_classes, dtype=np.float32)[part.labels]
+    return targets
 
 
 def _plan(settings: FinetuneSettings, num_images: int) -> Plan:
@@ -78,4 +111,5 @@ def _plan(settings: FinetuneSettings, num_images: int) -> Plan:
         label_smoothing=settings.label_smoothing,
         patience=settings.patience,
         seed=settings.seed,
+        phase="whole" if settings.freeze == "none" else "head",
     )

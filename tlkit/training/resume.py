@@ -1,0 +1,76 @@
+"""What lets a stopped run go on: the split it was begun with, its checkpoints, and when to keep the folder."""
+
+import csv
+import io
+from pathlib import Path
+
+from tlkit.data.split import Split
+from tlkit.errors import RunError
+from tlkit.files import csv_writer, write_atomically
+from tlkit.runs import DONE, UNFINISHED, Run
+
+SPLIT = "split.csv"
+SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
+
+
+def reopen_run(path: Path) -> Run:
+    """An unfinished run, to go on with; what a killed process left half written is removed.
+
+    raises: RunError where there is none, or it is finished
+    """
+    if (path / DONE).exists():
+        raise RunError(f"'{path}' is finished, there is nothing to resume; `tlkit predict {path} IMAGE...` uses it.")
+    if not (path / UNFINISHED).exists() or not (path / "settings.json").exists():
+        raise RunError(f"'{path}' is no unfinished run; give the folder of one, or start with `tlkit finetune DATA`.")
+    for file in [*path.glob(".*"), *path.glob("*/.*")]:
+        file.unlink(missing_ok=True)
+    return Run(path)
+
+
+def keep_split(run: Run, split: Split) -> None:
+    """Write `split.csv` at once; in a resumed run, require that it says the same.
+
+    raises: RunError with the first difference, where the images are not what the run began with
+    """
+    text, file = _as_csv(split), run.path / SPLIT
+    if not file.exists():
+        write_atomically(file, text)
+        return
+    before = file.read_bytes().decode("utf-8", "surrogateescape")
+    if before != text:
+        raise RunError(f"the images are not those '{run.path}' began with: {_difference(before, text)}; start anew.")
+
+
+def has_progress(run: Run) -> bool:
+    """Whether anything was trained that is worth going on from."""
+    return any(run.path.glob("checkpoint-*.npz")) or (run.path / "history.csv").exists()
+
+
+def drop_checkpoints(run: Run) -> None:
+    """A finished run needs none."""
+    for file in run.path.glob("checkpoint-*.npz"):
+        file.unlink()
+
+
+def _as_csv(split: Split) -> str:
+    lines = io.StringIO(newline="")
+    writer = csv_writer(lines)
+    writer.writerow(SPLIT_COLUMNS)
+    for side, part in split.parts.items():
+        names = [part.class_names[label] for label in part.labels]
+        writer.writerows(
+            (path, name, side, group, sha256)
+            for path, name, group, sha256 in zip(part.paths, names, part.groups, part.sha256, strict=True)
+        )
+    return lines.getvalue()
+
+
+def _difference(before: str, now: str) -> str:
+    """In words: images that went, came or changed, with the first of them."""
+    old, new = ({row["path"]: row for row in csv.DictReader(io.StringIO(text, newline=""))} for text in (before, now))
+    kinds = {
+        "gone": sorted(old.keys() - new.keys()),
+        "new": sorted(new.keys() - old.keys()),
+        "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
+    }
+    return ", ".join(f"{len(paths)} {kind} (such as {paths[0]})" for kind, paths in kinds.items() if paths)
