@@ -56,11 +56,19 @@ def test_a_class_without_an_image_is_drawn(tmp_path):
 @pytest.mark.parametrize("epochs", [1, 2, 100])
 def test_the_curves_of_few_or_many_epochs_are_drawn(tmp_path, epochs):
     rows = [
-        {"epoch": k, "loss": 1 / k, "accuracy": 1 - 1 / k, "val_loss": 2 / k, "val_accuracy": 0.5}
+        {"phase": "head", "epoch": k, "loss": 1 / k, "accuracy": 1 - 1 / k, "val_loss": 2 / k, "val_accuracy": 0.5}
         for k in range(1, epochs + 1)
     ]
     draw_curves(rows, epochs, tmp_path / "curves.png")
     assert size_of(tmp_path / "curves.png")[0] > size_of(tmp_path / "curves.png")[1]
+
+
+def test_curves_of_two_phases_are_drawn_after_each_other(tmp_path):
+    known = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+    rows = [{"phase": "head", "epoch": k} | known for k in (1, 2)]
+    start = {"phase": "blocks", "epoch": 0} | known | {"loss": np.nan, "accuracy": np.nan}
+    draw_curves([*rows, start, {"phase": "blocks", "epoch": 1} | known], 0, tmp_path / "curves.png")
+    assert size_of(tmp_path / "curves.png")[0] > 200
 
 
 def test_a_run_has_both_pictures(run):

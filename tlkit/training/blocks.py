@@ -22,7 +22,7 @@ from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
-from tlkit.training.fit import Plan, Samples, fit
+from tlkit.training.fit import Plan, Samples, best_epoch, fit
 from tlkit.training.lower import lower_at, there
 from tlkit.training.recipe import choose_kept, choose_upper_epochs
 from tlkit.training.upper import Trained, checkpoint_in, one_hot, trainable_above
@@ -54,6 +54,8 @@ def train_blocks(
     seen = Samples(train.rows(split.train), one_hot(split.train))
     unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
     history = fit(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
+    if best_epoch(history) == 0:
+        notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")
     history = [*head_trained.history, *history]
     return Trained(head_trained.classifier, upper, held_out, lower.file, history, cut.name, notes)
 
