@@ -20,6 +20,9 @@ from tlkit.cli.sample import sample
 from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
+INTERRUPTED_NOTE = (
+    "Interrupted. What was computed is kept: `tlkit finetune --resume RUN` goes on where a run was begun."
+)
 
 
 class _Group(click.Group):
@@ -29,7 +32,8 @@ class _Group(click.Group):
         """Run as a program; with `args`, as tests and other programs do, return to the caller."""
         if args is not None:
             return super().main(args, *positional, **extra)
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         try:
             super().main(**extra)
         except SystemExit as finished:
@@ -43,19 +47,26 @@ class _Group(click.Group):
             _say(f"Error: {error}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _say("Interrupted. What was computed is kept: `tlkit finetune --resume RUN` goes on where a run was begun.")
+            _say(INTERRUPTED_NOTE)
             ctx.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if _signals:  # C code below TensorFlow turns the interrupt into an error of its own
+                _say(INTERRUPTED_NOTE)
+                ctx.exit(INTERRUPTED)
             if os.environ.get("TLKIT_DEBUG"):
                 raise
             _say(f"Error: {_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
             ctx.exit(1)
 
 
+_signals: list[int] = []  # that asked this process to end
+
+
 def _interrupt(number: int, frame: Any) -> None:
     """Whoever asks a process to end gets the same orderly end as Ctrl-C."""
+    _signals.append(number)
     raise KeyboardInterrupt
 
 
