@@ -6,6 +6,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+RUN_FILES = {
+    "DONE",
+    "confusion_matrix.csv",
+    "history.csv",
+    "metrics.json",
+    "model.json",
+    "model.keras",
+    "per_class.csv",
+    "plots/confusion.png",
+    "plots/curves.png",
+    "predictions_val.csv",
+    "settings.json",
+    "split.csv",
+}
+CHAIN_FILES = {"engine/lower.tflite", "engine/upper.tflite"}  # of a run with frozen layers
+
 
 def touch(root: Path, *paths: str) -> Path:
     """Empty files below `root`, with the folders they need."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.making import CHAIN_FILES, RUN_FILES
 from tlkit.errors import RunError
 from tlkit.files import sha256_file
 from tlkit.prediction import Predictor
@@ -146,22 +147,7 @@ def test_a_run_whose_end_fails_is_not_done(tmp_path):
 
 def test_a_run_has_the_files_that_other_work_leans_on(run):
     files = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*") if file.is_file()}
-    assert files == {
-        "DONE",
-        "confusion_matrix.csv",
-        "engine/lower.tflite",
-        "engine/upper.tflite",
-        "history.csv",
-        "metrics.json",
-        "model.json",
-        "model.keras",
-        "per_class.csv",
-        "plots/confusion.png",
-        "plots/curves.png",
-        "predictions_val.csv",
-        "settings.json",
-        "split.csv",
-    }
+    assert files == RUN_FILES | CHAIN_FILES
 
 
 def test_the_model_file_has_the_hash_of_every_other_file(run):

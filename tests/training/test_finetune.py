@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.making import CHAIN_FILES, RUN_FILES
 from tests.networks import enliven, keras, use_keras_home
 from tlkit.data.pixels import plain_view
 from tlkit.engines.engine import MODULES, is_installed
@@ -20,21 +21,6 @@ from tlkit.training.finetune import finetune, resolve
 SMALL = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden=32, batch_size=16)
 QUICK = replace(SMALL, epochs=1)
 WHOLE = replace(SMALL, freeze="none", epochs=1)
-FILES = {
-    "DONE",
-    "confusion_matrix.csv",
-    "history.csv",
-    "metrics.json",
-    "model.json",
-    "model.keras",
-    "per_class.csv",
-    "plots/confusion.png",
-    "plots/curves.png",
-    "predictions_val.csv",
-    "settings.json",
-    "split.csv",
-}
-CHAIN = {"engine/lower.tflite", "engine/upper.tflite"}
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +83,11 @@ def shares_of(run):
 
 
 def test_a_run_has_exactly_the_files_of_the_design(cold):
-    assert files_of(cold.run.path) == FILES | CHAIN
+    assert files_of(cold.run.path) == RUN_FILES | CHAIN_FILES
 
 
 def test_a_run_trained_whole_has_one_network_in_its_engine(whole):
-    assert files_of(whole.run.path) == FILES | {"engine/classifier.tflite"}
+    assert files_of(whole.run.path) == RUN_FILES | {"engine/classifier.tflite"}
 
 
 def test_a_run_can_be_loaded_and_every_file_has_its_hash(cold):
@@ -109,7 +95,7 @@ def test_a_run_can_be_loaded_and_every_file_has_its_hash(cold):
     facts = read_facts(run)
     assert facts.class_names == ("blue", "green", "red")
     assert (facts.image_size, facts.resize, facts.precision, facts.engine) == (32, "crop", "float32", "litert")
-    assert set(facts.sha256) == (FILES | CHAIN) - {"DONE", "model.json"}
+    assert set(facts.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json"}
     assert all(sha256_file(run.path / name) == value for name, value in facts.sha256.items())
 
 
@@ -120,7 +106,7 @@ def test_what_comes_later_is_null(cold):
 
 
 def test_the_tables_have_the_columns_of_the_design(cold):
-    columns = {name: list(table(cold.run, name)[0]) for name in sorted(FILES) if name.endswith(".csv")}
+    columns = {name: list(table(cold.run, name)[0]) for name in sorted(RUN_FILES) if name.endswith(".csv")}
     assert columns == {
         "confusion_matrix.csv": ["class", "blue", "green", "red"],
         "history.csv": [
@@ -237,8 +223,8 @@ def test_another_engine_gives_the_same_predictions(name, cold, colours, lively_w
     settings = replace(SMALL, weights=lively_weights, engine=name)
     done = finetune(colours, tmp_path / "run", settings)
     assert read_facts(load_run(done.run.path)).engine == name
-    engine = set() if name == "keras" else CHAIN
-    assert files_of(done.run.path) == FILES | engine
+    engine = set() if name == "keras" else CHAIN_FILES
+    assert files_of(done.run.path) == RUN_FILES | engine
     assert np.abs(shares_of(done.run) - shares_of(cold.run)).max() < 1e-3
     assert done.report.accuracy == 1
 
@@ -263,7 +249,7 @@ def test_corrupt_files_among_the_images_are_left_out_and_counted(copied, tmp_pat
     assert all(row["reason"] for row in rows)
     assert sum(done.metrics["left_out"].values()) == 3
     assert done.metrics["num_train"] + done.metrics["num_validation"] == 36
-    assert files_of(done.run.path) == FILES | CHAIN | {"left_out.csv"}
+    assert files_of(done.run.path) == RUN_FILES | CHAIN_FILES | {"left_out.csv"}
 
 
 def test_a_class_of_corrupt_files_alone_is_refused_and_leaves_no_run(copied, tmp_path):

@@ -1,7 +1,6 @@
 """Prepares the part of a network that keeps its weights, while the photos are already being read."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from tlkit.data.pixels import DECODE_VERSION
@@ -41,23 +40,7 @@ def lower_at(body: Any, cut: Any, settings: FinetuneSettings) -> Lower:
     """
     import keras
 
-    network = keras.Model(body.input, cut.tensor, name="lower")
-    place = f"cut {cut.index}"
-    weights = weights_digest(network)
-    key = replace(_features_key(settings, weights), cut=place)
-    if settings.engine == "keras":
-        from tlkit.engines.keras import KerasEngine
-
-        return Lower(KerasEngine(network), key)
-    source = _source_key(settings, place) or weights
-    kept = find_converted(source) or keep_converted(source, _litert(network), weights)
-    return Lower(open_engine(settings.engine, kept.file, settings.precision), key, kept.file)
-
-
-def _litert(network: Any) -> bytes:
-    from tlkit.engines.convert import to_litert
-
-    return to_litert(network, pixels=True)
+    return _frozen(keras.Model(body.input, cut.tensor, name="lower"), settings, f"cut {cut.index}")
 
 
 def _build(settings: FinetuneSettings) -> Any:
@@ -77,25 +60,36 @@ def there(lower: Lower) -> Future[Lower]:
 
 
 def _convert(body: Future[Any], settings: FinetuneSettings) -> Lower:
-    network = body.result()
+    return _frozen(body.result(), settings)
+
+
+def _frozen(network: Any, settings: FinetuneSettings, cut: str = "") -> Lower:
+    """A network as the engine runs it, converted where it was not before."""
     weights = weights_digest(network)
     if settings.engine == "keras":
         from tlkit.engines.keras import KerasEngine
 
-        return Lower(KerasEngine(network), _features_key(settings, weights), None)
-    return _opened(keep_converted(_source_key(settings) or weights, _litert(network), weights), settings)
+        return Lower(KerasEngine(network), _features_key(settings, weights, cut))
+    source = _source_key(settings, cut) or weights
+    return _opened(find_converted(source) or _converted(network, source, weights), settings, cut)
 
 
-def _opened(converted: Converted, settings: FinetuneSettings) -> Lower:
+def _converted(network: Any, source: str, weights: str) -> Converted:
+    from tlkit.engines.convert import to_litert
+
+    return keep_converted(source, to_litert(network, pixels=True), weights)
+
+
+def _opened(converted: Converted, settings: FinetuneSettings, cut: str = "") -> Lower:
     engine = open_engine(settings.engine, converted.file, settings.precision)
-    return Lower(engine, _features_key(settings, converted.weights_sha256), converted.file)
+    return Lower(engine, _features_key(settings, converted.weights_sha256, cut), converted.file)
 
 
 def _source_key(settings: FinetuneSettings, cut: str = "") -> str | None:
     return source_key(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed, cut)
 
 
-def _features_key(settings: FinetuneSettings, weights_sha256: str) -> FeatureKey:
+def _features_key(settings: FinetuneSettings, weights_sha256: str, cut: str) -> FeatureKey:
     return FeatureKey(
         decode_version=DECODE_VERSION,
         resize=settings.resize,
@@ -104,7 +98,7 @@ def _features_key(settings: FinetuneSettings, weights_sha256: str) -> FeatureKey
         engine_version=engine_version(settings.engine),
         precision=settings.precision,
         weights_sha256=weights_sha256,
-        cut=FEATURES,
+        cut=cut or FEATURES,
     )
 
 
