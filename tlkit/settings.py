@@ -47,7 +47,13 @@ class FinetuneSettings:
     )
     dropout: float = setting(0.5, "Head", "Share of the units dropped before the last layer.", min=0, below=1)
     batch_norm: bool = setting(True, "Head", "Standardize the features with a batch norm.")
-    hidden: int = setting(128, "Head", "Units of a hidden layer beside the linear one; 0 for none.", min=0, max=65536)
+    hidden: int = setting(
+        -1,
+        "Head",
+        "Units of a hidden layer beside the linear one; 0 for none, -1 to choose by the number of images.",
+        min=-1,
+        max=65536,
+    )
     epochs: int = setting(0, "Training", "Passes over the images at most; 0 to choose by their number.", min=0)
     batch_size: int = setting(128, "Training", "Images per step.", min=1, max=65536)
     learning_rate: float = setting(

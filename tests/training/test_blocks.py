@@ -17,7 +17,7 @@ from tlkit.prediction import predict
 from tlkit.settings import FinetuneSettings
 from tlkit.training import blocks
 from tlkit.training.finetune import finetune
-from tlkit.training.fit import LayerwiseAdamW
+from tlkit.training.optimizer import LayerwiseAdamW
 from tlkit.training.recipe import choose_kept
 from tlkit.training.upper import trainable_above
 

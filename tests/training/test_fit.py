@@ -6,7 +6,8 @@ import pytest
 from tests.networks import keras
 from tlkit.errors import ModelError
 from tlkit.progress import Silent
-from tlkit.training.fit import HISTORY_COLUMNS, Plan, Samples, batches, best_epoch, fit
+from tlkit.training.fit import HISTORY_COLUMNS, Samples, batches, best_epoch, fit
+from tlkit.training.plan import Plan
 
 PLAN = Plan(epochs=5, batch_size=8, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, patience=50, seed=0)
 
@@ -33,7 +34,7 @@ def head(num_classes=3, dropout=0.3, batch_norm=True):
 
 def fitted(plan=PLAN, train=None, validation=None, **options):
     upper = head(**options)
-    history = fit(upper, train or samples(), validation or samples(seed=1), plan, Silent())
+    history = fit(upper, train or samples(), validation or samples(seed=1), plan, Silent()).history
     return upper, history
 
 
@@ -115,7 +116,7 @@ def test_a_start_that_no_epoch_beats_is_kept():
     upper, first = fitted(validation=held)
     before, weights = loss_of(upper, held, 0.1), upper.get_weights()
     wild = plan(epochs=2, learning_rate=5.0, keeps_start=True, phase="blocks")
-    history = fit(upper, samples(), held, wild, Silent())
+    history = fit(upper, samples(), held, wild, Silent()).history
     assert [row["epoch"] for row in history] == [0, 1, 2]
     assert history[0]["val_loss"] == pytest.approx(before, abs=1e-5)
     assert best_epoch(history) == 0

@@ -160,12 +160,20 @@ def test_random_draws_depend_on_seed_epoch_and_layer():
 def test_short_epochs_share_a_checkpoint_and_the_last_is_always_written(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 1000.0)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile(keras.optimizers.AdamW())
+    standing = checkpoint.Standing(model.get_weights(), 8)
+
+    def prepare(found):
+        assert found.batch_size == 8
+        model.compile(keras.optimizers.AdamW())
+
+    prepare(standing)
     kept = checkpoint.Checkpoint(tmp_path / "checkpoint-head.npz")
-    kept.save(model, model.get_weights(), [], is_last=False)
+    kept.save(model, standing)
     assert not kept.file.exists()
-    kept.save(model, model.get_weights(), [{"epoch": 1}], is_last=True)
-    assert kept.load(model)[1:] == ([{"epoch": 1}], True)
+    standing.history, standing.ended, standing.rate = [{"epoch": 1}], True, 0.3
+    kept.save(model, standing)
+    found = kept.load(model, prepare)
+    assert (found.history, found.ended, found.rate) == ([{"epoch": 1}], True, 0.3)
 
 
 def command(*arguments, cache):

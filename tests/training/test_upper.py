@@ -10,7 +10,8 @@ from tlkit.engines.open import open_engine
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, cut_points
 from tlkit.progress import Silent
-from tlkit.training.fit import Plan, Samples, fit
+from tlkit.training.fit import Samples, fit
+from tlkit.training.plan import Plan
 from tlkit.training.upper import trainable_above
 
 SIZE, NUM_CLASSES, NUM_IMAGES = 64, 3, 16
@@ -42,7 +43,7 @@ class Trained:
         pixels, targets = pixels_and_targets()
         self.features = self.lower.predict(pixels, batch_size=8, verbose=0)
         samples = Samples(self.features if cached else pixels, targets)
-        self.history = fit(self.upper if cached else self.classifier, samples, samples, plan, Silent())
+        self.history = fit(self.upper if cached else self.classifier, samples, samples, plan, Silent()).history
 
     def values(self):
         """Of every variable but the state of dropout's random numbers."""

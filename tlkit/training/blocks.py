@@ -22,12 +22,12 @@ from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
-from tlkit.training.fit import Plan, Samples, best_epoch, fit
+from tlkit.training.fit import Samples, best_epoch, fit
 from tlkit.training.lower import lower_at, there
-from tlkit.training.recipe import choose_kept, choose_upper_epochs
+from tlkit.training.plan import plan_blocks
+from tlkit.training.recipe import choose_kept
 from tlkit.training.upper import Trained, checkpoint_in, one_hot, trainable_above
 
-WARM_UP = 0.1  # of the steps
 LOWEST_RATE = 0.5  # of the head's rate, for the first layer above the cut
 FREE_SHARE = 0.25  # of the free disk, that activations may take
 
@@ -50,13 +50,14 @@ def train_blocks(
     lower = lower_at(body, cut, settings)
     held_out, train = _activations(lower, head_trained.features, split, Views(views, settings.seed), settings, progress)
     upper = trainable_above(head_trained.classifier, cut.tensor, batch_norms(head_trained.classifier))
-    plan = _plan(settings, len(split.train), layer_rates(upper, body))
+    plan = plan_blocks(settings, len(split.train), layer_rates(upper, body))
     seen = Samples(train.rows(split.train), one_hot(split.train))
     unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
-    history = fit(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
-    if best_epoch(history) == 0:
+    fitted = fit(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
+    notes = (*head_trained.notes, *notes, *fitted.notes)
+    if best_epoch(fitted.history) == 0:
         notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")
-    history = [*head_trained.history, *history]
+    history = [*head_trained.history, *fitted.history]
     return Trained(head_trained.classifier, upper, held_out, lower.file, history, cut.name, notes)
 
 
@@ -119,20 +120,3 @@ def _require_unchanged(read: ImageFolder, again: list[ImageFolder], expected: in
     changed += [found.path for folder in again for found in folder.left_out]
     if changed or len(pairs) < expected:
         raise DataError(f"'{changed[0]}' changed or went away while the run was going on; run it again.")
-
-
-def _plan(settings: FinetuneSettings, num_images: int, rates: dict[str, float]) -> Plan:
-    epochs = settings.upper_epochs or choose_upper_epochs(num_images, settings.upper_batch_size)
-    return Plan(
-        epochs=epochs,
-        batch_size=settings.upper_batch_size,
-        learning_rate=settings.upper_learning_rate,
-        weight_decay=settings.weight_decay,
-        label_smoothing=settings.label_smoothing,
-        patience=settings.patience,
-        seed=settings.seed,
-        phase="blocks",
-        warm_up=WARM_UP,
-        rates=rates,
-        keeps_start=True,
-    )

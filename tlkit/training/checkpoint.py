@@ -6,6 +6,7 @@ state of random draws nor the order of images (Keras 3.15). Here both depend on 
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,33 @@ from tlkit.files import open_atomically
 SECONDS_BETWEEN = 2.0  # shorter epochs share a checkpoint: to redo them takes no longer than to write each
 
 
+Epoch = dict[str, Any]  # one row of the history
+
+
+@dataclass
+class Standing:
+    """How far a phase has come.
+
+    best         the weights of its best epoch; before the first, those it started from
+    batch_size   images per step; less than planned where memory did not suffice
+    history      one row per epoch, with `HISTORY_COLUMNS` of fit.py
+    notes        what a person should know
+    ended        whether it is over
+    rate         share of the planned rate; less than 1 after a divergence
+    since        the epoch after which batch size or rate was changed, and the optimizer begun anew
+    divergences  how often it diverged
+    """
+
+    best: list[np.ndarray]
+    batch_size: int
+    history: list[Epoch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ended: bool = False
+    rate: float = 1.0
+    since: int = 0
+    divergences: int = 0
+
+
 @dataclass
 class Checkpoint:
     """The checkpoint of one phase of one run.
@@ -29,32 +57,35 @@ class Checkpoint:
     file: Path
     _written: float = field(default_factory=time.monotonic)
 
-    def save(self, model: keras.Model, best: list[np.ndarray], history: list[dict[str, Any]], is_last: bool) -> None:
+    def save(self, model: keras.Model, standing: Standing) -> None:
         """Write the state after an epoch, unless the last was written a moment ago."""
-        if not is_last and time.monotonic() - self._written < SECONDS_BETWEEN:
+        if not standing.ended and time.monotonic() - self._written < SECONDS_BETWEEN:
             return
+        facts = {name: value for name, value in vars(standing).items() if name != "best"}
         arrays: dict[str, Any] = {f"variable_{place}": value for place, value in enumerate(_state(model))}
-        arrays |= {f"best_{place}": value for place, value in enumerate(best)}
-        arrays["history"] = np.array(json.dumps({"rows": history, "ended": is_last}))
+        arrays |= {f"best_{place}": value for place, value in enumerate(standing.best)}
+        arrays["standing"] = np.array(json.dumps(facts))
         with open_atomically(self.file, "wb") as file:
             np.savez(file, **arrays)
         self._written = time.monotonic()
 
-    def load(self, model: keras.Model) -> tuple[list[np.ndarray], list[dict[str, Any]], bool] | None:
-        """Put a model, compiled as it was, into the state that was saved.
+    def load(self, model: keras.Model, prepare: Callable[[Standing], None]) -> Standing | None:
+        """Put a model into the state that was saved.
 
-        returns: the best weights, the history and whether the phase had ended; None where nothing was saved
+        prepare: compiles the model for a standing, before its optimizer is filled
+        returns: where the phase stands; None where nothing was saved
         raises: RunError where the file does not fit the model
         """
         if not self.file.exists():
             return None
         try:
             with np.load(self.file, allow_pickle=False) as kept:
-                content = json.loads(str(kept["history"]))
-                _set_state(model, [kept[f"variable_{place}"] for place in range(len(_variables(model)))])
                 best = [kept[f"best_{place}"] for place in range(len(model.weights))]
-            return best, content["rows"], content["ended"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+                standing = Standing(best, **json.loads(str(kept["standing"])))
+                prepare(standing)
+                _set_state(model, [kept[f"variable_{place}"] for place in range(len(_variables(model)))])
+            return standing
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
             raise RunError(
                 f"'{self.file}' is damaged ({error}); remove it, and --resume begins the phase anew."
             ) from None

@@ -5,22 +5,21 @@ the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from tlkit.errors import ModelError
 from tlkit.features import KeptRows
 from tlkit.progress import Progress
-from tlkit.training.checkpoint import Checkpoint, seed_draws
+from tlkit.training.checkpoint import Checkpoint, Epoch, Standing, seed_draws
+from tlkit.training.optimizer import compile_model
+from tlkit.training.plan import Plan
 from tlkit.training.recipe import steps_per_epoch
+from tlkit.training.setbacks import halve_batches, has_diverged, is_out_of_memory, slow_down
 
 HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-Epoch = dict[str, Any]  # one row of the history
-PREDICT_ROWS = 256  # rows evaluated at a time
+PREDICT_ROWS = 256  # rows evaluated at a time, at most
 
 
 @dataclass(frozen=True)
@@ -31,30 +30,6 @@ class Samples:
     targets: np.ndarray
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to train: passes, images per step, AdamW's largest rate and decay, patience in epochs.
-
-    phase         what `history.csv` calls it
-    warm_up       share of the steps in which the rate rises from 0
-    rates         of the rate, by the path of a variable: how much of it moves that one; 1 where not named
-    keeps_start   whether the weights it starts from are kept where no epoch is better; history then
-                  has an epoch 0
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    patience: int
-    seed: int
-    phase: str = "head"
-    warm_up: float = 0.0
-    rates: Mapping[str, float] = field(default_factory=dict)
-    keeps_start: bool = False
-
-
 def fit(
     upper: keras.Model,
     train: Samples,
@@ -62,45 +37,36 @@ def fit(
     plan: Plan,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
-) -> list[Epoch]:
+) -> Standing:
     """Train a model on features, and leave it with the weights of the lowest validation loss.
 
+    Where memory does not suffice, batches are halved; where the loss grows beyond all bounds,
+    training goes on from the best weights so far at a smaller rate, three times at most.
+
     checkpoint: what the training goes on from where it is there, and what it writes as it goes
-    returns: one row per epoch, with `HISTORY_COLUMNS`
-    raises: ModelError where the loss is no number any more; RunError for a damaged checkpoint
+    returns: one row per epoch, with `HISTORY_COLUMNS`, and what a person should know
+    raises: ModelError where memory or a rate cannot be made to do; RunError for a damaged checkpoint
     """
     keras.utils.set_random_seed(plan.seed)
-    _compile(upper, plan, steps_per_epoch(len(train.targets), min(plan.batch_size, len(train.targets))))
-    best, history, ended = _begin(upper, validation, plan, checkpoint)
+    standing = _begin(upper, (train, validation), plan, checkpoint)
     with progress.stage(plan.phase, plan.epochs, "epochs") as advance:
-        advance(passed := epochs_of(history))
-        for epoch in range(passed + 1, plan.epochs + 1 if not ended else 0):
-            history.append(_epoch(upper, train, validation, plan, epoch))
-            _require_finite(history[-1], plan)
-            advance(1)
-            if best_epoch(history) == epoch:
-                best = upper.get_weights()
-            ended = epoch == plan.epochs or epoch - best_epoch(history) >= plan.patience
-            if checkpoint:
-                checkpoint.save(upper, best, history, is_last=ended)
-            if ended:
-                break
-    upper.set_weights(best)
-    return history
+        advance(epochs_of(standing.history))
+        while not standing.ended:
+            if row := _try_epoch(upper, (train, validation), plan, standing):
+                standing.history.append(row)
+                if best_epoch(standing.history) == row["epoch"]:
+                    standing.best = upper.get_weights()
+                standing.ended = _is_enough(standing.history, plan)
+                advance(1)
+            if checkpoint and (row or standing.ended):
+                checkpoint.save(upper, standing)
+    upper.set_weights(standing.best)
+    return standing
 
 
 def epochs_of(history: list[Epoch]) -> int:
     """How many epochs a history tells of."""
     return int(history[-1]["epoch"]) if history else 0
-
-
-def _begin(
-    upper: keras.Model, validation: Samples, plan: Plan, checkpoint: Checkpoint | None
-) -> tuple[list[np.ndarray], list[Epoch], bool]:
-    """The best weights and the history so far, and whether training has ended."""
-    if checkpoint and (kept := checkpoint.load(upper)):
-        return kept
-    return upper.get_weights(), [_start(upper, validation, plan)] if plan.keeps_start else [], False
 
 
 def best_epoch(history: list[Epoch]) -> int:
@@ -119,15 +85,60 @@ def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarr
     return filled.reshape(-1, batch_size)
 
 
-def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, epoch: int) -> Epoch:
+def _begin(upper: keras.Model, samples: tuple[Samples, Samples], plan: Plan, checkpoint: Checkpoint | None) -> Standing:
+    """Where the training stands, with the model compiled accordingly."""
+    num_images = len(samples[0].targets)
+
+    def prepare(standing: Standing) -> None:
+        _compile(upper, plan, standing, num_images)
+
+    if checkpoint and (kept := checkpoint.load(upper, prepare)):
+        return kept
+    standing = Standing(upper.get_weights(), min(plan.batch_size, num_images))
+    prepare(standing)
+    if plan.keeps_start:
+        standing.history.append(_start(upper, samples[1], plan))
+    return standing
+
+
+def _compile(upper: keras.Model, plan: Plan, standing: Standing, num_images: int) -> None:
+    steps = (plan.epochs - standing.since) * steps_per_epoch(num_images, standing.batch_size)
+    compile_model(upper, plan, plan.learning_rate * standing.rate, steps)
+
+
+def _is_enough(history: list[Epoch], plan: Plan) -> bool:
+    epoch = epochs_of(history)
+    return epoch == plan.epochs or epoch - best_epoch(history) >= plan.patience
+
+
+def _try_epoch(upper: keras.Model, samples: tuple[Samples, Samples], plan: Plan, standing: Standing) -> Epoch | None:
+    """An epoch; or None where it failed, with the training put back to where it can go on."""
+    try:
+        row = _epoch(upper, *samples, plan, standing)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        halve_batches(standing, plan)
+    else:
+        if not has_diverged(row, samples[1].targets.shape[1]):
+            return row
+        slow_down(standing, row, plan)
+    if not standing.ended:
+        upper.set_weights(standing.best)
+        standing.since = epochs_of(standing.history)
+        _compile(upper, plan, standing, len(samples[0].targets))
+    return None
+
+
+def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, standing: Standing) -> Epoch:
     started = time.perf_counter()
-    logs = []
+    logs, epoch = [], epochs_of(standing.history) + 1
     features = train.features.in_epoch(epoch) if isinstance(train.features, KeptRows) else train.features
     seed_draws(upper, plan.seed, epoch)
-    for rows in batches(len(train.targets), min(plan.batch_size, len(train.targets)), plan.seed, epoch):
+    for rows in batches(len(train.targets), standing.batch_size, plan.seed, epoch):
         upper.reset_metrics()
         logs.append(upper.train_on_batch(features[rows], train.targets[rows], return_dict=True))
-    loss, accuracy = _evaluate(upper, validation, plan.label_smoothing)
+    loss, accuracy = _evaluate(upper, validation, plan)
     return {
         "phase": plan.phase,
         "epoch": epoch,
@@ -142,58 +153,16 @@ def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, 
 
 def _start(upper: keras.Model, validation: Samples, plan: Plan) -> Epoch:
     """The row of the weights a training starts from; nothing is known of its loss on training images."""
-    loss, accuracy = _evaluate(upper, validation, plan.label_smoothing)
+    loss, accuracy = _evaluate(upper, validation, plan)
     unknown = {"learning_rate": 0.0, "loss": np.nan, "accuracy": np.nan}
     return {"phase": plan.phase, "epoch": 0} | unknown | {"val_loss": loss, "val_accuracy": accuracy, "seconds": 0.0}
 
 
-def _require_finite(row: Epoch, plan: Plan) -> None:
-    if not np.isfinite([row["loss"], row["val_loss"]]).all():
-        raise ModelError(
-            f"the loss was no number any more in epoch {row['epoch']}; "
-            f"choose a --learning-rate below {plan.learning_rate:g}."
-        )
-
-
-def _evaluate(upper: keras.Model, samples: Samples, label_smoothing: float) -> tuple[float, float]:
+def _evaluate(upper: keras.Model, samples: Samples, plan: Plan) -> tuple[float, float]:
     """Cross-entropy against the smoothed labels, and accuracy."""
-    starts = range(0, len(samples.targets), PREDICT_ROWS)
-    shares = np.concatenate([upper.predict_on_batch(samples.features[k : k + PREDICT_ROWS]) for k in starts])
-    smooth = samples.targets * (1 - label_smoothing) + label_smoothing / samples.targets.shape[1]
+    rows = min(PREDICT_ROWS, plan.batch_size)
+    starts = range(0, len(samples.targets), rows)
+    shares = np.concatenate([upper.predict_on_batch(samples.features[k : k + rows]) for k in starts])
+    smooth = samples.targets * (1 - plan.label_smoothing) + plan.label_smoothing / samples.targets.shape[1]
     loss = -np.mean(np.sum(smooth * np.log(np.clip(shares, 1e-7, 1)), axis=1))
     return float(loss), float(np.mean(shares.argmax(axis=1) == samples.targets.argmax(axis=1)))
-
-
-def _compile(upper: keras.Model, plan: Plan, steps: int) -> None:
-    """AdamW with a rise from 0 and a cosine back to it; biases and norms are spared the decay."""
-    total = plan.epochs * steps
-    rise = round(plan.warm_up * total)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if rise else plan.learning_rate, total - rise, warmup_target=plan.learning_rate, warmup_steps=rise
-    )
-    optimizer = LayerwiseAdamW(plan.rates, schedule, weight_decay=plan.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=plan.label_smoothing)
-    upper.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
-
-
-class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW with a rate of its own for each variable (layer-wise decay: Howard and Ruder 2018).
-
-    rates: share of the learning rate by a variable's path; 1 where not named
-    """
-
-    def __init__(self, rates: Mapping[str, float], *positional: Any, **options: Any) -> None:
-        super().__init__(*positional, **options)
-        self._rate_by_path = dict(rates)
-        self._rates: list[float] = []
-
-    def build(self, variables: list[Any]) -> None:
-        """See `keras.optimizers.Optimizer`."""
-        super().build(variables)
-        self._rates = [self._rate_by_path.get(variable.path, 1.0) for variable in variables]
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """See `keras.optimizers.Optimizer`."""
-        rate = self._rates[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * rate)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tlkit.errors import OptionError
 
-MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 300, 20, 100
+MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
@@ -21,6 +21,18 @@ def choose_epochs(num_images: int, batch_size: int) -> int:
     (20, 100, 20)
     """
     return min(MAX_EPOCHS, max(MIN_EPOCHS, MIN_STEPS // steps_per_epoch(num_images, batch_size)))
+
+
+FEW_IMAGES = 1000
+
+
+def choose_hidden(num_images: int) -> int:
+    """Units of the head's hidden layer. Figures: docs/decisions/004.
+
+    >>> choose_hidden(245), choose_hidden(2021)
+    (128, 512)
+    """
+    return 128 if num_images < FEW_IMAGES else 512
 
 
 UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 650, 6, 30

@@ -14,9 +14,10 @@ from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.progress import Progress
 from tlkit.settings import FinetuneSettings
-from tlkit.training.checkpoint import Checkpoint
-from tlkit.training.fit import Epoch, Plan, Samples, best_epoch, fit
-from tlkit.training.recipe import choose_epochs
+from tlkit.training.checkpoint import Checkpoint, Epoch
+from tlkit.training.fit import Samples, best_epoch, fit
+from tlkit.training.plan import Plan, plan_head
+from tlkit.training.recipe import choose_hidden
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def train_upper(
     checkpoints: a folder to write them to, and to go on from
     """
     keras.utils.set_random_seed(settings.seed)
-    head = Head(settings.dropout, settings.batch_norm, settings.hidden)
+    hidden = choose_hidden(len(split.train)) if settings.hidden < 0 else settings.hidden
+    head = Head(settings.dropout, settings.batch_norm, hidden)
     classifier = attach_head(body, head, split.train.num_classes)
     cut = body.input if settings.freeze == "none" else body.output
     keep = batch_norms(body) if settings.weights != "none" else set()
@@ -73,9 +75,9 @@ def train_upper(
     features, lower = extracted
     look = features.rows if settings.freeze == "none" else features.values
     train, validation = (Samples(look(part), one_hot(part)) for part in (split.train, split.validation))
-    plan = _plan(settings, len(split.train))
-    history = fit(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
-    return Trained(classifier, upper, features, lower, history)
+    plan = plan_head(settings, len(split.train))
+    fitted = fit(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
+    return Trained(classifier, upper, features, lower, fitted.history, notes=tuple(fitted.notes))
 
 
 def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.Model:
@@ -100,16 +102,3 @@ def one_hot(part: ImageFolder) -> np.ndarray:
     """The labels as float32 (images, classes)."""
     targets: np.ndarray = np.eye(part.num_classes, dtype=np.float32)[part.labels]
     return targets
-
-
-def _plan(settings: FinetuneSettings, num_images: int) -> Plan:
-    return Plan(
-        epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        label_smoothing=settings.label_smoothing,
-        patience=settings.patience,
-        seed=settings.seed,
-        phase="whole" if settings.freeze == "none" else "head",
-    )

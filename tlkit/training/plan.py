@@ -1,0 +1,66 @@
+"""How one phase of a training goes: made from settings and the number of images, before it begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlkit.settings import FinetuneSettings
+from tlkit.training.recipe import choose_epochs, choose_upper_epochs
+
+WARM_UP = 0.1  # of the steps, where blocks are trained
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: passes, images per step, AdamW's largest rate and decay, patience in epochs.
+
+    phase         what `history.csv` calls it
+    rate_option   the option that sets the rate, for messages
+    warm_up       share of the steps in which the rate rises from 0
+    rates         of the rate, by the path of a variable: how much of it moves that one; 1 where not named
+    keeps_start   whether the weights it starts from are kept where no epoch is better; history then
+                  has an epoch 0
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    patience: int
+    seed: int
+    phase: str = "head"
+    rate_option: str = "--learning-rate"
+    warm_up: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
+    keeps_start: bool = False
+
+
+def plan_head(settings: FinetuneSettings, num_images: int) -> Plan:
+    """The head on a frozen backbone; or the whole network, where nothing is frozen."""
+    return Plan(
+        epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        phase="whole" if settings.freeze == "none" else "head",
+        **_shared(settings),
+    )
+
+
+def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str, float]) -> Plan:
+    """The upper blocks, from where the head ended."""
+    return Plan(
+        epochs=settings.upper_epochs or choose_upper_epochs(num_images, settings.upper_batch_size),
+        batch_size=settings.upper_batch_size,
+        learning_rate=settings.upper_learning_rate,
+        phase="blocks",
+        rate_option="--upper-learning-rate",
+        warm_up=WARM_UP,
+        rates=rates,
+        keeps_start=True,
+        **_shared(settings),
+    )
+
+
+def _shared(settings: FinetuneSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in ("weight_decay", "label_smoothing", "patience", "seed")}
