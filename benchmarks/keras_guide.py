@@ -1,8 +1,9 @@
 """The recipe of Keras's transfer-learning guide, written anew for any folder of images: what tlkit is timed against.
 
-    python benchmarks/keras_guide.py DATA [--epochs N]
+    python benchmarks/keras_guide.py DATA [--epochs N] [--above LAYER]
 
 Loader, augmentation by layers, a frozen MobileNetV2 with ImageNet weights, `model.fit`. It knows nothing of tlkit.
+With --above the layers after the named one are trained too, at the guide's rate for fine-tuning, 1e-5.
 The recipe: https://keras.io/guides/transfer_learning/. One favour is done to it: the augmentation runs in parallel.
 The last line is JSON: seconds from the start of the script to the end of the last epoch, and validation accuracy.
 """
@@ -39,10 +40,12 @@ def load(data: Path) -> tuple[Any, Any, int]:
     return train.prefetch(tf.data.AUTOTUNE), validation, num_classes
 
 
-def build(num_classes: int) -> keras.Model:
-    """The frozen network with a new last layer, ready to fit."""
+def build(num_classes: int, above: str | None) -> keras.Model:
+    """The network with a new last layer, frozen but for the layers after `above`, ready to fit."""
     base = keras.applications.MobileNetV2(include_top=False, weights="imagenet", input_shape=(*SIZE, 3))
-    base.trainable = False
+    names = [layer.name for layer in base.layers]
+    for place, layer in enumerate(base.layers):
+        layer.trainable = above is not None and place > names.index(above)
     inputs = keras.Input((*SIZE, 3))
     values = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     values = base(values, training=False)
@@ -50,7 +53,7 @@ def build(num_classes: int) -> keras.Model:
     values = keras.layers.Dropout(0.2)(values)
     model = keras.Model(inputs, keras.layers.Dense(num_classes)(values))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.Adam(), loss=loss, metrics=["accuracy"])
+    model.compile(optimizer=keras.optimizers.Adam(1e-5 if above else 1e-3), loss=loss, metrics=["accuracy"])
     return model
 
 
@@ -59,10 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The Keras guide's transfer learning on DATA.")
     parser.add_argument("data", type=Path, help="a folder with one subfolder of images per class")
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--above", help="train the layers after this one, too")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
     train, validation, num_classes = load(options.data)
-    history = build(num_classes).fit(train, validation_data=validation, epochs=options.epochs, verbose=2).history
+    history = build(num_classes, options.above).fit(
+        train, validation_data=validation, epochs=options.epochs, verbose=2
+    ).history
     seconds = time.perf_counter() - STARTED
     print(json.dumps({"seconds": seconds, "accuracy": history["val_accuracy"][-1]}))
 
