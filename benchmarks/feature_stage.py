@@ -26,11 +26,12 @@ from parts import ready_lower
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.pixels import Photo, read_photo
 from tlkit.engines.engine import Engine, run_rows
-from tlkit.extraction import CHUNK, Lower, extract
+from tlkit.extraction import extract
 from tlkit.progress import Silent
+from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
 from tlkit.training.finetune import resolve
-from tlkit.workers import count_workers, in_chunks
+from tlkit.workers import CHUNK, count_workers, in_chunks
 
 Size = tuple[int, str]
 

@@ -66,9 +66,11 @@ def main() -> None:
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
     train, validation, num_classes = load(options.data)
-    history = build(num_classes, options.above).fit(
-        train, validation_data=validation, epochs=options.epochs, verbose=2
-    ).history
+    history = (
+        build(num_classes, options.above)
+        .fit(train, validation_data=validation, epochs=options.epochs, verbose=2)
+        .history
+    )
     seconds = time.perf_counter() - STARTED
     print(json.dumps({"seconds": seconds, "accuracy": history["val_accuracy"][-1]}))
 

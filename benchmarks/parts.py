@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tlkit.extraction import Lower
+from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
 from tlkit.training.lower import build_in_background, prepare_lower
 

@@ -1,16 +1,13 @@
 """What is compared with what: one function per question, each a Markdown table of ratios."""
 
-import json
-import statistics
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from measure import FailedError, Finished, interleave, ratios, say, spread, table
-from workplace import DATASETS, Workplace
+from measure import FailedError, interleave, ratios, say, spread, table
+from training_sections import accuracy, strategies, upper_blocks, whole_run
+from workplace import PHOTOS, Workplace
 
 Section = Callable[[Workplace], str]
-PHOTOS = "trashnet"
 HEAVY = ("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "PIL", "sklearn", "matplotlib")
 IMPORTED_BY_HELP = f"""
 import sys
@@ -18,76 +15,6 @@ from tlkit.cli import main
 main(["--help"], standalone_mode=False)
 print("[" + ", ".join('"' + name + '"' for name in {HEAVY} if name in sys.modules) + "]")
 """
-
-
-def whole_run(place: Workplace) -> str:
-    """`tlkit finetune`, cold and warm, against the guide's first epoch."""
-    caches: list[Path] = []
-
-    def cold() -> tuple[Finished, Path]:
-        caches.append(place.fresh("cold-cache"))
-        return place.finetune(PHOTOS, cache=caches[-1])
-
-    arms = {
-        "cold": cold,
-        "warm": lambda: place.finetune(PHOTOS, cache=caches[-1]),
-        "guide": lambda: (place.script("keras_guide.py", place.data[PHOTOS]), Path()),
-    }
-    done = interleave(arms, place.rounds)
-    guide = [finished.facts for finished, _ in done["guide"]]
-    epoch = [facts["seconds"] for facts in guide]
-    walls = {name: [finished.seconds for finished, _ in done[name]] for name in ("cold", "warm")}
-    rows = [["Keras guide, to the end of its first epoch", spread(epoch, 1), "1", ""]]
-    rows += [
-        [f"`tlkit finetune`, {words}", spread(walls[name], 1), spread(ratios(walls[name], epoch)), goal]
-        for name, words, goal in (("cold", "empty cache", "≤ 0.55"), ("warm", "the same again", "≤ 0.3"))
-    ]
-    figures = json.loads((done["cold"][-1][1] / "metrics.json").read_text())
-    return (
-        f"{table(['whole process', 'seconds', 'ratio', 'goal'], rows)}\n\n"
-        f"Validation accuracy: {figures['accuracy']:.3f} against {guide[-1]['accuracy']:.3f} (each on its own split). "
-        f"Parts of the last cold run: {_seconds(figures['seconds'])}."
-    )
-
-
-def _seconds(parts: dict[str, float]) -> str:
-    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items())
-
-
-def accuracy(place: Workplace) -> str:
-    """The head against logistic regression on the same features and split."""
-    goals = {"trashnet": "≥ 0.85", "hymenoptera": "≥ 0.92"}
-    rows, names = [], list[str]()
-    for dataset in DATASETS:
-        ours = [_accuracy_of(place.run_of(dataset, "--seed", str(seed))) for seed in place.seeds]
-        say(f"  logistic regression on {dataset}")
-        theirs = _logistic(place, dataset)
-        names = list(theirs)
-        gaps = [f"{min(_points(ours, values)):+.1f}" for values in theirs.values()]
-        medians = [f"{statistics.median(values):.3f}" for values in theirs.values()]
-        each = " ".join(f"{value:.3f}" for value in ours)
-        rows.append([dataset, each, f"{statistics.median(ours):.3f}", goals.get(dataset, ""), *medians, *gaps])
-    seeds = ", ".join(map(str, place.seeds))
-    header = ["images", f"tlkit, seeds {seeds}", "median", "goal", *names, *(f"gap to {name}" for name in names)]
-    return (
-        f"{table(header, rows)}\n\n"
-        "Validation accuracy; for logistic regression the median of the same seeds. "
-        "Gap: tlkit less logistic regression in points, at the worst seed; the goal is never below −1."
-    )
-
-
-def _accuracy_of(run: Path) -> float:
-    return float(json.loads((run / "metrics.json").read_text())["accuracy"])
-
-
-def _logistic(place: Workplace, dataset: str) -> dict[str, list[float]]:
-    seeds = [str(seed) for seed in place.seeds]
-    facts: dict[str, list[float]] = place.script("logistic.py", place.data[dataset], "--seeds", *seeds).facts
-    return facts
-
-
-def _points(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    return [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
 
 
 def overlap(place: Workplace) -> str:
@@ -153,6 +80,8 @@ def many_images(place: Workplace) -> str:
 SECTIONS: dict[str, tuple[str, Section]] = {
     "whole-run": ("From a folder to a classifier: whole processes", whole_run),
     "accuracy": ("Accuracy", accuracy),
+    "upper-blocks": ("Upper blocks trained: whole processes", upper_blocks),
+    "strategies": ("What --freeze auto chooses", strategies),
     "overlap": ("Decoding and inference overlap", overlap),
     "help": ("The help page", help_page),
     "one-image": ("One photo", one_image),

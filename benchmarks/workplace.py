@@ -10,7 +10,8 @@ from pathlib import Path
 from measure import Finished, execute, say
 
 HERE = Path(__file__).resolve().parent
-DATASETS = ("trashnet", "sign_digits", "hymenoptera")
+PHOTOS = "trashnet"
+DATASETS = (PHOTOS, "sign_digits", "hymenoptera")
 QUICK_IMAGES = 60
 
 
@@ -55,7 +56,8 @@ class Workplace:
         return execute([sys.executable, "-c", code], self._env(), self.folder)
 
     def finetune(self, name: str, *options: str, cache: Path | None = None) -> tuple[Finished, Path]:
-        """A new run on one of the data sets, and the run folder it left."""
+        """A new run on one of the data sets, and the run folder it left; freeze all where nothing else is said."""
+        options = options if "--freeze" in options else ("--freeze", "all", *options)
         run = self.fresh("run")
         return self.tlkit("finetune", self.data[name], "-o", run, *options, cache=cache), run
 

@@ -72,6 +72,7 @@ def finetuned(colours, weights_file, tmp_path_factory):
     settings = FinetuneSettings(
         backbone="mobilenet_025",
         weights=str(weights_file),
+        freeze="all",
         image_size=32,
         hidden=0,
         epochs=12,

@@ -15,6 +15,7 @@ PACKAGE = Path(tlkit.__file__).parent
 LAYERS = [
     *(
         "errors",
+        "durations",
         "files",
         "workers",
         "progress",
@@ -180,6 +181,21 @@ def public_items():
 def methods(node):
     found = node.body if isinstance(node, ast.ClassDef) else []
     return [item for item in found if isinstance(item, ast.FunctionDef) and not item.name.startswith("_")]
+
+
+def test_scripts_import_what_is_there():
+    """Benchmarks and samples run by hand only; a name that moved must show all the same."""
+    root = PACKAGE.parent
+    missing = []
+    for file in [*root.glob("benchmarks/*.py"), *root.glob("sample_data/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tlkit"):
+                defined = {name.id for name in ast.walk(TREES[node.module]) if isinstance(name, ast.Name)}
+                defined |= {item.name for item in ast.walk(TREES[node.module]) if hasattr(item, "name")}
+                missing += [
+                    f"{file.name}: {node.module}.{alias.name}" for alias in node.names if alias.name not in defined
+                ]
+    assert missing == []
 
 
 def test_every_public_function_and_class_has_a_docstring():

@@ -1,5 +1,6 @@
 """What long work tells whoever watches: stages with a count, and notes of one line."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -31,3 +32,20 @@ class Silent:
     def note(self, text: str) -> None:
         """Keep the note in `notes`."""
         self.notes.append(text)
+
+
+class Clock:
+    """Seconds since the start, stage by stage."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[name], self._last = round(now - self._last, 3), now
+
+    def total(self) -> float:
+        """Seconds since the start."""
+        return round(time.perf_counter() - self._started, 3)

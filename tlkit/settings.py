@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
+from tlkit.durations import seconds_of
 from tlkit.errors import OptionError
 
 Resize = Literal["crop", "pad", "squash"]
@@ -29,8 +30,11 @@ class FinetuneSettings:
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to start from; `tlkit models` lists them.")
     weights: str = setting("imagenet", "Main", "Its weights: imagenet, none (random) or a weights file.")
-    freeze: Literal["all", "lower", "none"] = setting(
-        "all", "Main", "Layers that keep their weights: all of the backbone's, the lower ones, or none."
+    freeze: Literal["auto", "all", "lower", "none"] = setting(
+        "auto", "Main", "Layers that keep their weights: all of the backbone's, the lower ones, none; auto measures."
+    )
+    time_limit: str = setting(
+        "", "Main", "What should be the end of it, such as 5m, 90s or 1h; decides what is trained and how long."
     )
     validation_split: float = setting(
         0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
@@ -87,6 +91,7 @@ class FinetuneSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        seconds_of(self.time_limit)
         if self.validation_split + self.test_split >= 1:
             raise OptionError("--validation-split and --test-split add up to 1 or more; leave images to train on.")
 

@@ -18,7 +18,8 @@ from tests.making import encoded, noise, touch
 from tlkit.cli import main
 from tlkit.runs import load_run
 
-SMALL = ["--backbone", "mobilenet_025", "--image-size", "32", "--hidden", "0", "--epochs", "2", "--weights"]
+SMALL = ["--backbone", "mobilenet_025", "--image-size", "32", "--hidden", "0"]
+SMALL += ["--freeze", "all", "--epochs", "2", "--weights"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none")
 
 

@@ -46,6 +46,7 @@ class StopsAfter(Silent):
     """A progress that ends the process's work after some epochs."""
 
     def __init__(self, epochs):
+        super().__init__()
         self.left = epochs
 
     def stage(self, name, total, unit):

@@ -12,6 +12,9 @@ from tlkit.settings import FinetuneSettings, option_name
 
 if TYPE_CHECKING:
     from tlkit.training.finetune import Finetuned
+    from tlkit.training.forecast import Forecast
+
+TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it", "none": "everything"}
 
 
 @click.command(cls=GroupedCommand)
@@ -31,9 +34,18 @@ if TYPE_CHECKING:
     group="Main",
     help="Go on with a run that was stopped: its folder, without DATA; it ends as if it had not been.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    cls=GroupedOption,
+    group="Main",
+    help="Measure for a few seconds, tell how long each strategy would take, and stop.",
+)
 @config_option
 @options_from(FinetuneSettings)
-def finetune(data: Path | None, output: Path | None, resume: Path | None, settings: FinetuneSettings) -> None:
+def finetune(
+    data: Path | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
+) -> None:
     """Adapt a pretrained network to DATA.
 
     DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
@@ -46,12 +58,31 @@ def finetune(data: Path | None, output: Path | None, resume: Path | None, settin
         from tlkit.training.finetune import resume as run_resume
 
         show(run_resume(resume, Console()))
+    elif data and dry_run:
+        from tlkit.models.backend import start_keras
+        from tlkit.training.finetune import resolve
+
+        start_keras()
+        from tlkit.training.forecast import forecast_strategies
+
+        click.echo("\n".join(_forecast_lines(forecast_strategies(data, resolve(settings)))))
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
         show(run_finetune(data, output, settings, Console()))
     else:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
+
+
+def _forecast_lines(found: "dict[str, Forecast]") -> list[str]:
+    from tlkit.durations import spoken
+
+    lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  what is trained"]
+    lines += [
+        f"{name:<10} {spoken(forecast.seconds):>12} {forecast.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
+        for name, forecast in found.items()
+    ]
+    return [*lines, "", "Features that are in the cache already save their part. Nothing was trained."]
 
 
 def _refuse_changes(run: Path) -> None:
@@ -92,6 +123,8 @@ def show(done: "Finetuned") -> None:
         ]
     lines += ["", *class_table(done.report), "", *_listed("often mistaken", confusion_lines(done.report))]
     lines += _listed("left out", [f"{count} × {reason}" for reason, count in metrics["left_out"].items()])
+    if metrics["advice"]:
+        lines += ["advice: " + metrics["advice"]["reason"]]
     lines += _listed("note", [printable(note) for note in metrics["notes"]])
     seconds = metrics["seconds"]
     lines += [

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlkit.errors import OptionError
 
+LAST_MAP, FINER_MAP = "last map", "finer map"  # what features are the averages of
 TF, TORCH, CAFFE, BUILT_IN = "tf", "torch", "caffe", "built-in"
 _KERNELS = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
 

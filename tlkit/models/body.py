@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tlkit.errors import ModelError, OptionError
-from tlkit.models.backbones import CAFFE, TF, TORCH, Backbone, imagenet_file
+from tlkit.models.backbones import CAFFE, FINER_MAP, LAST_MAP, TF, TORCH, Backbone, imagenet_file
 from tlkit.models.cut import cut_points
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB from 0 to 1, as Keras's torch mode has them
@@ -56,6 +56,13 @@ def pool(flat: keras.Model) -> Any:
         return averages[0]
     averages.append(keras.layers.GlobalAveragePooling2D(name="pooled_finer")(finer[-1]))
     return keras.layers.Concatenate(name="features")(averages)
+
+
+def depths(body: keras.Model) -> dict[str, slice]:
+    """Which of a body's features are averages of which feature map."""
+    last = int(body.get_layer("pooled").output.shape[-1])
+    found = {LAST_MAP: slice(0, last)}
+    return found | {FINER_MAP: slice(last, None)} if body.output.shape[-1] > last else found
 
 
 def preprocess(mode: str, pixels: Any) -> Any:

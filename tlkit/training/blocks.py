@@ -46,7 +46,8 @@ def train_blocks(
     checkpoints: a folder to write them to, and to go on from
     raises: DataError, OptionError, ModelError
     """
-    cut, views, notes = choose_activations(body, split, settings)
+    images = len(split.train), len(split.validation) + len(split.test)
+    cut, views, notes = choose_activations(body, images, settings)
     lower = lower_at(body, cut, settings)
     held_out, train = _activations(lower, head_trained.features, split, Views(views, settings.seed), settings, progress)
     upper = trainable_above(head_trained.classifier, cut.tensor, batch_norms(head_trained.classifier))
@@ -61,15 +62,18 @@ def train_blocks(
     return Trained(head_trained.classifier, upper, held_out, lower.file, history, cut.name, notes)
 
 
-def choose_activations(body: keras.Model, split: Split, settings: FinetuneSettings) -> tuple[Cut, int, tuple[str, ...]]:
+def choose_activations(
+    body: keras.Model, images: tuple[int, int], settings: FinetuneSettings
+) -> tuple[Cut, int, tuple[str, ...]]:
     """The cut and the number of views that fit on the disk, and a note where they are not what was asked for.
+
+    images: how many there are to train on, and how many held out
 
     raises: OptionError
     """
     cuts = cut_points(body)
     wanted = choose_cut(body, cuts, settings.cut)
     higher = [cut for cut in cuts[wanted.index :] if len(cut.shape) == 3]
-    images = len(split.train), len(split.validation) + len(split.test)
     values = [math.prod(cut.shape) for cut in higher]
     position, views = choose_kept(values, images, settings.views, _limit(settings))
     cut = higher[position]

@@ -1,23 +1,27 @@
 """From a folder of images to a finished run: cut, features, train above the cut, join."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.split import Split, split_folder
 from tlkit.engines.engine import choose_engine
 from tlkit.errors import OptionError, TlkitError
 from tlkit.evaluation.report import Report
-from tlkit.extraction import extract
+from tlkit.extraction import Extracted, extract
 from tlkit.models.backbones import find_backbone
-from tlkit.progress import Progress, Silent
+from tlkit.progress import Clock, Progress, Silent
+from tlkit.reading import Lower
 from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
 from tlkit.settings import FinetuneSettings, as_json, settings_from
 from tlkit.training.lower import build_in_background, prepare_lower
 from tlkit.training.resume import drop_checkpoints, has_progress, keep_split, reopen_run
+
+if TYPE_CHECKING:
+    from tlkit.training.forecast import Ready
+    from tlkit.training.upper import Trained
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
     if size < row.least_size:
         raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
     engine: Any = choose_engine(settings.engine, settings.precision)
-    return replace(settings, backbone=row.name, image_size=size, engine=engine)
+    freeze: Any = "none" if (settings.freeze, settings.weights) == ("auto", "none") else settings.freeze
+    return replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
 
 
 def _request(folder: ImageFolder, settings: FinetuneSettings) -> dict[str, Any]:
@@ -102,33 +107,66 @@ def _refuse_inside(root: Path, output: str | Path | None) -> None:
         raise OptionError(f"the run folder '{target}' would lie inside the images of '{root}'; choose another -o.")
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What one pass over the images leaves."""
+
+    network: Any
+    lower: Lower
+    extracted: Extracted
+    split: Split
+
+
 def _finetuned(
-    run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress, clock: "Clock"
+    run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress, clock: Clock
 ) -> Finetuned:
+    read = _read(run, folder, settings, progress)
+    clock.lap("features")
+    from tlkit.training.record import measure, record_run
+    from tlkit.training.strategy import choose_strategy
+
+    settings, decision = choose_strategy(run, _ready(read), (read.extracted, read.split), settings, clock, progress)
+    clock.lap("choose")
+    trained = _train(run, read, settings, progress)
+    clock.lap("fit")
+    report, test, stages = record_run(run, trained, read.extracted, read.split, settings)
+    metrics = measure(report, test, trained, read.split, read.extracted)
+    metrics |= {name: decision[name] for name in ("advice", "forecast")}
+    metrics["notes"] = [*_weights_notes(settings), *read.split.notes, *trained.notes]
+    metrics["seconds"] = clock.laps | {"total": clock.total()}
+    run.write_json("metrics.json", metrics)
+    drop_checkpoints(run)
+    finish_run(run, _facts(read.split, settings, stages) | {"cut": trained.cut})
+    return Finetuned(run, read.split, report, test, metrics)
+
+
+def _read(run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> _Read:
+    """Every image's features, while the network is still being built, and the split."""
     with ThreadPoolExecutor(1) as background:
         body = build_in_background(background, settings)
         lower = prepare_lower(background, body, settings)
         extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
         split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed)
         keep_split(run, split)
-        clock.lap("features")
-        network = body.result()
+        return _Read(body.result(), lower.result(), extracted, split)
+
+
+def _ready(read: _Read) -> "Ready":
+    from tlkit.training.forecast import Ready
+
+    part, held_out = read.split.train, len(read.split.validation) + len(read.split.test)
+    return Ready(read.network, read.lower.engine, part.files, (len(part), held_out), part.num_classes)
+
+
+def _train(run: Run, read: _Read, settings: FinetuneSettings, progress: Progress) -> "Trained":
     from tlkit.training.blocks import train_blocks
-    from tlkit.training.record import measure, record_run
     from tlkit.training.upper import train_upper
 
-    trained = train_upper(network, (extracted, lower.result().file), split, settings, progress, run.path)
+    features = read.extracted, read.lower.file
+    trained = train_upper(read.network, features, read.split, settings, progress, run.path)
     if settings.freeze == "lower":
-        trained = train_blocks(network, trained, split, settings, progress, run.path)
-    clock.lap("fit")
-    report, test, stages = record_run(run, trained, extracted, split, settings)
-    metrics = measure(report, test, trained, split, extracted)
-    metrics["notes"] = [*_weights_notes(settings), *split.notes, *trained.notes]
-    metrics["seconds"] = clock.laps | {"total": clock.total()}
-    run.write_json("metrics.json", metrics)
-    drop_checkpoints(run)
-    finish_run(run, _facts(split, settings, stages) | {"cut": trained.cut})
-    return Finetuned(run, split, report, test, metrics)
+        return train_blocks(read.network, trained, read.split, settings, progress, run.path)
+    return trained
 
 
 def _weights_notes(settings: FinetuneSettings) -> list[str]:
@@ -142,20 +180,3 @@ def _facts(split: Split, settings: FinetuneSettings, stages: tuple[Stage, ...]) 
     names = ("backbone", "weights", "freeze", "image_size", "resize", "precision", "engine")
     chosen = {name: getattr(settings, name) for name in names}
     return {"class_names": list(split.train.class_names), **chosen, "stages": [asdict(stage) for stage in stages]}
-
-
-class Clock:
-    """Seconds since the start, stage by stage."""
-
-    def __init__(self) -> None:
-        self._started = self._last = time.perf_counter()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.laps[name], self._last = round(now - self._last, 3), now
-
-    def total(self) -> float:
-        """Seconds since the start."""
-        return round(time.perf_counter() - self._started, 3)

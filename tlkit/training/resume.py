@@ -48,7 +48,7 @@ def has_progress(run: Run) -> bool:
 
 def drop_checkpoints(run: Run) -> None:
     """A finished run needs none."""
-    for file in run.path.glob("checkpoint-*.npz"):
+    for file in run.path.glob("checkpoint-*"):
         file.unlink()
 
 

@@ -66,9 +66,7 @@ def train_upper(
     checkpoints: a folder to write them to, and to go on from
     """
     keras.utils.set_random_seed(settings.seed)
-    hidden = choose_hidden(len(split.train)) if settings.hidden < 0 else settings.hidden
-    head = Head(settings.dropout, settings.batch_norm, hidden)
-    classifier = attach_head(body, head, split.train.num_classes)
+    classifier = attach_head(body, choose_head(settings, len(split.train)), split.train.num_classes)
     cut = body.input if settings.freeze == "none" else body.output
     keep = batch_norms(body) if settings.weights != "none" else set()
     upper = trainable_above(classifier, cut, keep)
@@ -78,6 +76,12 @@ def train_upper(
     plan = plan_head(settings, len(split.train))
     fitted = fit(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
     return Trained(classifier, upper, features, lower, fitted.history, notes=tuple(fitted.notes))
+
+
+def choose_head(settings: FinetuneSettings, num_images: int) -> Head:
+    """The head that settings ask for, given the number of images to train on."""
+    hidden = choose_hidden(num_images) if settings.hidden < 0 else settings.hidden
+    return Head(settings.dropout, settings.batch_norm, hidden)
 
 
 def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.Model:

@@ -1,0 +1,195 @@
+"""What `--freeze auto` and `--time-limit` decide, from probes, real measurements and the time there is."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from tests.networks import lively_body
+from tlkit.engines.keras import KerasEngine
+from tlkit.errors import OptionError
+from tlkit.models.body import depths
+from tlkit.models.classifier import Head, attach_head
+from tlkit.models.cut import freeze
+from tlkit.settings import FinetuneSettings
+from tlkit.training.advice import expected_gain, is_worth
+from tlkit.training.finetune import finetune
+from tlkit.training.forecast import Forecast, Ready, forecast_strategies, forecast_strategy
+from tlkit.training.pace import measure_pace, step_seconds
+from tlkit.training.strategy import decide, fit_into
+
+UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
+LIKE = {"last map": 0.95, "finer map": 0.89, "all": 0.96}
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden=8)
+AUTO = replace(SETTINGS, freeze="auto", cut="0.7")
+
+
+@pytest.fixture(scope="module")
+def body():
+    return lively_body()
+
+
+@pytest.fixture
+def ready(body, colours):
+    files = sorted(colours.rglob("*.png"))
+    return Ready(body, KerasEngine(body), files, (300, 60), 3)
+
+
+# what probes say
+
+
+def test_the_less_the_photos_are_like_imagenet_the_more_is_gained():
+    gains = [expected_gain({"last map": 0.8 - ahead, "finer map": 0.8, "all": 0.8}) for ahead in (-0.3, 0, 0.05, 0.3)]
+    assert gains == sorted(gains)
+    assert 0 < gains[0] < gains[-1] <= 0.1
+
+
+def test_without_errors_nothing_is_gained():
+    assert expected_gain({"last map": 1.0, "finer map": 1.0, "all": 1.0}) == 0
+
+
+def test_a_network_of_one_depth_has_an_expectation_too():
+    assert 0 < expected_gain({"last map": 0.8, "all": 0.8}) < 0.2
+
+
+def test_a_point_is_worth_minutes_but_not_hours():
+    assert is_worth(0.012, 60)
+    assert not is_worth(0.012, 3600)
+    assert not is_worth(0.009, 0)
+
+
+def test_depths_are_the_columns_of_the_features(body):
+    found = depths(body)
+    assert list(found) == ["last map", "finer map"]
+    assert found["last map"] == slice(0, body.get_layer("pooled").output.shape[-1])
+
+
+# what is decided
+
+
+def test_photos_like_imagenets_keep_the_whole_backbone_frozen(ready):
+    decision = decide(ready, LIKE, AUTO, math.inf)
+    assert decision["settings"] == {"freeze": "all"}
+    assert decision["advice"]["likeness"] == pytest.approx(0.06)
+    assert "are like ImageNet's" in decision["said"][0]
+    assert decision["forecast"] is None
+
+
+def test_photos_unlike_imagenets_get_their_upper_blocks_trained(ready):
+    decision = decide(ready, UNLIKE, AUTO, math.inf)
+    assert decision["settings"] == {"freeze": "lower"}
+    assert "are unlike ImageNet's" in decision["said"][0]
+    assert decision["advice"]["seconds"] == pytest.approx(decision["forecast"]["seconds"], abs=0.1)
+    assert decision["forecast"]["seconds"] > 0
+
+
+def test_without_time_nothing_is_begun_that_cannot_be_ended(ready):
+    decision = decide(ready, UNLIKE, AUTO, 0.0)
+    assert decision["settings"] == {"freeze": "all"}
+    assert "--time-limit leaves no time" in decision["said"][0]
+
+
+def test_a_network_that_cannot_be_cut_is_frozen_whole(ready):
+    decision = decide(ready, UNLIKE, replace(AUTO, cache_limit=1e-9), math.inf)
+    assert decision["settings"] == {"freeze": "all"}
+    assert "freeze all, for" in decision["said"][0]
+
+
+def test_fewer_epochs_where_all_do_not_fit():
+    expected = Forecast(fixed=10, per_epoch=10, epochs=10, disk=0)
+    lower = replace(SETTINGS, freeze="lower")
+    assert fit_into(75, expected, lower)[0] == {"upper_epochs": 6}
+    assert fit_into(75, expected, replace(SETTINGS, freeze="all"))[0] == {"epochs": 6}
+    assert fit_into(35, expected, lower)[0] == {"freeze": "all"}
+    assert fit_into(5, expected, replace(SETTINGS, freeze="none"))[0] == {"epochs": 1}
+    assert fit_into(500, expected, lower)[0] == {}
+
+
+# what is measured
+
+
+def test_a_step_takes_longer_on_more_images_and_leaves_the_network_as_it_was(ready):
+    whole = attach_head(ready.body, Head(0.5, True, 8), 3)
+    freeze(whole, [])
+    before = [weight.tobytes() for weight in whole.get_weights()]
+    few, many = step_seconds(whole, 8), step_seconds(whole, 800)
+    assert 0 < few < many
+    assert [weight.tobytes() for weight in whole.get_weights()] == before
+
+
+def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    pace = measure_pace([broken, *ready.files], ready.engine, 64, "crop")
+    assert 0 < pace.decode < 1
+    assert 0 < pace.infer < 1
+
+
+def test_upper_blocks_take_longer_than_the_head_and_everything_longer_still(ready):
+    found = {name: forecast_strategy(ready, replace(AUTO, freeze=name)) for name in ("all", "lower", "none")}
+    assert found["all"].seconds < found["lower"].seconds
+    assert found["all"].disk < found["lower"].disk
+    assert found["none"].per_epoch > found["all"].per_epoch
+
+
+def test_a_dry_run_trains_nothing(colours):
+    found = forecast_strategies(colours, SETTINGS)
+    assert list(found) == ["all", "lower", "none"]
+    assert all(forecast.seconds > 0 and forecast.disk > 0 for forecast in found.values())
+
+
+# in a run
+
+
+def test_auto_without_pretrained_weights_trains_everything(colours, tmp_path):
+    settings = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden=8, epochs=1)
+    done = finetune(colours, tmp_path / "run", settings)
+    assert done.run.read_json("model.json")["freeze"] == "none"
+    assert done.run.read_json("settings.json")["freeze"] == "none"
+
+
+@pytest.fixture
+def auto(colours, weights_file, tmp_path):
+    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden=8)
+    return finetune(colours, tmp_path / "run", replace(settings, freeze="auto", cut="0.7", epochs=2, upper_epochs=2))
+
+
+def test_the_advice_and_its_numbers_are_stored(auto):
+    advice = auto.metrics["advice"]
+    assert advice["strategy"] == auto.run.read_json("model.json")["freeze"]
+    assert set(advice["probes"]) == {"last map", "finer map", "all"}
+    assert auto.run.read_json("settings.json")["freeze"] == "auto"
+    assert not list(auto.run.path.glob("checkpoint-*"))
+
+
+def test_a_resumed_run_decides_as_it_had_decided(colours, weights_file, tmp_path, monkeypatch):
+    from tlkit.training import finetune as module
+    from tlkit.training import strategy
+
+    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden=8, epochs=2)
+    monkeypatch.setattr(strategy, "probe_depths", lambda *parts: LIKE)
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "_train", stop)
+        patch.setattr(module, "has_progress", lambda run: True)
+        finetune(colours, tmp_path / "run", settings)
+    assert json.loads((tmp_path / "run" / strategy.DECISION).read_text())["settings"] == {"freeze": "all"}
+    monkeypatch.setattr(strategy, "probe_depths", lambda *parts: UNLIKE)
+    done = module.resume(tmp_path / "run")
+    assert done.metrics["advice"]["strategy"] == "all"
+    assert done.metrics["advice"]["probes"] == LIKE
+
+
+@pytest.mark.parametrize("text", ["5", "90s", "5m", "1.5h"])
+def test_a_time_limit_is_a_length_of_time(text):
+    assert FinetuneSettings(time_limit=text).time_limit == text
+
+
+@pytest.mark.parametrize("text", ["soon", "-5m", "0", "5 days", "m", "1e3"])
+def test_what_is_no_length_of_time_is_refused(text):
+    with pytest.raises(OptionError, match="expected a length of time such as 5m"):
+        FinetuneSettings(time_limit=text)
