@@ -14,8 +14,9 @@ _HOMES = {
     "load_run": "tlkit.runs",
     "predict": "tlkit.prediction",
     "evaluate": "tlkit.evaluation.evaluate",
+    "check_backbone": "tlkit.training.checks",
 }
-__all__ = ["FinetuneSettings", "evaluate", "finetune", "load_run", "predict", "read_folder"]
+__all__ = ["FinetuneSettings", "check_backbone", "evaluate", "finetune", "load_run", "predict", "read_folder"]
 
 if TYPE_CHECKING:
     from tlkit.data.folder import read_folder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tlkit.prediction import predict
     from tlkit.runs import load_run
     from tlkit.settings import FinetuneSettings
+    from tlkit.training.checks import check_backbone
     from tlkit.training.finetune import finetune
 
 

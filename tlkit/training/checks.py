@@ -1,0 +1,204 @@
+"""`check_backbone`: does a network stand everything tlkit does with it? For every row of the table, and for new ones.
+
+Modelled on scikit-learn's `check_estimator`: one public call, the same properties for each.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tlkit.engines.convert import to_litert
+from tlkit.engines.engine import choose_engine, run_rows
+from tlkit.engines.keras import load_network
+from tlkit.engines.open import open_engine
+from tlkit.errors import OptionError
+from tlkit.models.backbones import find_backbone
+from tlkit.models.body import build_body
+from tlkit.models.classifier import Head, attach_head
+from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
+from tlkit.progress import Silent
+from tlkit.training.fit import Samples, fit
+from tlkit.training.plan import Plan
+from tlkit.training.upper import trainable_above
+
+LEAST_SIZE = 64  # pixels, so that there is something to cut
+IMAGES, CLASSES = 8, 3
+PLAN = Plan(epochs=1, batch_size=4, learning_rate=1e-3, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
+EXACT, CLOSE = 1e-5, 1e-4  # relative differences: of one computation in two batches, of two engines
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property: its name, whether it holds, and the figure or the names that tell."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+def check_backbone(name: str, image_size: int = 0) -> tuple[Finding, ...]:
+    """Try every property a backbone must have, with random weights; minutes for the large ones.
+
+    image_size: in pixels; 0 for the smallest at which there is something to cut
+    returns: one finding per property, in the order of `CHECKS`
+    raises: OptionError for an unknown name or too small a size
+    """
+    row = find_backbone(name)
+    subject = _Subject(row.name, image_size or max(LEAST_SIZE, row.least_size))
+    return tuple(Finding(title, *check(subject)) for title, check in CHECKS.items())
+
+
+class _Subject:
+    """A backbone with random weights and a head, and random pictures."""
+
+    def __init__(self, name: str, image_size: int) -> None:
+        self.name, self.image_size = name, image_size
+        random = np.random.default_rng(0)
+        self.pixels = random.integers(0, 256, (IMAGES, image_size, image_size, 3)).astype(np.float32)
+        self.targets = np.eye(CLASSES, dtype=np.float32)[np.arange(IMAGES) % CLASSES]
+        self.body, self.classifier = self.build()
+        self.inner = [cut for cut in cut_points(self.body) if len(cut.shape) == 3]
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        """The same network each time."""
+        body = build_body(find_backbone(self.name), "none", self.image_size)
+        _enliven(body, self.pixels)
+        keras.utils.set_random_seed(0)
+        return body, attach_head(body, Head(0.5, True, 8), CLASSES)
+
+    @cached_property
+    def cut(self) -> Cut | None:
+        """Where `--cut auto` cuts; None for a network that offers no such place."""
+        try:
+            return choose_cut(self.body, self.inner, "auto")
+        except OptionError:
+            return None
+
+
+def _enliven(body: keras.Model, pixels: np.ndarray) -> None:
+    """Give batch norms the statistics of some pictures: in a fresh network the signal all but vanishes or explodes."""
+    norms = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    body(pixels, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def _builds(subject: _Subject) -> tuple[bool, str]:
+    output = _run(subject.body, subject.pixels)
+    return output.ndim == 2 and bool(np.isfinite(output).all()), f"{output.shape[1]} features"
+
+
+def _cuts(subject: _Subject) -> tuple[bool, str]:
+    """lower∘upper is the whole, at every cut point."""
+    expected = _run(subject.body, subject.pixels)
+    tensors = [cut.tensor for cut in subject.inner]
+    values = keras.Model(subject.body.input, tensors)(subject.pixels, training=False) if tensors else []
+    worst = [
+        _difference(_run(keras.Model(cut.tensor, subject.body.output), value), expected)
+        for cut, value in zip(subject.inner, values if isinstance(values, list) else [values], strict=True)
+    ]
+    return max(worst, default=0.0) <= EXACT, f"{len(worst)} cuts, differ by {max(worst, default=0.0):.1e} at most"
+
+
+class _Computed:
+    """Features computed anew for every batch, as if nothing were cached."""
+
+    def __init__(self, lower: keras.Model, pixels: np.ndarray) -> None:
+        self.lower, self.pixels = lower, pixels
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return _run(self.lower, self.pixels[rows])
+
+
+def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[int, int], np.ndarray], set[str]]:
+    """The classifier after an epoch above the cut, its weights before, and the names of the layers to move."""
+    body, classifier = subject.build()
+    rank = subject.cut.index if subject.cut else len(cut_points(body)) - 1
+    tensor = cut_points(body)[rank].tensor
+    upper = trainable_above(classifier, tensor, batch_norms(body))
+    before = _values(classifier)
+    lower = keras.Model(classifier.input, tensor)
+    features = _run(lower, subject.pixels) if cached else _Computed(lower, subject.pixels)
+    samples = Samples(features, subject.targets)  # type: ignore[arg-type]
+    validation = Samples(_run(lower, subject.pixels), subject.targets)
+    fit(upper, samples, validation, PLAN, Silent())
+    return classifier, before, {layer.name for layer in upper.layers if layer.trainable and layer.weights}
+
+
+def _caches_exactly(subject: _Subject) -> tuple[bool, str]:
+    """An epoch on cached features moves every weight as one on features computed batch by batch does."""
+    cached, before, _ = _trained(subject, cached=True)
+    computed = _values(_trained(subject, cached=False)[0])
+    step = PLAN.learning_rate * IMAGES / PLAN.batch_size  # as far as AdamW can move a weight
+    worst = max(float(np.abs(value - computed[key]).max()) for key, value in _values(cached).items())
+    return worst <= 0.1 * step, f"differ by {worst:.1e}"
+
+
+def _moves_what_it_should(subject: _Subject) -> tuple[bool, str]:
+    """Exactly the trainable layers above the cut, moving statistics of batch norms included."""
+    classifier, before, wanted = _trained(subject, cached=True)
+    after = _values(classifier)
+    moved = {classifier.layers[key[0]].name for key, value in after.items() if not np.array_equal(value, before[key])}
+    wrong = sorted(moved ^ {layer.name for layer in classifier.layers if layer.name in wanted})
+    return not wrong, ", ".join(wrong[:3]) or f"{len(moved)} layers"
+
+
+def _saves(subject: _Subject) -> tuple[bool, str]:
+    """Plain Keras opens what was saved, and gives the same probabilities."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        subject.classifier.save(file)
+        loaded = load_network(file)
+    worst = _difference(_run(loaded, subject.pixels), _run(subject.classifier, subject.pixels))
+    return worst <= EXACT, f"differ by {worst:.1e}"
+
+
+def _converts(subject: _Subject) -> tuple[bool, str]:
+    """The fastest engine agrees with Keras, and a row does not depend on its neighbours."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "body.tflite"
+        file.write_bytes(to_litert(subject.body, pixels=True))
+        engine = open_engine(choose_engine("auto", "float32"), file, "float32")
+        session, rows = engine.session(), subject.pixels.astype(np.uint8)
+        together = run_rows(engine, session, rows)
+        alone = np.concatenate([run_rows(engine, session, rows[k : k + 1]) for k in range(IMAGES)])
+    worst = _difference(together, _run(subject.body, subject.pixels))
+    same = np.array_equal(together, alone)
+    return worst <= CLOSE and same, f"differ by {worst:.1e}" + ("" if same else ", and from batch to batch")
+
+
+def _run(network: keras.Model, values: np.ndarray) -> np.ndarray:
+    output: np.ndarray = keras.ops.convert_to_numpy(network(values, training=False))
+    return output
+
+
+def _values(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
+    """Every weight by the rank of its layer, whose name changes from build to build, but for random states."""
+    return {
+        (rank, place): np.copy(keras.ops.convert_to_numpy(weight))
+        for rank, layer in enumerate(classifier.layers)
+        for place, weight in enumerate(layer.weights)
+        if "seed" not in weight.path
+    }
+
+
+def _difference(values: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(values - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+
+
+CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
+    "builds, from pixels to one finite vector": _builds,
+    "lower and upper part make the whole at every cut": _cuts,
+    "training on cached features equals training without": _caches_exactly,
+    "exactly the layers above the cut move": _moves_what_it_should,
+    "plain Keras opens what was saved": _saves,
+    "the engine agrees, whatever the neighbours of a row": _converts,
+}
