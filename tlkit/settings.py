@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 from tlkit.durations import seconds_of
@@ -36,6 +36,7 @@ class FinetuneSettings:
     time_limit: str = setting(
         "", "Main", "What should be the end of it, such as 5m, 90s or 1h; decides what is trained and how long."
     )
+    from_run: str = setting("", "Main", "Start from the classifier of a former run: its folder.")
     validation_split: float = setting(
         0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
     )
@@ -145,13 +146,18 @@ def check_settings(settings: Settings) -> None:
         _check_limits(option, value, item.metadata["limits"])
 
 
+def is_random(settings: FinetuneSettings) -> bool:
+    """Whether the backbone has learnt nothing yet."""
+    return settings.weights == "none" and not settings.from_run
+
+
 def option_name(field_name: str) -> str:
     """The option of a field.
 
     >>> option_name("image_size")
     '--image-size'
     """
-    return "--" + field_name.replace("_", "-")
+    return "--from" if field_name == "from_run" else "--" + field_name.replace("_", "-")
 
 
 def settings_from(values: dict[str, Any]) -> FinetuneSettings:
@@ -168,11 +174,6 @@ def settings_from(values: dict[str, Any]) -> FinetuneSettings:
 def as_json(settings: Settings) -> dict[str, Any]:
     """The settings as `settings.json` keeps them."""
     return asdict(settings)
-
-
-def default_of(item: Any) -> Any:
-    """The default of a dataclass field."""
-    return None if item.default is MISSING else item.default
 
 
 def _is_a(value: Any, kind: type) -> bool:

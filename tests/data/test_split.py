@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tlkit.data.deal import SIDES, unit_hash
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import Found
-from tlkit.data.split import SIDES, conflicts, split_folder, unit_hash
+from tlkit.data.split import conflicts, split_folder
 from tlkit.errors import DataError
 
 

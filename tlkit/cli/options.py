@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from tlkit.errors import OptionError
-from tlkit.settings import default_of, option_name, settings_from
+from tlkit.settings import option_name, settings_from
 
 
 class GroupedCommand(click.Command):
@@ -55,7 +55,7 @@ def options_from(settings_class: type) -> Callable[[Callable[..., Any]], Callabl
 
 
 def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    default = default_of(item)
+    default = None if item.default is MISSING else item.default
     name = option_name(item.name)
     if kind is bool:
         name += f"/--no-{name[2:]}" if default else ""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.data.deal import SIDES, TEST, VALIDATION
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.listing import Found
-from tlkit.data.split import SIDES, TEST, VALIDATION
 from tlkit.errors import DataError
 from tlkit.evaluation.report import Report
 from tlkit.prediction import Prediction, Predictor

@@ -26,8 +26,7 @@ from tlkit.training.fit import Samples, fit
 from tlkit.training.plan import Plan
 from tlkit.training.upper import trainable_above
 
-LEAST_SIZE = 64  # pixels, so that there is something to cut
-IMAGES, CLASSES = 8, 3
+LEAST_SIZE, IMAGES, CLASSES = 64, 8, 3  # pixels, so that there is something to cut
 PLAN = Plan(epochs=1, batch_size=4, learning_rate=1e-3, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
 EXACT, CLOSE = 1e-5, 1e-4  # relative differences: of one computation in two batches, of two engines
 
@@ -65,7 +64,6 @@ class _Subject:
         self.inner = [cut for cut in cut_points(self.body) if len(cut.shape) == 3]
 
     def build(self) -> tuple[keras.Model, keras.Model]:
-        """The same network each time."""
         body = build_body(find_backbone(self.name), "none", self.image_size)
         _enliven(body, self.pixels)
         keras.utils.set_random_seed(0)
@@ -81,7 +79,7 @@ class _Subject:
 
 
 def _enliven(body: keras.Model, pixels: np.ndarray) -> None:
-    """Give batch norms the statistics of some pictures: in a fresh network the signal all but vanishes or explodes."""
+    """Give batch norms the statistics of some pictures: in a fresh network the signal vanishes or explodes."""
     norms = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
@@ -100,12 +98,10 @@ def _cuts(subject: _Subject) -> tuple[bool, str]:
     """lower∘upper is the whole, at every cut point."""
     expected = _run(subject.body, subject.pixels)
     tensors = [cut.tensor for cut in subject.inner]
-    values = keras.Model(subject.body.input, tensors)(subject.pixels, training=False) if tensors else []
-    worst = [
-        _difference(_run(keras.Model(cut.tensor, subject.body.output), value), expected)
-        for cut, value in zip(subject.inner, values if isinstance(values, list) else [values], strict=True)
-    ]
-    return max(worst, default=0.0) <= EXACT, f"{len(worst)} cuts, differ by {max(worst, default=0.0):.1e} at most"
+    values = keras.Model(subject.body.input, tensors)(subject.pixels, training=False)
+    uppers = [keras.Model(tensor, subject.body.output) for tensor in tensors]
+    apart = [_difference(_run(*pair), expected) for pair in zip(uppers, values, strict=True)]
+    return max(apart) <= EXACT, f"{len(apart)} cuts, differ by {max(apart):.1e} at most"
 
 
 class _Computed:
@@ -119,7 +115,7 @@ class _Computed:
 
 
 def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[int, int], np.ndarray], set[str]]:
-    """The classifier after an epoch above the cut, its weights before, and the names of the layers to move."""
+    """The classifier after an epoch above the cut, its weights before, and the layers to move."""
     body, classifier = subject.build()
     rank = subject.cut.index if subject.cut else len(cut_points(body)) - 1
     tensor = cut_points(body)[rank].tensor
@@ -157,8 +153,8 @@ def _saves(subject: _Subject) -> tuple[bool, str]:
         file = Path(folder) / "model.keras"
         subject.classifier.save(file)
         loaded = load_network(file)
-    worst = _difference(_run(loaded, subject.pixels), _run(subject.classifier, subject.pixels))
-    return worst <= EXACT, f"differ by {worst:.1e}"
+    apart = _difference(_run(loaded, subject.pixels), _run(subject.classifier, subject.pixels))
+    return apart <= EXACT, f"differ by {apart:.1e}"
 
 
 def _converts(subject: _Subject) -> tuple[bool, str]:
@@ -170,9 +166,9 @@ def _converts(subject: _Subject) -> tuple[bool, str]:
         session, rows = engine.session(), subject.pixels.astype(np.uint8)
         together = run_rows(engine, session, rows)
         alone = np.concatenate([run_rows(engine, session, rows[k : k + 1]) for k in range(IMAGES)])
-    worst = _difference(together, _run(subject.body, subject.pixels))
+    apart = _difference(together, _run(subject.body, subject.pixels))
     same = np.array_equal(together, alone)
-    return worst <= CLOSE and same, f"differ by {worst:.1e}" + ("" if same else ", and from batch to batch")
+    return apart <= CLOSE and same, f"differ by {apart:.1e}" + ("" if same else ", and from batch to batch")
 
 
 def _run(network: keras.Model, values: np.ndarray) -> np.ndarray:
@@ -191,7 +187,8 @@ def _values(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
 
 
 def _difference(values: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(values - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+    """The length of the difference as a share of the length of what is expected."""
+    return float(np.linalg.norm(values - expected) / max(float(np.linalg.norm(expected)), 1e-30))
 
 
 CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {

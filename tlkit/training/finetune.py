@@ -15,7 +15,8 @@ from tlkit.models.backbones import find_backbone
 from tlkit.progress import Clock, Progress, Silent
 from tlkit.reading import Lower
 from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
-from tlkit.settings import FinetuneSettings, as_json, settings_from
+from tlkit.settings import FinetuneSettings, as_json, is_random, settings_from
+from tlkit.training.former import former_notes, former_sides, inherit
 from tlkit.training.lower import build_in_background, prepare_lower
 from tlkit.training.resume import drop_checkpoints, has_progress, keep_split, reopen_run
 
@@ -86,12 +87,13 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
 
     raises: OptionError, ModelError
     """
+    settings = inherit(settings)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     if size < row.least_size:
         raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
     engine: Any = choose_engine(settings.engine, settings.precision)
-    freeze: Any = "none" if (settings.freeze, settings.weights) == ("auto", "none") else settings.freeze
+    freeze: Any = "none" if settings.freeze == "auto" and is_random(settings) else settings.freeze
     return replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
 
 
@@ -132,7 +134,8 @@ def _finetuned(
     report, test, stages = record_run(run, trained, read.extracted, read.split, settings)
     metrics = measure(report, test, trained, read.split, read.extracted)
     metrics |= {name: decision[name] for name in ("advice", "forecast")}
-    metrics["notes"] = [*_weights_notes(settings), *read.split.notes, *trained.notes]
+    former = former_notes(read.split.train.class_names, settings)
+    metrics["notes"] = [*_weights_notes(settings), *former, *read.split.notes, *trained.notes]
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     drop_checkpoints(run)
@@ -142,11 +145,12 @@ def _finetuned(
 
 def _read(run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> _Read:
     """Every image's features, while the network is still being built, and the split."""
+    sides = former_sides(settings)
     with ThreadPoolExecutor(1) as background:
         body = build_in_background(background, settings)
         lower = prepare_lower(background, body, settings)
         extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
-        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed)
+        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed, sides)
         keep_split(run, split)
         return _Read(body.result(), lower.result(), extracted, split)
 
@@ -170,13 +174,16 @@ def _train(run: Run, read: _Read, settings: FinetuneSettings, progress: Progress
 
 
 def _weights_notes(settings: FinetuneSettings) -> list[str]:
-    if settings.weights != "none" or settings.freeze == "none":
+    if not is_random(settings) or settings.freeze == "none":
         return []
     return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
 
 
 def _facts(split: Split, settings: FinetuneSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:
     """What `model.json` says of this classifier."""
+    from tlkit.training.upper import choose_head
+
     names = ("backbone", "weights", "freeze", "image_size", "resize", "precision", "engine")
     chosen = {name: getattr(settings, name) for name in names}
-    return {"class_names": list(split.train.class_names), **chosen, "stages": [asdict(stage) for stage in stages]}
+    more = {"head": asdict(choose_head(settings, len(split.train))), "stages": [asdict(stage) for stage in stages]}
+    return {"class_names": list(split.train.class_names), **chosen, **more}

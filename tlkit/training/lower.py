@@ -9,9 +9,11 @@ from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.engines.store import Converted, find_converted, keep_converted, source_key, weights_digest
 from tlkit.features import FeatureKey
+from tlkit.files import sha256_text
 from tlkit.models.backbones import find_backbone
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
+from tlkit.training.former import adopt_body
 
 PIXELS, FEATURES = "pixels", "features"
 
@@ -49,7 +51,11 @@ def _build(settings: FinetuneSettings) -> Any:
     start_keras()
     from tlkit.models.body import build_body
 
-    return build_body(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
+    weights = "none" if settings.from_run else settings.weights
+    body = build_body(find_backbone(settings.backbone), weights, settings.image_size, settings.seed)
+    if settings.from_run:
+        adopt_body(body, settings)
+    return body
 
 
 def there(lower: Lower) -> Future[Lower]:
@@ -70,7 +76,7 @@ def _frozen(network: Any, settings: FinetuneSettings, cut: str = "") -> Lower:
         from tlkit.engines.keras import KerasEngine
 
         return Lower(KerasEngine(network), _features_key(settings, weights, cut))
-    source = _source_key(settings, cut) or weights
+    source = _source_key(settings, cut) or sha256_text(weights, cut)
     return _opened(find_converted(source) or _converted(network, source, weights), settings, cut)
 
 
@@ -86,6 +92,8 @@ def _opened(converted: Converted, settings: FinetuneSettings, cut: str = "") -> 
 
 
 def _source_key(settings: FinetuneSettings, cut: str = "") -> str | None:
+    if settings.from_run:
+        return None  # its weights are known when it is built
     return source_key(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed, cut)
 
 

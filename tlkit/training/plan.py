@@ -43,6 +43,7 @@ def plan_head(settings: FinetuneSettings, num_images: int) -> Plan:
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         phase="whole" if settings.freeze == "none" else "head",
+        keeps_start=bool(settings.from_run),
         **_shared(settings),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tlkit.data.split import unit_hash
+from tlkit.data.deal import unit_hash
 
 ALL = "all"  # the name of all depths together
 FOLDS = 5

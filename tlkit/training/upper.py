@@ -13,9 +13,10 @@ from tlkit.extraction import Extracted
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.progress import Progress
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import FinetuneSettings, is_random
 from tlkit.training.checkpoint import Checkpoint, Epoch
 from tlkit.training.fit import Samples, best_epoch, fit
+from tlkit.training.former import adopt_head
 from tlkit.training.plan import Plan, plan_head
 from tlkit.training.recipe import choose_hidden
 
@@ -67,8 +68,10 @@ def train_upper(
     """
     keras.utils.set_random_seed(settings.seed)
     classifier = attach_head(body, choose_head(settings, len(split.train)), split.train.num_classes)
+    if settings.from_run:
+        adopt_head(classifier, split.train.class_names, settings)
     cut = body.input if settings.freeze == "none" else body.output
-    keep = batch_norms(body) if settings.weights != "none" else set()
+    keep = batch_norms(body) if not is_random(settings) else set()
     upper = trainable_above(classifier, cut, keep)
     features, lower = extracted
     look = features.rows if settings.freeze == "none" else features.values

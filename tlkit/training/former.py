@@ -1,0 +1,116 @@
+"""A former run to start from (`--from RUN`): its network, its head class by class, and the sides its images were on."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlkit.errors import OptionError, RunError
+from tlkit.runs import load_run, read_facts
+from tlkit.settings import FinetuneSettings, option_name
+
+INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
+BY_CLASS = ("head_logits", "head_linear")  # layers with a column per class
+
+
+def inherit(settings: FinetuneSettings) -> FinetuneSettings:
+    """The settings with those that must be the former run's taken from it.
+
+    raises: OptionError where another value was asked for; RunError
+    """
+    if not settings.from_run:
+        return settings
+    run = load_run(settings.from_run)
+    theirs = run.read_json("settings.json") | _head_of(run.read_json("model.json"), settings.from_run)
+    defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}
+    for name in INHERITED:
+        if getattr(settings, name) not in (defaults[name], theirs[name]):
+            raise OptionError(
+                f"{option_name(name)} is {getattr(settings, name)}, but '{settings.from_run}' has {theirs[name]}; "
+                "leave it out, or start without --from."
+            )
+    inherited = {name: theirs[name] for name in INHERITED}
+    return replace(settings, from_run=str(Path(settings.from_run).resolve()), **inherited)
+
+
+def former_sides(settings: FinetuneSettings) -> dict[str, str]:
+    """The side each group of equal pixels was on in the former run; nothing without one.
+
+    raises: RunError
+    """
+    if not settings.from_run:
+        return {}
+    rows = load_run(settings.from_run).read_rows("split.csv")
+    return {row["group"]: row["split"] for row in rows}
+
+
+def adopt_body(body: Any, settings: FinetuneSettings) -> None:
+    """Give a body the weights of the former run's.
+
+    raises: RunError where they do not fit
+    """
+    from tlkit.models.classifier import Head, attach_head
+
+    former = _network(settings.from_run)
+    head = Head(settings.dropout, settings.batch_norm, settings.hidden)
+    twin = attach_head(body, head, former.output.shape[-1])  # layers come in the same order as the former's
+    pairs = list(zip(twin.layers, former.layers, strict=False))
+    if len(twin.layers) != len(former.layers) or any(_shapes(one) != _shapes(other) for one, other in pairs):
+        raise RunError(f"the network of '{settings.from_run}' is not built as {settings.backbone} is; train again.")
+    for layer, other in pairs:
+        layer.set_weights(other.get_weights())
+
+
+def adopt_head(classifier: Any, class_names: Sequence[str], settings: FinetuneSettings) -> None:
+    """Give a new head what the former one had learnt: of classes both know, their columns; new ones begin at zero."""
+    former, known = _network(settings.from_run), read_facts(load_run(settings.from_run)).class_names
+    columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]
+    for layer in classifier.layers:
+        if layer.name in BY_CLASS:
+            layer.set_weights(_columns(layer.get_weights(), former.get_layer(layer.name).get_weights(), columns))
+        elif layer.name.startswith("head_") and layer.get_weights():
+            layer.set_weights(former.get_layer(layer.name).get_weights())
+
+
+def former_notes(class_names: Sequence[str], settings: FinetuneSettings) -> list[str]:
+    """Which classes are new, and which are no more."""
+    if not settings.from_run:
+        return []
+    known = read_facts(load_run(settings.from_run)).class_names
+    new, gone = sorted(set(class_names) - set(known)), sorted(set(known) - set(class_names))
+    notes = [f"new classes: {', '.join(new)}."] if new else []
+    return notes + ([f"forgotten, for there are no images of them here: {', '.join(gone)}."] if gone else [])
+
+
+def _head_of(facts: dict[str, Any], path: str) -> dict[str, Any]:
+    try:
+        return {name: facts["head"][name] for name in ("dropout", "batch_norm", "hidden")}
+    except (KeyError, TypeError):
+        raise RunError(f"'{path}' does not say how its head is built; train it again, then start from it.") from None
+
+
+@cache
+def _network(path: str) -> Any:
+    """The former run's classifier, loaded once."""
+    from tlkit.engines.keras import load_network
+
+    file = load_run(path).checked_file("model.keras")
+    try:
+        return load_network(file)
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{file}' cannot be opened ({error}); train again or restore it.") from None
+
+
+def _shapes(layer: Any) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _columns(new: list[np.ndarray], former: list[np.ndarray], columns: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Weights whose last axis are the classes, with the columns of known ones taken over."""
+    for values, others in zip(new, former, strict=True):
+        for place, other in columns:
+            values[..., place] = others[..., other]
+    return new
