@@ -634,3 +634,33 @@ def test_control_c_while_training_ends_with_130_and_keeps_the_features(colours, 
     assert re.fullmatch(r"Interrupted\. [^\n]+\n", words)
     assert not (tmp_path / "run").exists()
     assert any(kept.rglob("*.*"))
+
+
+# strategies
+
+
+def test_a_dry_run_tells_time_and_disk_and_leaves_nothing(colours, weights_file, tmp_path):
+    small = ["--backbone", "mobilenet_025", "--image-size", "32", "--cut", "0.7", "--weights", weights_file]
+    done = tlkit("finetune", colours, "-o", tmp_path / "run", *small, "--dry-run")
+    rows = [line.split()[0] for line in done.stdout.splitlines()[1:4]]
+    assert rows == ["all", "lower", "none"]
+    assert "Nothing was trained." in done.stdout
+    assert done.stderr == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_starts_from_another(colours, own_run, tmp_path):
+    done = tlkit(
+        "finetune", colours, "-o", tmp_path / "second", "--from", own_run.path, "--freeze", "all", "--epochs", 1
+    )
+    assert "accuracy" in done.stdout
+    assert json.loads((tmp_path / "second" / "settings.json").read_text())["from_run"] == str(own_run.path.resolve())
+
+
+def test_another_network_than_that_of_the_former_run_is_refused(colours, own_run, tmp_path):
+    words = refused(2, "finetune", colours, "-o", tmp_path / "run", "--from", own_run.path, "--backbone", "vgg16")
+    assert "--backbone is vgg16" in words
+
+
+def test_a_time_limit_that_is_none_is_refused(colours, tmp_path):
+    assert "5m, 90s or 1h" in refused(2, "finetune", colours, "-o", tmp_path / "run", "--time-limit", "soon")
