@@ -118,6 +118,15 @@ def test_a_step_takes_longer_on_more_images_and_leaves_the_network_as_it_was(rea
     assert [weight.tobytes() for weight in whole.get_weights()] == before
 
 
+def test_where_sixteen_images_do_not_fit_fewer_are_timed():
+    from tests.training.test_setbacks import hungry
+
+    assert 0 < step_seconds(hungry(3), 64) < 60
+    assert 0 < step_seconds(hungry(99), 1) < 60
+    with pytest.raises(Exception, match="(?i)memory|allocate"):
+        step_seconds(hungry(0), 64)
+
+
 def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")

@@ -135,7 +135,7 @@ def _finetuned(
     metrics = measure(report, test, trained, read.split, read.extracted)
     metrics |= {name: decision[name] for name in ("advice", "forecast")}
     former = former_notes(read.split.train.class_names, settings)
-    metrics["notes"] = [*_weights_notes(settings), *former, *read.split.notes, *trained.notes]
+    metrics["notes"] = [*_weights_notes(settings), *former, *decision["notes"], *read.split.notes, *trained.notes]
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     drop_checkpoints(run)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,17 @@ def _head_of(facts: dict[str, Any], path: str) -> dict[str, Any]:
         raise RunError(f"'{path}' does not say how its head is built; train it again, then start from it.") from None
 
 
-@cache
 def _network(path: str) -> Any:
-    """The former run's classifier, loaded once."""
+    """The former run's classifier."""
+    run = load_run(path)
+    return _loaded(run.checked_file("model.keras"), read_facts(run).sha256["model.keras"])
+
+
+@lru_cache(1)
+def _loaded(file: Path, sha256: str) -> Any:
+    """The network of a file of this content, loaded once."""
     from tlkit.engines.keras import load_network
 
-    file = load_run(path).checked_file("model.keras")
     try:
         return load_network(file)
     except (OSError, ValueError) as error:

@@ -14,11 +14,12 @@ from tlkit.data.decode import read_file
 from tlkit.data.pixels import decode_photo
 from tlkit.engines.engine import Engine, RowRunner
 from tlkit.errors import ImageError
+from tlkit.training.setbacks import is_out_of_memory
 from tlkit.workers import count_workers
 
 MEASURED_FILES = 24
 MEASURED_SECONDS = 2.0  # after which no further file is taken
-FEW, MORE = 4, 16  # images in the training steps that are timed
+MORE = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,26 @@ def step_seconds(network: keras.Model, batch_size: int) -> float:
     Steps on a few images and on a few more are timed without compiling a graph, which takes
     longer than they do; what they do not have in common is the time of the images.
     """
-    weights = network.get_weights()
+    weights, more = network.get_weights(), min(MORE, batch_size)
     network.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(), run_eagerly=True)
     try:
-        _timed_step(network, FEW)
-        few, more = (min(_timed_step(network, rows) for _ in range(2)) for rows in (FEW, MORE))
-        return max(more - few, more / MORE) / (MORE - FEW) * batch_size
+        while True:
+            try:
+                return _seconds_per_image(network, more) * batch_size
+            except Exception as error:
+                if more == 1 or not is_out_of_memory(error):
+                    raise
+                more //= 2
     finally:
         network.set_weights(weights)
+
+
+def _seconds_per_image(network: keras.Model, more: int) -> float:
+    few = more // 4
+    _timed_step(network, more)
+    many = min(_timed_step(network, more) for _ in range(2))
+    shared = min(_timed_step(network, few) for _ in range(2)) if few else 0.0
+    return max(many - shared, many / more) / (more - few)
 
 
 def _timed_step(network: keras.Model, rows: int) -> float:

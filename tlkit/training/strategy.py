@@ -24,7 +24,7 @@ DECISION = "checkpoint-strategy.json"  # in the run folder, until the run is fin
 LEAST_EPOCHS = 3  # of upper blocks; fewer do more harm than good
 WRITING = 6.0  # seconds at the end of a run: saving, converting, plots
 
-Decision = dict[str, Any]  # settings that change, advice, forecast, and what a person is told
+Decision = dict[str, Any]  # settings that change, advice, forecast, what is said at once, what is noted in the run
 
 
 def choose_strategy(
@@ -55,16 +55,18 @@ def decide(ready: Ready, probes: Mapping[str, float] | None, settings: FinetuneS
     if probes is not None:
         return _decide_by_probes(ready, probes, settings, left)
     if settings.freeze == "all" and left == math.inf:
-        return _decision({}, [])  # takes seconds; not worth measuring
+        return _decision({}, [], [])  # takes seconds; not worth measuring
     expected = forecast_strategy(ready, settings)
-    return _decision(*fit_into(left, expected, settings), expected=expected)
+    changed, notes = fit_into(left, expected, settings)
+    told = f"this will take about {spoken(expected.seconds)} and {expected.disk / 1e9:.2f} GB of disk."
+    return _decision(changed, notes or [told], notes, expected=expected)
 
 
 def fit_into(left: float, expected: Forecast, settings: FinetuneSettings) -> tuple[dict[str, Any], list[str]]:
     """What of a strategy fits into the seconds there are, and what to tell."""
     epochs = expected.epochs_within(left)
     if epochs == expected.epochs:
-        return {}, [f"this will take about {spoken(expected.seconds)} and {expected.disk / 1e9:.2f} GB of disk."]
+        return {}, []
     if settings.freeze == "lower" and epochs < LEAST_EPOCHS:
         return {"freeze": "all"}, ["--time-limit leaves no time to train upper blocks; the head alone is trained."]
     name = "upper_epochs" if settings.freeze == "lower" else "epochs"
@@ -95,17 +97,18 @@ def _decide_by_probes(ready: Ready, probes: Mapping[str, float], settings: Finet
 
 def _advised(advice: Advice, expected: Forecast | None = None, changed: Mapping[str, Any] | None = None) -> Decision:
     settings = {"freeze": advice.strategy} | dict(changed or {})
-    return _decision(settings, [advice.reason], advice.as_json(), expected)
+    return _decision(settings, [advice.reason], [], advice.as_json(), expected)
 
 
 def _decision(
     changed: dict[str, Any],
     said: list[str],
+    notes: list[str],
     advice: dict[str, Any] | None = None,
     expected: Forecast | None = None,
 ) -> Decision:
     forecast = {"seconds": round(expected.seconds, 1), "disk_bytes": expected.disk} if expected else None
-    return {"settings": changed, "said": said, "advice": advice, "forecast": forecast}
+    return {"settings": changed, "said": said, "notes": notes, "advice": advice, "forecast": forecast}
 
 
 def _probes(ready: Ready, extracted: Extracted, split: Split, settings: FinetuneSettings) -> dict[str, float] | None:
