@@ -11,7 +11,7 @@ from tlkit.data.augment import Views
 from tlkit.data.decode import drafted_size, open_rgb, read_file
 from tlkit.errors import ImageError
 
-DECODE_VERSION = 1  # part of every cache key and of model.json; raise it when any pixel may change
+DECODE_VERSION = 2  # part of every cache key and of model.json; raise it when any pixel may change
 MARGIN = 1.15  # a working image is this much larger than the network's input, for augmented views
 CANONICAL_SIDE = 258  # JPEGs are reduced no further than this before equal pixels are looked for
 PADDING = (128, 128, 128)

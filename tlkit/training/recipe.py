@@ -15,7 +15,7 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
 def choose_epochs(num_images: int, batch_size: int) -> int:
     """Passes over the images: few for many images, more for few, so that a head settles.
 
-    Early stopping usually ends sooner. Figures: docs/results.md, "Head".
+    Early stopping usually ends sooner. Figures: docs/decisions/004.
 
     >>> choose_epochs(2021, 128), choose_epochs(40, 128), choose_epochs(50_000, 128)
     (20, 100, 20)
@@ -39,7 +39,7 @@ UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 650, 6, 30
 
 
 def choose_upper_epochs(num_images: int, batch_size: int) -> int:
-    """Passes over the images while upper blocks are trained. Figures: docs/results.md, "Freeze lower".
+    """Passes over the images while upper blocks are trained. Figures: docs/decisions/009.
 
     >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
     (10, 30, 6)
