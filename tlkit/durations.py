@@ -24,7 +24,7 @@ def seconds_of(time_limit: str) -> float:
 def spoken(seconds: float) -> str:
     """A length of time as people say it.
 
-    >>> spoken(8.4), spoken(95), spoken(3700)
+    >>> spoken(8.4), spoken(95), spoken(3725)
     ('8 s', '1 min 35 s', '1 h 2 min')
     """
     whole = round(seconds)

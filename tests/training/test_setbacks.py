@@ -26,7 +26,12 @@ class Hungry(keras.layers.Layer):
         return values + tf.ensure_shape(tf.numpy_function(self._take, [tf.shape(values)[0]], tf.float32), ())
 
     def _take(self, count):
-        return np.zeros(2**49 if count > self.most else 1, np.float32)[0]
+        try:
+            return np.zeros(2**49 if count > self.most else 1, np.float32)[0]
+        except MemoryError:
+            if tf.executing_eagerly():  # there TensorFlow's kernels say it in their words
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor") from None
+            raise
 
 
 def hungry(most):

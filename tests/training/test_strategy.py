@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.networks import lively_body
+from tests.networks import keras, lively_body
+from tests.training.test_setbacks import hungry
 from tlkit.engines.keras import KerasEngine
 from tlkit.errors import OptionError
 from tlkit.models.body import depths
@@ -119,12 +120,14 @@ def test_a_step_takes_longer_on_more_images_and_leaves_the_network_as_it_was(rea
 
 
 def test_where_sixteen_images_do_not_fit_fewer_are_timed():
-    from tests.training.test_setbacks import hungry
+    def network(most):
+        source = keras.Input((3,))
+        return keras.Model(source, hungry(most)(source))
 
-    assert 0 < step_seconds(hungry(3), 64) < 60
-    assert 0 < step_seconds(hungry(99), 1) < 60
-    with pytest.raises(Exception, match="(?i)memory|allocate"):
-        step_seconds(hungry(0), 64)
+    assert 0 < step_seconds(network(3), 64) < 60
+    assert 0 < step_seconds(network(99), 1) < 60
+    with pytest.raises(Exception, match="(?i)allocat"):
+        step_seconds(network(0), 64)
 
 
 def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):

@@ -11,12 +11,14 @@ from tlkit.training.plan import Plan
 DIVERGED = 5.0  # times the loss of a classifier that knows nothing; at most 10, for Keras's loss ends at 16
 SLOWER = 0.3  # of the rate, after a divergence
 MOST_DIVERGENCES = 3
+SAID = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # by TensorFlow and JAX
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of any backend means that memory did not suffice."""
     names = ("ResourceExhaustedError", "OutOfMemoryError")
-    return isinstance(error, MemoryError) or type(error).__name__ in names or "RESOURCE_EXHAUSTED" in str(error)
+    named = isinstance(error, MemoryError) or type(error).__name__ in names
+    return named or any(words in str(error) for words in SAID)  # Keras wraps errors of eager steps
 
 
 def halve_batches(standing: Standing, plan: Plan) -> None:
