@@ -104,12 +104,12 @@ def test_without_scikit_learn_the_message_names_what_installs_it(tmp_path):
 
 def test_an_interrupted_run_leaves_no_folder(tmp_path):
     code = (
-        "import sys, _thread; from pathlib import Path; from PIL import Image\n"
+        "import sys; from pathlib import Path; from PIL import Image\n"
         "from tlkit.data.samples import write_digits\n"
         "parent, save = Path(sys.argv[1]), Image.Image.save\n"
         "def save_and_interrupt(image, *args, **options):\n"
         "    save(image, *args, **options)\n"
-        "    _thread.interrupt_main()\n"
+        "    raise KeyboardInterrupt\n"
         "Image.Image.save = save_and_interrupt\n"
         "try: write_digits(parent / 'digits')\n"
         "except KeyboardInterrupt: print('interrupted')"
