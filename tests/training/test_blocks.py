@@ -32,7 +32,7 @@ SETTINGS = FinetuneSettings(
     upper_batch_size=16,
     epochs=2,
     upper_epochs=3,
-    upper_learning_rate=1e-3,
+    upper_learning_rate=4e-3,
     patience=9,
     views=3,
 )

@@ -53,7 +53,7 @@ def test_a_layer_that_moves_or_stays_though_it_should_not_is_found_out(name, mon
         fit(upper, *parts)
         layer.set_weights([value + 1 for value in before] if name != "head_batch_norm" else before)
 
-    found = finding(monkeypatch, "exactly the layers above the cut move", attach_head=attach, fit=meddle)
+    found = finding(monkeypatch, "exactly the layers above the cut move", attach_head=attach, fit_above=meddle)
     assert (found.holds, found.detail) == (False, name)
 
 

@@ -22,11 +22,11 @@ from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
-from tlkit.training.fit import Samples, best_epoch, fit
+from tlkit.training.fit import Samples, best_epoch
 from tlkit.training.lower import lower_at, there
 from tlkit.training.plan import plan_blocks
 from tlkit.training.recipe import choose_kept
-from tlkit.training.upper import Trained, checkpoint_in, one_hot, trainable_above
+from tlkit.training.upper import Trained, checkpoint_in, fit_above, one_hot, trainable_above
 
 LOWEST_RATE = 0.5  # of the head's rate, for the first layer above the cut
 FREE_SHARE = 0.25  # of the free disk, that activations may take
@@ -54,7 +54,7 @@ def train_blocks(
     plan = plan_blocks(settings, len(split.train), layer_rates(upper, body))
     seen = Samples(train.rows(split.train), one_hot(split.train))
     unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
-    fitted = fit(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
+    fitted = fit_above(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
     notes = (*head_trained.notes, *notes, *fitted.notes)
     if best_epoch(fitted.history) == 0:
         notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")

@@ -22,9 +22,9 @@ from tlkit.models.body import build_body
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Silent
-from tlkit.training.fit import Samples, fit
+from tlkit.training.fit import Samples
 from tlkit.training.plan import Plan
-from tlkit.training.upper import trainable_above
+from tlkit.training.upper import fit_above, trainable_above
 
 LEAST_SIZE, IMAGES, CLASSES = 64, 8, 3  # pixels, so that there is something to cut
 PLAN = Plan(epochs=1, batch_size=4, learning_rate=1e-3, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
@@ -125,7 +125,7 @@ def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[i
     features = _run(lower, subject.pixels) if cached else _Computed(lower, subject.pixels)
     samples = Samples(features, subject.targets)  # type: ignore[arg-type]
     validation = Samples(_run(lower, subject.pixels), subject.targets)
-    fit(upper, samples, validation, PLAN, Silent())
+    fit_above(upper, samples, validation, PLAN, Silent())
     return classifier, before, {layer.name for layer in upper.layers if layer.trainable and layer.weights}
 
 

@@ -12,9 +12,10 @@ from tlkit.data.split import Split
 from tlkit.extraction import Extracted
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
+from tlkit.models.folding import fold
 from tlkit.progress import Progress
 from tlkit.settings import FinetuneSettings, is_random
-from tlkit.training.checkpoint import Checkpoint, Epoch
+from tlkit.training.checkpoint import Checkpoint, Epoch, Standing
 from tlkit.training.fit import Samples, best_epoch, fit
 from tlkit.training.former import adopt_head
 from tlkit.training.plan import Plan, plan_head
@@ -77,7 +78,7 @@ def train_upper(
     look = features.rows if settings.freeze == "none" else features.values
     train, validation = (Samples(look(part), one_hot(part)) for part in (split.train, split.validation))
     plan = plan_head(settings, len(split.train))
-    fitted = fit(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
+    fitted = fit_above(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
     return Trained(classifier, upper, features, lower, fitted.history, notes=tuple(fitted.notes))
 
 
@@ -98,6 +99,22 @@ def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.
     lower, upper = split_at(classifier, cut)
     freeze(classifier, lower.layers, keep)
     return upper
+
+
+def fit_above(
+    upper: keras.Model,
+    train: Samples,
+    validation: Samples,
+    plan: Plan,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+) -> Standing:
+    """`fit`, with frozen batch norms folded into their convolutions as long as it lasts."""
+    folded = fold(upper)
+    fitted = fit(folded.network, train, validation, plan, progress, checkpoint)
+    if best_epoch(fitted.history):
+        folded.unfold()
+    return fitted
 
 
 def checkpoint_in(folder: Path | None, plan: Plan) -> Checkpoint | None:

@@ -1,0 +1,127 @@
+"""Frozen batch norms folded into convolutions: the same function, fewer layers, and the way back."""
+
+import numpy as np
+import pytest
+
+from tests.networks import enliven, keras, lively_body, random_pixels, relative_difference, shared_body
+from tlkit.models.classifier import Head, attach_head
+from tlkit.models.cut import batch_norms, choose_cut, cut_points
+from tlkit.models.folding import fold
+from tlkit.training.upper import trainable_above
+
+layers = keras.layers
+
+
+def upper_of(body, cut="auto"):
+    classifier = attach_head(body, Head(0.5, True, 8), 3)
+    keras.utils.set_random_seed(2)
+    for layer in classifier.layers[-4:]:
+        layer.set_weights([np.random.default_rng(3).normal(0, 0.1, value.shape) for value in layer.get_weights()])
+    tensor = choose_cut(body, cut_points(body), cut).tensor
+    return trainable_above(classifier, tensor, batch_norms(classifier))
+
+
+def chain(*inner, size=8):
+    source = keras.Input((size, size, 3), name="in")
+    value = source
+    for layer in inner:
+        value = layer(value)
+    return keras.Model(source, layers.GlobalAveragePooling2D()(value))
+
+
+def frozen_norm(**options):
+    return layers.BatchNormalization(trainable=False, **options)
+
+
+def activations(network, count=4):
+    return np.random.default_rng(0).normal(0, 1, (count, *network.input.shape[1:])).astype(np.float32)
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
+
+
+def test_the_folded_network_computes_the_same_with_fewer_layers():
+    upper = upper_of(lively_body("mobilenet_v2_035"))
+    folded = fold(upper).network
+    values = activations(upper)
+    assert relative_difference(folded(values).numpy(), upper(values).numpy()) < 1e-5
+    norms = [layer.name for layer in folded.layers if isinstance(layer, layers.BatchNormalization)]
+    assert norms == ["head_batch_norm"]
+    assert len(folded.layers) == len(upper.layers) - kinds(upper).count("BatchNormalization") + 1
+
+
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "convnext_tiny", "efficientnet_b0"])
+def test_networks_of_every_kind_compute_the_same(name):
+    upper = upper_of(lively_body(name))
+    values = activations(upper)
+    assert relative_difference(fold(upper).network(values).numpy(), upper(values).numpy()) < 1e-4
+
+
+def test_what_was_learnt_comes_back():
+    upper = upper_of(lively_body("mobilenet_v2_035"))
+    folded = fold(upper)
+    for variable in folded.network.trainable_variables:
+        variable.assign(variable + np.random.default_rng(1).normal(0, 0.02, variable.shape))
+    values = activations(upper)
+    learnt = folded.network(values).numpy()
+    assert relative_difference(upper(values).numpy(), learnt) > 0.01
+    folded.unfold()
+    assert relative_difference(upper(values).numpy(), learnt) < 1e-5
+
+
+def test_a_bias_before_the_batch_norm_learns_as_it_did():
+    network = chain(layers.Conv2D(4, 3, name="c"), frozen_norm())
+    enliven(network)
+    folded = fold(network)
+    assert [variable.path for variable in folded.network.trainable_variables] == ["c/kernel", "c/bias"]
+    folded.network.get_layer("c").bias.assign([1.0, 2.0, 3.0, 4.0])
+    folded.unfold()
+    values = activations(network)
+    assert relative_difference(network(values).numpy(), folded.network(values).numpy()) < 1e-5
+
+
+def test_no_bias_begins_to_learn():
+    upper = upper_of(lively_body("mobilenet_v2_035"))
+    before = {variable.path for variable in upper.trainable_variables}
+    assert {variable.path for variable in fold(upper).network.trainable_variables} == before
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        chain(layers.Conv2D(4, 3), layers.BatchNormalization()),
+        chain(layers.Conv2D(4, 3, activation="relu"), frozen_norm()),
+        chain(layers.Conv2D(4, 3, trainable=False), frozen_norm()),
+        chain(layers.DepthwiseConv2D(3, depth_multiplier=2), frozen_norm()),
+        chain(layers.Conv2D(4, 3), layers.ReLU(), frozen_norm()),
+    ],
+    ids=["learns", "not linear", "frozen convolution", "depth multiplier", "not after a convolution"],
+)
+def test_what_cannot_be_folded_stays_as_it_is(network):
+    assert fold(network).network is network
+
+
+def test_a_convolution_that_two_layers_read_stays():
+    source = keras.Input((8, 8, 3))
+    shared = layers.Conv2D(4, 3)(source)
+    network = keras.Model(source, layers.Add()([frozen_norm()(shared), shared]))
+    assert fold(network).network is network
+
+
+def test_a_channel_that_is_multiplied_by_nothing_is_not_folded():
+    network = chain(layers.Conv2D(2, 3), frozen_norm(name="norm"))
+    network.get_layer("norm").set_weights(np.array([[1, 0], [0, 0], [0, 0], [1, 1]], np.float32))
+    assert fold(network).network is network
+
+
+def test_the_whole_network_folds_too():
+    body = shared_body()
+    for layer in body.layers:
+        layer.trainable = layer.name not in batch_norms(body)
+    try:
+        pixels = random_pixels(2, 64, kind=np.float32)
+        assert relative_difference(fold(body).network(pixels).numpy(), body(pixels).numpy()) < 1e-4
+    finally:
+        for layer in body.layers:
+            layer.trainable = True
