@@ -37,6 +37,12 @@ def activations(network, count=4):
     return np.random.default_rng(0).normal(0, 1, (count, *network.input.shape[1:])).astype(np.float32)
 
 
+def norms_of(network):
+    """The backbone's, not the head's."""
+    found = [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
+    return [layer for layer in found if not layer.name.startswith("head_")]
+
+
 def kinds(network):
     return [type(layer).__name__ for layer in network.layers]
 
@@ -46,8 +52,7 @@ def test_the_folded_network_computes_the_same_with_fewer_layers():
     folded = fold(upper).network
     values = activations(upper)
     assert relative_difference(folded(values).numpy(), upper(values).numpy()) < 1e-5
-    norms = [layer.name for layer in folded.layers if isinstance(layer, layers.BatchNormalization)]
-    assert norms == ["head_batch_norm"]
+    assert norms_of(folded) == []
     assert len(folded.layers) == len(upper.layers) - kinds(upper).count("BatchNormalization") + 1
 
 
@@ -58,9 +63,11 @@ def test_networks_of_every_kind_compute_the_same(name):
     assert relative_difference(fold(upper).network(values).numpy(), upper(values).numpy()) < 1e-4
 
 
-def test_what_was_learnt_comes_back():
+@pytest.mark.parametrize("shifts", [False, True])
+def test_what_was_learnt_comes_back(shifts):
     upper = upper_of(lively_body("mobilenet_v2_035"))
-    folded = fold(upper)
+    folded = fold(upper, shifts)
+    kept = [norm.get_weights() for norm in norms_of(upper)]
     for variable in folded.network.trainable_variables:
         variable.assign(variable + np.random.default_rng(1).normal(0, 0.02, variable.shape))
     values = activations(upper)
@@ -68,6 +75,11 @@ def test_what_was_learnt_comes_back():
     assert relative_difference(upper(values).numpy(), learnt) > 0.01
     folded.unfold()
     assert relative_difference(upper(values).numpy(), learnt) < 1e-5
+    for norm, (gamma, beta, mean, variance) in zip(norms_of(upper), kept, strict=True):
+        now = norm.get_weights()
+        np.testing.assert_array_equal(now[0], gamma)
+        np.testing.assert_array_equal(now[2:], [mean, variance])
+        assert np.array_equal(now[1], beta) != shifts
 
 
 def test_a_bias_before_the_batch_norm_learns_as_it_did():
@@ -81,10 +93,13 @@ def test_a_bias_before_the_batch_norm_learns_as_it_did():
     assert relative_difference(network(values).numpy(), folded.network(values).numpy()) < 1e-5
 
 
-def test_no_bias_begins_to_learn():
+def test_biases_begin_to_learn_only_where_they_shall():
     upper = upper_of(lively_body("mobilenet_v2_035"))
     before = {variable.path for variable in upper.trainable_variables}
     assert {variable.path for variable in fold(upper).network.trainable_variables} == before
+    more = {variable.path for variable in fold(upper, shifts=True).network.trainable_variables} - before
+    assert len(more) == len(norms_of(upper))
+    assert all(path.endswith("/bias") for path in more)
 
 
 @pytest.mark.parametrize(

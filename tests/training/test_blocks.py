@@ -127,14 +127,15 @@ def test_nothing_below_the_cut_moves_and_no_statistic_of_the_backbone(run, weigh
     before = build_body(BACKBONES["mobilenet_025"], weights, 64)
     after = keras.models.load_model(run.run.path / "model.keras", compile=False)
     names = [layer.name for layer in before.layers]
-    above = set(names[names.index(CUT) + 1 :]) - batch_norms(before)
+    above = {name for name in names[names.index(CUT) + 1 :] if before.get_layer(name).weights}
     moved = {
-        layer.name
+        (layer.name, variable.name)
         for layer in before.layers
-        for old, new in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
-        if not np.array_equal(old, new)
+        for variable, new in zip(layer.weights, after.get_layer(layer.name).get_weights(), strict=True)
+        if not np.array_equal(variable, new)
     }
-    assert moved == {name for name in above if before.get_layer(name).weights}
+    norms = above & batch_norms(before)
+    assert moved == {(name, "kernel") for name in above - norms} | {(name, "beta") for name in norms}
 
 
 def test_a_file_that_changes_between_the_two_passes_ends_the_run(colours, place, weights, monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ class Folded:
     """A network that computes the same with fewer layers.
 
     network  in and out as before; shares every layer but the folded convolutions, whose biases
-             hold what the batch norms added, and learn only where there was a bias before
+             hold what the batch norms added
     """
 
     network: keras.Model
@@ -34,10 +34,13 @@ class Folded:
             pair.unfold(self.network.get_layer(name))
 
 
-def fold(network: keras.Model) -> Folded:
+def fold(network: keras.Model, shifts: bool = False) -> Folded:
     """The same function of its input, with every frozen batch norm that follows a convolution folded into it.
 
     A batch norm that learns, follows something else or shares its input with other layers stays.
+
+    shifts: whether biases learn where there was none before; `unfold` gives them to the batch
+        norms' betas. Their statistics and gammas never change.
     """
     pairs = {pair.convolution.name: pair for pair in _pairs(network)}
     if not pairs:
@@ -54,7 +57,7 @@ def fold(network: keras.Model) -> Folded:
         network, input_tensors=keras.Input(network.input.shape[1:]), clone_function=clone, call_function=call
     )
     for name, pair in pairs.items():
-        pair.fold(folded.get_layer(name))
+        pair.fold(folded.get_layer(name), shifts)
     return Folded(folded, pairs)
 
 
@@ -65,18 +68,20 @@ class _Pair:
     convolution: Any
     norm: Any
 
-    def fold(self, layer: Any) -> None:
+    def fold(self, layer: Any, shifts: bool) -> None:
         """Fill a convolution with a bias that does the work of both."""
         bias = _values(self.convolution.bias) if self.convolution.use_bias else np.float32(0)
         layer.kernel.assign(_values(self.convolution.kernel) * self._per_kernel)
         layer.bias.assign(bias * self.scale + self._shift)
-        layer.bias.trainable = self.convolution.use_bias
+        layer.bias.trainable = self.convolution.use_bias or (shifts and self.norm.center)
 
     def unfold(self, layer: Any) -> None:
         """Take back what such a convolution has learnt."""
         self.convolution.kernel.assign(_values(layer.kernel) / self._per_kernel)
         if self.convolution.use_bias:
             self.convolution.bias.assign((_values(layer.bias) - self._shift) / self.scale)
+        elif layer.bias.trainable:
+            self.norm.beta.assign_add(_values(layer.bias) - self._shift)
 
     @property
     def scale(self) -> np.ndarray:

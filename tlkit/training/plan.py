@@ -20,6 +20,7 @@ class Plan:
     rates         of the rate, by the path of a variable: how much of it moves that one; 1 where not named
     keeps_start   whether the weights it starts from are kept where no epoch is better; history then
                   has an epoch 0
+    shifts        whether the shifts of frozen batch norms learn
     """
 
     epochs: int
@@ -34,6 +35,7 @@ class Plan:
     warm_up: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
     keeps_start: bool = False
+    shifts: bool = False
 
 
 def plan_head(settings: FinetuneSettings, num_images: int) -> Plan:
@@ -59,6 +61,7 @@ def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str,
         warm_up=WARM_UP,
         rates=rates,
         keeps_start=True,
+        shifts=True,
         **_shared(settings),
     )
 

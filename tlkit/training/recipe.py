@@ -35,14 +35,14 @@ def choose_hidden(num_images: int) -> int:
     return 128 if num_images < FEW_IMAGES else 512
 
 
-UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 650, 6, 30
+UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 450, 6, 30
 
 
 def choose_upper_epochs(num_images: int, batch_size: int) -> int:
     """Passes over the images while upper blocks are trained. Figures: docs/decisions/009.
 
     >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
-    (10, 30, 6)
+    (7, 30, 6)
     """
     passes = round(UPPER_STEPS / steps_per_epoch(num_images, batch_size))
     return min(MAX_UPPER_EPOCHS, max(MIN_UPPER_EPOCHS, passes))

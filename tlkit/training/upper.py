@@ -110,7 +110,7 @@ def fit_above(
     checkpoint: Checkpoint | None = None,
 ) -> Standing:
     """`fit`, with frozen batch norms folded into their convolutions as long as it lasts."""
-    folded = fold(upper)
+    folded = fold(upper, plan.shifts)
     fitted = fit(folded.network, train, validation, plan, progress, checkpoint)
     if best_epoch(fitted.history):
         folded.unfold()
