@@ -74,7 +74,7 @@ def finetuned(colours, weights_file, tmp_path_factory):
         weights=str(weights_file),
         freeze="all",
         image_size=32,
-        hidden=0,
+        hidden="0",
         epochs=12,
         batch_size=16,
         learning_rate=0.02,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlkit.data.augment import Views
+from tlkit.data.augment import ViewMaker, Views
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import Found
 from tlkit.errors import ImageError
@@ -28,7 +28,7 @@ class Extracted:
     folder: ImageFolder
     table: FeatureTable
     reused: int
-    views: Views | None = None
+    views: ViewMaker | None = None
 
     def values(self, part: ImageFolder) -> np.ndarray:
         """The features of some of the images: (images, …), in their order."""
@@ -36,7 +36,7 @@ class Extracted:
 
     def rows(self, part: ImageFolder) -> KeptRows:
         """The same, left on disk until they are asked for."""
-        return KeptRows(self.table, part.sha256, self.views.count if self.views else 0)
+        return KeptRows(self.table, part.sha256, self.views.count if isinstance(self.views, Views) else 0)
 
 
 def extract(
@@ -44,13 +44,13 @@ def extract(
     lower: Future[Lower],
     size: tuple[int, str],
     progress: Progress,
-    views: Views | None = None,
+    views: ViewMaker | None = None,
 ) -> Extracted:
     """Read every image of a folder once and compute the features that are not kept yet.
 
     lower: the frozen network, perhaps still being prepared in another thread
     size: image size in pixels, and the resize mode
-    views: augmented views to compute, too; then each row is (views, …)
+    views: what is made of each picture instead of the plain view; with `Views` each row is (views, …)
     raises: whatever preparing the lower network raised
     """
     work = Pass(lower, *size, views)

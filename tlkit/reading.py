@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.augment import Views
+from tlkit.data.augment import ViewMaker
 from tlkit.data.decode import read_file
 from tlkit.data.pixels import Photo, decode_photo
 from tlkit.engines.engine import Engine, RowRunner
@@ -50,7 +50,7 @@ class Lower:
 class Pass:
     """What the threads of one pass share."""
 
-    def __init__(self, lower: Future[Lower], image_size: int, resize: str, views: Views | None) -> None:
+    def __init__(self, lower: Future[Lower], image_size: int, resize: str, views: ViewMaker | None) -> None:
         self.lower, self.image_size, self.resize, self.views = lower, image_size, resize, views
         self.reused = 0
         self._table: FeatureTable | None = None

@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 
-from tlkit.data.augment import LARGEST_ANGLE, LARGEST_ASPECT, LEAST_AREA, OUTSIDE, Views, augmented_view, draw_affine
+from tlkit.data.augment import (
+    LARGEST_ASPECT,
+    NOTHING,
+    OUTSIDE,
+    PRESETS,
+    Augmentation,
+    Views,
+    augmented_view,
+    choose_augmentation,
+    draw_affine,
+    random_of,
+)
+from tlkit.data.batches import AugmentedRows
+from tlkit.settings import FinetuneSettings
 
 SIDE, SIZE = 74, 64
+LIGHT = PRESETS["light"]
 SHA, OTHER = "ab" * 32, "cd" * 32
 
 
@@ -15,23 +29,35 @@ def ramp(side=SIDE):
     return np.stack([column, row, np.zeros_like(row)], axis=2).astype(np.uint8)
 
 
-def affines(count=300):
-    return [np.array(draw_affine(SIDE, SIZE, np.random.default_rng(number))).reshape(2, 3) for number in range(count)]
+def affines(count=300, augmentation=LIGHT):
+    drawn = [draw_affine(SIDE, SIZE, augmentation, np.random.default_rng(number)) for number in range(count)]
+    return [np.array(place).reshape(2, 3) for place in drawn]
+
+
+def view_of(working, augmentation=LIGHT, number=0):
+    return augmented_view(working, SIZE, augmentation, np.random.default_rng(number))
+
+
+def noise(side=SIDE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
 def plain():
     return np.full((SIZE, SIZE, 3), 7, np.uint8)
 
 
-def test_a_view_is_what_its_affine_says():
+@pytest.mark.parametrize(
+    "augmentation", [LIGHT, Augmentation(shear=20, zoom=0.2, shift=0.1, rotation=30)], ids=["light", "far"]
+)
+def test_a_view_is_what_its_affine_says(augmentation):
     """On a ramp of colours, each pixel tells where it was taken from."""
     for number in range(20):
-        a, b, c, d, e, f = draw_affine(SIDE, SIZE, np.random.default_rng(number))
-        view = augmented_view(ramp(), SIZE, np.random.default_rng(number)).astype(float)
+        a, b, c, d, e, f = draw_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
+        view = view_of(ramp(), augmentation, number).astype(float)
         x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
         column, row = a * x + b * y + c - 0.5, d * x + e * y + f - 0.5
         inside = (column >= 1) & (column < SIDE - 2) & (row >= 1) & (row < SIDE - 2)
-        assert inside.mean() > 0.5
+        assert inside.mean() > 0.4
         np.testing.assert_allclose(view[inside][:, 0], column[inside], atol=1.01)
         np.testing.assert_allclose(view[inside][:, 1], row[inside], atol=1.01)
 
@@ -48,15 +74,15 @@ def test_views_keep_within_the_limits_of_area_aspect_and_angle():
         assert width * height / SIDE**2 <= 1 + 1e-9
         assert width <= SIDE + 1e-9
         assert height <= SIDE + 1e-9
-        least = LEAST_AREA if max(width, height) < SIDE - 1e-9 else LEAST_AREA / LARGEST_ASPECT
+        least = LIGHT.crop if max(width, height) < SIDE - 1e-9 else LIGHT.crop / LARGEST_ASPECT
         assert width * height / SIDE**2 >= least - 1e-9
         angle = np.degrees(np.arctan2(-place[0, 1], place[1, 1]))
-        assert abs(angle) <= LARGEST_ANGLE + 1e-9
+        assert abs(angle) <= LIGHT.rotation + 1e-9
 
 
 def test_what_lies_outside_the_picture_is_grey():
     black = np.zeros((SIDE, SIDE, 3), np.uint8)
-    views = np.stack([augmented_view(black, SIZE, np.random.default_rng(number)) for number in range(50)])
+    views = np.stack([view_of(black, number=number) for number in range(50)])
     assert views.max() == OUTSIDE[0]
     assert (views == 0).mean() > 0.9
 
@@ -84,5 +110,100 @@ def test_seed_and_image_decide_the_views(seed, sha256):
 
 
 def test_the_key_names_what_views_depend_on():
-    keys = {Views(5, 0).key, Views(4, 0).key, Views(5, 1).key}
-    assert len(keys) == 3
+    keys = {Views(5, 0).key, Views(4, 0).key, Views(5, 1).key, Views(5, 0, PRESETS["medium"]).key}
+    assert len(keys) == 4
+
+
+# each amount
+
+
+def test_without_any_amount_a_view_is_the_picture_itself():
+    picture = noise(SIZE)
+    np.testing.assert_array_equal(augmented_view(picture, SIZE, NOTHING, np.random.default_rng(0)), picture)
+
+
+def test_zoom_shift_and_shear_keep_within_their_limits():
+    zooms = [np.linalg.norm(place[:, 0]) * SIZE / SIDE for place in affines(augmentation=Augmentation(zoom=0.25))]
+    assert (min(zooms), max(zooms)) == pytest.approx((0.8, 1.25), abs=0.02)
+    middle = [place @ (SIZE / 2, SIZE / 2, 1) / SIDE - 0.5 for place in affines(augmentation=Augmentation(shift=0.1))]
+    assert np.abs(middle).max() == pytest.approx(0.1, abs=0.005)
+    leans = [place[0, 1] / place[1, 1] for place in affines(augmentation=Augmentation(shear=20))]
+    assert np.degrees(np.arctan(np.abs(leans).max())) == pytest.approx(20, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("brightness", lambda view: view.mean() / 100),
+        ("contrast", lambda view: (view.max() - view.min()) / 60),
+        ("saturation", lambda view: (view[..., 0] - view[..., 2]).mean() / 60),
+    ],
+)
+def test_colours_keep_within_their_limits(name, measure):
+    """Red 130, green 100, blue 70: of mean 100 and range 60."""
+    picture = np.tile(np.array([130, 100, 70], np.uint8), (SIZE, SIZE, 1))
+    views = [view_of(picture, Augmentation(**{name: 0.3}), number).astype(float) for number in range(200)]
+    found = [measure(view) for view in views]
+    assert (min(found), max(found)) == pytest.approx((0.7, 1.3), abs=0.03)
+
+
+def test_contrast_turns_about_middle_grey_and_saturation_leaves_grey_alone():
+    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    for name in ("contrast", "saturation"):
+        np.testing.assert_array_equal(view_of(grey, Augmentation(**{name: 0.5})), grey)
+
+
+def test_noise_has_the_deviation_that_was_drawn():
+    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    found = [view_of(grey, Augmentation(noise=0.1), number).std() / 255 for number in range(100)]
+    assert max(found) == pytest.approx(0.1, abs=0.006)
+    assert min(found) < 0.01
+    assert np.mean(found) == pytest.approx(0.05, abs=0.01)
+
+
+def test_half_of_the_views_lose_one_rectangle_within_the_limit():
+    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    shares = np.array([(view_of(white, Augmentation(erase=0.3), number) == 128).mean() for number in range(300)])
+    assert 0.4 < np.mean(shares > 0) < 0.6
+    assert 0.25 < shares.max() <= 0.32
+    view = next(view for number in range(9) if (view := view_of(white, Augmentation(erase=0.3), number)).min() < 255)
+    rows, columns = np.nonzero((view == 128).all(axis=2))
+    assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_gives_different_views_of_one_picture(name):
+    views = {view_of(noise(), PRESETS[name], number).tobytes() for number in range(8)}
+    assert len(views) == (1 if name == "none" else 8)
+
+
+# what settings choose
+
+
+def test_a_single_amount_takes_the_place_of_the_presets():
+    assert choose_augmentation(FinetuneSettings()) == LIGHT
+    chosen = choose_augmentation(FinetuneSettings(augment="medium", hflip=False, rotation=0.0, noise=0.05))
+    medium = PRESETS["medium"]
+    assert (chosen.flip, chosen.rotation, chosen.noise) == (False, 0, 0.05)
+    assert (chosen.crop, chosen.brightness) == (medium.crop, medium.brightness)
+    assert choose_augmentation(FinetuneSettings(augment="none", hflip=True)) == Augmentation(flip=True)
+
+
+# epochs
+
+
+def rows(epoch=1, seed=0):
+    working = np.stack([noise(seed=number) for number in range(6)])
+    hashes = [f"{number:016x}" * 4 for number in range(6)]
+    return AugmentedRows(working, hashes, LIGHT, SIZE, seed).in_epoch(epoch)
+
+
+def test_a_picture_looks_the_same_in_every_batch_of_an_epoch_and_different_in_the_next():
+    first = rows()
+    picked = first[np.array([4, 1, 1])]
+    np.testing.assert_array_equal(picked, np.stack([first[np.array([4])][0], *[first[1:2][0]] * 2]))
+    assert not np.array_equal(first[:], rows(epoch=2)[:])
+    assert not np.array_equal(first[:], rows(seed=1)[:])
+    np.testing.assert_array_equal(first[:], rows()[:])
+    expected = augmented_view(noise(seed=4), SIZE, LIGHT, random_of(0, 1, f"{4:016x}" * 4))
+    np.testing.assert_array_equal(picked[0], expected)

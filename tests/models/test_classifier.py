@@ -29,20 +29,20 @@ def body():
 
 
 def head_layers(body, **options):
-    head = Head(**{"dropout": 0.5, "batch_norm": True, "hidden": 8} | options)
+    head = Head(**{"dropout": 0.5, "batch_norm": True, "hidden": (8,)} | options)
     return [layer.name for layer in attach_head(body, head, NUM_CLASSES).layers[len(body.layers) :]]
 
 
 def trained_a_little(body):
     """A classifier whose last layer is no longer zero."""
-    whole = attach_head(body, Head(0.5, True, 8), NUM_CLASSES)
+    whole = attach_head(body, Head(0.5, True, (8,)), NUM_CLASSES)
     for name, spread in (("head_logits", 1.0), ("head_linear", 0.05)):
         last = whole.get_layer(name)
         last.set_weights([np.random.default_rng(0).normal(0, spread, value.shape) for value in last.get_weights()])
     return whole
 
 
-@pytest.mark.parametrize("hidden", [0, 8])
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 4)])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_the_first_loss_is_the_logarithm_of_the_number_of_classes(body, hidden, batch_norm):
     whole = attach_head(body, Head(0.0, batch_norm, hidden), NUM_CLASSES)
@@ -64,8 +64,8 @@ def test_each_row_sums_to_one(body):
         ({}, ["head_batch_norm", "head_hidden", "head_dropout", *WIDE]),
         ({"dropout": 0.0}, ["head_batch_norm", "head_hidden", *WIDE]),
         ({"batch_norm": False}, ["head_hidden", "head_dropout", *WIDE]),
-        ({"hidden": 0}, ["head_batch_norm", "head_dropout", "head_logits", "probabilities"]),
-        ({"dropout": 0.0, "batch_norm": False, "hidden": 0}, ["head_logits", "probabilities"]),
+        ({"hidden": ()}, ["head_batch_norm", "head_dropout", "head_logits", "probabilities"]),
+        ({"dropout": 0.0, "batch_norm": False, "hidden": ()}, ["head_logits", "probabilities"]),
     ],
 )
 def test_each_option_of_a_head_is_a_layer(body, options, expected):
@@ -83,21 +83,21 @@ def test_the_linear_part_sees_the_features_as_they_are(body):
 
 
 def test_options_of_a_head_reach_their_layers(body):
-    whole = attach_head(body, Head(0.25, True, 17), 3)
+    whole = attach_head(body, Head(0.25, True, (17,)), 3)
     assert whole.get_layer("head_dropout").rate == 0.25
     assert whole.get_layer("head_hidden").units == 17
     assert whole.output_shape == (None, 3)
 
 
 def test_a_head_shares_the_variables_of_its_body(body):
-    whole = attach_head(body, Head(0.0, False, 0), 3)
+    whole = attach_head(body, Head(0.0, False, ()), 3)
     assert {id(variable) for variable in body.variables} < {id(variable) for variable in whole.variables}
     assert whole.input is body.input
 
 
 def test_no_layer_of_a_classifier_augments_or_resizes(body):
     """Such layers make later ones run in training mode (Keras 3.15)."""
-    kinds = {type(layer).__name__ for layer in attach_head(body, Head(0.5, True, 8), 3).layers}
+    kinds = {type(layer).__name__ for layer in attach_head(body, Head(0.5, True, (8,)), 3).layers}
     assert not [kind for kind in kinds if kind.startswith("Random") or kind in ("Resizing", "CenterCrop", "Lambda")]
 
 
@@ -125,5 +125,5 @@ def test_a_failed_save_leaves_the_old_file(body, tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "save", half)
     with pytest.raises(OSError, match="disk full"):
-        save_model(attach_head(body, Head(0.0, False, 0), 2), file)
+        save_model(attach_head(body, Head(0.0, False, ()), 2), file)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.keras", "old")]

@@ -134,7 +134,7 @@ def test_the_parts_share_the_variables_of_the_whole():
 @pytest.fixture(scope="module")
 def classifier():
     body = build_body(BACKBONES["mobilenet_025"], "none", 32)
-    return body, attach_head(body, Head(0.5, True, 8), 3)
+    return body, attach_head(body, Head(0.5, True, (8,)), 3)
 
 
 def trainable_layers(model):

@@ -13,7 +13,7 @@ layers = keras.layers
 
 
 def upper_of(body, cut="auto"):
-    classifier = attach_head(body, Head(0.5, True, 8), 3)
+    classifier = attach_head(body, Head(0.5, True, (8,)), 3)
     keras.utils.set_random_seed(2)
     for layer in classifier.layers[-4:]:
         layer.set_weights([np.random.default_rng(3).normal(0, 0.1, value.shape) for value in layer.get_weights()])
@@ -115,6 +115,26 @@ def test_biases_begin_to_learn_only_where_they_shall():
 )
 def test_what_cannot_be_folded_stays_as_it_is(network):
     assert fold(network).network is network
+
+
+def test_a_pointwise_convolution_becomes_a_product_and_learns_alike():
+    network = chain(
+        layers.Conv2D(4, 1, name="c"), frozen_norm(), layers.Conv2D(4, 1, strides=2, name="s"), frozen_norm()
+    )
+    enliven(network)
+    folded = fold(network).network
+    assert [type(folded.get_layer(name)).__name__ for name in "cs"] == ["Pointwise", "Conv2D"]
+    values = activations(network)
+    gradients = []
+    for layer in (network.get_layer("c"), folded.get_layer("c")):
+        before = layer.get_weights()
+        model = network if layer is network.get_layer("c") else folded
+        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
+        model.train_on_batch(values, np.ones((4, 4), np.float32))
+        gradients.append(before[0] - layer.get_weights()[0])
+        layer.set_weights(before)
+    scale = network.layers[2].gamma / np.sqrt(network.layers[2].moving_variance + 1e-3)
+    np.testing.assert_allclose(gradients[0], gradients[1] * scale, rtol=1e-3, atol=1e-5)  # of W and of W·scale
 
 
 def test_a_convolution_that_two_layers_read_stays():

@@ -19,7 +19,7 @@ from tlkit.settings import FinetuneSettings, as_json, settings_from
 from tlkit.training.finetune import finetune, resolve
 
 SMALL = FinetuneSettings(
-    backbone="mobilenet_025", weights="none", freeze="all", image_size=32, hidden=32, batch_size=16
+    backbone="mobilenet_025", weights="none", freeze="all", image_size=32, hidden="32", batch_size=16
 )
 QUICK = replace(SMALL, epochs=1)
 WHOLE = replace(SMALL, freeze="none", epochs=1)

@@ -22,7 +22,7 @@ from tlkit.training.strategy import decide, fit_into
 
 UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
 LIKE = {"last map": 0.95, "finer map": 0.89, "all": 0.96}
-SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden=8)
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8")
 AUTO = replace(SETTINGS, freeze="auto", cut="0.7")
 
 
@@ -111,7 +111,7 @@ def test_fewer_epochs_where_all_do_not_fit():
 
 
 def test_a_step_takes_longer_on_more_images_and_leaves_the_network_as_it_was(ready):
-    whole = attach_head(ready.body, Head(0.5, True, 8), 3)
+    whole = attach_head(ready.body, Head(0.5, True, (8,)), 3)
     freeze(whole, [])
     before = [weight.tobytes() for weight in whole.get_weights()]
     few, many = step_seconds(whole, 8), step_seconds(whole, 800)
@@ -155,7 +155,7 @@ def test_a_dry_run_trains_nothing(colours):
 
 
 def test_auto_without_pretrained_weights_trains_everything(colours, tmp_path):
-    settings = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden=8, epochs=1)
+    settings = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden="8", epochs=1)
     done = finetune(colours, tmp_path / "run", settings)
     assert done.run.read_json("model.json")["freeze"] == "none"
     assert done.run.read_json("settings.json")["freeze"] == "none"
@@ -163,7 +163,7 @@ def test_auto_without_pretrained_weights_trains_everything(colours, tmp_path):
 
 @pytest.fixture
 def auto(colours, weights_file, tmp_path):
-    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden=8)
+    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8")
     return finetune(colours, tmp_path / "run", replace(settings, freeze="auto", cut="0.7", epochs=2, upper_epochs=2))
 
 
@@ -179,7 +179,9 @@ def test_a_resumed_run_decides_as_it_had_decided(colours, weights_file, tmp_path
     from tlkit.training import finetune as module
     from tlkit.training import strategy
 
-    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden=8, epochs=2)
+    settings = FinetuneSettings(
+        backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8", epochs=2
+    )
     monkeypatch.setattr(strategy, "probe_depths", lambda *parts: LIKE)
 
     def stop(*arguments):

@@ -34,7 +34,7 @@ class Trained:
     def __init__(self, cut, keep=True, cached=True, head=None, plan=PLAN):
         body = lively_body(image_size=SIZE)
         keras.utils.set_random_seed(0)
-        self.classifier = attach_head(body, head or Head(0.5, True, 8), NUM_CLASSES)
+        self.classifier = attach_head(body, head or Head(0.5, True, (8,)), NUM_CLASSES)
         self.kept = batch_norms(body) if keep else set()
         tensor = next(point.tensor for point in cut_points(self.classifier) if point.name == cut)
         self.upper = trainable_above(self.classifier, tensor, self.kept)
@@ -120,7 +120,7 @@ def test_above_the_features_only_the_head_moves(head_only):
 
 def test_above_the_pixels_all_moves_but_for_kept_batch_norms():
     body = lively_body(image_size=SIZE)
-    classifier = attach_head(body, Head(0.0, False, 0), NUM_CLASSES)
+    classifier = attach_head(body, Head(0.0, False, ()), NUM_CLASSES)
     upper = trainable_above(classifier, classifier.input, batch_norms(body))
     assert [id(variable) for variable in upper.variables] == [id(variable) for variable in classifier.variables]
     assert upper is not classifier  # what is compiled must not be what is saved: its optimizer would be saved too

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from tlkit.errors import OptionError
-from tlkit.settings import option_name, settings_from
+from tlkit.settings import kind_of, option_name, settings_from
 
 
 class GroupedCommand(click.Command):
@@ -57,8 +57,9 @@ def options_from(settings_class: type) -> Callable[[Callable[..., Any]], Callabl
 def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     default = None if item.default is MISSING else item.default
     name = option_name(item.name)
+    kind, may_be_none = kind_of(kind)
     if kind is bool:
-        name += f"/--no-{name[2:]}" if default else ""
+        name += f"/--no-{name[2:]}" if default or may_be_none else ""
     return click.option(
         name,
         item.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tlkit.data.augment import Views
+from tlkit.data.augment import ViewMaker
 from tlkit.data.decode import drafted_size, open_rgb, read_file
 from tlkit.errors import ImageError
 
@@ -40,8 +40,8 @@ def read_photo(path: Path, image_size: int, resize: str) -> Photo | ImageError:
         return error
 
 
-def decode_photo(data: bytes, image_size: int, resize: str, views: Views | None = None) -> Photo:
-    """The plain view of a file's bytes, or all the views asked for, and what identifies them.
+def decode_photo(data: bytes, image_size: int, resize: str, views: ViewMaker | None = None) -> Photo:
+    """The plain view of a file's bytes, or what `views` makes of it, and what identifies them.
 
     raises: ImageError
     """

@@ -12,12 +12,20 @@ class Head:
 
     dropout     share of the features dropped while training
     batch_norm  whether features are standardized by a batch norm first
-    hidden      units of one hidden layer, with a linear layer beside it; 0 for the linear layer alone
+    hidden      units of the hidden layers, with a linear layer beside them; () for the linear layer alone
+    l1, l2      penalties on the weights of its layers, biases and batch norm spared
     """
 
     dropout: float
     batch_norm: bool
-    hidden: int
+    hidden: tuple[int, ...]
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def dense(self, units: int, name: str, **options: Any) -> keras.layers.Layer:
+        """One of its layers, with its penalties."""
+        penalty = keras.regularizers.L1L2(self.l1, self.l2) if self.l1 or self.l2 else None
+        return keras.layers.Dense(units, kernel_regularizer=penalty, name=name, **options)
 
 
 def attach_head(body: keras.Model, head: Head, num_classes: int) -> keras.Model:
@@ -32,9 +40,9 @@ def attach_head(body: keras.Model, head: Head, num_classes: int) -> keras.Model:
     is ln(num_classes) whatever the features.
     """
     features = body.output
-    logits = _last(num_classes, "head_logits")(_deep(head, features))
+    logits = head.dense(num_classes, "head_logits", kernel_initializer="zeros")(_deep(head, features))
     if head.hidden:
-        wide = _last(num_classes, "head_linear", use_bias=False)(features)
+        wide = head.dense(num_classes, "head_linear", kernel_initializer="zeros", use_bias=False)(features)
         logits = keras.layers.Add(name="head_sum")([logits, wide])
     return keras.Model(body.input, keras.layers.Softmax(name="probabilities")(logits), name="classifier")
 
@@ -43,10 +51,6 @@ def _deep(head: Head, values: Any) -> Any:
     """What the last layer sees: features standardized, hidden and dropped out as the head says."""
     if head.batch_norm:
         values = keras.layers.BatchNormalization(momentum=0.9, name="head_batch_norm")(values)
-    if head.hidden:
-        values = keras.layers.Dense(head.hidden, activation="relu", name="head_hidden")(values)
+    for place, units in enumerate(head.hidden):
+        values = head.dense(units, f"head_hidden_{place + 1}" if place else "head_hidden", activation="relu")(values)
     return keras.layers.Dropout(head.dropout, name="head_dropout")(values) if head.dropout else values
-
-
-def _last(num_classes: int, name: str, use_bias: bool = True) -> keras.layers.Layer:
-    return keras.layers.Dense(num_classes, use_bias=use_bias, kernel_initializer="zeros", name=name)

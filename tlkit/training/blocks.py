@@ -12,23 +12,23 @@ from pathlib import Path
 
 import keras
 
-from tlkit.data.augment import Views
+from tlkit.data.augment import NOTHING, Views, choose_augmentation
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.errors import DataError
 from tlkit.extraction import Extracted, extract
 from tlkit.files import cache_root
-from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
+from tlkit.models.cut import Cut, choose_cut, cut_points
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
 from tlkit.training.fit import Samples, best_epoch
+from tlkit.training.losses import is_imbalanced
 from tlkit.training.lower import lower_at, there
 from tlkit.training.plan import plan_blocks
 from tlkit.training.recipe import choose_kept
-from tlkit.training.upper import Trained, checkpoint_in, fit_above, one_hot, trainable_above
+from tlkit.training.upper import Trained, checkpoint_in, fit_above, image_weights, kept_norms, one_hot, trainable_above
 
-LOWEST_RATE = 0.5  # of the head's rate, for the first layer above the cut
 FREE_SHARE = 0.25  # of the free disk, that activations may take
 
 
@@ -49,10 +49,12 @@ def train_blocks(
     images = len(split.train), len(split.validation) + len(split.test)
     cut, views, notes = choose_activations(body, images, settings)
     lower = lower_at(body, cut, settings)
-    held_out, train = _activations(lower, head_trained.features, split, Views(views, settings.seed), settings, progress)
-    upper = trainable_above(head_trained.classifier, cut.tensor, batch_norms(head_trained.classifier))
-    plan = plan_blocks(settings, len(split.train), layer_rates(upper, body))
-    seen = Samples(train.rows(split.train), one_hot(split.train))
+    made = Views(views, settings.seed, choose_augmentation(settings))
+    held_out, train = _activations(lower, head_trained.features, split, made, settings, progress)
+    upper = trainable_above(head_trained.classifier, cut.tensor, kept_norms(head_trained.classifier, settings))
+    rates = layer_rates(upper, body, settings.layer_decay)
+    plan = plan_blocks(settings, len(split.train), rates, is_imbalanced(split.train.labels))
+    seen = Samples(train.rows(split.train), one_hot(split.train), image_weights(split.train, settings))
     unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
     fitted = fit_above(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
     notes = (*head_trained.notes, *notes, *fitted.notes)
@@ -75,20 +77,25 @@ def choose_activations(
     wanted = choose_cut(body, cuts, settings.cut)
     higher = [cut for cut in cuts[wanted.index :] if len(cut.shape) == 3]
     values = [math.prod(cut.shape) for cut in higher]
-    position, views = choose_kept(values, images, settings.views, _limit(settings))
+    asked = settings.views if choose_augmentation(settings) != NOTHING else 1  # else all would be the same
+    position, views = choose_kept(values, images, asked, _limit(settings))
     cut = higher[position]
-    if (cut, views) == (wanted, settings.views):
+    if (cut, views) == (wanted, asked):
         return cut, views, ()
-    note = f"for want of disk space, {views} of {settings.views} views are kept, at {cut.name}; see --cache-limit."
+    note = f"for want of disk space, {views} of {asked} views are kept, at {cut.name}; see --cache-limit."
     return cut, views, (note,)
 
 
-def layer_rates(upper: keras.Model, body: keras.Model) -> dict[str, float]:
-    """The share of the learning rate by variable: `LOWEST_RATE` just above the cut, rising to 1 at the head."""
+def layer_rates(upper: keras.Model, body: keras.Model, lowest: float) -> dict[str, float]:
+    """The share of the learning rate by variable: `lowest` just above the cut, rising to 1 at the head.
+
+    Biases are named for every layer: a folded convolution has one that it had not before.
+    """
     inside = {layer.name for layer in body.layers}
     layers = [layer for layer in upper.layers if layer.name in inside]
-    shares = {layer.name: LOWEST_RATE ** (1 - place / len(layers)) for place, layer in enumerate(layers)}
-    return {variable.path: shares[layer.name] for layer in layers for variable in layer.trainable_variables}
+    shares = {layer.name: lowest ** (1 - place / len(layers)) for place, layer in enumerate(layers)}
+    paths = {layer.name: [*(each.path for each in layer.trainable_variables), f"{layer.name}/bias"] for layer in layers}
+    return {path: shares[name] for name, found in paths.items() for path in found}
 
 
 def _limit(settings: FinetuneSettings) -> float:

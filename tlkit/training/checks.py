@@ -67,7 +67,7 @@ class _Subject:
         body = build_body(find_backbone(self.name), "none", self.image_size)
         _enliven(body, self.pixels)
         keras.utils.set_random_seed(0)
-        return body, attach_head(body, Head(0.5, True, 8), CLASSES)
+        return body, attach_head(body, Head(0.5, True, (8,)), CLASSES)
 
     @cached_property
     def cut(self) -> Cut | None:
@@ -123,7 +123,7 @@ def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[i
     before = _values(classifier)
     lower = keras.Model(classifier.input, tensor)
     features = _run(lower, subject.pixels) if cached else _Computed(lower, subject.pixels)
-    samples = Samples(features, subject.targets)  # type: ignore[arg-type]
+    samples = Samples(features, subject.targets)
     validation = Samples(_run(lower, subject.pixels), subject.targets)
     fit_above(upper, samples, validation, PLAN, Silent())
     return classifier, before, {layer.name for layer in upper.layers if layer.trainable and layer.weights}

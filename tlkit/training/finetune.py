@@ -164,10 +164,12 @@ def _ready(read: _Read) -> "Ready":
 
 def _train(run: Run, read: _Read, settings: FinetuneSettings, progress: Progress) -> "Trained":
     from tlkit.training.blocks import train_blocks
-    from tlkit.training.upper import train_upper
+    from tlkit.training.upper import Below, train_upper
+    from tlkit.training.whole import augmented_pictures
 
-    features = read.extracted, read.lower.file
-    trained = train_upper(read.network, features, read.split, settings, progress, run.path)
+    seen = augmented_pictures(read.lower, read.split.train, settings, progress)
+    below = Below(read.extracted, read.lower.file, seen)
+    trained = train_upper(read.network, below, read.split, settings, progress, run.path)
     if settings.freeze == "lower":
         return train_blocks(read.network, trained, read.split, settings, progress, run.path)
     return trained

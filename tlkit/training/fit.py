@@ -4,16 +4,20 @@ The loop over epochs is our own: the order of images and every random draw depen
 the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a small head.
 """
 
+import math
 import time
-from dataclasses import dataclass
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from tlkit.features import KeptRows
+from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.progress import Progress
 from tlkit.training.checkpoint import Checkpoint, Epoch, Standing, seed_draws
-from tlkit.training.optimizer import compile_model
+from tlkit.training.decays import plateau_share
+from tlkit.training.losses import LOSSES, smoothed
+from tlkit.training.mixing import mix
+from tlkit.training.optimizer import averaged, compile_model
 from tlkit.training.plan import Plan
 from tlkit.training.recipe import steps_per_epoch
 from tlkit.training.setbacks import halve_batches, has_diverged, is_out_of_memory, slow_down
@@ -22,12 +26,29 @@ HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_l
 PREDICT_ROWS = 256  # rows evaluated at a time, at most
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Features (images, …), in memory or on disk, and one-hot float32 labels (images, classes)."""
+class Rows(Protocol):
+    """Features by position, in memory, on disk or made as they are asked for."""
 
-    features: np.ndarray | KeptRows
-    targets: np.ndarray
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """(images, …)."""
+
+
+class Samples:
+    """What a training learns from, or is measured on.
+
+    features  (images, …); where they have `in_epoch`, that gives what is seen of them in an epoch
+    targets   one-hot float32 (images, classes)
+    weights   what each image counts, float32 (images,), mean 1; all alike where not given
+    """
+
+    def __init__(self, features: Rows, targets: np.ndarray, weights: np.ndarray | None = None) -> None:
+        self.features, self.targets = features, targets
+        self.weights = np.ones(len(targets), np.float32) if weights is None else weights
+
+    def in_epoch(self, epoch: int) -> Rows:
+        """The features as they are seen in an epoch."""
+        seen: Rows = self.features.in_epoch(epoch) if hasattr(self.features, "in_epoch") else self.features
+        return seen
 
 
 def fit(
@@ -38,7 +59,7 @@ def fit(
     progress: Progress,
     checkpoint: Checkpoint | None = None,
 ) -> Standing:
-    """Train a model on features, and leave it with the weights of the lowest validation loss.
+    """Train a model on features, and leave it with the weights of the best epoch.
 
     Where memory does not suffice, batches are halved; where the loss grows beyond all bounds,
     training goes on from the best weights so far at a smaller rate, three times at most.
@@ -55,7 +76,8 @@ def fit(
             if row := _try_epoch(upper, (train, validation), plan, standing):
                 standing.history.append(row)
                 if best_epoch(standing.history) == row["epoch"]:
-                    standing.best = upper.get_weights()
+                    with averaged(upper, plan):
+                        standing.best = upper.get_weights()
                 standing.ended = _is_enough(standing.history, plan)
                 advance(1)
             if checkpoint and (row or standing.ended):
@@ -71,7 +93,14 @@ def epochs_of(history: list[Epoch]) -> int:
 
 def best_epoch(history: list[Epoch]) -> int:
     """The epoch whose weights `fit` leaves behind: counted from 1, 0 for what it started from."""
-    return int(history[int(np.argmin(np.nan_to_num([row["val_loss"] for row in history], nan=np.inf)))]["epoch"])
+    scores = scores_of(history)
+    return int(history[scores.index(min(scores))]["epoch"])
+
+
+def scores_of(history: list[Epoch]) -> list[tuple[float, ...]]:
+    """How good each epoch is, less is better: by its loss; where F1 decides, by that first."""
+    losses = [math.inf if math.isnan(row["val_loss"]) else row["val_loss"] for row in history]
+    return [(-row["f1"], loss) if "f1" in row else (loss,) for row, loss in zip(history, losses, strict=True)]
 
 
 def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
@@ -132,37 +161,43 @@ def _try_epoch(upper: keras.Model, samples: tuple[Samples, Samples], plan: Plan,
 
 def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, standing: Standing) -> Epoch:
     started = time.perf_counter()
-    logs, epoch = [], epochs_of(standing.history) + 1
-    features = train.features.in_epoch(epoch) if isinstance(train.features, KeptRows) else train.features
+    epoch = epochs_of(standing.history) + 1
+    if plan.decay == "plateau":
+        share = plateau_share(scores_of(standing.history[standing.since :]))
+        upper.optimizer.learning_rate = plan.learning_rate * standing.rate * share
     seed_draws(upper, plan.seed, epoch)
-    for rows in batches(len(train.targets), standing.batch_size, plan.seed, epoch):
+    logs = _steps(upper, train, plan, standing.batch_size, epoch)
+    rate = float(keras.ops.convert_to_numpy(upper.optimizer.learning_rate))
+    with averaged(upper, plan):
+        measured = _evaluate(upper, validation, plan)
+    row = {"phase": plan.phase, "epoch": epoch, "learning_rate": rate}
+    row |= {name: float(np.mean([log[name] for log in logs])) for name in ("loss", "accuracy")}
+    return row | measured | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _steps(upper: keras.Model, train: Samples, plan: Plan, batch_size: int, epoch: int) -> list[dict[str, float]]:
+    """Every step of an epoch: loss and accuracy of each on what it has seen."""
+    features, targets, logs = train.in_epoch(epoch), smoothed(train.targets, plan.label_smoothing), []
+    for step, rows in enumerate(batches(len(targets), batch_size, plan.seed, epoch)):
+        random = np.random.default_rng((plan.seed, epoch, step))
+        batch = mix((features[rows], targets[rows], train.weights[rows]), plan.mixing, random)
         upper.reset_metrics()
-        logs.append(upper.train_on_batch(features[rows], train.targets[rows], return_dict=True))
-    loss, accuracy = _evaluate(upper, validation, plan)
-    return {
-        "phase": plan.phase,
-        "epoch": epoch,
-        "learning_rate": float(keras.ops.convert_to_numpy(upper.optimizer.learning_rate)),
-        "loss": float(np.mean([log["loss"] for log in logs])),
-        "accuracy": float(np.mean([log["accuracy"] for log in logs])),
-        "val_loss": loss,
-        "val_accuracy": accuracy,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+        logs.append(upper.train_on_batch(*batch, return_dict=True))
+    return logs
 
 
 def _start(upper: keras.Model, validation: Samples, plan: Plan) -> Epoch:
     """The row of the weights a training starts from; nothing is known of its loss on training images."""
-    loss, accuracy = _evaluate(upper, validation, plan)
     unknown = {"learning_rate": 0.0, "loss": np.nan, "accuracy": np.nan}
-    return {"phase": plan.phase, "epoch": 0} | unknown | {"val_loss": loss, "val_accuracy": accuracy, "seconds": 0.0}
+    return {"phase": plan.phase, "epoch": 0} | unknown | _evaluate(upper, validation, plan) | {"seconds": 0.0}
 
 
-def _evaluate(upper: keras.Model, samples: Samples, plan: Plan) -> tuple[float, float]:
-    """Cross-entropy against the smoothed labels, and accuracy."""
+def _evaluate(upper: keras.Model, samples: Samples, plan: Plan) -> dict[str, float]:
+    """The loss against the smoothed labels and the accuracy; and the macro-F1, where that decides."""
     rows = min(PREDICT_ROWS, plan.batch_size)
     starts = range(0, len(samples.targets), rows)
     shares = np.concatenate([upper.predict_on_batch(samples.features[k : k + rows]) for k in starts])
-    smooth = samples.targets * (1 - plan.label_smoothing) + plan.label_smoothing / samples.targets.shape[1]
-    loss = -np.mean(np.sum(smooth * np.log(np.clip(shares, 1e-7, 1)), axis=1))
-    return float(loss), float(np.mean(shares.argmax(axis=1) == samples.targets.argmax(axis=1)))
+    loss = float(LOSSES[plan.loss]()(smoothed(samples.targets, plan.label_smoothing), shares))
+    labels, predicted = samples.targets.argmax(axis=1), shares.argmax(axis=1)
+    found = {"val_loss": loss, "val_accuracy": float(np.mean(predicted == labels))}
+    return found | ({"f1": macro_f1(confusion_matrix(labels, predicted, shares.shape[1]))} if plan.by_f1 else {})

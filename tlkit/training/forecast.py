@@ -121,7 +121,7 @@ def _forecast_blocks(ready: Ready, classifier: keras.Model, settings: FinetuneSe
     cut, views, _ = choose_activations(ready.body, ready.images, settings)
     pace = ready.pace(settings)
     filling = train * (pace.decode + views * pace.infer) + held_out * (pace.decode + pace.infer)
-    plan = plan_blocks(settings, train, layer_rates(classifier, ready.body))
+    plan = plan_blocks(settings, train, layer_rates(classifier, ready.body, settings.layer_decay))
     step = step_seconds(trainable_above(classifier, cut.tensor, batch_norms(classifier)), plan.batch_size)
     disk = head.disk + math.prod(cut.shape) * (2 * views * train + 4 * held_out)
     return _forecast(head.seconds + filling, step, ready.images, plan, disk)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.errors import OptionError, RunError
 from tlkit.runs import load_run, read_facts
-from tlkit.settings import FinetuneSettings, option_name
+from tlkit.settings import FinetuneSettings, hidden_units, option_name
 
 INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
 BY_CLASS = ("head_logits", "head_linear")  # layers with a column per class
@@ -55,7 +55,7 @@ def adopt_body(body: Any, settings: FinetuneSettings) -> None:
     from tlkit.models.classifier import Head, attach_head
 
     former = _network(settings.from_run)
-    head = Head(settings.dropout, settings.batch_norm, settings.hidden)
+    head = Head(settings.dropout, settings.batch_norm, hidden_units(settings.hidden))
     twin = attach_head(body, head, former.output.shape[-1])  # layers come in the same order as the former's
     pairs = list(zip(twin.layers, former.layers, strict=False))
     if len(twin.layers) != len(former.layers) or any(_shapes(one) != _shapes(other) for one, other in pairs):
@@ -87,7 +87,9 @@ def former_notes(class_names: Sequence[str], settings: FinetuneSettings) -> list
 
 def _head_of(facts: dict[str, Any], path: str) -> dict[str, Any]:
     try:
-        return {name: facts["head"][name] for name in ("dropout", "batch_norm", "hidden")}
+        head = facts["head"]
+        hidden = ",".join(map(str, head["hidden"])) or "0"
+        return {"dropout": head["dropout"], "batch_norm": head["batch_norm"], "hidden": hidden}
     except (KeyError, TypeError):
         raise RunError(f"'{path}' does not say how its head is built; train it again, then start from it.") from None
 

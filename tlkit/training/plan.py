@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlkit.settings import FinetuneSettings
+from tlkit.training.mixing import Mixing
+from tlkit.training.optimizer import OPTIMIZERS
 from tlkit.training.recipe import choose_epochs, choose_upper_epochs
 
 WARM_UP = 0.1  # of the steps, where blocks are trained
@@ -12,7 +14,7 @@ WARM_UP = 0.1  # of the steps, where blocks are trained
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: passes, images per step, AdamW's largest rate and decay, patience in epochs.
+    """How to train: passes, images per step, the largest rate, weight decay, patience in epochs.
 
     phase         what `history.csv` calls it
     rate_option   the option that sets the rate, for messages
@@ -21,6 +23,7 @@ class Plan:
     keeps_start   whether the weights it starts from are kept where no epoch is better; history then
                   has an epoch 0
     shifts        whether the shifts of frozen batch norms learn
+    by_f1         whether the best epoch is that of the highest macro-F1 instead of the lowest loss
     """
 
     epochs: int
@@ -36,35 +39,55 @@ class Plan:
     rates: Mapping[str, float] = field(default_factory=dict)
     keeps_start: bool = False
     shifts: bool = False
+    by_f1: bool = False
+    optimizer: str = "adamw"
+    decay: str = "cosine"
+    momentum: float = 0.9
+    nesterov: bool = False
+    clip: float = 0.0
+    ema: float = 0.0
+    loss: str = "cross-entropy"
+    mixing: Mixing = Mixing()
 
 
-def plan_head(settings: FinetuneSettings, num_images: int) -> Plan:
+def plan_head(settings: FinetuneSettings, num_images: int, by_f1: bool = False) -> Plan:
     """The head on a frozen backbone; or the whole network, where nothing is frozen."""
     return Plan(
         epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
         batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.learning_rate or OPTIMIZERS[settings.optimizer].head,
         phase="whole" if settings.freeze == "none" else "head",
         keeps_start=bool(settings.from_run),
+        shifts=settings.batch_norms == "shift",
+        warm_up=settings.warm_up or 0.0,
+        by_f1=by_f1,
         **_shared(settings),
     )
 
 
-def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str, float]) -> Plan:
+def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str, float], by_f1: bool = False) -> Plan:
     """The upper blocks, from where the head ended."""
     return Plan(
         epochs=settings.upper_epochs or choose_upper_epochs(num_images, settings.upper_batch_size),
         batch_size=settings.upper_batch_size,
-        learning_rate=settings.upper_learning_rate,
+        learning_rate=settings.upper_learning_rate or OPTIMIZERS[settings.optimizer].blocks,
         phase="blocks",
         rate_option="--upper-learning-rate",
-        warm_up=WARM_UP,
+        warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,
         rates=rates,
         keeps_start=True,
-        shifts=True,
+        shifts=settings.batch_norms == "shift",
+        by_f1=by_f1,
         **_shared(settings),
     )
 
 
+SHARED = ("label_smoothing", "patience", "seed", "optimizer", "decay", "momentum", "nesterov", "clip", "ema", "loss")
+
+
 def _shared(settings: FinetuneSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in ("weight_decay", "label_smoothing", "patience", "seed")}
+    own, given = OPTIMIZERS[settings.optimizer].weight_decay, settings.weight_decay
+    return {name: getattr(settings, name) for name in SHARED} | {
+        "weight_decay": own if given is None else given,
+        "mixing": Mixing(settings.mixup, settings.cutmix),
+    }

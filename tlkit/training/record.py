@@ -35,7 +35,7 @@ def record_run(
 
     returns: the reports on the validation and the test images, and what the run's engine runs
     """
-    run.write_rows("history.csv", HISTORY_COLUMNS, [list(row.values()) for row in trained.history])
+    run.write_rows("history.csv", HISTORY_COLUMNS, [[row[name] for name in HISTORY_COLUMNS] for row in trained.history])
     save_model(trained.classifier, run.path / MODEL)
     stages = _write_engine(run, trained, settings)
     engine = _upper_engine(run, trained, settings, stages)

@@ -14,10 +14,11 @@ from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.models.folding import fold
 from tlkit.progress import Progress
-from tlkit.settings import FinetuneSettings, is_random
+from tlkit.settings import FinetuneSettings, hidden_units, is_random
 from tlkit.training.checkpoint import Checkpoint, Epoch, Standing
-from tlkit.training.fit import Samples, best_epoch, fit
+from tlkit.training.fit import Rows, Samples, best_epoch, fit
 from tlkit.training.former import adopt_head
+from tlkit.training.losses import is_imbalanced, weights_of
 from tlkit.training.plan import Plan, plan_head
 from tlkit.training.recipe import choose_hidden
 
@@ -54,9 +55,23 @@ class Trained:
         return best_epoch(self.last_phase)
 
 
+@dataclass(frozen=True)
+class Below:
+    """What the part of a network below the cut has given.
+
+    features  of every image
+    lower     the converted network that computed them, where there is one
+    seen      what is learnt from instead of the training images' features: pictures that are augmented
+    """
+
+    features: Extracted
+    lower: Path | None = None
+    seen: Rows | None = None
+
+
 def train_upper(
     body: keras.Model,
-    extracted: tuple[Extracted, Path | None],
+    below: Below,
     split: Split,
     settings: FinetuneSettings,
     progress: Progress,
@@ -64,7 +79,6 @@ def train_upper(
 ) -> Trained:
     """Put a head on a body and train it; or, where nothing is frozen, the whole.
 
-    extracted: the features at the cut, and the converted network that computed them
     checkpoints: a folder to write them to, and to go on from
     """
     keras.utils.set_random_seed(settings.seed)
@@ -72,20 +86,20 @@ def train_upper(
     if settings.from_run:
         adopt_head(classifier, split.train.class_names, settings)
     cut = body.input if settings.freeze == "none" else body.output
-    keep = batch_norms(body) if not is_random(settings) else set()
-    upper = trainable_above(classifier, cut, keep)
-    features, lower = extracted
+    upper = trainable_above(classifier, cut, kept_norms(body, settings))
+    features = below.features
     look = features.rows if settings.freeze == "none" else features.values
-    train, validation = (Samples(look(part), one_hot(part)) for part in (split.train, split.validation))
-    plan = plan_head(settings, len(split.train))
+    train = Samples(below.seen or look(split.train), one_hot(split.train), image_weights(split.train, settings))
+    validation = Samples(look(split.validation), one_hot(split.validation))
+    plan = plan_head(settings, len(split.train), is_imbalanced(split.train.labels))
     fitted = fit_above(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
-    return Trained(classifier, upper, features, lower, fitted.history, notes=tuple(fitted.notes))
+    return Trained(classifier, upper, features, below.lower, fitted.history, notes=tuple(fitted.notes))
 
 
 def choose_head(settings: FinetuneSettings, num_images: int) -> Head:
     """The head that settings ask for, given the number of images to train on."""
-    hidden = choose_hidden(num_images) if settings.hidden < 0 else settings.hidden
-    return Head(settings.dropout, settings.batch_norm, hidden)
+    hidden = (choose_hidden(num_images),) if settings.hidden == "auto" else hidden_units(settings.hidden)
+    return Head(settings.dropout, settings.batch_norm, hidden, settings.l1, settings.l2)
 
 
 def trainable_above(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.Model:
@@ -115,6 +129,17 @@ def fit_above(
     if best_epoch(fitted.history):
         folded.unfold()
     return fitted
+
+
+def kept_norms(network: keras.Model, settings: FinetuneSettings) -> set[str]:
+    """Names of batch norms that stay as they are: all, unless they are to learn or nothing has learnt yet."""
+    from_scratch = settings.freeze == "none" and is_random(settings)
+    return set() if from_scratch or settings.batch_norms == "trained" else batch_norms(network)
+
+
+def image_weights(part: ImageFolder, settings: FinetuneSettings) -> np.ndarray:
+    """What each image counts in the loss: float32 (images,)."""
+    return weights_of(part.labels, settings.class_weight)
 
 
 def checkpoint_in(folder: Path | None, plan: Plan) -> Checkpoint | None:

@@ -1,0 +1,21 @@
+"""Every option, written once: the command line, `settings.json` and the docs are made from this."""
+
+from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
+from tlkit.settings.evaluate import EvaluateSettings
+from tlkit.settings.finetune import FinetuneSettings, is_random, settings_from
+from tlkit.settings.learning import hidden_units
+from tlkit.settings.predict import PredictSettings
+
+__all__ = [
+    "LIMITS",
+    "EvaluateSettings",
+    "FinetuneSettings",
+    "PredictSettings",
+    "as_json",
+    "check_settings",
+    "hidden_units",
+    "is_random",
+    "kind_of",
+    "option_name",
+    "settings_from",
+]

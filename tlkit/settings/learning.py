@@ -1,0 +1,127 @@
+"""What trainings of every kind may vary, topic by topic."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from tlkit.errors import OptionError
+from tlkit.settings.base import setting
+
+MOST_UNITS = 65536
+Preset = Literal["none", "light", "medium", "strong"]
+Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
+ClassWeight = Literal["none", "balanced", "sqrt"]
+Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "nadam"]
+Decay = Literal["constant", "step", "exponential", "cosine", "plateau", "one-cycle"]
+
+
+def amount(help: str, **limits: float) -> float | None:
+    """A part of the augmentation: what is not given is as the preset has it."""
+    return setting(None, "Augmentation", help, min=0, **limits)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """How pictures are varied."""
+
+    hflip: bool | None = setting(None, "Augmentation", "Mirror half of the views, or none.")
+    rotation: float | None = amount("Degrees, either way.", max=180)
+    zoom: float | None = amount("Share by which pictures grow or shrink.", max=10)
+    shift: float | None = amount("Share of the width and height, either way.", max=1)
+    shear: float | None = amount("Degrees, either way.", max=80)
+    crop: float | None = setting(
+        None, "Augmentation", "Least share of the area that is seen; 1 for the whole.", above=0, max=1
+    )
+    brightness: float | None = amount("Share, either way.", max=1)
+    contrast: float | None = amount("Share, either way.", max=1)
+    saturation: float | None = amount("Share, either way.", max=1)
+    noise: float | None = amount("Largest deviation of noise, as a share of white.", max=1)
+    erase: float | None = amount("Largest share of the area hidden in half of the views.", max=1)
+    mixup: float = setting(
+        0.0, "Augmentation", "Alpha of MixUp, images mixed in pairs above the cut; 0 for none.", min=0, max=10
+    )
+    cutmix: float = setting(
+        0.0, "Augmentation", "Alpha of CutMix, pieces of one image in another; 0 for none.", min=0, max=10
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """What stands on top."""
+
+    dropout: float = setting(0.5, "Head", "Share of the units dropped before the last layer.", min=0, below=1)
+    batch_norm: bool = setting(True, "Head", "Standardize the features with a batch norm.")
+    hidden: str = setting(
+        "auto", "Head", "Units of the hidden layers beside the linear one, such as 512 or 200,80; 0 for none."
+    )
+    l1: float = setting(0.0, "Head", "L1 penalty on the head's weights.", min=0, max=10)
+    l2: float = setting(0.0, "Head", "L2 penalty on the head's weights.", min=0, max=10)
+
+
+def hidden_units(text: str) -> tuple[int, ...]:
+    """Units by layer, from the input up.
+
+    raises: OptionError
+
+    >>> hidden_units("200,80"), hidden_units("0")
+    ((200, 80), ())
+    """
+    with suppress(ValueError):
+        units = tuple(int(part) for part in text.split(","))
+        if units == (0,):
+            return ()
+        if min(units) > 0 and max(units) <= MOST_UNITS:
+            return units
+    raise OptionError(
+        f"--hidden is '{text}'; expected numbers of units with commas between, such as 512 or 200,80, "
+        f"each at most {MOST_UNITS}; 0 for no hidden layer, or auto."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """What a training makes small."""
+
+    loss: Loss = setting("cross-entropy", "Loss", "What is made small; focal looks at hard images most.")
+    label_smoothing: float = setting(
+        0.1,
+        "Loss",
+        "Share of certainty taken from the labels, so that the head does not learn to be sure.",
+        min=0,
+        below=1,
+    )
+    class_weight: ClassWeight = setting(
+        "none", "Loss", "Weight of rare classes: by their number, its square root, or all alike."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """How it is made small."""
+
+    optimizer: Optimizer = setting("adamw", "Optimizer", "Keras's own.")
+    learning_rate: float | None = setting(
+        None, "Optimizer", "Largest step size; not given, the optimizer's own.", above=0, max=100
+    )
+    decay: Decay = setting("cosine", "Optimizer", "How the step size falls.")
+    warm_up: float | None = setting(
+        None, "Optimizer", "Share of the steps in which it rises; not given, as the phase needs it.", min=0, below=1
+    )
+    batch_size: int = setting(128, "Optimizer", "Images per step.", min=1, max=65536)
+    momentum: float = setting(0.9, "Optimizer", "Of SGD.", min=0, below=1)
+    nesterov: bool = setting(False, "Optimizer", "Nesterov's momentum, for SGD.")
+    weight_decay: float | None = setting(
+        None, "Optimizer", "Spares biases and norms; not given, 0.1 for AdamW, none for the others.", min=0, max=10
+    )
+    clip: float = setting(0.0, "Optimizer", "Largest length of the whole gradient; 0 for any.", min=0)
+    ema: float = setting(
+        0.0, "Optimizer", "Decay of a moving average of the weights, such as 0.99; 0 for none.", min=0, below=1
+    )
+    patience: int = setting(8, "Optimizer", "Epochs without a better one before it stops.", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """How a training is looked at."""
+
+    tensorboard: bool = setting(False, "Watching", "Write curves for TensorBoard into the run's folder.")
