@@ -1,9 +1,9 @@
 """What long work tells whoever watches: stages with a count, and notes of one line."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 Advance = Callable[[int], None]
 
@@ -16,6 +16,9 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """One line a person should read."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch has ended; its row of `history.csv`."""
 
 
 class Silent:
@@ -32,6 +35,9 @@ class Silent:
     def note(self, text: str) -> None:
         """Keep the note in `notes`."""
         self.notes.append(text)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
 
 
 class Clock:

@@ -6,8 +6,12 @@ import pytest
 from tests.networks import keras
 from tlkit.errors import ModelError
 from tlkit.progress import Silent
-from tlkit.training.fit import HISTORY_COLUMNS, Samples, batches, best_epoch, fit
+from tlkit.training.decays import DECAYS
+from tlkit.training.fit import HISTORY_COLUMNS, best_epoch, fit
+from tlkit.training.mixing import Mixing
+from tlkit.training.optimizer import OPTIMIZERS
 from tlkit.training.plan import Plan
+from tlkit.training.samples import Samples, batches
 
 PLAN = Plan(epochs=5, batch_size=8, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, patience=50, seed=0)
 
@@ -229,3 +233,76 @@ def test_biases_and_norms_are_spared_the_decay():
     }
     assert {path.rpartition("/")[2] for path in start} == {"kernel", "bias", "gamma", "beta"}
     assert moved == {"kernel"}
+
+
+# optimizers, decays and averages
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns_at_its_own_rate(name):
+    row = OPTIMIZERS[name]
+    chosen = plan(optimizer=name, learning_rate=row.head, weight_decay=row.weight_decay, epochs=150)
+    _, history = fitted(chosen, samples(spread=0.1), samples(seed=1, spread=0.1), dropout=0.0)
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+    assert max(row["val_accuracy"] for row in history) > 0.9
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_every_decay_trains(decay):
+    _, history = fitted(plan(decay=decay, epochs=30), samples(spread=0.1), samples(seed=1, spread=0.1))
+    assert max(row["val_accuracy"] for row in history) > 0.9
+
+
+def test_a_plateau_lowers_the_rate_once_nothing_gets_better():
+    held = samples(seed=1, spread=1.5)
+    _, history = fitted(plan(decay="plateau", epochs=40, learning_rate=0.3), samples(spread=1.5), held)
+    rates = [row["learning_rate"] for row in history]
+    assert rates[0] == pytest.approx(0.3)
+    assert rates[-1] < 0.1
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_average_of_the_weights_is_what_is_measured_and_kept():
+    held = samples(seed=1)
+    upper, history = fitted(plan(ema=0.9, epochs=12), validation=held, dropout=0.0)
+    best = history[best_epoch(history) - 1]
+    assert loss_of(upper, held, 0.1) == pytest.approx(best["val_loss"], abs=1e-5)
+    plain, _ = fitted(plan(epochs=12), validation=held, dropout=0.0)
+    assert any(not np.allclose(*pair) for pair in zip(upper.get_weights(), plain.get_weights(), strict=True))
+
+
+def test_a_clipped_gradient_moves_less():
+    def moved(clip):
+        upper = head(dropout=0.0, batch_norm=False)
+        before = upper.get_weights()
+        sgd = plan(optimizer="sgd", decay="constant", epochs=1, weight_decay=0.0, clip=clip, learning_rate=0.1)
+        fit(upper, samples(8), samples(seed=1), sgd, Silent())
+        return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(upper.get_weights(), before, strict=True)))
+
+    assert moved(1e-3) == pytest.approx(1e-4, rel=1e-3)
+    assert moved(0.0) > 1e-3
+
+
+def test_heavier_images_pull_harder():
+    train = samples(30, spread=0.8)
+    heavy = train.targets[:, 0] * 20 + 1
+    weighted = Samples(train.features, train.targets, (heavy / heavy.mean()).astype(np.float32))
+    recalls = []
+    for seen in (train, weighted):
+        upper, _ = fitted(plan(epochs=40), seen, samples(300, seed=1, spread=0.8), dropout=0.0)
+        held = samples(300, seed=1, spread=0.8)
+        told = upper.predict(held.features, verbose=0).argmax(axis=1)
+        recalls.append(np.mean(told[held.targets[:, 0] == 1] == 0))
+    assert recalls[1] > recalls[0]
+
+
+def test_mixed_training_learns_too():
+    _, history = fitted(plan(mixing=Mixing(mixup=0.4), epochs=40), samples(spread=0.1), samples(seed=1, spread=0.1))
+    assert max(row["val_accuracy"] for row in history) > 0.9
+
+
+def test_where_f1_decides_the_best_epoch_is_that_of_the_highest():
+    rows = [{"epoch": k, "val_loss": loss, "f1": f1} for k, (loss, f1) in enumerate([(1, 0.5), (3, 0.7), (2, 0.7)], 1)]
+    assert best_epoch(rows) == 3
+    _, history = fitted(plan(by_f1=True, epochs=6))
+    assert all(0 <= row["f1"] <= 1 for row in history)

@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from tlkit import __version__
+from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.finetune import finetune
+from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.sample import sample
@@ -111,5 +113,5 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-for _command in (finetune, predict, evaluate, models, sample, cache):
+for _command in (finetune, predict, evaluate, augment, lr_find, models, sample, cache):
     main.add_command(_command)

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -47,6 +47,9 @@ class Console:
         from tlkit.evaluation.wording import printable
 
         click.echo(f"Note: {printable(text)}", file=self._terminal, err=True)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """The bar says enough."""
 
 
 def _bars(terminal: IO[str]) -> Any:

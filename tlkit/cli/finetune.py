@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -126,6 +126,9 @@ def show(done: "Finetuned") -> None:
     if metrics["advice"]:
         lines += ["advice: " + metrics["advice"]["reason"]]
     lines += _listed("note", [printable(note) for note in metrics["notes"]])
+    lines += _measured_besides(metrics)
+    lines += [f"{what:<10} loss {curve}" for what, curve in _curves(done.history).items() if curve]
+    lines += [f"diagnosis: {found['words']}\n      try: {found['next']}" for found in metrics["diagnosis"]]
     seconds = metrics["seconds"]
     lines += [
         f"{metrics['num_train']} images trained on, {metrics['num_validation']} held out, "
@@ -136,6 +139,30 @@ def show(done: "Finetuned") -> None:
         f"next  tlkit predict {printable(shlex.quote(str(done.run.path)))} IMAGE...",
     ]
     click.echo("\n".join(lines))
+
+
+def _curves(history: list[dict[str, Any]]) -> dict[str, str]:
+    from tlkit.evaluation.wording import sparkline
+
+    return {
+        "training": sparkline([row["loss"] for row in history]),
+        "validation": sparkline([row["val_loss"] for row in history]),
+    }
+
+
+def _measured_besides(metrics: dict[str, Any]) -> list[str]:
+    """What folds and seeds have shown, where they were asked for."""
+    lines = []
+    if folds := metrics["folds"]:
+        low, high = folds["accuracy_ci95"]
+        each = " ".join(f"{value:.3f}" for value in folds["accuracies"])
+        lines.append(
+            f"cross-validated: accuracy {folds['accuracy']:.3f} on {folds['num_images']} images, each held out once, "
+            f"95 % interval {low:.3f} to {high:.3f}; folds {each}"
+        )
+    if seeds := metrics["seeds"]:
+        lines.append("other seeds: {least:.3f} ← {median:.3f} → {greatest:.3f}".format(**seeds))
+    return lines
 
 
 def _listed(title: str, items: list[str]) -> list[str]:

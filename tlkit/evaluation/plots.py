@@ -60,6 +60,19 @@ def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
     _save(figure, file)
 
 
+def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:
+    """The loss at each learning rate, and the rate suggested."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.semilogx(rates, losses, color=BLUE)
+    axes.axvline(suggested, color=ORANGE, linewidth=1, linestyle="--")
+    axes.annotate(f"{suggested:g}", (suggested, max(losses)), (4, -4), textcoords="offset points", color=ORANGE)
+    axes.set_xlabel("learning rate", color=INK)
+    axes.set_title("loss while the rate grows", fontsize=11, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, file)
+
+
 def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # type: ignore[no-untyped-def]
     for (row, column), count in np.ndenumerate(confusion):
         if count:

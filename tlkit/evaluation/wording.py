@@ -1,7 +1,12 @@
 """An evaluation in words, fit for a terminal."""
 
+import math
+from collections.abc import Sequence
+
 from tlkit.evaluation.metrics import macro_f1, worst_confusions
 from tlkit.evaluation.report import Report
+
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def headline(report: Report, what: str) -> str:
@@ -12,6 +17,20 @@ def headline(report: Report, what: str) -> str:
         f"accuracy {report.accuracy:.3f} on {len(report.labels)} {what} {images} "
         f"(95 % interval {low:.3f} to {high:.3f}), macro-F1 {macro_f1(report.confusion):.3f}"
     )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A curve in one line of blocks, from its least to its greatest value; nothing where a value is no number.
+
+    >>> sparkline([3, 2, 1, 1, 2])
+    '█▄▁▁▄'
+    """
+    numbers = [value for value in values if not math.isnan(value)]
+    if not numbers:
+        return ""
+    low, span = min(numbers), max(numbers) - min(numbers)
+    places = (round((value - low) / span * (len(BLOCKS) - 1)) if span else 0 for value in numbers)
+    return "".join(BLOCKS[place] for place in places)
 
 
 def class_table(report: Report) -> list[str]:

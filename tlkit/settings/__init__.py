@@ -1,8 +1,9 @@
 """Every option, written once: the command line, `settings.json` and the docs are made from this."""
 
+from tlkit.settings.augment import SheetSettings
 from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
 from tlkit.settings.evaluate import EvaluateSettings
-from tlkit.settings.finetune import FinetuneSettings, is_random, settings_from
+from tlkit.settings.finetune import FinetuneSettings, is_random, parse_seeds, settings_from
 from tlkit.settings.learning import hidden_units
 from tlkit.settings.predict import PredictSettings
 
@@ -11,11 +12,13 @@ __all__ = [
     "EvaluateSettings",
     "FinetuneSettings",
     "PredictSettings",
+    "SheetSettings",
     "as_json",
     "check_settings",
     "hidden_units",
     "is_random",
     "kind_of",
     "option_name",
+    "parse_seeds",
     "settings_from",
 ]

@@ -48,6 +48,14 @@ class MainSettings:
     )
     seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=2**31 - 1)
     weights: str = setting("imagenet", "Start", "Weights to start from: imagenet, none (random) or a weights file.")
+    folds: int = setting(
+        0,
+        "Measuring",
+        "Cross-validate besides, in so many folds: every image is held out once; 0 for no.",
+        min=0,
+        max=100,
+    )
+    seeds: str = setting("", "Measuring", "Train with other seeds besides, such as 1,2, and tell how far they differ.")
     from_run: str = setting("", "Start", "Start from the classifier of a former run: its folder.")
     resize: Resize = setting(
         "crop", "Start", "How a picture becomes square: its central square, grey bars added, or squashed."
@@ -105,10 +113,25 @@ class FinetuneSettings(
     def __post_init__(self) -> None:
         check_settings(self)
         seconds_of(self.time_limit)
+        parse_seeds(self.seeds)
+        if self.folds == 1:
+            raise OptionError("--folds is 1; expected 2 or more, or 0 for none.")
         if self.hidden != "auto":
             hidden_units(self.hidden)
         if self.validation_split + self.test_split >= 1:
             raise OptionError("--validation-split and --test-split add up to 1 or more; leave images to train on.")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """raises: OptionError
+
+    >>> parse_seeds("1,2"), parse_seeds("")
+    ([1, 2], [])
+    """
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise OptionError(f"--seeds is '{text}'; expected whole numbers with commas between, such as 1,2.") from None
 
 
 def is_random(settings: FinetuneSettings) -> bool:

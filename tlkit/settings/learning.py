@@ -37,12 +37,6 @@ class AugmentSettings:
     saturation: float | None = amount("Share, either way.", max=1)
     noise: float | None = amount("Largest deviation of noise, as a share of white.", max=1)
     erase: float | None = amount("Largest share of the area hidden in half of the views.", max=1)
-    mixup: float = setting(
-        0.0, "Augmentation", "Alpha of MixUp, images mixed in pairs above the cut; 0 for none.", min=0, max=10
-    )
-    cutmix: float = setting(
-        0.0, "Augmentation", "Alpha of CutMix, pieces of one image in another; 0 for none.", min=0, max=10
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +83,12 @@ class LossSettings:
         "Share of certainty taken from the labels, so that the head does not learn to be sure.",
         min=0,
         below=1,
+    )
+    mixup: float = setting(
+        0.0, "Loss", "Alpha of MixUp: images mixed in pairs above the cut; 0 for none.", min=0, max=10
+    )
+    cutmix: float = setting(
+        0.0, "Loss", "Alpha of CutMix: pieces of one image in another, above a cut; 0 for none.", min=0, max=10
     )
     class_weight: ClassWeight = setting(
         "none", "Loss", "Weight of rare classes: by their number, its square root, or all alike."

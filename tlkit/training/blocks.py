@@ -7,7 +7,7 @@ on batches of 32 its statistics are noise, and cost 20 points of accuracy in the
 
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -22,11 +22,12 @@ from tlkit.models.cut import Cut, choose_cut, cut_points
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.settings import FinetuneSettings
-from tlkit.training.fit import Samples, best_epoch
+from tlkit.training.fit import best_epoch
 from tlkit.training.losses import is_imbalanced
 from tlkit.training.lower import lower_at, there
-from tlkit.training.plan import plan_blocks
+from tlkit.training.plan import Plan, plan_blocks
 from tlkit.training.recipe import choose_kept
+from tlkit.training.samples import Samples
 from tlkit.training.upper import Trained, checkpoint_in, fit_above, image_weights, kept_norms, one_hot, trainable_above
 
 FREE_SHARE = 0.25  # of the free disk, that activations may take
@@ -46,6 +47,45 @@ def train_blocks(
     checkpoints: a folder to write them to, and to go on from
     raises: DataError, OptionError, ModelError
     """
+    ready = prepare_blocks(body, head_trained, split, settings, progress)
+    checkpoint = checkpoint_in(checkpoints, ready.plan)
+    fitted = fit_above(ready.upper, ready.seen, ready.unseen, ready.plan, progress, checkpoint)
+    notes = (*head_trained.notes, *ready.notes, *fitted.notes)
+    if best_epoch(fitted.history) == 0:
+        notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")
+    history = [*head_trained.history, *fitted.history]
+    classifier, lower, cut = head_trained.classifier, ready.lower.file, ready.cut.name
+    return Trained(classifier, ready.upper, ready.held_out, lower, history, cut, notes)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Upper blocks, ready to be trained.
+
+    lower         what lies below the cut
+    upper         what lies above it, with what learns made trainable
+    seen, unseen  what it learns from, and what it is measured on
+    held_out      activations of every image that is not for training
+    notes         what a person should know
+    """
+
+    lower: Lower
+    cut: Cut
+    upper: keras.Model
+    seen: Samples
+    unseen: Samples
+    held_out: Extracted
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+def prepare_blocks(
+    body: keras.Model, head_trained: Trained, split: Split, settings: FinetuneSettings, progress: Progress
+) -> Blocks:
+    """Cut the network, and compute the activations at the cut that are not kept yet.
+
+    raises: DataError, OptionError, ModelError
+    """
     images = len(split.train), len(split.validation) + len(split.test)
     cut, views, notes = choose_activations(body, images, settings)
     lower = lower_at(body, cut, settings)
@@ -56,12 +96,7 @@ def train_blocks(
     plan = plan_blocks(settings, len(split.train), rates, is_imbalanced(split.train.labels))
     seen = Samples(train.rows(split.train), one_hot(split.train), image_weights(split.train, settings))
     unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
-    fitted = fit_above(upper, seen, unseen, plan, progress, checkpoint_in(checkpoints, plan))
-    notes = (*head_trained.notes, *notes, *fitted.notes)
-    if best_epoch(fitted.history) == 0:
-        notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")
-    history = [*head_trained.history, *fitted.history]
-    return Trained(head_trained.classifier, upper, held_out, lower.file, history, cut.name, notes)
+    return Blocks(lower, cut, upper, seen, unseen, held_out, plan, notes)
 
 
 def choose_activations(

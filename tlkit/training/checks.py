@@ -22,8 +22,8 @@ from tlkit.models.body import build_body
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Silent
-from tlkit.training.fit import Samples
 from tlkit.training.plan import Plan
+from tlkit.training.samples import Samples
 from tlkit.training.upper import fit_above, trainable_above
 
 LEAST_SIZE, IMAGES, CLASSES = 64, 8, 3  # pixels, so that there is something to cut

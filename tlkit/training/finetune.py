@@ -1,27 +1,24 @@
 """From a folder of images to a finished run: cut, features, train above the cut, join."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.data.split import Split, split_folder
+from tlkit.data.split import Split
 from tlkit.engines.engine import choose_engine
 from tlkit.errors import OptionError, TlkitError
 from tlkit.evaluation.report import Report
-from tlkit.extraction import Extracted, extract
 from tlkit.models.backbones import find_backbone
 from tlkit.progress import Clock, Progress, Silent
-from tlkit.reading import Lower
 from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
 from tlkit.settings import FinetuneSettings, as_json, is_random, settings_from
-from tlkit.training.former import former_notes, former_sides, inherit
-from tlkit.training.lower import build_in_background, prepare_lower
+from tlkit.training.former import inherit
+from tlkit.training.images import read_images, train_strategy
 from tlkit.training.resume import drop_checkpoints, has_progress, keep_split, reopen_run
 
 if TYPE_CHECKING:
-    from tlkit.training.forecast import Ready
     from tlkit.training.upper import Trained
 
 
@@ -32,6 +29,7 @@ class Finetuned:
     report   on the validation images, on which the best epoch was chosen
     test     on the test images, which nothing was chosen on; None without a test side
     metrics  what `metrics.json` holds
+    history  one row per epoch, phase after phase
     """
 
     run: Run
@@ -39,6 +37,7 @@ class Finetuned:
     report: Report
     test: Report | None
     metrics: dict[str, Any]
+    history: list[dict[str, Any]]
 
 
 def finetune(
@@ -88,6 +87,8 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
     raises: OptionError, ModelError
     """
     settings = inherit(settings)
+    if settings.tensorboard and not find_spec("tensorboard"):
+        raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     if size < row.least_size:
@@ -109,76 +110,37 @@ def _refuse_inside(root: Path, output: str | Path | None) -> None:
         raise OptionError(f"the run folder '{target}' would lie inside the images of '{root}'; choose another -o.")
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What one pass over the images leaves."""
-
-    network: Any
-    lower: Lower
-    extracted: Extracted
-    split: Split
-
-
 def _finetuned(
     run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress, clock: Clock
 ) -> Finetuned:
-    read = _read(run, folder, settings, progress)
+    read = read_images(folder, settings, progress)
+    keep_split(run, read.split)
     clock.lap("features")
-    from tlkit.training.record import measure, record_run
+    from tlkit.training.figures import collect_figures
+    from tlkit.training.record import record_run
+    from tlkit.training.repeats import Trainer, measure_repeats
     from tlkit.training.strategy import choose_strategy
+    from tlkit.training.tensorboard import FOLDER, TensorBoard
 
-    settings, decision = choose_strategy(run, _ready(read), (read.extracted, read.split), settings, clock, progress)
+    settings, decision = choose_strategy(run, read.ready, (read.extracted, read.split), settings, clock, progress)
     clock.lap("choose")
-    trained = _train(run, read, settings, progress)
+    watch: Progress = TensorBoard(progress, run.path / FOLDER) if settings.tensorboard else progress
+    first = read.network.get_weights()
+    trained = train_strategy(read, settings, watch, run.path)
     clock.lap("fit")
     report, test, stages = record_run(run, trained, read.extracted, read.split, settings)
-    metrics = measure(report, test, trained, read.split, read.extracted)
-    metrics |= {name: decision[name] for name in ("advice", "forecast")}
-    former = former_notes(read.split.train.class_names, settings)
-    metrics["notes"] = [*_weights_notes(settings), *former, *decision["notes"], *read.split.notes, *trained.notes]
+    metrics = collect_figures(read, trained, (report, test), settings, decision)
+
+    def train_again(split: Split, other: FinetuneSettings) -> "Trained":
+        return train_strategy(replace(read, split=split), other, progress)
+
+    trainer = Trainer(read.network, first, train_again)
+    metrics |= measure_repeats(trainer, read.extracted, read.split, settings, progress)
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     drop_checkpoints(run)
     finish_run(run, _facts(read.split, settings, stages) | {"cut": trained.cut})
-    return Finetuned(run, read.split, report, test, metrics)
-
-
-def _read(run: Run, folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> _Read:
-    """Every image's features, while the network is still being built, and the split."""
-    sides = former_sides(settings)
-    with ThreadPoolExecutor(1) as background:
-        body = build_in_background(background, settings)
-        lower = prepare_lower(background, body, settings)
-        extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
-        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed, sides)
-        keep_split(run, split)
-        return _Read(body.result(), lower.result(), extracted, split)
-
-
-def _ready(read: _Read) -> "Ready":
-    from tlkit.training.forecast import Ready
-
-    part, held_out = read.split.train, len(read.split.validation) + len(read.split.test)
-    return Ready(read.network, read.lower.engine, part.files, (len(part), held_out), part.num_classes)
-
-
-def _train(run: Run, read: _Read, settings: FinetuneSettings, progress: Progress) -> "Trained":
-    from tlkit.training.blocks import train_blocks
-    from tlkit.training.upper import Below, train_upper
-    from tlkit.training.whole import augmented_pictures
-
-    seen = augmented_pictures(read.lower, read.split.train, settings, progress)
-    below = Below(read.extracted, read.lower.file, seen)
-    trained = train_upper(read.network, below, read.split, settings, progress, run.path)
-    if settings.freeze == "lower":
-        return train_blocks(read.network, trained, read.split, settings, progress, run.path)
-    return trained
-
-
-def _weights_notes(settings: FinetuneSettings) -> list[str]:
-    if not is_random(settings) or settings.freeze == "none":
-        return []
-    return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
+    return Finetuned(run, read.split, report, test, metrics, trained.history)
 
 
 def _facts(split: Split, settings: FinetuneSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:

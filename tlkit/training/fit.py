@@ -6,7 +6,6 @@ the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a
 
 import math
 import time
-from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -20,35 +19,11 @@ from tlkit.training.mixing import mix
 from tlkit.training.optimizer import averaged, compile_model
 from tlkit.training.plan import Plan
 from tlkit.training.recipe import steps_per_epoch
+from tlkit.training.samples import Samples, batches
 from tlkit.training.setbacks import halve_batches, has_diverged, is_out_of_memory, slow_down
 
 HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 PREDICT_ROWS = 256  # rows evaluated at a time, at most
-
-
-class Rows(Protocol):
-    """Features by position, in memory, on disk or made as they are asked for."""
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """(images, …)."""
-
-
-class Samples:
-    """What a training learns from, or is measured on.
-
-    features  (images, …); where they have `in_epoch`, that gives what is seen of them in an epoch
-    targets   one-hot float32 (images, classes)
-    weights   what each image counts, float32 (images,), mean 1; all alike where not given
-    """
-
-    def __init__(self, features: Rows, targets: np.ndarray, weights: np.ndarray | None = None) -> None:
-        self.features, self.targets = features, targets
-        self.weights = np.ones(len(targets), np.float32) if weights is None else weights
-
-    def in_epoch(self, epoch: int) -> Rows:
-        """The features as they are seen in an epoch."""
-        seen: Rows = self.features.in_epoch(epoch) if hasattr(self.features, "in_epoch") else self.features
-        return seen
 
 
 def fit(
@@ -79,6 +54,7 @@ def fit(
                     with averaged(upper, plan):
                         standing.best = upper.get_weights()
                 standing.ended = _is_enough(standing.history, plan)
+                progress.epoch(row)
                 advance(1)
             if checkpoint and (row or standing.ended):
                 checkpoint.save(upper, standing)
@@ -101,17 +77,6 @@ def scores_of(history: list[Epoch]) -> list[tuple[float, ...]]:
     """How good each epoch is, less is better: by its loss; where F1 decides, by that first."""
     losses = [math.inf if math.isnan(row["val_loss"]) else row["val_loss"] for row in history]
     return [(-row["f1"], loss) if "f1" in row else (loss,) for row, loss in zip(history, losses, strict=True)]
-
-
-def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
-    """The positions of the images of every step of an epoch: (steps, batch_size).
-
-    Every image once, in an order that depends on seed and epoch; the last batch is filled up
-    with the first images, so that all have one size and none is too small for a batch norm.
-    """
-    order = np.random.default_rng((seed, epoch)).permutation(num_images)
-    filled = np.resize(order, steps_per_epoch(num_images, batch_size) * batch_size)
-    return filled.reshape(-1, batch_size)
 
 
 def _begin(upper: keras.Model, samples: tuple[Samples, Samples], plan: Plan, checkpoint: Checkpoint | None) -> Standing:

@@ -16,11 +16,12 @@ from tlkit.models.folding import fold
 from tlkit.progress import Progress
 from tlkit.settings import FinetuneSettings, hidden_units, is_random
 from tlkit.training.checkpoint import Checkpoint, Epoch, Standing
-from tlkit.training.fit import Rows, Samples, best_epoch, fit
+from tlkit.training.fit import best_epoch, fit
 from tlkit.training.former import adopt_head
 from tlkit.training.losses import is_imbalanced, weights_of
 from tlkit.training.plan import Plan, plan_head
 from tlkit.training.recipe import choose_hidden
+from tlkit.training.samples import Rows, Samples
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,23 @@ def train_upper(
 
     checkpoints: a folder to write them to, and to go on from
     """
+    classifier, upper = build_upper(body, split, settings)
+    look = below.features.rows if settings.freeze == "none" else below.features.values
+    train = Samples(below.seen or look(split.train), one_hot(split.train), image_weights(split.train, settings))
+    validation = Samples(look(split.validation), one_hot(split.validation))
+    plan = plan_head(settings, len(split.train), is_imbalanced(split.train.labels))
+    fitted = fit_above(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
+    return Trained(classifier, upper, below.features, below.lower, fitted.history, notes=tuple(fitted.notes))
+
+
+def build_upper(body: keras.Model, split: Split, settings: FinetuneSettings) -> tuple[keras.Model, keras.Model]:
+    """The whole classifier with a new head, and the part of it that is trained first: head or everything."""
     keras.utils.set_random_seed(settings.seed)
     classifier = attach_head(body, choose_head(settings, len(split.train)), split.train.num_classes)
     if settings.from_run:
         adopt_head(classifier, split.train.class_names, settings)
     cut = body.input if settings.freeze == "none" else body.output
-    upper = trainable_above(classifier, cut, kept_norms(body, settings))
-    features = below.features
-    look = features.rows if settings.freeze == "none" else features.values
-    train = Samples(below.seen or look(split.train), one_hot(split.train), image_weights(split.train, settings))
-    validation = Samples(look(split.validation), one_hot(split.validation))
-    plan = plan_head(settings, len(split.train), is_imbalanced(split.train.labels))
-    fitted = fit_above(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
-    return Trained(classifier, upper, features, below.lower, fitted.history, notes=tuple(fitted.notes))
+    return classifier, trainable_above(classifier, cut, kept_norms(body, settings))
 
 
 def choose_head(settings: FinetuneSettings, num_images: int) -> Head:

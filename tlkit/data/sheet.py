@@ -1,0 +1,62 @@
+"""A contact sheet: some pictures of a folder, and views of them as training sees them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tlkit.data.augment import Views, choose_augmentation
+from tlkit.data.decode import read_file
+from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.pixels import decode_photo
+from tlkit.errors import DataError, ImageError
+from tlkit.files import write_atomically
+from tlkit.settings import SheetSettings
+
+GAP = 4  # white pixels between views
+
+
+def draw_sheet(data: str | Path, file: Path, settings: SheetSettings) -> list[str]:
+    """Write a PNG with one line of views per picture.
+
+    returns: the paths of the pictures, relative to `data`, in the order of the lines
+    raises: DataError where no picture can be read
+    """
+    folder = read_folder(data)
+    views = Views(settings.views, settings.seed, choose_augmentation(settings))
+    lines: dict[str, np.ndarray] = {}
+    for row in _spread(folder):
+        if len(lines) == settings.images:
+            break
+        try:
+            photo = decode_photo(read_file(folder.files[row]), settings.image_size, settings.resize, views)
+        except ImageError:
+            continue
+        lines[folder.paths[row]] = photo.pixels
+    if not lines:
+        raise DataError(f"no image in '{data}' can be read; give a folder of images.")
+    _write(np.stack(list(lines.values())), file)
+    return list(lines)
+
+
+def _spread(folder: ImageFolder) -> list[int]:
+    """Positions of all images: the first of each class, then the second of each, and so on."""
+    labels = folder.labels
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for label in range(folder.num_classes):
+        rank[labels == label] = np.arange(np.sum(labels == label))
+    return [int(row) for row in np.lexsort((labels, rank))]
+
+
+def _write(views: np.ndarray, file: Path) -> None:
+    """views: uint8 (pictures, views, size, size, 3)"""
+    pictures, count, size = views.shape[:3]
+    step = size + GAP
+    sheet = np.full((pictures * step + GAP, count * step + GAP, 3), 255, np.uint8)
+    for row, column in np.ndindex(pictures, count):
+        top, left = GAP + row * step, GAP + column * step
+        sheet[top : top + size, left : left + size] = views[row, column]
+    content = io.BytesIO()
+    Image.fromarray(sheet).save(content, "PNG")
+    write_atomically(file, content.getvalue())

@@ -1,0 +1,89 @@
+"""Trainings besides the one that is kept: in folds, so that every image is held out once, and with other seeds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlkit.data.folder import ImageFolder
+from tlkit.data.folds import fold_splits
+from tlkit.data.split import Split, split_folder
+from tlkit.evaluation.metrics import wilson_interval
+from tlkit.extraction import Extracted
+from tlkit.progress import Progress
+from tlkit.settings import FinetuneSettings, parse_seeds
+
+if TYPE_CHECKING:
+    from tlkit.training.upper import Trained
+
+ROWS = 256  # evaluated at a time
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains a network from its first weights, as often as asked.
+
+    network   what is trained; put back to `weights` before each time
+    train     from a split and settings to what came of them
+    """
+
+    network: Any
+    weights: list[np.ndarray]
+    train: Callable[[Split, FinetuneSettings], "Trained"]
+
+    def __call__(self, split: Split, settings: FinetuneSettings) -> "Trained":
+        """Train once."""
+        self.network.set_weights(self.weights)
+        return self.train(split, settings)
+
+
+def measure_repeats(
+    trainer: Trainer, extracted: Extracted, split: Split, settings: FinetuneSettings, progress: Progress
+) -> dict[str, Any]:
+    """What `metrics.json` says of folds and seeds; None for what was not asked for.
+
+    folds: accuracy on each fold, which nothing was chosen on; their mean over all images and its interval
+    seeds: accuracy on the validation images of each seed's own split
+    """
+    known = {*split.train.paths, *split.validation.paths}  # the test side stays out of everything
+    folder = extracted.folder.pick([row for row, path in enumerate(extracted.folder.paths) if path in known])
+    folds = _folds(trainer, folder, settings, progress) if settings.folds else None
+    seeds = _seeds(trainer, extracted, settings, progress) if settings.seeds else None
+    return {"folds": folds, "seeds": seeds}
+
+
+def _folds(trainer: Trainer, folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> dict[str, Any]:
+    splits = fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
+    right, counts = [], [len(each.test) for each in splits]
+    for number, each in enumerate(splits, 1):
+        progress.note(
+            f"fold {number} of {len(splits)}: {len(each.train)} images to train on, {len(each.test)} held out."
+        )
+        right.append(count_right(trainer(each, settings), each.test))
+    return {
+        "accuracies": [correct / count for correct, count in zip(right, counts, strict=True)],
+        "accuracy": sum(right) / sum(counts),
+        "accuracy_ci95": list(wilson_interval(sum(right), sum(counts))),
+        "num_images": sum(counts),
+    }
+
+
+def _seeds(trainer: Trainer, extracted: Extracted, settings: FinetuneSettings, progress: Progress) -> dict[str, Any]:
+    found = {}
+    for seed in parse_seeds(settings.seeds):
+        progress.note(f"seed {seed}: a split, an order and random weights of its own.")
+        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, seed)
+        trained = trainer(split, replace(settings, seed=seed))
+        found[seed] = count_right(trained, split.validation) / len(split.validation)
+    values = list(found.values())
+    spread = {"least": min(values), "median": median(values), "greatest": max(values)}
+    return {"accuracies": {str(seed): value for seed, value in found.items()}} | spread
+
+
+def count_right(trained: "Trained", part: ImageFolder) -> int:
+    """How many images of a part are told right."""
+    rows = trained.features.rows(part)
+    shares = [trained.upper.predict_on_batch(rows[start : start + ROWS]) for start in range(0, len(part), ROWS)]
+    return int(np.sum(np.concatenate(shares).argmax(axis=1) == part.labels))
