@@ -83,6 +83,8 @@ def train_upper(
     checkpoints: a folder to write them to, and to go on from
     """
     classifier, upper = build_upper(body, split, settings)
+    if settings.freeze == "lower" and not settings.head_first:
+        return Trained(classifier, upper, below.features, below.lower, [])
     look = below.features.rows if settings.freeze == "none" else below.features.values
     train = Samples(below.seen or look(split.train), one_hot(split.train), image_weights(split.train, settings))
     validation = Samples(look(split.validation), one_hot(split.validation))
