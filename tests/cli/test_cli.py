@@ -664,3 +664,34 @@ def test_another_network_than_that_of_the_former_run_is_refused(colours, own_run
 
 def test_a_time_limit_that_is_none_is_refused(colours, tmp_path):
     assert "5m, 90s or 1h" in refused(2, "finetune", colours, "-o", tmp_path / "run", "--time-limit", "soon")
+
+
+# augment, lr-find and the help page
+
+
+def test_a_contact_sheet_names_its_pictures(colours, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    result = CliRunner().invoke(
+        main, ["augment", str(colours), "-o", str(sheet), "--images", "3", "--image-size", "32"]
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "3 pictures, 8 views of each, the first plain:", "blue/0.png", "green/0.png", "red/0.png", f"drawn  {sheet}"
+    ]  # fmt: skip
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_rate_is_suggested_and_drawn(colours, weights_file, tmp_path):
+    picture = tmp_path / "rates.png"
+    options = ["--backbone", "mobilenet_025", "--weights", str(weights_file), "--image-size", "32", "-o", str(picture)]
+    result = CliRunner().invoke(main, ["lr-find", str(colours), *options])
+    assert result.exit_code == 0, result.output
+    assert "suggested for the head: --learning-rate " in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_ten_options_come_first_on_the_help_page():
+    lines = CliRunner(env={"COLUMNS": "100"}).invoke(main, ["finetune", "--help"]).output.splitlines()
+    start = lines.index("Main options:")
+    ended = lines.index("", start)
+    assert sum(line.startswith("  -") for line in lines[start:ended]) == 10

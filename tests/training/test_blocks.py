@@ -193,3 +193,41 @@ def test_fewer_views_are_kept_where_the_space_is_small(colours, place, weights):
     tight = replace(SETTINGS, weights=weights, cache_limit=0.0007, upper_epochs=1)
     metrics = finetune(colours, place / "tight", tight).metrics
     assert any("of 3 views are kept" in note for note in metrics["notes"])
+
+
+def moved_variables(done, weights):
+    """Names of the kinds of variables of the backbone that are not those of the weights file."""
+    from tlkit.models.backbones import BACKBONES
+    from tlkit.models.body import build_body
+
+    before = build_body(BACKBONES["mobilenet_025"], weights, 64)
+    after = keras.models.load_model(done.run.path / "model.keras", compile=False)
+    return {
+        variable.name
+        for layer in before.layers
+        for variable, new in zip(layer.weights, after.get_layer(layer.name).get_weights(), strict=True)
+        if not np.array_equal(variable, new)
+    }
+
+
+@pytest.mark.parametrize(
+    ("batch_norms", "moved"),
+    [
+        ("frozen", {"kernel"}),
+        ("shift", {"kernel", "beta"}),
+        ("trained", {"kernel", "beta", "gamma", "moving_mean", "moving_variance"}),
+    ],
+)
+def test_batch_norms_learn_what_they_are_told_to(batch_norms, moved, colours, place, weights):
+    rate = 0.05 if batch_norms == "trained" else 4e-3  # so that some epoch is better than the start
+    settings = replace(SETTINGS, weights=weights, batch_norms=batch_norms, upper_epochs=8, upper_learning_rate=rate)
+    done = finetune(colours, place / batch_norms, settings)
+    assert done.metrics["best_epoch"] > 0
+    assert moved_variables(done, weights) == moved
+
+
+def test_without_a_head_phase_head_and_blocks_begin_together(colours, place, weights):
+    settings = replace(SETTINGS, weights=weights, head_first=False, upper_epochs=4)
+    done = finetune(colours, place / "together", settings)
+    assert {row["phase"] for row in history(done.run)} == {"blocks"}
+    assert done.metrics["best_epoch"] > 0

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,24 @@ def test_a_run_stopped_twice_ends_the_same(cache, colours, expected):
         resume(path, StopsAfter(7))
     resume(path)
     assert_same(path, expected)
+
+
+EVERYTHING = replace(SETTINGS, optimizer="sgd", ema=0.9, mixup=0.3, cutmix=1.0, clip=1.0, class_weight="sqrt")
+WAYS = {
+    "one cycle": replace(EVERYTHING, decay="one-cycle"),
+    "plateau": replace(EVERYTHING, decay="plateau"),
+    "whole, augmented": replace(EVERYTHING, freeze="none", augment="strong", epochs=5),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_averages_plateaus_mixing_and_augmentation_go_on_as_they_would_have(way, cache, colours):
+    place = cache / way
+    finetune(colours, place / "whole", WAYS[way])
+    with pytest.raises(StoppedError):
+        finetune(colours, place / "stopped", WAYS[way], StopsAfter(3))
+    resume(place / "stopped")
+    assert_same(place / "stopped", weights_of(place / "whole"))
 
 
 def stopped(colours, path):

@@ -31,14 +31,14 @@ TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it"
     "--resume",
     type=click.Path(path_type=Path),
     cls=GroupedOption,
-    group="Main",
+    group="Start",
     help="Go on with a run that was stopped: its folder, without DATA; it ends as if it had not been.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
     cls=GroupedOption,
-    group="Main",
+    group="Start",
     help="Measure for a few seconds, tell how long each strategy would take, and stop.",
 )
 @config_option

@@ -67,7 +67,7 @@ def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Calla
         group=item.metadata["group"],
         type=_click_type(kind, item.metadata["limits"]),
         default=default,
-        show_default=kind is not bool or default,
+        show_default=default != "" and (kind is not bool or bool(default)),
         is_flag=kind is bool,
         help=item.metadata["help"],
     )
@@ -96,7 +96,7 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         expose_value=False,
         callback=_use_config,
         cls=GroupedOption,
-        group="Main",
+        group="Start",
         help="Settings of an earlier run, its settings.json; options given here win.",
     )(command)
 
