@@ -1,0 +1,58 @@
+"""Controls that an honest training must pass: labels without meaning, pictures without content, photos by heart."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.networks import use_keras_home
+from tlkit.evaluation.evaluate import evaluate
+from tlkit.settings import EvaluateSettings, FinetuneSettings
+from tlkit.training.finetune import finetune
+
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", freeze="all")
+
+
+@pytest.fixture
+def insects(shared_data, monkeypatch):
+    """200 photos, half ants and half bees."""
+    use_keras_home(monkeypatch, shared_data / "keras_home")
+    root = shared_data / "images/hymenoptera/train"
+    return {name: sorted((root / name).glob("*.jpg"))[:100] for name in ("ants", "bees")}
+
+
+def folder_of(images, root):
+    for name, files in images.items():
+        (root / name).mkdir(parents=True)
+        for file in files:
+            (root / name / file.name).symlink_to(file)
+    return root
+
+
+def test_labels_dealt_at_random_are_told_apart_no_better_than_by_chance(insects, tmp_path):
+    files = [file for found in insects.values() for file in found]
+    order = np.random.default_rng(0).permutation(len(files))
+    halves = {"heads": [files[k] for k in order[:100]], "tails": [files[k] for k in order[100:]]}
+    metrics = finetune(folder_of(halves, tmp_path / "images"), tmp_path / "run", SETTINGS).metrics
+    low, high = metrics["accuracy_ci95"]
+    assert low < 0.5 < high
+
+
+def test_twenty_photos_are_learnt_by_heart(insects, tmp_path):
+    data = folder_of({name: files[:10] for name, files in insects.items()}, tmp_path / "images")
+    done = finetune(data, tmp_path / "run", SETTINGS)
+    assert evaluate(done.run, settings=EvaluateSettings(split="train")).report.accuracy == 1
+
+
+def test_pictures_that_show_nothing_get_the_shares_of_the_classes(insects, tmp_path):
+    random = np.random.default_rng(1)
+    for name, count in {"many": 90, "few": 30}.items():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(count):
+            grey = Image.new("RGB", (64, 64), (int(random.integers(0, 256)),) * 3)
+            grey.save(tmp_path / "images" / name / f"{number}.png")
+    done = finetune(tmp_path / "images", tmp_path / "run", SETTINGS)
+    with (done.run.path / "predictions_val.csv").open() as lines:
+        shares = [float(row["p_many"]) for row in csv.DictReader(lines)]
+    assert np.mean(shares) == pytest.approx(0.75, abs=0.12)
