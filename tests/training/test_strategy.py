@@ -188,7 +188,7 @@ def test_a_resumed_run_decides_as_it_had_decided(colours, weights_file, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_train", stop)
+        patch.setattr(module, "train_strategy", stop)
         patch.setattr(module, "has_progress", lambda run: True)
         finetune(colours, tmp_path / "run", settings)
     assert json.loads((tmp_path / "run" / strategy.DECISION).read_text())["settings"] == {"freeze": "all"}

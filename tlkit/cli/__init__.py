@@ -1,7 +1,6 @@
 """What you type: one file per command, thin; the work is in the room of the same noun."""
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.sample import sample
+from tlkit.cli.signals import take_signals, was_interrupted
 from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
@@ -34,8 +34,7 @@ class _Group(click.Group):
         """Run as a program; with `args`, as tests and other programs do, return to the caller."""
         if args is not None:
             return super().main(args, *positional, **extra)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+        take_signals()
         try:
             super().main(**extra)
         except SystemExit as finished:
@@ -54,22 +53,13 @@ class _Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            if _signals:  # C code below TensorFlow turns the interrupt into an error of its own
+            if was_interrupted():  # C code below TensorFlow turns the interrupt into an error of its own
                 _say(INTERRUPTED_NOTE)
                 ctx.exit(INTERRUPTED)
             if os.environ.get("TLKIT_DEBUG"):
                 raise
             _say(f"Error: {_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
             ctx.exit(1)
-
-
-_signals: list[int] = []  # that asked this process to end
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    """Whoever asks a process to end gets the same orderly end as Ctrl-C."""
-    _signals.append(number)
-    raise KeyboardInterrupt
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import click
 
+from tlkit.cli.signals import raise_if_interrupted
 from tlkit.progress import Advance
 
 
@@ -49,7 +50,11 @@ class Console:
         click.echo(f"Note: {printable(text)}", file=self._terminal, err=True)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """The bar says enough."""
+        """The bar says enough; an interrupt that was swallowed ends the training here.
+
+        raises: KeyboardInterrupt
+        """
+        raise_if_interrupted()
 
 
 def _bars(terminal: IO[str]) -> Any:

@@ -23,7 +23,7 @@ def sparkline(values: Sequence[float]) -> str:
     """A curve in one line of blocks, from its least to its greatest value; nothing where a value is no number.
 
     >>> sparkline([3, 2, 1, 1, 2])
-    '█▄▁▁▄'
+    '█▅▁▁▅'
     """
     numbers = [value for value in values if not math.isnan(value)]
     if not numbers:
