@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint fix docs sample bench
@@ -23,7 +24,7 @@ demo: $(READY)  ## Learn beach from desert on sample_data, predict images left o
 	@$(BIN)/python sample_data/demo.py $(DEMO)
 
 test: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
 	$(BIN)/python -m pytest -q -m 'slow or not slow'

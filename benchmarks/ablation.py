@@ -21,12 +21,15 @@ from tlkit.progress import Silent
 FILE = Path(__file__).parents[1] / "docs" / "ablation.md"
 ARMS: dict[str, dict[str, dict[str, object]]] = {
     "default": {"as by default": {}},
-    "presets": {f"augment {name}": {"augment": name} for name in ("none", "medium", "strong")},
-    "views": {f"{count} views": {"views": count} for count in (1, 2, 5, 10)},
+    "presets": {f"augment {name}": {"augment": name} for name in ("medium", "strong")},
+    "views": {  # one view is the plain one: as augment none
+        "1 view, augment none": {"views": 1, "augment": "none"},
+        **{f"{count} views": {"views": count} for count in (2, 5, 10)},
+    },
     "mixing": {"MixUp 0.2": {"mixup": 0.2}, "CutMix 1": {"cutmix": 1.0}},
     "smoothing": {"no label smoothing": {"label_smoothing": 0.0}},
     "head-first": {"head and blocks at once": {"head_first": False}},
-    "layer-decay": {"one rate for all layers": {"layer_decay": 1.0}, "layer decay 0.2": {"layer_decay": 0.2}},
+    "layer-decay": {"one rate for all layers": {"layer_decay": 1.0}},
     "batch-norms": {f"batch norms {name}": {"batch_norms": name} for name in ("frozen", "trained")},
     "ema": {"moving average 0.98": {"ema": 0.98}},
 }

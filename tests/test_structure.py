@@ -211,5 +211,6 @@ def test_no_function_shares_its_modules_name_outside_the_commands():
     assert set(twins) <= {
         "tlkit.evaluation.evaluate.evaluate",
         "tlkit.training.finetune.finetune",
+        "tlkit.training.train.train",
         "tlkit.training.fit.fit",
     }

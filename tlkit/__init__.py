@@ -11,21 +11,34 @@ _HOMES = {
     "read_folder": "tlkit.data.folder",
     "finetune": "tlkit.training.finetune",
     "FinetuneSettings": "tlkit.settings",
+    "train": "tlkit.training.train",
+    "TrainSettings": "tlkit.settings",
     "load_run": "tlkit.runs",
     "predict": "tlkit.prediction",
     "evaluate": "tlkit.evaluation.evaluate",
     "check_backbone": "tlkit.training.checks",
 }
-__all__ = ["FinetuneSettings", "check_backbone", "evaluate", "finetune", "load_run", "predict", "read_folder"]
+__all__ = [
+    "FinetuneSettings",
+    "TrainSettings",
+    "check_backbone",
+    "evaluate",
+    "finetune",
+    "load_run",
+    "predict",
+    "read_folder",
+    "train",
+]
 
 if TYPE_CHECKING:
     from tlkit.data.folder import read_folder
     from tlkit.evaluation.evaluate import evaluate
     from tlkit.prediction import predict
     from tlkit.runs import load_run
-    from tlkit.settings import FinetuneSettings
+    from tlkit.settings import FinetuneSettings, TrainSettings
     from tlkit.training.checks import check_backbone
     from tlkit.training.finetune import finetune
+    from tlkit.training.train import train
 
 
 def __getattr__(name: str) -> Any:

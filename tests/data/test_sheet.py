@@ -60,5 +60,5 @@ def test_a_file_that_is_no_image_is_passed_over(tmp_path):
     ids=str,
 )
 def test_names_that_speak_of_sides_or_signs_are_noticed(names, found):
-    hint = mirror_hint(list(names))
+    hint = mirror_hint(list(names), flip=True)
     assert found in hint if found else hint is None, hint

@@ -16,7 +16,8 @@ from tlkit.errors import RunError
 from tlkit.progress import Silent
 from tlkit.settings import FinetuneSettings
 from tlkit.training import checkpoint
-from tlkit.training.finetune import finetune, resume
+from tlkit.training.finetune import finetune
+from tlkit.training.session import resume
 
 SETTINGS = FinetuneSettings(
     backbone="mobilenet_025",

@@ -14,10 +14,11 @@ from tlkit.models.body import depths
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import freeze
 from tlkit.settings import FinetuneSettings
+from tlkit.training import forecast
 from tlkit.training.advice import expected_gain, is_worth
 from tlkit.training.finetune import finetune
 from tlkit.training.forecast import Forecast, Ready, forecast_strategies, forecast_strategy
-from tlkit.training.pace import measure_pace, step_seconds
+from tlkit.training.pace import Pace, measure_pace, step_seconds
 from tlkit.training.strategy import decide, fit_into
 
 UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
@@ -138,11 +139,20 @@ def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):
     assert 0 < pace.infer < 1
 
 
-def test_upper_blocks_take_longer_than_the_head_and_everything_longer_still(ready):
-    found = {name: forecast_strategy(ready, replace(AUTO, freeze=name)) for name in ("all", "lower", "none")}
-    assert found["all"].seconds < found["lower"].seconds
-    assert found["all"].disk < found["lower"].disk
-    assert found["none"].per_epoch > found["all"].per_epoch
+def test_upper_blocks_take_the_head_first_then_the_views_then_their_epochs(ready, monkeypatch):
+    monkeypatch.setattr(forecast, "step_seconds", lambda network, batch_size: 0.1)
+    monkeypatch.setattr(Ready, "pace", lambda ready, settings: Pace(decode=0.01, infer=0.02))
+    head, blocks = (forecast_strategy(ready, replace(AUTO, freeze=name, views=4)) for name in ("all", "lower"))
+    assert head.fixed == 0
+    assert blocks.fixed == pytest.approx(head.seconds + 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02))
+    assert head.per_epoch == pytest.approx(0.1 * (3 + 60 / 128 / 3))
+    assert blocks.per_epoch == pytest.approx(0.1 * (10 + 60 / 32 / 3))
+    assert blocks.disk > head.disk
+
+
+def test_training_everything_takes_longer_than_the_head(ready):
+    head, whole = (forecast_strategy(ready, replace(AUTO, freeze=name)) for name in ("all", "none"))
+    assert whole.per_epoch > head.per_epoch
 
 
 def test_a_dry_run_trains_nothing(colours):
@@ -176,7 +186,7 @@ def test_the_advice_and_its_numbers_are_stored(auto):
 
 
 def test_a_resumed_run_decides_as_it_had_decided(colours, weights_file, tmp_path, monkeypatch):
-    from tlkit.training import finetune as module
+    from tlkit.training import session as module
     from tlkit.training import strategy
 
     settings = FinetuneSettings(

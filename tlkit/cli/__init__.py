@@ -19,6 +19,7 @@ from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.sample import sample
 from tlkit.cli.signals import take_signals, was_interrupted
+from tlkit.cli.train import train
 from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
@@ -69,6 +70,7 @@ def main() -> None:
 
     \b
     tlkit finetune PHOTOS        learn from a folder with one subfolder per class
+    tlkit train PHOTOS           learn with a small network, from scratch
     tlkit predict RUN NEW/*.jpg  classify new images
     tlkit evaluate RUN           how good it is, with intervals
     """
@@ -103,5 +105,5 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-for _command in (finetune, predict, evaluate, augment, lr_find, models, sample, cache):
+for _command in (finetune, train, predict, evaluate, augment, lr_find, models, sample, cache):
     main.add_command(_command)

@@ -18,7 +18,7 @@ HALF_BYTES = 2  # activations are kept in float16
 @click.option("--cuts", is_flag=True, help="List where BACKBONE can be cut for --freeze lower.")
 @click.option("--image-size", type=click.IntRange(min=0), default=0, help="In pixels; 0 for the backbone's own.")
 def models(backbone: str | None, cuts: bool, image_size: int) -> None:
-    """List the backbones, and which have their ImageNet weights on this machine.
+    """List the backbones with where their ImageNet weights are, and the networks to train from scratch.
 
     With BACKBONE and --cuts, list its cut points: what lies below one is frozen, what lies above
     is trained, and one view of an image costs the given space in the cache.
@@ -30,12 +30,17 @@ def models(backbone: str | None, cuts: bool, image_size: int) -> None:
 
 def _backbone_lines(backbone: str | None) -> list[str]:
     from tlkit.models.backbones import ROWS, find_backbone, imagenet_file
+    from tlkit.models.networks import ROWS as NETWORKS
 
     lines = [f"{'backbone':<24} {'image size':>10} {'least':>6}  ImageNet weights"]
     for row in [find_backbone(backbone)] if backbone else ROWS:
         here = "here" if imagenet_file(row, row.image_size).exists() else "to download"
         lines.append(f"{row.name:<24} {row.image_size:>10} {row.least_size:>6}  {here}")
-    return lines
+    if backbone:
+        return lines
+    lines += ["", f"{'tlkit train --model':<24} {'image size':>10} {'least':>6}  year"]
+    lines += [f"{row.name:<24} {row.image_size:>10} {row.least_size:>6}  {row.year}" for row in NETWORKS]
+    return [*lines, "and every backbone above, without its weights"]
 
 
 def _cut_lines(backbone: str, image_size: int) -> list[str]:

@@ -12,18 +12,25 @@ import click
 from tlkit.errors import OptionError
 from tlkit.settings import kind_of, option_name, settings_from
 
+GROUPS = (  # of options, in their order on a help page
+    *("Main", "Start", "Measuring", "Network", "Augmentation", "Head", "Loss", "Optimizer", "Freeze lower"),
+    *("Watching", "Speed", "Output"),
+)
+
 
 class GroupedCommand(click.Command):
     """A command whose help shows options under the groups their settings name."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Click calls this to write the help page."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record and isinstance(parameter, click.Option):
                 groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
         for group, records in groups.items():
+            if not records:
+                continue
             with formatter.section(f"{group} options"):
                 formatter.write_dl(records)
 
@@ -87,31 +94,40 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
-def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--config FILE`: defaults from a run's `settings.json`; what is typed wins."""
+def config_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--config FILE`: defaults from a run's `settings.json`; what is typed wins.
+
+    command: whose settings they are, where the file does not say so
+    """
+
+    def use(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
+        if file:
+            ctx.default_map = _read_config(file, command)
+
     return click.option(
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         is_eager=True,
         expose_value=False,
-        callback=_use_config,
+        callback=use,
         cls=GroupedOption,
         group="Start",
         help="Settings of an earlier run, its settings.json; options given here win.",
-    )(command)
+    )
 
 
-def _use_config(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
-    if file is None:
-        return
+def _read_config(file: Path, command: str) -> dict[str, Any]:
+    """raises: OptionError where a file holds no settings of this command"""
     try:
         values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
         if not isinstance(values, dict):
             raise OptionError("it holds no settings")
-        settings_from(values)
+        if (theirs := values.get("command", command)) != command:
+            raise OptionError(f"it is of `tlkit {theirs}`")
+        settings_from(values, command)
     except (OSError, ValueError, RecursionError, OptionError) as error:
         raise OptionError(f"'{file}' is no settings.json of a run: {str(error).rstrip('.')}.") from None
-    ctx.default_map = {name: value for name, value in values.items() if name not in ("command", "data")}
+    return {name: value for name, value in values.items() if name not in ("command", "data")}
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

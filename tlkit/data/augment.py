@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tlkit.data.colours import add_noise, draw_colours, erase
-from tlkit.settings import FinetuneSettings, SheetSettings
+from tlkit.settings import SheetSettings, TrainingSettings
 
 AUGMENT_VERSION = 2  # part of every cache key; raise it when any pixel of a view may change
 LARGEST_ASPECT = 4 / 3
@@ -65,7 +65,7 @@ PRESETS = {
 }
 
 
-def choose_augmentation(settings: FinetuneSettings | SheetSettings) -> Augmentation:
+def choose_augmentation(settings: TrainingSettings | SheetSettings) -> Augmentation:
     """The preset that settings name, with what they set by itself in its place."""
     given = {item.name: getattr(settings, _setting_name(item.name)) for item in fields(Augmentation)}
     return replace(PRESETS[settings.augment], **{name: value for name, value in given.items() if value is not None})

@@ -59,7 +59,9 @@ def pool(flat: keras.Model) -> Any:
 
 
 def depths(body: keras.Model) -> dict[str, slice]:
-    """Which of a body's features are averages of which feature map."""
+    """Which of a body's features are averages of which feature map; all are the last one's where none are."""
+    if "pooled" not in {layer.name for layer in body.layers}:
+        return {LAST_MAP: slice(0, None)}
     last = int(body.get_layer("pooled").output.shape[-1])
     found = {LAST_MAP: slice(0, last)}
     return found | {FINER_MAP: slice(last, None)} if body.output.shape[-1] > last else found

@@ -82,12 +82,19 @@ def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
     MobileNetV2: after block 9; ResNet50: after conv4; VGG16: after block5_conv1. A slender tensor
     costs the cache least, and a cut a few blocks lower is worth the longer epochs (decision 009).
     """
-    height = body.get_layer("pooled").input.shape[1]
+    height = _last_height(body, cuts)
     finer = [cut for cut in cuts if height < cut.shape[0] <= 2 * height + 1 and share_above(body, cut) >= LEAST_ABOVE]
     if not finer:
         raise OptionError(f"{body.name} has no cut point before its last blocks; choose --freeze all or none.")
     least = min(math.prod(cut.shape) for cut in finer)
     return [cut for cut in finer if math.prod(cut.shape) < SLENDER * least][-1]
+
+
+def _last_height(body: keras.Model, cuts: list[Cut]) -> int:
+    """Of the last feature map: what is averaged, or where nothing is, the last map there is."""
+    pooled = [layer.input.shape[1] for layer in body.layers if layer.name == "pooled"]
+    heights = pooled or [cut.shape[0] for cut in cuts[-1:]]
+    return int(heights[0]) if heights else 0
 
 
 def _as_share(wanted: str, body: keras.Model, cuts: list[Cut]) -> float:

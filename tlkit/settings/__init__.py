@@ -2,17 +2,23 @@
 
 from tlkit.settings.augment import SheetSettings
 from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
+from tlkit.settings.data import parse_seeds
 from tlkit.settings.evaluate import EvaluateSettings
-from tlkit.settings.finetune import FinetuneSettings, is_random, parse_seeds, settings_from
+from tlkit.settings.finetune import FinetuneSettings
 from tlkit.settings.learning import hidden_units
 from tlkit.settings.predict import PredictSettings
+from tlkit.settings.train import TrainSettings
+from tlkit.settings.training import KINDS, TrainingSettings, is_random, settings_from
 
 __all__ = [
+    "KINDS",
     "LIMITS",
     "EvaluateSettings",
     "FinetuneSettings",
     "PredictSettings",
     "SheetSettings",
+    "TrainSettings",
+    "TrainingSettings",
     "as_json",
     "check_settings",
     "hidden_units",

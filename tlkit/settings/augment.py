@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from tlkit.settings.base import check_settings, setting
-from tlkit.settings.finetune import Resize
-from tlkit.settings.learning import AugmentSettings, Preset
+from tlkit.settings.data import Preset, Resize
+from tlkit.settings.learning import AugmentSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from tlkit.errors import OptionError
 from tlkit.settings.base import setting
 
 MOST_UNITS = 65536
-Preset = Literal["none", "light", "medium", "strong"]
+EngineName = Literal["auto", "litert", "openvino", "keras"]
+Precision = Literal["float32", "bfloat16"]
 Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
 ClassWeight = Literal["none", "balanced", "sqrt"]
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "nadam"]
@@ -48,8 +49,6 @@ class HeadSettings:
     hidden: str = setting(
         "auto", "Head", "Units of the hidden layers beside the linear one, such as 512 or 200,80; 0 for none."
     )
-    l1: float = setting(0.0, "Head", "L1 penalty on the head's weights.", min=0, max=10)
-    l2: float = setting(0.0, "Head", "L2 penalty on the head's weights.", min=0, max=10)
 
 
 def hidden_units(text: str) -> tuple[int, ...]:
@@ -75,6 +74,9 @@ def hidden_units(text: str) -> tuple[int, ...]:
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
     """What a training makes small."""
+
+    l1: float = setting(0.0, "Loss", "L1 penalty on the head's weights.", min=0, max=10)
+    l2: float = setting(0.0, "Loss", "L2 penalty on the head's weights.", min=0, max=10)
 
     loss: Loss = setting("cross-entropy", "Loss", "What is made small; focal looks at hard images most.")
     label_smoothing: float = setting(
@@ -125,3 +127,13 @@ class WatchSettings:
     """How a training is looked at."""
 
     tensorboard: bool = setting(False, "Watching", "Write curves for TensorBoard into the run's folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedSettings:
+    """What computes."""
+
+    engine: EngineName = setting("auto", "Speed", "What computes frozen layers; auto is litert where it is installed.")
+    precision: Precision = setting(
+        "float32", "Speed", "Of frozen layers; bfloat16 is faster on some processors and needs openvino."
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlkit.settings.base import check_settings, setting
-from tlkit.settings.finetune import EngineName
+from tlkit.settings.learning import EngineName
 
 TableFormat = Literal["auto", "table", "csv", "json", "jsonl"]
 

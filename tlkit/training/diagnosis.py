@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import TrainingSettings
 
 HIGH_LOSS = 1.2  # times the loss of a classifier that knows nothing, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
@@ -39,7 +39,7 @@ class Seen:
     kept: Epoch
     num_classes: int
     num_validation: int
-    settings: FinetuneSettings
+    settings: TrainingSettings
 
 
 def diagnose(seen: Seen) -> list[Diagnosis]:
@@ -81,7 +81,7 @@ def _fit(seen: Seen) -> Diagnosis | None:
     return None
 
 
-Fit = tuple[Callable[[float, float], bool], str, Callable[[FinetuneSettings], str]]
+Fit = tuple[Callable[[float, float], bool], str, Callable[[TrainingSettings], str]]
 FITS: tuple[Fit, ...] = (
     (
         lambda training, validation: training - validation > GAP,

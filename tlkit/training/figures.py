@@ -7,7 +7,7 @@ from tlkit.data.augment import choose_augmentation
 from tlkit.data.mirrors import mirror_hint
 from tlkit.data.split import Split
 from tlkit.evaluation.report import Report
-from tlkit.settings import FinetuneSettings, is_random
+from tlkit.settings import TrainingSettings, TrainSettings, is_random
 from tlkit.training.diagnosis import Seen, diagnose
 from tlkit.training.former import former_notes
 from tlkit.training.images import Read
@@ -20,7 +20,7 @@ def collect_figures(
     read: Read,
     trained: Trained,
     reports: tuple[Report, Report | None],
-    settings: FinetuneSettings,
+    settings: TrainingSettings,
     decision: dict[str, Any],
 ) -> dict[str, Any]:
     """What `metrics.json` holds but for the seconds and what is measured besides."""
@@ -36,11 +36,11 @@ def collect_figures(
     return metrics
 
 
-def _data_notes(split: Split, settings: FinetuneSettings) -> list[str]:
+def _data_notes(split: Split, settings: TrainingSettings) -> list[str]:
     """What there is to be said of the classes: mirrored views that may mislead, and rare classes."""
     names, counts = split.train.class_names, split.train.counts
-    mirrors = mirror_hint(names) if settings.freeze != "all" and choose_augmentation(settings).flip else None
-    notes = [mirrors] if mirrors and settings.hflip is None else []
+    hint = _mirror_note(names, settings)
+    notes = [hint] if hint else []
     if is_imbalanced(split.train.labels):
         most, least = names[counts.index(max(counts))], names[counts.index(min(counts))]
         weigh = "" if settings.class_weight != "none" else "; --class-weight balanced gives rare classes more weight"
@@ -51,7 +51,16 @@ def _data_notes(split: Split, settings: FinetuneSettings) -> list[str]:
     return notes
 
 
-def _weights_notes(settings: FinetuneSettings) -> list[str]:
+def _mirror_note(names: tuple[str, ...], settings: TrainingSettings) -> str | None:
+    """Only where nobody has chosen: a training from scratch that does not mirror was told so by the names."""
+    flip = choose_augmentation(settings).flip
+    if settings.freeze == "all" or settings.augment == "none":
+        return None
+    chosen = settings.hflip is not None and not (isinstance(settings, TrainSettings) and not flip)
+    return None if chosen else mirror_hint(names, flip)
+
+
+def _weights_notes(settings: TrainingSettings) -> list[str]:
     if not is_random(settings) or settings.freeze == "none":
         return []
     return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]

@@ -19,7 +19,7 @@ from tlkit.training.mixing import mix
 from tlkit.training.optimizer import averaged, compile_model
 from tlkit.training.plan import Plan
 from tlkit.training.recipe import steps_per_epoch
-from tlkit.training.samples import Samples, batches
+from tlkit.training.samples import Samples, batches, one_ahead
 from tlkit.training.setbacks import halve_batches, has_diverged, is_out_of_memory, slow_down
 
 HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
@@ -143,9 +143,12 @@ def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: Plan, 
 def _steps(upper: keras.Model, train: Samples, plan: Plan, batch_size: int, epoch: int) -> list[dict[str, float]]:
     """Every step of an epoch: loss and accuracy of each on what it has seen."""
     features, targets, logs = train.in_epoch(epoch), smoothed(train.targets, plan.label_smoothing), []
-    for step, rows in enumerate(batches(len(targets), batch_size, plan.seed, epoch)):
+
+    def batch_of(step: int, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         random = np.random.default_rng((plan.seed, epoch, step))
-        batch = mix((features[rows], targets[rows], train.weights[rows]), plan.mixing, random)
+        return mix((features[rows], targets[rows], train.weights[rows]), plan.mixing, random)
+
+    for batch in one_ahead(batch_of, batches(len(targets), batch_size, plan.seed, epoch)):
         upper.reset_metrics()
         logs.append(upper.train_on_batch(*batch, return_dict=True))
     return logs

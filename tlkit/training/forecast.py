@@ -14,7 +14,7 @@ from tlkit.engines.engine import Engine
 from tlkit.errors import OptionError
 from tlkit.models.classifier import attach_head
 from tlkit.models.cut import batch_norms
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import FinetuneSettings, TrainingSettings
 from tlkit.training.blocks import choose_activations, layer_rates
 from tlkit.training.lower import build_in_background, prepare_lower
 from tlkit.training.pace import Pace, measure_pace, step_seconds
@@ -71,7 +71,7 @@ class Ready:
     images: tuple[int, int]
     num_classes: int
 
-    def pace(self, settings: FinetuneSettings) -> Pace:
+    def pace(self, settings: TrainingSettings) -> Pace:
         """Measured on some of the files."""
         return measure_pace(self.files, self.engine, settings.image_size, settings.resize)
 
@@ -96,7 +96,7 @@ def forecast_strategies(data: str | Path, settings: FinetuneSettings) -> dict[st
     return found | {"none": _later(forecast_strategy(ready, replace(settings, freeze="none")), count * pace.decode)}
 
 
-def forecast_strategy(ready: Ready, settings: FinetuneSettings) -> Forecast:
+def forecast_strategy(ready: Ready, settings: TrainingSettings) -> Forecast:
     """What a strategy takes once the features of freeze all, or the pixels, are there; head included.
 
     settings: with the strategy as `freeze`
@@ -104,10 +104,12 @@ def forecast_strategy(ready: Ready, settings: FinetuneSettings) -> Forecast:
     """
     classifier = attach_head(ready.body, choose_head(settings, ready.images[0]), ready.num_classes)
     head = _forecast_head(ready, classifier, settings)
-    return _forecast_blocks(ready, classifier, settings, head) if settings.freeze == "lower" else head
+    if isinstance(settings, FinetuneSettings) and settings.freeze == "lower":
+        return _forecast_blocks(ready, classifier, settings, head)
+    return head
 
 
-def _forecast_head(ready: Ready, classifier: keras.Model, settings: FinetuneSettings) -> Forecast:
+def _forecast_head(ready: Ready, classifier: keras.Model, settings: TrainingSettings) -> Forecast:
     whole = settings.freeze == "none"
     plan = plan_head(settings, ready.images[0])
     cut = classifier.input if whole else ready.body.output
@@ -139,7 +141,7 @@ def _later(forecast: Forecast, seconds: float) -> Forecast:
     return replace(forecast, fixed=forecast.fixed + seconds)
 
 
-def _count_sides(folder: ImageFolder, settings: FinetuneSettings) -> tuple[int, int]:
+def _count_sides(folder: ImageFolder, settings: TrainingSettings) -> tuple[int, int]:
     """Images to train on and held out, before the files are read."""
     given = sum(bool(side) and side != "train" for side in folder.sides)
     share = 0.0 if given else settings.validation_split + settings.test_split

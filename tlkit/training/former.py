@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.errors import OptionError, RunError
 from tlkit.runs import load_run, read_facts
-from tlkit.settings import FinetuneSettings, hidden_units, option_name
+from tlkit.settings import FinetuneSettings, TrainingSettings, option_name
 
 INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
 BY_CLASS = ("head_logits", "head_linear")  # layers with a column per class
@@ -24,7 +24,8 @@ def inherit(settings: FinetuneSettings) -> FinetuneSettings:
     if not settings.from_run:
         return settings
     run = load_run(settings.from_run)
-    theirs = run.read_json("settings.json") | _head_of(run.read_json("model.json"), settings.from_run)
+    facts = run.read_json("model.json")
+    theirs = run.read_json("settings.json") | _head_of(facts, settings.from_run) | {"backbone": facts["backbone"]}
     defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}
     for name in INHERITED:
         if getattr(settings, name) not in (defaults[name], theirs[name]):
@@ -36,7 +37,7 @@ def inherit(settings: FinetuneSettings) -> FinetuneSettings:
     return replace(settings, from_run=str(Path(settings.from_run).resolve()), **inherited)
 
 
-def former_sides(settings: FinetuneSettings) -> dict[str, str]:
+def former_sides(settings: TrainingSettings) -> dict[str, str]:
     """The side each group of equal pixels was on in the former run; nothing without one.
 
     raises: RunError
@@ -47,24 +48,19 @@ def former_sides(settings: FinetuneSettings) -> dict[str, str]:
     return {row["group"]: row["split"] for row in rows}
 
 
-def adopt_body(body: Any, settings: FinetuneSettings) -> None:
-    """Give a body the weights of the former run's.
+def former_body(settings: TrainingSettings) -> Any:
+    """The former run's network up to its head: its own layers with its own weights, to be trained further.
 
-    raises: RunError where they do not fit
+    raises: RunError
     """
-    from tlkit.models.classifier import Head, attach_head
+    import keras
 
-    former = _network(settings.from_run)
-    head = Head(settings.dropout, settings.batch_norm, hidden_units(settings.hidden))
-    twin = attach_head(body, head, former.output.shape[-1])  # layers come in the same order as the former's
-    pairs = list(zip(twin.layers, former.layers, strict=False))
-    if len(twin.layers) != len(former.layers) or any(_shapes(one) != _shapes(other) for one, other in pairs):
-        raise RunError(f"the network of '{settings.from_run}' is not built as {settings.backbone} is; train again.")
-    for layer, other in pairs:
-        layer.set_weights(other.get_weights())
+    former = _loaded.__wrapped__(*_model_file(settings.from_run))
+    first = min((layer for layer in former.layers if layer.name.startswith("head_")), key=former.layers.index)
+    return keras.Model(former.input, first.input, name=settings.backbone)
 
 
-def adopt_head(classifier: Any, class_names: Sequence[str], settings: FinetuneSettings) -> None:
+def adopt_head(classifier: Any, class_names: Sequence[str], settings: TrainingSettings) -> None:
     """Give a new head what the former one had learnt: of classes both know, their columns; new ones begin at zero."""
     former, known = _network(settings.from_run), read_facts(load_run(settings.from_run)).class_names
     columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]
@@ -75,7 +71,7 @@ def adopt_head(classifier: Any, class_names: Sequence[str], settings: FinetuneSe
             layer.set_weights(former.get_layer(layer.name).get_weights())
 
 
-def former_notes(class_names: Sequence[str], settings: FinetuneSettings) -> list[str]:
+def former_notes(class_names: Sequence[str], settings: TrainingSettings) -> list[str]:
     """Which classes are new, and which are no more."""
     if not settings.from_run:
         return []
@@ -96,23 +92,23 @@ def _head_of(facts: dict[str, Any], path: str) -> dict[str, Any]:
 
 def _network(path: str) -> Any:
     """The former run's classifier."""
+    return _loaded(*_model_file(path))
+
+
+def _model_file(path: str) -> tuple[Path, str]:
     run = load_run(path)
-    return _loaded(run.checked_file("model.keras"), read_facts(run).sha256["model.keras"])
+    return run.checked_file("model.keras"), read_facts(run).sha256["model.keras"]
 
 
 @lru_cache(1)
 def _loaded(file: Path, sha256: str) -> Any:
-    """The network of a file of this content, loaded once."""
+    """The network of a file of this content, loaded once; to be read, not trained."""
     from tlkit.engines.keras import load_network
 
     try:
         return load_network(file)
     except (OSError, ValueError) as error:
         raise RunError(f"'{file}' cannot be opened ({error}); train again or restore it.") from None
-
-
-def _shapes(layer: Any) -> list[tuple[int, ...]]:
-    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _columns(new: list[np.ndarray], former: list[np.ndarray], columns: list[tuple[int, int]]) -> list[np.ndarray]:

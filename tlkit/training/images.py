@@ -10,7 +10,7 @@ from tlkit.data.split import Split, split_folder
 from tlkit.extraction import Extracted, extract
 from tlkit.progress import Progress
 from tlkit.reading import Lower
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import FinetuneSettings, TrainingSettings
 from tlkit.training.former import former_sides
 from tlkit.training.lower import build_in_background, prepare_lower
 
@@ -37,7 +37,7 @@ class Read:
         return Ready(self.network, self.lower.engine, part.files, (len(part), held_out), part.num_classes)
 
 
-def read_images(folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> Read:
+def read_images(folder: ImageFolder, settings: TrainingSettings, progress: Progress) -> Read:
     """Every image's features, while the network is still being built, and the split."""
     sides = former_sides(settings)
     with ThreadPoolExecutor(1) as background:
@@ -49,7 +49,7 @@ def read_images(folder: ImageFolder, settings: FinetuneSettings, progress: Progr
 
 
 def train_strategy(
-    read: Read, settings: FinetuneSettings, progress: Progress, checkpoints: Path | None = None
+    read: Read, settings: TrainingSettings, progress: Progress, checkpoints: Path | None = None
 ) -> "Trained":
     """The head, and what else the strategy trains.
 
@@ -62,6 +62,6 @@ def train_strategy(
     seen = augmented_pictures(read.lower, read.split.train, settings, progress)
     below = Below(read.extracted, read.lower.file, seen)
     trained = train_upper(read.network, below, read.split, settings, progress, checkpoints)
-    if settings.freeze == "lower":
+    if isinstance(settings, FinetuneSettings) and settings.freeze == "lower":
         return train_blocks(read.network, trained, read.split, settings, progress, checkpoints)
     return trained

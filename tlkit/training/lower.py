@@ -11,19 +11,20 @@ from tlkit.engines.store import Converted, find_converted, keep_converted, sourc
 from tlkit.features import FeatureKey
 from tlkit.files import sha256_text
 from tlkit.models.backbones import find_backbone
+from tlkit.models.networks import NETWORKS
 from tlkit.reading import Lower
-from tlkit.settings import FinetuneSettings
-from tlkit.training.former import adopt_body
+from tlkit.settings import TrainingSettings, TrainSettings
+from tlkit.training.former import former_body
 
 PIXELS, FEATURES = "pixels", "features"
 
 
-def build_in_background(background: ThreadPoolExecutor, settings: FinetuneSettings) -> Future[Any]:
+def build_in_background(background: ThreadPoolExecutor, settings: TrainingSettings) -> Future[Any]:
     """Start to build the backbone; importing Keras alone takes seconds."""
     return background.submit(_build, settings)
 
 
-def prepare_lower(background: ThreadPoolExecutor, body: Future[Any], settings: FinetuneSettings) -> Future[Lower]:
+def prepare_lower(background: ThreadPoolExecutor, body: Future[Any], settings: TrainingSettings) -> Future[Lower]:
     """The frozen part: at once where it was converted before, else as soon as the body is built.
 
     raises: ModelError
@@ -34,7 +35,7 @@ def prepare_lower(background: ThreadPoolExecutor, body: Future[Any], settings: F
     return there(_opened(kept, settings)) if kept else background.submit(_convert, body, settings)
 
 
-def lower_at(body: Any, cut: Any, settings: FinetuneSettings) -> Lower:
+def lower_at(body: Any, cut: Any, settings: TrainingSettings) -> Lower:
     """The frozen part below a cut inside the backbone, converted where it was not before.
 
     body: with the weights it was built with below the cut
@@ -45,17 +46,20 @@ def lower_at(body: Any, cut: Any, settings: FinetuneSettings) -> Lower:
     return _frozen(keras.Model(body.input, cut.tensor, name="lower"), settings, f"cut {cut.index}")
 
 
-def _build(settings: FinetuneSettings) -> Any:
+def _build(settings: TrainingSettings) -> Any:
     from tlkit.models.backend import start_keras
 
     start_keras()
     from tlkit.models.body import build_body
 
-    weights = "none" if settings.from_run else settings.weights
-    body = build_body(find_backbone(settings.backbone), weights, settings.image_size, settings.seed)
     if settings.from_run:
-        adopt_body(body, settings)
-    return body
+        return former_body(settings)
+    if isinstance(settings, TrainSettings) and settings.model in NETWORKS:
+        from tlkit.models.scratch.build import build_network
+
+        row, seed = NETWORKS[settings.model], settings.seed
+        return build_network(row, settings.image_size, settings.changes, settings.grey, seed)
+    return build_body(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
 
 
 def there(lower: Lower) -> Future[Lower]:
@@ -65,11 +69,11 @@ def there(lower: Lower) -> Future[Lower]:
     return future
 
 
-def _convert(body: Future[Any], settings: FinetuneSettings) -> Lower:
+def _convert(body: Future[Any], settings: TrainingSettings) -> Lower:
     return _frozen(body.result(), settings)
 
 
-def _frozen(network: Any, settings: FinetuneSettings, cut: str = "") -> Lower:
+def _frozen(network: Any, settings: TrainingSettings, cut: str = "") -> Lower:
     """A network as the engine runs it, converted where it was not before."""
     weights = weights_digest(network)
     if settings.engine == "keras":
@@ -86,18 +90,18 @@ def _converted(network: Any, source: str, weights: str) -> Converted:
     return keep_converted(source, to_litert(network, pixels=True), weights)
 
 
-def _opened(converted: Converted, settings: FinetuneSettings, cut: str = "") -> Lower:
+def _opened(converted: Converted, settings: TrainingSettings, cut: str = "") -> Lower:
     engine = open_engine(settings.engine, converted.file, settings.precision)
     return Lower(engine, _features_key(settings, converted.weights_sha256, cut), converted.file)
 
 
-def _source_key(settings: FinetuneSettings, cut: str = "") -> str | None:
+def _source_key(settings: TrainingSettings, cut: str = "") -> str | None:
     if settings.from_run:
         return None  # its weights are known when it is built
     return source_key(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed, cut)
 
 
-def _features_key(settings: FinetuneSettings, weights_sha256: str, cut: str) -> FeatureKey:
+def _features_key(settings: TrainingSettings, weights_sha256: str, cut: str) -> FeatureKey:
     return FeatureKey(
         decode_version=DECODE_VERSION,
         resize=settings.resize,
@@ -110,6 +114,6 @@ def _features_key(settings: FinetuneSettings, weights_sha256: str, cut: str) -> 
     )
 
 
-def _pixels_key(settings: FinetuneSettings) -> FeatureKey:
+def _pixels_key(settings: TrainingSettings) -> FeatureKey:
     """Below the first layer nothing depends on an engine or on weights."""
     return FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "", "", "", "", PIXELS)

@@ -24,6 +24,7 @@ class OptimizerRow:
     """One of Keras's optimizers.
 
     head, blocks   largest learning rates, where none is asked for
+    network        the same, for a network that learns from scratch
     weight_decay   where none is asked for
     uses_momentum  whether it knows --momentum and --nesterov
     """
@@ -31,18 +32,19 @@ class OptimizerRow:
     constructor: str
     head: float
     blocks: float
+    network: float
     weight_decay: float = 0.0
     uses_momentum: bool = False
 
 
 OPTIMIZERS = {
-    "sgd": OptimizerRow("SGD", 0.1, 0.02, uses_momentum=True),
-    "rmsprop": OptimizerRow("RMSprop", 1e-3, 2e-4),
-    "adam": OptimizerRow("Adam", 2e-3, 4e-4),
-    "adamw": OptimizerRow("AdamW", 2e-3, 4e-4, weight_decay=0.1),
-    "adadelta": OptimizerRow("Adadelta", 1.0, 0.5),
-    "adagrad": OptimizerRow("Adagrad", 2e-2, 2e-3),
-    "nadam": OptimizerRow("Nadam", 2e-3, 4e-4),
+    "sgd": OptimizerRow("SGD", 0.1, 0.02, 0.05, uses_momentum=True),
+    "rmsprop": OptimizerRow("RMSprop", 1e-3, 2e-4, 1e-3),
+    "adam": OptimizerRow("Adam", 2e-3, 4e-4, 1e-3),
+    "adamw": OptimizerRow("AdamW", 2e-3, 4e-4, 1e-3, weight_decay=0.1),
+    "adadelta": OptimizerRow("Adadelta", 1.0, 0.5, 1.0),
+    "adagrad": OptimizerRow("Adagrad", 2e-2, 2e-3, 1e-2),
+    "nadam": OptimizerRow("Nadam", 2e-3, 4e-4, 1e-3),
 }
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import FinetuneSettings, TrainingSettings, TrainSettings
 from tlkit.training.mixing import Mixing
 from tlkit.training.optimizer import OPTIMIZERS
-from tlkit.training.recipe import choose_epochs, choose_upper_epochs
+from tlkit.training.recipe import choose_epochs, choose_network_epochs, choose_upper_epochs
 
 WARM_UP = 0.1  # of the steps, where blocks are trained
 
@@ -50,8 +50,10 @@ class Plan:
     mixing: Mixing = Mixing()
 
 
-def plan_head(settings: FinetuneSettings, num_images: int, by_f1: bool = False) -> Plan:
+def plan_head(settings: TrainingSettings, num_images: int, by_f1: bool = False) -> Plan:
     """The head on a frozen backbone; or the whole network, where nothing is frozen."""
+    if isinstance(settings, TrainSettings):
+        return plan_network(settings, num_images, by_f1)
     return Plan(
         epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
         batch_size=settings.batch_size,
@@ -60,6 +62,19 @@ def plan_head(settings: FinetuneSettings, num_images: int, by_f1: bool = False) 
         keeps_start=bool(settings.from_run),
         shifts=settings.batch_norms == "shift",
         warm_up=settings.warm_up or 0.0,
+        by_f1=by_f1,
+        **_shared(settings),
+    )
+
+
+def plan_network(settings: TrainSettings, num_images: int, by_f1: bool = False) -> Plan:
+    """Everything, from random weights."""
+    return Plan(
+        epochs=settings.epochs or choose_network_epochs(num_images, settings.batch_size),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate or OPTIMIZERS[settings.optimizer].network,
+        phase="whole",
+        warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,
         by_f1=by_f1,
         **_shared(settings),
     )
@@ -85,7 +100,7 @@ def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str,
 SHARED = ("label_smoothing", "patience", "seed", "optimizer", "decay", "momentum", "nesterov", "clip", "ema", "loss")
 
 
-def _shared(settings: FinetuneSettings) -> dict[str, Any]:
+def _shared(settings: TrainingSettings) -> dict[str, Any]:
     own, given = OPTIMIZERS[settings.optimizer].weight_decay, settings.weight_decay
     return {name: getattr(settings, name) for name in SHARED} | {
         "weight_decay": own if given is None else given,

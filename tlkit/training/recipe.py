@@ -35,6 +35,19 @@ def choose_hidden(num_images: int) -> int:
     return 128 if num_images < FEW_IMAGES else 512
 
 
+NETWORK_STEPS, MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 1500, 15, 60
+
+
+def choose_network_epochs(num_images: int, batch_size: int) -> int:
+    """Passes over the images while a network learns from scratch. Figures: docs/decisions/013.
+
+    >>> choose_network_epochs(1435, 64), choose_network_epochs(75, 64), choose_network_epochs(50_000, 64)
+    (60, 60, 15)
+    """
+    passes = round(NETWORK_STEPS / steps_per_epoch(num_images, batch_size))
+    return min(MAX_NETWORK_EPOCHS, max(MIN_NETWORK_EPOCHS, passes))
+
+
 UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 450, 6, 30
 
 

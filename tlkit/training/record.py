@@ -20,7 +20,7 @@ from tlkit.evaluation.report import Report
 from tlkit.extraction import Extracted
 from tlkit.files import write_atomically
 from tlkit.runs import Run, Stage
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import TrainingSettings
 from tlkit.training.fit import HISTORY_COLUMNS
 from tlkit.training.upper import Trained
 
@@ -29,7 +29,7 @@ REPORT_ROWS = 256  # read from the disk at a time
 
 
 def record_run(
-    run: Run, trained: Trained, extracted: Extracted, split: Split, settings: FinetuneSettings
+    run: Run, trained: Trained, extracted: Extracted, split: Split, settings: TrainingSettings
 ) -> tuple[Report, Report | None, tuple[Stage, ...]]:
     """Write every file of a run but `split.csv`, `metrics.json`, `model.json` and `DONE`.
 
@@ -82,7 +82,7 @@ def measure(
     }
 
 
-def _write_engine(run: Run, trained: Trained, settings: FinetuneSettings) -> tuple[Stage, ...]:
+def _write_engine(run: Run, trained: Trained, settings: TrainingSettings) -> tuple[Stage, ...]:
     if settings.engine == "keras":
         return (Stage(MODEL, "float32"),)
     folder = run.path / "engine"
@@ -95,7 +95,7 @@ def _write_engine(run: Run, trained: Trained, settings: FinetuneSettings) -> tup
     return Stage("engine/lower.tflite", settings.precision), Stage("engine/upper.tflite", "float32")
 
 
-def _upper_engine(run: Run, trained: Trained, settings: FinetuneSettings, stages: tuple[Stage, ...]) -> Engine:
+def _upper_engine(run: Run, trained: Trained, settings: TrainingSettings, stages: tuple[Stage, ...]) -> Engine:
     """What turns kept features into probabilities, exactly as `predict` will."""
     if settings.engine == "keras":
         return KerasEngine(trained.upper)

@@ -13,7 +13,7 @@ from tlkit.data.split import Split, split_folder
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.extraction import Extracted
 from tlkit.progress import Progress
-from tlkit.settings import FinetuneSettings, parse_seeds
+from tlkit.settings import TrainingSettings, parse_seeds
 
 if TYPE_CHECKING:
     from tlkit.training.upper import Trained
@@ -31,16 +31,16 @@ class Trainer:
 
     network: Any
     weights: list[np.ndarray]
-    train: Callable[[Split, FinetuneSettings], "Trained"]
+    train: Callable[[Split, TrainingSettings], "Trained"]
 
-    def __call__(self, split: Split, settings: FinetuneSettings) -> "Trained":
+    def __call__(self, split: Split, settings: TrainingSettings) -> "Trained":
         """Train once."""
         self.network.set_weights(self.weights)
         return self.train(split, settings)
 
 
 def measure_repeats(
-    trainer: Trainer, extracted: Extracted, split: Split, settings: FinetuneSettings, progress: Progress
+    trainer: Trainer, extracted: Extracted, split: Split, settings: TrainingSettings, progress: Progress
 ) -> dict[str, Any]:
     """What `metrics.json` says of folds and seeds; None for what was not asked for.
 
@@ -54,7 +54,7 @@ def measure_repeats(
     return {"folds": folds, "seeds": seeds}
 
 
-def _folds(trainer: Trainer, folder: ImageFolder, settings: FinetuneSettings, progress: Progress) -> dict[str, Any]:
+def _folds(trainer: Trainer, folder: ImageFolder, settings: TrainingSettings, progress: Progress) -> dict[str, Any]:
     splits = fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
     right, counts = [], [len(each.test) for each in splits]
     for number, each in enumerate(splits, 1):
@@ -70,7 +70,7 @@ def _folds(trainer: Trainer, folder: ImageFolder, settings: FinetuneSettings, pr
     }
 
 
-def _seeds(trainer: Trainer, extracted: Extracted, settings: FinetuneSettings, progress: Progress) -> dict[str, Any]:
+def _seeds(trainer: Trainer, extracted: Extracted, settings: TrainingSettings, progress: Progress) -> dict[str, Any]:
     found = {}
     for seed in parse_seeds(settings.seeds):
         progress.note(f"seed {seed}: a split, an order and random weights of its own.")

@@ -1,10 +1,14 @@
 """What a training learns from, and in which order."""
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from tlkit.training.recipe import steps_per_epoch
+
+Made = TypeVar("Made")
 
 
 class Rows(Protocol):
@@ -30,6 +34,18 @@ class Samples:
         """The features as they are seen in an epoch."""
         seen: Rows = self.features.in_epoch(epoch) if hasattr(self.features, "in_epoch") else self.features
         return seen
+
+
+def one_ahead(make: Callable[[int, Any], Made], parts: Iterable[Any]) -> Iterator[Made]:
+    """What is made of each part, by its number and itself; the next is made while one is in use."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = None
+        for number, part in enumerate(parts):
+            made, coming = coming, maker.submit(make, number, part)
+            if made:
+                yield made.result()
+        if coming:
+            yield coming.result()
 
 
 def batches(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:

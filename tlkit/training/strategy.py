@@ -15,7 +15,7 @@ from tlkit.extraction import Extracted
 from tlkit.models.body import depths
 from tlkit.progress import Clock, Progress
 from tlkit.runs import Run
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import FinetuneSettings, TrainingSettings
 from tlkit.training.advice import Advice, advise, expected_gain, is_worth
 from tlkit.training.forecast import Forecast, Ready, forecast_strategy
 from tlkit.training.probe import probe_depths
@@ -28,8 +28,8 @@ Decision = dict[str, Any]  # settings that change, advice, forecast, what is sai
 
 
 def choose_strategy(
-    run: Run, ready: Ready, read: tuple[Extracted, Split], settings: FinetuneSettings, clock: Clock, progress: Progress
-) -> tuple[FinetuneSettings, Decision]:
+    run: Run, ready: Ready, read: tuple[Extracted, Split], settings: TrainingSettings, clock: Clock, progress: Progress
+) -> tuple[TrainingSettings, Decision]:
     """The settings with strategy and epochs decided, and the decision.
 
     read: the features of every image, and which images are for training
@@ -46,13 +46,13 @@ def choose_strategy(
     return replace(settings, **decision["settings"]), decision
 
 
-def decide(ready: Ready, probes: Mapping[str, float] | None, settings: FinetuneSettings, left: float) -> Decision:
+def decide(ready: Ready, probes: Mapping[str, float] | None, settings: TrainingSettings, left: float) -> Decision:
     """Which settings change, and why.
 
     probes: accuracy of linear probes by depth, for `--freeze auto`
     left: seconds there are for what comes now
     """
-    if probes is not None:
+    if probes is not None and isinstance(settings, FinetuneSettings):
         return _decide_by_probes(ready, probes, settings, left)
     if settings.freeze == "all" and left == math.inf:
         return _decision({}, [], [])  # takes seconds; not worth measuring
@@ -62,7 +62,7 @@ def decide(ready: Ready, probes: Mapping[str, float] | None, settings: FinetuneS
     return _decision(changed, notes or [told], notes, expected=expected)
 
 
-def fit_into(left: float, expected: Forecast, settings: FinetuneSettings) -> tuple[dict[str, Any], list[str]]:
+def fit_into(left: float, expected: Forecast, settings: TrainingSettings) -> tuple[dict[str, Any], list[str]]:
     """What of a strategy fits into the seconds there are, and what to tell."""
     epochs = expected.epochs_within(left)
     if epochs == expected.epochs:
@@ -111,7 +111,7 @@ def _decision(
     return {"settings": changed, "said": said, "notes": notes, "advice": advice, "forecast": forecast}
 
 
-def _probes(ready: Ready, extracted: Extracted, split: Split, settings: FinetuneSettings) -> dict[str, float] | None:
+def _probes(ready: Ready, extracted: Extracted, split: Split, settings: TrainingSettings) -> dict[str, float] | None:
     if settings.freeze != "auto":
         return None
     part = split.train

@@ -14,7 +14,7 @@ from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.models.folding import fold
 from tlkit.progress import Progress
-from tlkit.settings import FinetuneSettings, hidden_units, is_random
+from tlkit.settings import TrainingSettings, TrainSettings, hidden_units, is_random
 from tlkit.training.checkpoint import Checkpoint, Epoch, Standing
 from tlkit.training.fit import best_epoch, fit
 from tlkit.training.former import adopt_head
@@ -74,7 +74,7 @@ def train_upper(
     body: keras.Model,
     below: Below,
     split: Split,
-    settings: FinetuneSettings,
+    settings: TrainingSettings,
     progress: Progress,
     checkpoints: Path | None = None,
 ) -> Trained:
@@ -93,7 +93,7 @@ def train_upper(
     return Trained(classifier, upper, below.features, below.lower, fitted.history, notes=tuple(fitted.notes))
 
 
-def build_upper(body: keras.Model, split: Split, settings: FinetuneSettings) -> tuple[keras.Model, keras.Model]:
+def build_upper(body: keras.Model, split: Split, settings: TrainingSettings) -> tuple[keras.Model, keras.Model]:
     """The whole classifier with a new head, and the part of it that is trained first: head or everything."""
     keras.utils.set_random_seed(settings.seed)
     classifier = attach_head(body, choose_head(settings, len(split.train)), split.train.num_classes)
@@ -103,8 +103,10 @@ def build_upper(body: keras.Model, split: Split, settings: FinetuneSettings) -> 
     return classifier, trainable_above(classifier, cut, kept_norms(body, settings))
 
 
-def choose_head(settings: FinetuneSettings, num_images: int) -> Head:
+def choose_head(settings: TrainingSettings, num_images: int) -> Head:
     """The head that settings ask for, given the number of images to train on."""
+    if isinstance(settings, TrainSettings):
+        return Head(0.0, False, (), settings.l1, settings.l2)  # a linear layer; the rest is the network's own
     hidden = (choose_hidden(num_images),) if settings.hidden == "auto" else hidden_units(settings.hidden)
     return Head(settings.dropout, settings.batch_norm, hidden, settings.l1, settings.l2)
 
@@ -138,13 +140,13 @@ def fit_above(
     return fitted
 
 
-def kept_norms(network: keras.Model, settings: FinetuneSettings) -> set[str]:
+def kept_norms(network: keras.Model, settings: TrainingSettings) -> set[str]:
     """Names of batch norms that stay as they are: all, unless they are to learn or nothing has learnt yet."""
     from_scratch = settings.freeze == "none" and is_random(settings)
     return set() if from_scratch or settings.batch_norms == "trained" else batch_norms(network)
 
 
-def image_weights(part: ImageFolder, settings: FinetuneSettings) -> np.ndarray:
+def image_weights(part: ImageFolder, settings: TrainingSettings) -> np.ndarray:
     """What each image counts in the loss: float32 (images,)."""
     return weights_of(part.labels, settings.class_weight)
 

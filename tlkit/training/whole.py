@@ -6,12 +6,12 @@ from tlkit.data.folder import ImageFolder
 from tlkit.extraction import extract
 from tlkit.progress import Progress
 from tlkit.reading import Lower
-from tlkit.settings import FinetuneSettings
+from tlkit.settings import TrainingSettings
 from tlkit.training.lower import there
 
 
 def augmented_pictures(
-    lower: Lower, part: ImageFolder, settings: FinetuneSettings, progress: Progress
+    lower: Lower, part: ImageFolder, settings: TrainingSettings, progress: Progress
 ) -> AugmentedRows | None:
     """What such a training learns from; None where something is frozen or nothing is to be varied.
 

@@ -1,0 +1,84 @@
+"""The networks that `tlkit train` builds from scratch, one row each: facts; their layers are in `models/scratch/`."""
+
+import difflib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlkit.errors import OptionError
+from tlkit.models.backbones import BACKBONES, Backbone, find_backbone
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the course.
+
+    name        what `--model` takes
+    file        where in `models/scratch/` its layers are, and its source
+    function    that builds it there
+    year        of the paper
+    image_size  height and width it is built for where none is asked for, in pixels
+    least_size  the smallest it can be built for, in pixels
+    options     further arguments of the function
+    own         how it is varied where nothing is asked for: as in its paper
+    """
+
+    name: str
+    file: str
+    function: str
+    year: int
+    image_size: int
+    least_size: int
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    own: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+def _vgg(depth: int) -> Network:
+    return Network(f"vgg{depth}", "vgg", "build_vgg", 2014, 224, 32, {"depth": depth}, {"dropout": 0.5})
+
+
+def _resnet(depth: int) -> Network:
+    return Network(f"resnet{depth}", "resnet", "build_resnet", 2015, 224, 8, {"depth": depth})
+
+
+def _small_resnet(depth: int) -> Network:
+    return Network(f"resnet{depth}", "resnet", "build_small_resnet", 2015, 32, 4, {"depth": depth})
+
+
+ROWS = (
+    Network("linear", "linear", "build_linear", 1958, 28, 1),
+    Network("mlp", "mlp", "build_mlp", 1986, 28, 1, own={"hidden": (200, 80)}),
+    Network("neocognitron", "neocognitron", "build_neocognitron", 1980, 32, 1),
+    Network("lenet5", "lenet", "build_lenet5", 1998, 32, 32, own={"activation": "tanh"}),
+    Network("lenet5_relu", "lenet", "build_lenet5_relu", 1998, 32, 16),
+    Network("alexnet", "alexnet", "build_alexnet", 2012, 227, 67, own={"dropout": 0.5}),
+    *(_vgg(depth) for depth in (11, 13, 16, 19)),
+    Network("googlenet", "googlenet", "build_googlenet", 2014, 224, 32, own={"dropout": 0.4}),
+    Network("inception_small", "inception", "build_inception_small", 2015, 64, 8),
+    Network("plain34", "resnet", "build_resnet", 2015, 224, 8, {"depth": 34, "shortcuts": False}),
+    *(_resnet(depth) for depth in (18, 34, 50, 101, 152)),
+    *(_small_resnet(depth) for depth in (20, 32, 44, 56, 110)),
+)
+NETWORKS = {row.name: row for row in ROWS}
+
+
+def find_trainable(name: str) -> Network | Backbone:
+    """The row of a network that can be trained from scratch, of the course or of Keras Applications.
+
+    raises: OptionError with the nearest names
+
+    >>> find_trainable("LeNet-5").name, find_trainable("Xception").name
+    ('lenet5', 'xception')
+    """
+    spellings = {_squeezed(row.name): row for row in ROWS}
+    if row := spellings.get(_squeezed(name)):
+        return row
+    with suppress(OptionError):
+        return find_backbone(name)
+    nearest = difflib.get_close_matches(name.lower(), [*NETWORKS, *BACKBONES], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
+    raise OptionError(f"there is no network '{name}'; {hint}")
+
+
+def _squeezed(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

@@ -1,0 +1,31 @@
+"""What trainings of both kinds have in common, and how their settings are read again."""
+
+from dataclasses import fields
+from typing import Any
+
+from tlkit.errors import OptionError
+from tlkit.settings.finetune import FinetuneSettings
+from tlkit.settings.train import TrainSettings
+
+TrainingSettings = FinetuneSettings | TrainSettings
+KINDS: dict[str, type[FinetuneSettings] | type[TrainSettings]] = {"finetune": FinetuneSettings, "train": TrainSettings}
+
+
+def is_random(settings: TrainingSettings) -> bool:
+    """Whether the network has learnt nothing yet."""
+    return settings.weights == "none" and not settings.from_run
+
+
+def settings_from(values: dict[str, Any], command: str = "finetune") -> TrainingSettings:
+    """The settings a `settings.json` holds.
+
+    command: that they are for, where they do not say so themselves
+    raises: OptionError for keys that are no setting of it
+    """
+    command = values.get("command", command)
+    if command not in KINDS:
+        raise OptionError(f"'{command}' is no training; expected {' or '.join(KINDS)}.")
+    known = {item.name for item in fields(KINDS[command])}
+    if unknown := sorted(values.keys() - known - {"command", "data"}):
+        raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(known))}.")
+    return KINDS[command](**{name: value for name, value in values.items() if name in known})

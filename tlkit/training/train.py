@@ -1,0 +1,41 @@
+"""Trains a network of the course, or any of Keras Applications, from scratch."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tlkit.engines.engine import choose_engine
+from tlkit.errors import OptionError
+from tlkit.models.networks import find_trainable
+from tlkit.progress import Progress
+from tlkit.settings import TrainSettings
+from tlkit.training.session import Outcome, begin
+
+
+def train(
+    data: str | Path,
+    output: str | Path | None = None,
+    settings: TrainSettings | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train a network from random weights on a folder of images, and leave a run folder.
+
+    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+    output: the run folder to make; the next free `runs/train-NNN` where it is None
+    raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
+        trained yet is then removed
+    """
+    return begin(data, output, resolve_network(settings or TrainSettings()), progress)
+
+
+def resolve_network(settings: TrainSettings) -> TrainSettings:
+    """The same settings with every "choose for me" replaced by what it means here.
+
+    raises: OptionError
+    """
+    row = find_trainable(settings.model)
+    size = settings.image_size or row.image_size
+    if size < row.least_size:
+        raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
+    engine: Any = choose_engine(settings.engine, settings.precision)
+    return replace(settings, model=row.name, image_size=size, engine=engine)
