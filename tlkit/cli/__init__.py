@@ -14,11 +14,13 @@ from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.finetune import finetune
+from tlkit.cli.gradcheck import gradcheck
 from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.sample import sample
 from tlkit.cli.signals import take_signals, was_interrupted
+from tlkit.cli.summary import summary
 from tlkit.cli.train import train
 from tlkit.errors import TlkitError
 
@@ -105,5 +107,5 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-for _command in (finetune, train, predict, evaluate, augment, lr_find, models, sample, cache):
+for _command in (finetune, train, predict, evaluate, augment, lr_find, models, summary, gradcheck, sample, cache):
     main.add_command(_command)

@@ -36,7 +36,7 @@ def cut_points(model: keras.Model) -> list[Cut]:
     Sweeps the graph in the order of computation and keeps count of the tensors that later
     layers still need: where that is one, the network can be cut.
     """
-    steps = _in_order(model.output)
+    steps = in_order(model.output)
     last_use = {id(tensor): step for step, (_, inputs, _) in enumerate(steps) for tensor in inputs}
     cuts: list[Cut] = []
     alive: set[int] = set()
@@ -132,7 +132,7 @@ def batch_norms(body: keras.Model) -> set[str]:
     return {layer.name for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)}
 
 
-def _in_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
+def in_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
     """(layer, input tensors, output tensor) of every layer below `output`, inputs before users."""
     steps, done, pending = [], set(), [(output, False)]
     while pending:

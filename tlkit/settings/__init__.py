@@ -5,8 +5,10 @@ from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option
 from tlkit.settings.data import parse_seeds
 from tlkit.settings.evaluate import EvaluateSettings
 from tlkit.settings.finetune import FinetuneSettings
+from tlkit.settings.gradcheck import GradcheckSettings
 from tlkit.settings.learning import hidden_units
 from tlkit.settings.predict import PredictSettings
+from tlkit.settings.summary import SummarySettings
 from tlkit.settings.train import TrainSettings
 from tlkit.settings.training import KINDS, TrainingSettings, is_random, settings_from
 
@@ -15,8 +17,10 @@ __all__ = [
     "LIMITS",
     "EvaluateSettings",
     "FinetuneSettings",
+    "GradcheckSettings",
     "PredictSettings",
     "SheetSettings",
+    "SummarySettings",
     "TrainSettings",
     "TrainingSettings",
     "as_json",

@@ -1,0 +1,155 @@
+"""Numerical against analytic gradients of a network, layer by layer, in float64."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tlkit.models.backbones import Backbone
+from tlkit.models.body import build_body
+from tlkit.models.classifier import Head, attach_head
+from tlkit.models.networks import find_trainable
+from tlkit.models.scratch.build import build_network
+from tlkit.settings import GradcheckSettings
+
+STEP = 1e-6  # of central differences: (f(w + h) − f(w − h)) / 2h is off by a multiple of h²
+TOLERANCE = 1e-5  # relative
+ROUNDING = 10 * 2.0**-52 / STEP  # of the loss: how far rounding alone moves a numerical gradient
+IMAGES = 4
+LEAST_SIZE = 8  # pixels, where a network could be built for fewer
+HEAD = Head(dropout=0.0, batch_norm=False, hidden=())
+KEEP_WIDTH = ("lenet5",)  # whose table of connections is for its own width
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """What was found of one layer.
+
+    checked  how many of its weights were moved
+    largest  absolute analytic gradient among them
+    error    largest difference beyond what rounding explains, relative to the larger of the two gradients
+    """
+
+    name: str
+    parameters: int
+    checked: int
+    largest: float
+    error: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether both gradients agree."""
+        return self.error <= TOLERANCE
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Everything that is built and computed meanwhile is float64."""
+    before = keras.config.floatx()
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(policy)
+
+
+def check_network(name: str, settings: GradcheckSettings) -> list[GradientRow]:
+    """Build a network as small as it can be, without dropout, and check it.
+
+    raises: OptionError
+    """
+    row = find_trainable(name)
+    size = settings.image_size or max(row.least_size, LEAST_SIZE)
+    with double_precision():
+        if isinstance(row, Backbone):
+            body = build_body(row, "none", size, settings.seed)
+        else:
+            width = settings.width if row.name not in KEEP_WIDTH else 1.0
+            body = build_network(row, size, {"width": width, "dropout": 0.0}, seed=settings.seed)
+        return check_gradients(attach_head(body, HEAD, settings.num_classes), settings.per_layer, settings.seed)
+
+
+def check_gradients(model: keras.Model, per_layer: int = 4, seed: int = 0) -> list[GradientRow]:
+    """Compare the gradients of the cross-entropy at randomly drawn weights.
+
+    model: built in float64, pixels to probabilities; weights that are all zero get random values
+    per_layer: how many entries of each weight are moved
+    returns: a row per layer with trainable weights, from the pixels up; batch norms use the batch
+    """
+    random = np.random.default_rng(seed)
+    _fill_zeros(model, random)
+    pixels = random.uniform(0, 255, (IMAGES, *model.input.shape[1:]))
+    targets = np.eye(model.output.shape[-1])[np.arange(IMAGES) % model.output.shape[-1]]
+    loss = _loss_of(model, pixels, targets)
+    analytic = _analytic(model, loss)
+    rows, noise = [], ROUNDING * float(loss())
+    for layer in model.layers:
+        entries = [
+            (weight, place) for weight in layer.trainable_weights for place in _places(weight, per_layer, random)
+        ]
+        if entries:
+            pairs = [(analytic[weight.path][place], _numerical(weight, place, loss)) for weight, place in entries]
+            rows.append(_row(layer, pairs, noise))
+    return rows
+
+
+def _row(layer: Any, pairs: list[tuple[float, float]], noise: float) -> GradientRow:
+    exact, measured = np.array(pairs).T
+    apart = np.maximum(np.abs(exact - measured) - noise, 0)
+    errors = apart / np.maximum(np.maximum(np.abs(exact), np.abs(measured)), noise)
+    count = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+    return GradientRow(layer.name, count, len(pairs), float(np.abs(exact).max()), float(errors.max()))
+
+
+def _fill_zeros(model: keras.Model, random: np.random.Generator) -> None:
+    """A last layer of zeros passes no gradient on; biases of zero leave rectifiers just where they bend."""
+    for weight in model.trainable_weights:
+        if not np.any(weight.numpy()):
+            weight.assign(random.normal(0, 0.1, weight.shape))
+
+
+def _loss_of(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> Callable[[], Any]:
+    """The mean cross-entropy, as a graph that reads the weights anew each time."""
+    inputs, wanted = tf.constant(pixels), tf.constant(targets)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def loss() -> Any:
+        shares = model(inputs, training=True)
+        return -tf.reduce_mean(tf.reduce_sum(wanted * tf.math.log(shares), axis=-1))
+
+    return loss  # type: ignore[no-any-return]
+
+
+def _analytic(model: keras.Model, loss: Callable[[], Any]) -> dict[str, np.ndarray]:
+    """By the path of a weight."""
+    with tf.GradientTape() as tape:
+        value = loss()
+    weights = model.trainable_weights
+    found = tape.gradient(value, [weight.value for weight in weights])
+    return {weight.path: np.asarray(gradient) for weight, gradient in zip(weights, found, strict=True)}
+
+
+def _places(weight: Any, count: int, random: np.random.Generator) -> list[tuple[int, ...]]:
+    """Some positions in a weight, each once."""
+    size = int(np.prod(weight.shape))
+    drawn = random.choice(size, min(count, size), replace=False)
+    return [tuple(int(part) for part in np.unravel_index(one, weight.shape)) for one in drawn]
+
+
+def _numerical(weight: Any, place: tuple[int, ...], loss: Callable[[], Any]) -> float:
+    before = weight.numpy().copy()
+    found = []
+    for step in (STEP, -STEP):
+        moved = before.copy()
+        moved[place] += step
+        weight.assign(moved)
+        found.append(float(loss()))
+    weight.assign(before)
+    return (found[0] - found[1]) / (2 * STEP)
