@@ -7,7 +7,7 @@ from typing import Any
 from tlkit.settings import FinetuneSettings, TrainingSettings, TrainSettings
 from tlkit.training.mixing import Mixing
 from tlkit.training.optimizer import OPTIMIZERS
-from tlkit.training.recipe import choose_epochs, choose_network_epochs, choose_upper_epochs
+from tlkit.training.recipe import choose_epochs, choose_network_epochs, choose_upper_epochs, share_of_rate
 
 WARM_UP = 0.1  # of the steps, where blocks are trained
 
@@ -80,12 +80,17 @@ def plan_network(settings: TrainSettings, num_images: int, by_f1: bool = False) 
     )
 
 
+def blocks_rate(settings: FinetuneSettings) -> float:
+    """The largest learning rate of upper blocks, where none is asked for."""
+    return OPTIMIZERS[settings.optimizer].blocks * share_of_rate(settings.backbone)
+
+
 def plan_blocks(settings: FinetuneSettings, num_images: int, rates: Mapping[str, float], by_f1: bool = False) -> Plan:
     """The upper blocks, from where the head ended."""
     return Plan(
         epochs=settings.upper_epochs or choose_upper_epochs(num_images, settings.upper_batch_size),
         batch_size=settings.upper_batch_size,
-        learning_rate=settings.upper_learning_rate or OPTIMIZERS[settings.optimizer].blocks,
+        learning_rate=settings.upper_learning_rate or blocks_rate(settings),
         phase="blocks",
         rate_option="--upper-learning-rate",
         warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,

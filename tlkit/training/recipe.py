@@ -52,13 +52,30 @@ UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 450, 6, 30
 
 
 def choose_upper_epochs(num_images: int, batch_size: int) -> int:
-    """Passes over the images while upper blocks are trained. Figures: docs/decisions/009.
+    """Passes over the images while upper blocks are trained. Figures: docs/decisions/009 and 012.
 
     >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
     (7, 30, 6)
     """
     passes = round(UPPER_STEPS / steps_per_epoch(num_images, batch_size))
     return min(MAX_UPPER_EPOCHS, max(MIN_UPPER_EPOCHS, passes))
+
+
+GENTLE = {"convnext": 1 / 8, "vgg": 1 / 8}
+
+
+def share_of_rate(backbone: str) -> float:
+    """What part of the optimizer's rate the upper blocks of a backbone stand, by its family.
+
+    The rates are those for networks with batch norms (docs/decisions/009 and 012), which forgive a
+    large step. ConvNeXt's authors fine-tune with AdamW at 5e-5, an eighth of ours (Liu 2022,
+    arXiv:2201.03545, table 5); VGG, without any norm, is taken for no sturdier. Neither was measured
+    here: their weights were not at hand.
+
+    >>> share_of_rate("mobilenet_v2"), share_of_rate("convnext_tiny")
+    (1.0, 0.125)
+    """
+    return next((share for family, share in GENTLE.items() if backbone.startswith(family)), 1.0)
 
 
 def choose_kept(values: Sequence[int], images: tuple[int, int], views: int, limit: float) -> tuple[int, int]:
