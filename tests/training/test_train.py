@@ -13,7 +13,7 @@ from tlkit.prediction import predict
 from tlkit.runs import load_run
 from tlkit.settings import FinetuneSettings, TrainSettings
 from tlkit.training import session
-from tlkit.training.finetune import finetune
+from tlkit.training.finetune import finetune, resolve
 from tlkit.training.session import resume
 from tlkit.training.train import resolve_network, train
 
@@ -113,6 +113,12 @@ def test_any_network_of_keras_applications_trains(colours, tmp_path):
     found = train(colours, tmp_path / "run", settings)
     assert found.run.read_json("model.json")["backbone"] == "mobilenet_025"
     assert np.isfinite(found.history[-1]["loss"])
+
+
+def test_what_was_never_mirrored_is_not_mirrored_when_it_is_adapted(signs, colours, tmp_path):
+    former = train(signs, tmp_path / "former", replace(SMALL, epochs=1))
+    assert resolve(FinetuneSettings(from_run=str(former.run.path))).hflip is False
+    assert resolve(FinetuneSettings(from_run=str(former.run.path), hflip=True)).hflip is True
 
 
 @pytest.mark.parametrize("freeze", ["all", "lower"])

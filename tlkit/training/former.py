@@ -34,6 +34,8 @@ def inherit(settings: FinetuneSettings) -> FinetuneSettings:
                 "leave it out, or start without --from."
             )
     inherited = {name: theirs[name] for name in INHERITED}
+    if settings.hflip is None:
+        inherited["hflip"] = theirs.get("hflip")  # what was never seen mirrored is not mirrored now
     return replace(settings, from_run=str(Path(settings.from_run).resolve()), **inherited)
 
 
