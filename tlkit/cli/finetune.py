@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from
+from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from, run_option
 from tlkit.cli.outcome import show
 from tlkit.cli.resuming import go_on, resume_option
 from tlkit.settings import FinetuneSettings
@@ -18,14 +18,7 @@ TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it"
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    cls=GroupedOption,
-    group="Main",
-    help="Run folder to make  [default: the next free runs/finetune-NNN]",
-)
+@run_option("finetune")
 @resume_option
 @click.option(
     "--dry-run",

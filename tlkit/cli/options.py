@@ -94,6 +94,18 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
+def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`-o RUN`, of a command that trains."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        cls=GroupedOption,
+        group="Main",
+        help=f"Run folder to make  [default: the next free runs/{command}-NNN]",
+    )
+
+
 def config_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--config FILE`: defaults from a run's `settings.json`; what is typed wins.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from
+from tlkit.cli.options import GroupedCommand, config_option, options_from, run_option
 from tlkit.cli.outcome import show
 from tlkit.cli.resuming import go_on, resume_option
 from tlkit.settings import TrainSettings
@@ -12,14 +12,7 @@ from tlkit.settings import TrainSettings
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    cls=GroupedOption,
-    group="Main",
-    help="Run folder to make  [default: the next free runs/train-NNN]",
-)
+@run_option("train")
 @resume_option
 @config_option("train")
 @options_from(TrainSettings)

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,18 @@ def find_backbone(name: str) -> Backbone:
     >>> find_backbone("MobileNetV2").name
     'mobilenet_v2'
     """
-    spellings = {_squeezed(row.name): row for row in ROWS}
-    spellings |= {_squeezed(row.constructor): row for row in ROWS if row.options.get("alpha", 1.0) == 1.0}
-    if row := spellings.get(_squeezed(name)):
+    spellings = {squeezed(row.name): row for row in ROWS}
+    spellings |= {squeezed(row.constructor): row for row in ROWS if row.options.get("alpha", 1.0) == 1.0}
+    if row := spellings.get(squeezed(name)):
         return row
-    nearest = difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.5)
+    raise unknown("backbone", name, BACKBONES)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
+    """What to raise for a name that no row has, with the nearest that do."""
+    nearest = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
-    raise OptionError(f"there is no backbone '{name}'; {hint}")
+    return OptionError(f"there is no {kind} '{name}'; {hint}")
 
 
 def imagenet_file(row: Backbone, image_size: int) -> Path:
@@ -149,5 +155,6 @@ def imagenet_file(row: Backbone, image_size: int) -> Path:
     return Path(home) / "models" / row.weights_name(image_size)
 
 
-def _squeezed(name: str) -> str:
+def squeezed(name: str) -> str:
+    """A name as it is compared: without case, underscores and hyphens."""
     return name.lower().replace("_", "").replace("-", "")

@@ -1,12 +1,11 @@
 """The networks that `tlkit train` builds from scratch, one row each: facts; their layers are in `models/scratch/`."""
 
-import difflib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from tlkit.errors import OptionError
-from tlkit.models.backbones import BACKBONES, Backbone, find_backbone
+from tlkit.models.backbones import BACKBONES, Backbone, find_backbone, squeezed, unknown
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,9 @@ def find_trainable(name: str) -> Network | Backbone:
     >>> find_trainable("LeNet-5").name, find_trainable("Xception").name
     ('lenet5', 'xception')
     """
-    spellings = {_squeezed(row.name): row for row in ROWS}
-    if row := spellings.get(_squeezed(name)):
+    spellings = {squeezed(row.name): row for row in ROWS}
+    if row := spellings.get(squeezed(name)):
         return row
     with suppress(OptionError):
         return find_backbone(name)
-    nearest = difflib.get_close_matches(name.lower(), [*NETWORKS, *BACKBONES], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
-    raise OptionError(f"there is no network '{name}'; {hint}")
-
-
-def _squeezed(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    raise unknown("network", name, [*NETWORKS, *BACKBONES])

@@ -57,7 +57,7 @@ def former_body(settings: TrainingSettings) -> Any:
     """
     import keras
 
-    former = _loaded.__wrapped__(*_model_file(settings.from_run))
+    former = _opened(_model_file(settings.from_run)[0])
     first = min((layer for layer in former.layers if layer.name.startswith("head_")), key=former.layers.index)
     return keras.Model(former.input, first.input, name=settings.backbone)
 
@@ -105,6 +105,10 @@ def _model_file(path: str) -> tuple[Path, str]:
 @lru_cache(1)
 def _loaded(file: Path, sha256: str) -> Any:
     """The network of a file of this content, loaded once; to be read, not trained."""
+    return _opened(file)
+
+
+def _opened(file: Path) -> Any:
     from tlkit.engines.keras import load_network
 
     try:

@@ -44,8 +44,12 @@ def choose_network_epochs(num_images: int, batch_size: int) -> int:
     >>> choose_network_epochs(1435, 64), choose_network_epochs(75, 64), choose_network_epochs(50_000, 64)
     (60, 60, 15)
     """
-    passes = round(NETWORK_STEPS / steps_per_epoch(num_images, batch_size))
+    passes = _passes(NETWORK_STEPS, num_images, batch_size)
     return min(MAX_NETWORK_EPOCHS, max(MIN_NETWORK_EPOCHS, passes))
+
+
+def _passes(steps: int, num_images: int, batch_size: int) -> int:
+    return round(steps / steps_per_epoch(num_images, batch_size))
 
 
 UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 450, 6, 30
@@ -57,7 +61,7 @@ def choose_upper_epochs(num_images: int, batch_size: int) -> int:
     >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
     (7, 30, 6)
     """
-    passes = round(UPPER_STEPS / steps_per_epoch(num_images, batch_size))
+    passes = _passes(UPPER_STEPS, num_images, batch_size)
     return min(MAX_UPPER_EPOCHS, max(MIN_UPPER_EPOCHS, passes))
 
 

@@ -14,7 +14,6 @@ CONNECTIONS = (  # of the maps of C3 to those of S2: table 1 of the paper
     (0, 2, 3, 5),
     (0, 1, 2, 3, 4, 5),
 )
-ROWS = tuple(enumerate(CONNECTIONS))
 
 
 def build_lenet5(pixels: Any, variant: Variant) -> Any:
@@ -27,7 +26,7 @@ def build_lenet5(pixels: Any, variant: Variant) -> Any:
 
     With another width, C3 sees all maps below.
     """
-    c1 = _squash(convolve(pixels, variant.units(6), 5, "c1", padding="valid", kernel_initializer="lecun_normal"), "c1")
+    c1 = _squash(_conv(pixels, variant.units(6), "c1"), "c1")
     s2 = _subsample(c1, "s2")
     c3 = _squash(_connect(s2) if variant.width == 1 else _conv(s2, variant.units(16), "c3"), "c3")
     s4 = _subsample(c3, "s4")
@@ -70,5 +69,8 @@ def _subsample(values: Any, name: str) -> Any:
 def _connect(values: Any) -> Any:
     """A map for each row of the table of connections, of the maps it names."""
     below = keras.ops.split(values, values.shape[-1], axis=-1)
-    seen = [keras.layers.Concatenate(name=f"c3_{place}_sees")([below[one] for one in maps]) for place, maps in ROWS]
-    return keras.layers.Concatenate(name="c3")([_conv(part, 1, f"c3_{place}") for place, part in enumerate(seen)])
+    found = []
+    for place, maps in enumerate(CONNECTIONS):
+        seen = keras.layers.Concatenate(name=f"c3_{place}_sees")([below[one] for one in maps])
+        found.append(_conv(seen, 1, f"c3_{place}"))
+    return keras.layers.Concatenate(name="c3")(found)
