@@ -1,7 +1,6 @@
 import os
 import random
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -74,9 +73,7 @@ def test_a_name_that_no_file_can_have_is_an_error_row(predictor, name):
 @posix
 def test_a_pipe_is_an_error_row_and_is_never_opened(predictor, squares, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    started = time.monotonic()
-    rows = list(predictor.predict([str(tmp_path / "pipe"), squares[0]]))
-    assert time.monotonic() - started < 5
+    rows = list(predictor.predict([str(tmp_path / "pipe"), squares[0]]))  # would hang
     assert [row.error for row in rows] == ["is not a regular file (a pipe, socket or device)", None]
 
 
