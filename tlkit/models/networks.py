@@ -20,6 +20,7 @@ class Network:
     least_size  the smallest it can be built for, in pixels
     options     further arguments of the function
     own         how it is varied where nothing is asked for: as in its paper
+    auxiliary   inner layers that are given classifiers of their own while it is trained
     """
 
     name: str
@@ -30,6 +31,7 @@ class Network:
     least_size: int
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     own: dict[str, Any] = field(default_factory=dict, hash=False)
+    auxiliary: tuple[str, ...] = ()
 
 
 def _vgg(depth: int) -> Network:
@@ -52,7 +54,11 @@ ROWS = (
     Network("lenet5_relu", "lenet", "build_lenet5_relu", 1998, 32, 16),
     Network("alexnet", "alexnet", "build_alexnet", 2012, 227, 67, own={"dropout": 0.5}),
     *(_vgg(depth) for depth in (11, 13, 16, 19)),
-    Network("googlenet", "googlenet", "build_googlenet", 2014, 224, 32, own={"dropout": 0.4}),
+    Network(
+        *("googlenet", "googlenet", "build_googlenet", 2014, 224, 32),
+        own={"dropout": 0.4},
+        auxiliary=("inception_4a", "inception_4d"),
+    ),
     Network("inception_small", "inception", "build_inception_small", 2015, 64, 8),
     Network("plain34", "resnet", "build_resnet", 2015, 224, 8, {"depth": 34, "shortcuts": False}),
     *(_resnet(depth) for depth in (18, 34, 50, 101, 152)),

@@ -13,6 +13,8 @@ from tlkit.extraction import Extracted
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import batch_norms, freeze, split_at
 from tlkit.models.folding import fold
+from tlkit.models.networks import NETWORKS
+from tlkit.models.scratch.auxiliary import supervise
 from tlkit.progress import Progress
 from tlkit.settings import TrainingSettings, TrainSettings, hidden_units, is_random
 from tlkit.training.checkpoint import Checkpoint, Epoch, Standing
@@ -89,7 +91,9 @@ def train_upper(
     train = Samples(below.seen or look(split.train), one_hot(split.train), image_weights(split.train, settings))
     validation = Samples(look(split.validation), one_hot(split.validation))
     plan = plan_head(settings, len(split.train), is_imbalanced(split.train.labels))
-    fitted = fit_above(upper, train, validation, plan, progress, checkpoint_in(checkpoints, plan))
+    fitted = fit_above(
+        _supervised(upper, settings), train, validation, plan, progress, checkpoint_in(checkpoints, plan)
+    )
     return Trained(classifier, upper, below.features, below.lower, fitted.history, notes=tuple(fitted.notes))
 
 
@@ -138,6 +142,12 @@ def fit_above(
     if best_epoch(fitted.history):
         folded.unfold()
     return fitted
+
+
+def _supervised(upper: keras.Model, settings: TrainingSettings) -> keras.Model:
+    """With the auxiliary classifiers that a network of the course is trained with."""
+    row = NETWORKS.get(settings.backbone) if isinstance(settings, TrainSettings) else None
+    return supervise(row, upper, settings.changes) if row and isinstance(settings, TrainSettings) else upper
 
 
 def kept_norms(network: keras.Model, settings: TrainingSettings) -> set[str]:

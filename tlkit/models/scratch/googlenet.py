@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from tlkit.models.scratch.parts import Variant, average, convolve, max_pool
+from tlkit.models.scratch.parts import Variant, average, convolve, dense, max_pool
 
 MODULES = {  # table 1: 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection
     "3a": (64, 96, 128, 16, 32, 32),
@@ -18,14 +18,15 @@ MODULES = {  # table 1: 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool project
     "5b": (384, 192, 384, 48, 128, 128),
 }
 POOLED_AFTER = ("3b", "4e")
+AUXILIARY_DROPOUT = 0.7
 
 
 def build_googlenet(pixels: Any, variant: Variant) -> Any:
     """Twenty-two layers with weights: three convolutions, nine inception modules, one classifier.
 
-    224 × 224 pixels and 1,000 classes: 6,998,552 parameters, as Caffe's reference model has them
-    without the two auxiliary classifiers, which are not built. Left out: local response normalization,
-    as in `alexnet`.
+    224 × 224 pixels and 1,000 classes: 6,998,552 parameters; 13,378,280 with the two auxiliary
+    classifiers that it has while it is trained, as Caffe's reference model has them. Left out: local
+    response normalization, as in `alexnet`.
     """
     values = _layer(pixels, 64, 7, "conv1", variant, strides=2)
     values = max_pool(values, 3, 2, "pool1", padding="same")
@@ -37,6 +38,15 @@ def build_googlenet(pixels: Any, variant: Variant) -> Any:
         if name in POOLED_AFTER:
             values = max_pool(values, 3, 2, f"pool{name[0]}", padding="same")
     return variant.drop(average(values), "dropout")
+
+
+def build_auxiliary(values: Any, variant: Variant, name: str) -> Any:
+    """What lies below the last layer of an auxiliary classifier: average, 1 × 1 convolution, hidden layer, dropout."""
+    size = min(5, values.shape[1])
+    values = keras.layers.AveragePooling2D(size, 3, name=f"{name}_pool")(values)
+    values = keras.layers.Flatten(name=f"{name}_vectorised")(_layer(values, 128, 1, f"{name}_conv", variant))
+    values = variant.finish(dense(values, variant.units(1024), f"{name}_fc"), f"{name}_fc")
+    return keras.layers.Dropout(AUXILIARY_DROPOUT, name=f"{name}_dropout")(values)
 
 
 def inception(values: Any, filters: tuple[int, ...], name: str, variant: Variant) -> Any:
