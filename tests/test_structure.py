@@ -17,6 +17,7 @@ LAYERS = [
         "errors",
         "durations",
         "files",
+        "drawing",
         "workers",
         "progress",
         "settings",

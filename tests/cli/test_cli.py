@@ -450,17 +450,6 @@ def test_top_k_is_told_as_it_was_asked(run):
 # other commands
 
 
-def test_models_lists_every_backbone_and_every_network_on_a_line():
-    from tlkit.models.backbones import ROWS
-    from tlkit.models.networks import NETWORKS
-
-    backbones, networks = (part.splitlines() for part in tlkit("models").stdout.split("\n\n"))
-    assert backbones[0].split()[0] == "backbone"
-    assert [line.split()[0] for line in backbones[1:]] == [row.name for row in ROWS]
-    assert networks[0].startswith("tlkit train --model")
-    assert [line.split()[0] for line in networks[1:-1]] == list(NETWORKS)
-
-
 def test_the_cache_is_shown_and_emptied(monkeypatch, tmp_path):
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path))
     touch(tmp_path, "mine.txt")

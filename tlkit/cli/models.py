@@ -1,46 +1,114 @@
-"""`tlkit models [BACKBONE --cuts]`."""
+"""`tlkit models [NETWORK] [--json] [--measure] [-o zoo.png] [--cuts]`."""
 
+import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlkit.cli.console import Console
 from tlkit.errors import OptionError
 
 if TYPE_CHECKING:
     from tlkit.models.cut import Cut
+    from tlkit.models.zoo import Figures
 
 HALF_BYTES = 2  # activations are kept in float16
+TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
 
 
 @click.command()
-@click.argument("backbone", required=False)
-@click.option("--cuts", is_flag=True, help="List where BACKBONE can be cut for --freeze lower.")
-@click.option("--image-size", type=click.IntRange(min=0), default=0, help="In pixels; 0 for the backbone's own.")
-def models(backbone: str | None, cuts: bool, image_size: int) -> None:
-    """List the backbones with where their ImageNet weights are, and the networks to train from scratch.
+@click.argument("network", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@click.option("--measure", is_flag=True, help="Images a second on this machine, too; seconds to minutes a network.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Draw accuracy against operations: a PNG."
+)
+@click.option("--cuts", is_flag=True, help="List where NETWORK can be cut for --freeze lower.")
+@click.option("--image-size", type=click.IntRange(min=0), default=0, help="For --cuts, in pixels; 0 for its own.")
+def models(network: str | None, as_json: bool, measure: bool, output: Path | None, cuts: bool, image_size: int) -> None:
+    """List the networks to adapt and to train from scratch, with their size, cost and accuracy.
 
-    With BACKBONE and --cuts, list its cut points: what lies below one is frozen, what lies above
+    With NETWORK and --cuts, list its cut points: what lies below one is frozen, what lies above
     is trained, and one view of an image costs the given space in the cache.
     """
-    if cuts and not backbone:
-        raise OptionError("--cuts needs a backbone, such as `tlkit models mobilenet_v2 --cuts`.")
-    click.echo("\n".join(_cut_lines(str(backbone), image_size) if cuts else _backbone_lines(backbone)))
+    if cuts:
+        if not network:
+            raise OptionError("--cuts needs a backbone, such as `tlkit models mobilenet_v2 --cuts`.")
+        click.echo("\n".join(_cut_lines(network, image_size)))
+        return
+    from tlkit.models.zoo import find_figures, read_zoo
+
+    rows = find_figures(network) if network else list(read_zoo())
+    if output:
+        _draw(rows, output)
+    speeds = _measure(rows) if measure else {}
+    if as_json:
+        found = [row.as_json() | ({"images_per_second": speeds[row]} if measure else {}) for row in rows]
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo("\n".join(_lines(rows, speeds)))
 
 
-def _backbone_lines(backbone: str | None) -> list[str]:
-    from tlkit.models.backbones import ROWS, find_backbone, imagenet_file
-    from tlkit.models.networks import ROWS as NETWORKS
+def _draw(rows: list["Figures"], output: Path) -> None:
+    from tlkit.models.zoo_plot import draw_zoo
 
-    lines = [f"{'backbone':<24} {'image size':>10} {'least':>6}  ImageNet weights"]
-    for row in [find_backbone(backbone)] if backbone else ROWS:
-        here = "here" if imagenet_file(row, row.image_size).exists() else "to download"
-        lines.append(f"{row.name:<24} {row.image_size:>10} {row.least_size:>6}  {here}")
-    if backbone:
-        return lines
-    lines += ["", f"{'tlkit train --model':<24} {'image size':>10} {'least':>6}  year"]
-    lines += [f"{row.name:<24} {row.image_size:>10} {row.least_size:>6}  {row.year}" for row in NETWORKS]
-    return [*lines, "and every backbone above, without its weights"]
+    if not any(row.top1 for row in rows):
+        raise OptionError(f"nothing to draw: no accuracy on ImageNet was published for {rows[0].name}.")
+    draw_zoo(rows, output)
+
+
+def _measure(rows: list["Figures"]) -> dict["Figures", float]:
+    from tlkit.models.backend import start_keras
+
+    console, found = Console(), dict["Figures", float]()
+    start_keras()
+    import keras
+
+    from tlkit.engines.speed import images_per_second
+    from tlkit.models.summary import built
+    from tlkit.settings import SummarySettings
+
+    with console.stage("measuring", len(rows), "networks") as advance:
+        for row in rows:
+            found[row] = round(images_per_second(built(row.row, SummarySettings())), 1)
+            keras.utils.clear_session()
+            advance(1)
+    return found
+
+
+def _lines(rows: list["Figures"], speeds: dict["Figures", float]) -> list[str]:
+    lines = list[str]()
+    for command, title in TITLES.items():
+        part = [row for row in rows if row.command == command]
+        if part:
+            lines += ["", _head(title, bool(speeds)), *(_line(row, speeds) for row in part)]
+    return [*lines[1:], "", _words(rows)]
+
+
+def _head(title: str, measured: bool) -> str:
+    names = f"{'pixels':>6} {'least':>5} {'year':>4} {'depth':>5} {'params/M':>8} {'MB':>7} {'ops/G':>8} {'top-1':>5}"
+    return click.style(f"{title:<23} {names}{'  images/s' * measured}", bold=True)
+
+
+def _line(row: "Figures", speeds: dict["Figures", float]) -> str:
+    top1 = f"{row.top1:.1f}" if row.top1 else ""
+    size = f"{row.parameters / 1e6:>8.2f} {row.size / 1e6:>7.1f} {row.multiply_adds / 1e9:>8.3f} {top1:>5}"
+    speed = f"{speeds[row]:>10.1f}" if row in speeds else ""
+    here = "  here" if row.command == "finetune" and row.is_here else ""
+    pixels = f"{row.row.image_size:>6} {row.row.least_size:>5}"
+    return f"{row.name:<23} {pixels} {row.year:>4} {row.depth:>5} {size}{speed}{here}"
+
+
+def _words(rows: list["Figures"]) -> str:
+    text = (
+        "params/M: millions of parameters for 1,000 classes; MB: of them as float32\n"
+        "ops/G: billions of multiply-adds for one image of so many pixels; least: the smallest image\n"
+        "top-1: published accuracy on ImageNet in %, sources in --json"
+    )
+    more = "\nhere: ImageNet's weights need no download; `train --model` takes every backbone, too"
+    return text + more * (len(rows) > 2)
 
 
 def _cut_lines(backbone: str, image_size: int) -> list[str]:

@@ -4,14 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tlkit.drawing import BLUE, INK, ORANGE, save_figure
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.wording import shortened
-from tlkit.files import open_atomically
-
-INK, BLUE, ORANGE = "#333333", "#2166ac", "#d6604d"
 
 
 def draw_confusion(report: Report, file: Path) -> None:
@@ -33,7 +30,7 @@ def draw_confusion(report: Report, file: Path) -> None:
     axes.set_ylabel("true", color=INK)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9, colors=INK)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
@@ -57,7 +54,7 @@ def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.axes[0].legend(frameon=False)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:
@@ -70,7 +67,7 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     axes.set_xlabel("learning rate", color=INK)
     axes.set_title("loss while the rate grows", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # type: ignore[no-untyped-def]
@@ -78,10 +75,3 @@ def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # t
         if count:
             ink = "white" if shares[row, column] > 0.5 else INK
             axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=ink)
-
-
-def _save(figure: Figure, file: Path) -> None:
-    file.parent.mkdir(exist_ok=True)
-    with open_atomically(file, "wb") as out:
-        FigureCanvasAgg(figure)
-        figure.savefig(out, format="png", dpi=120)

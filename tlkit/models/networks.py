@@ -15,7 +15,6 @@ class Network:
     name        what `--model` takes
     file        where in `models/scratch/` its layers are, and its source
     function    that builds it there
-    year        of the paper
     image_size  height and width it is built for where none is asked for, in pixels
     least_size  the smallest it can be built for, in pixels
     options     further arguments of the function
@@ -26,7 +25,6 @@ class Network:
     name: str
     file: str
     function: str
-    year: int
     image_size: int
     least_size: int
     options: dict[str, Any] = field(default_factory=dict, hash=False)
@@ -35,32 +33,32 @@ class Network:
 
 
 def _vgg(depth: int) -> Network:
-    return Network(f"vgg{depth}", "vgg", "build_vgg", 2014, 224, 32, {"depth": depth}, {"dropout": 0.5})
+    return Network(f"vgg{depth}", "vgg", "build_vgg", 224, 32, {"depth": depth}, {"dropout": 0.5})
 
 
 def _resnet(depth: int) -> Network:
-    return Network(f"resnet{depth}", "resnet", "build_resnet", 2015, 224, 8, {"depth": depth})
+    return Network(f"resnet{depth}", "resnet", "build_resnet", 224, 8, {"depth": depth})
 
 
 def _small_resnet(depth: int) -> Network:
-    return Network(f"resnet{depth}", "resnet", "build_small_resnet", 2015, 32, 4, {"depth": depth})
+    return Network(f"resnet{depth}", "resnet", "build_small_resnet", 32, 4, {"depth": depth})
 
 
 ROWS = (
-    Network("linear", "linear", "build_linear", 1958, 28, 1),
-    Network("mlp", "mlp", "build_mlp", 1986, 28, 1, own={"hidden": (200, 80)}),
-    Network("neocognitron", "neocognitron", "build_neocognitron", 1980, 32, 1),
-    Network("lenet5", "lenet", "build_lenet5", 1998, 32, 32, own={"activation": "tanh"}),
-    Network("lenet5_relu", "lenet", "build_lenet5_relu", 1998, 32, 16),
-    Network("alexnet", "alexnet", "build_alexnet", 2012, 227, 67, own={"dropout": 0.5}),
+    Network("linear", "linear", "build_linear", 28, 1),
+    Network("mlp", "mlp", "build_mlp", 28, 1, own={"hidden": (200, 80)}),
+    Network("neocognitron", "neocognitron", "build_neocognitron", 32, 1),
+    Network("lenet5", "lenet", "build_lenet5", 32, 32, own={"activation": "tanh"}),
+    Network("lenet5_relu", "lenet", "build_lenet5_relu", 32, 16),
+    Network("alexnet", "alexnet", "build_alexnet", 227, 67, own={"dropout": 0.5}),
     *(_vgg(depth) for depth in (11, 13, 16, 19)),
     Network(
-        *("googlenet", "googlenet", "build_googlenet", 2014, 224, 32),
+        *("googlenet", "googlenet", "build_googlenet", 224, 32),
         own={"dropout": 0.4},
         auxiliary=("inception_4a", "inception_4d"),
     ),
-    Network("inception_small", "inception", "build_inception_small", 2015, 64, 8),
-    Network("plain34", "resnet", "build_resnet", 2015, 224, 8, {"depth": 34, "shortcuts": False}),
+    Network("inception_small", "inception", "build_inception_small", 64, 8),
+    Network("plain34", "resnet", "build_resnet", 224, 8, {"depth": 34, "shortcuts": False}),
     *(_resnet(depth) for depth in (18, 34, 50, 101, 152)),
     *(_small_resnet(depth) for depth in (20, 32, 44, 56, 110)),
 )

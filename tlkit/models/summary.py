@@ -7,7 +7,7 @@ import keras
 from tlkit.models.backbones import Backbone
 from tlkit.models.body import check_size
 from tlkit.models.classifier import Head, attach_head
-from tlkit.models.networks import find_trainable
+from tlkit.models.networks import Network, find_trainable
 from tlkit.models.scratch.build import build_network
 from tlkit.settings import SummarySettings
 
@@ -17,7 +17,11 @@ def named_network(name: str, settings: SummarySettings) -> keras.Model:
 
     raises: OptionError
     """
-    row = find_trainable(name)
+    return built(find_trainable(name), settings)
+
+
+def built(row: Backbone | Network, settings: SummarySettings) -> keras.Model:
+    """The network of a row, likewise."""
     size, num_classes = settings.image_size or row.image_size, settings.num_classes
     if isinstance(row, Backbone):
         check_size(row, size)

@@ -11,7 +11,7 @@ from tlkit.models.scratch.parts import Variant
 AUXILIARY_WEIGHT = 0.3  # of each one's loss (Szegedy 2014, section 5)
 
 
-class Supervised(keras.Model):
+class Supervised(keras.Model):  # type: ignore[misc]
     """A network with auxiliary classifiers, which only training sees.
 
     in, out: the network's own; while it is trained, the auxiliary classifiers' outputs besides

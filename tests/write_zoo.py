@@ -1,0 +1,41 @@
+"""Counts anew what `tlkit/models/zoo.csv` says of every network's layers: `python -m tests.write_zoo`.
+
+Year, accuracy and source stand there by hand; a new network needs a line with them.
+"""
+
+import csv
+import io
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+
+from tlkit.models.backend import start_keras
+from tlkit.models.zoo import Figures, read_zoo
+
+FILE = Path(__file__).parents[1] / "tlkit" / "models" / "zoo.csv"
+
+
+def counted(row: Figures) -> Figures:
+    """The row with depth, parameters and operations as its layers have them."""
+    start_keras()
+    import keras
+
+    from tlkit.models.anatomy import dissect
+    from tlkit.models.summary import built
+    from tlkit.settings import SummarySettings
+
+    found = dissect(built(row.row, SummarySettings()))
+    keras.utils.clear_session()
+    return replace(row, depth=found.depth, parameters=found.total_parameters, multiply_adds=found.multiply_adds)
+
+
+def text_of(rows: list[Figures]) -> str:
+    """The file with these rows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Figures))
+    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    FILE.write_text(text_of([counted(row) for row in read_zoo()]), encoding="utf-8")
