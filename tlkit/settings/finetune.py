@@ -15,7 +15,7 @@ from tlkit.settings.learning import (
     hidden_units,
 )
 
-BatchNorms = Literal["shift", "frozen", "trained"]
+BatchNorms = Literal["frozen", "shift", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class LowerSettings:
         0.5, "Freeze lower", "Share of that step size just above the cut; it rises to 1 at the head.", above=0, max=1
     )
     batch_norms: BatchNorms = setting(
-        "shift", "Freeze lower", "What the backbone's batch norms learn: to shift, nothing, or all, from batches."
+        "frozen", "Freeze lower", "What the backbone's batch norms learn: to shift, nothing, or all, from batches."
     )
     head_first: bool = setting(True, "Freeze lower", "Train the head before the blocks.")
     cache_limit: float = setting(
