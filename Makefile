@@ -20,7 +20,7 @@ $(READY): setup.cfg pyproject.toml
 
 install: $(READY)  ## Make .venv with tlkit and its developer tools
 
-demo: $(READY)  ## Learn beach from desert on sample_data, predict images left out, check the result
+demo: $(READY)  ## Transfer learning on digits, then beach or desert, nothing downloaded; fails where transfer does not win
 	@$(BIN)/python sample_data/demo.py $(DEMO)
 
 test: $(READY)  ## The fast tests

@@ -153,3 +153,18 @@ def test_settings_are_resolved_to_the_networks_own():
 def test_settings_are_read_again_as_they_were(done):
     values = json.loads((done.run.path / "settings.json").read_text())
     assert session.settings_from(values) == resolve_network(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "lenet5", "activation": "relu"}, "lenet5 cannot be varied by --activation; these can: mlp, neo"),
+        ({"model": "resnet18", "batch_norm": True}, "resnet18 cannot be varied by --batch-norm"),
+        ({"model": "vgg11", "hidden": "5"}, "vgg11 cannot be varied by --hidden; these can: mlp."),
+        ({"model": "inception_v3", "width": 0.5}, "inception_v3 cannot be varied by --width"),
+        ({"model": "xception", "grey": True}, "xception cannot be varied by --grey; these can: linear, mlp"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(changes, words):
+    with pytest.raises(OptionError, match=words):
+        resolve_network(TrainSettings(**changes))

@@ -7,6 +7,9 @@ from typing import Any
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES, Backbone, find_backbone, squeezed, unknown
 
+ALL = ("width", "activation", "batch_norm", "dropout")
+NORMED = ("width", "activation", "dropout")  # of networks whose batch norms are part of them
+
 
 @dataclass(frozen=True)
 class Network:
@@ -19,6 +22,7 @@ class Network:
     least_size  the smallest it can be built for, in pixels
     options     further arguments of the function
     own         how it is varied where nothing is asked for: as in its paper
+    takes       in which of the ways of `Variant` it can be varied
     auxiliary   inner layers that are given classifiers of their own while it is trained
     """
 
@@ -29,6 +33,7 @@ class Network:
     least_size: int
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     own: dict[str, Any] = field(default_factory=dict, hash=False)
+    takes: tuple[str, ...] = ALL
     auxiliary: tuple[str, ...] = ()
 
 
@@ -37,18 +42,18 @@ def _vgg(depth: int) -> Network:
 
 
 def _resnet(depth: int) -> Network:
-    return Network(f"resnet{depth}", "resnet", "build_resnet", 224, 8, {"depth": depth})
+    return Network(f"resnet{depth}", "resnet", "build_resnet", 224, 8, {"depth": depth}, takes=NORMED)
 
 
 def _small_resnet(depth: int) -> Network:
-    return Network(f"resnet{depth}", "resnet", "build_small_resnet", 32, 4, {"depth": depth})
+    return Network(f"resnet{depth}", "resnet", "build_small_resnet", 32, 4, {"depth": depth}, takes=NORMED)
 
 
 ROWS = (
-    Network("linear", "linear", "build_linear", 28, 1),
-    Network("mlp", "mlp", "build_mlp", 28, 1, own={"hidden": (200, 80)}),
-    Network("neocognitron", "neocognitron", "build_neocognitron", 32, 1),
-    Network("lenet5", "lenet", "build_lenet5", 32, 32, own={"activation": "tanh"}),
+    Network("linear", "linear", "build_linear", 28, 1, takes=()),
+    Network("mlp", "mlp", "build_mlp", 28, 1, own={"hidden": (200, 80)}, takes=(*ALL, "hidden")),
+    Network("neocognitron", "neocognitron", "build_neocognitron", 32, 1, takes=("width", "activation", "batch_norm")),
+    Network("lenet5", "lenet", "build_lenet5", 32, 32, takes=("width", "dropout")),
     Network("lenet5_relu", "lenet", "build_lenet5_relu", 32, 16),
     Network("alexnet", "alexnet", "build_alexnet", 227, 67, own={"dropout": 0.5}),
     *(_vgg(depth) for depth in (11, 13, 16, 19)),
@@ -57,8 +62,8 @@ ROWS = (
         own={"dropout": 0.4},
         auxiliary=("inception_4a", "inception_4d"),
     ),
-    Network("inception_small", "inception", "build_inception_small", 64, 8),
-    Network("plain34", "resnet", "build_resnet", 224, 8, {"depth": 34, "shortcuts": False}),
+    Network("inception_small", "inception", "build_inception_small", 64, 8, takes=NORMED),
+    Network("plain34", "resnet", "build_resnet", 224, 8, {"depth": 34, "shortcuts": False}, takes=NORMED),
     *(_resnet(depth) for depth in (18, 34, 50, 101, 152)),
     *(_small_resnet(depth) for depth in (20, 32, 44, 56, 110)),
 )

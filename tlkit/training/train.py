@@ -6,9 +6,10 @@ from typing import Any
 
 from tlkit.engines.engine import choose_engine
 from tlkit.errors import OptionError
-from tlkit.models.networks import find_trainable
+from tlkit.models.backbones import Backbone
+from tlkit.models.networks import ROWS, Network, find_trainable
 from tlkit.progress import Progress
-from tlkit.settings import TrainSettings
+from tlkit.settings import TrainSettings, option_name
 from tlkit.training.session import Outcome, begin
 
 
@@ -37,5 +38,17 @@ def resolve_network(settings: TrainSettings) -> TrainSettings:
     size = settings.image_size or row.image_size
     if size < row.least_size:
         raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
+    _refuse_ignored(settings, row)
     engine: Any = choose_engine(settings.engine, settings.precision)
     return replace(settings, model=row.name, image_size=size, engine=engine)
+
+
+def _refuse_ignored(settings: TrainSettings, row: Network | Backbone) -> None:
+    """What is asked for and would change nothing."""
+    asked = [name for name, value in settings.changes.items() if value != TrainSettings.width or name != "width"]
+    asked += ["grey"] * settings.grey
+    takes = (*row.takes, "grey") if isinstance(row, Network) else ()
+    for name in asked:
+        if name not in takes:
+            those = ", ".join(other.name for other in ROWS if name in (*other.takes, "grey"))
+            raise OptionError(f"{row.name} cannot be varied by {option_name(name)}; these can: {those}.")

@@ -1,5 +1,6 @@
 """What all networks of the course have in common: sizes, variants, colours."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,20 @@ def test_an_unknown_network_is_named_with_its_neighbours():
 def test_any_network_of_keras_applications_has_a_row():
     assert find_trainable("InceptionV3").constructor == "InceptionV3"
     assert find_trainable("ResNet50").file == "resnet"
+
+
+OTHERWISE = {"width": 0.1, "activation": "elu", "batch_norm": True, "dropout": 0.25, "hidden": (3,)}
+
+
+ONE_OF_EACH = {row.function: row for row in reversed(ROWS)}.values()
+
+
+@pytest.mark.parametrize("row", ONE_OF_EACH, ids=lambda row: row.name)
+def test_a_network_is_varied_in_the_ways_it_takes_and_in_no_other(row):
+    def structure(**changes):
+        keras.utils.clear_session()  # layers without a name are counted
+        config = build_network(row, row.least_size, THIN | changes).get_config()
+        return json.dumps(config, sort_keys=True, default=str)
+
+    usual = structure()
+    assert {name for name, value in OTHERWISE.items() if structure(**{name: value}) != usual} == set(row.takes)
