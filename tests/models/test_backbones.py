@@ -7,8 +7,8 @@ import pytest
 
 from tests.networks import keras, random_pixels
 from tlkit.errors import OptionError
-from tlkit.models.backbones import BACKBONES, ROWS
-from tlkit.models.body import build_body, check_size, preprocess
+from tlkit.models.backbones import BACKBONES, ROWS, check_size
+from tlkit.models.body import build_body, preprocess
 
 SMALL = ("mobilenet_025", "mobilenet_v2_035", "mobilenet_v3_small_075")
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -60,7 +60,7 @@ def test_the_least_size_is_accepted_and_one_pixel_less_refused(row):
     check_size(row, row.least_size)
     with pytest.raises(OptionError) as caught:
         check_size(row, row.least_size - 1)
-    assert str(caught.value) == f"{row.name} needs --image-size {row.least_size} or more, got {row.least_size - 1}."
+    assert str(caught.value) == f"--image-size is {row.least_size - 1}; {row.name} needs at least {row.least_size}."
 
 
 @every_row

@@ -87,7 +87,7 @@ def test_a_body_holds_only_layers_of_keras():
 
 @pytest.mark.parametrize("size", [31, 1, 0])
 def test_an_image_size_below_the_least_is_refused(size):
-    with pytest.raises(OptionError, match=f"mobilenet_025 needs --image-size 32 or more, got {size}"):
+    with pytest.raises(OptionError, match=f"--image-size is {size}; mobilenet_025 needs at least 32"):
         build_body(MOBILENET, "none", size)
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tlkit.errors import OptionError
 
@@ -140,6 +140,24 @@ def find_backbone(name: str) -> Backbone:
     if row := spellings.get(squeezed(name)):
         return row
     raise unknown("backbone", name, BACKBONES)
+
+
+class Sized(Protocol):
+    """A row of a network that needs images of some size."""
+
+    @property
+    def name(self) -> str:
+        """What it is asked for by."""
+
+    @property
+    def least_size(self) -> int:
+        """In pixels."""
+
+
+def check_size(row: Sized, image_size: int) -> None:
+    """raises: OptionError where a network cannot be built for this image size"""
+    if image_size < row.least_size:
+        raise OptionError(f"--image-size is {image_size}; {row.name} needs at least {row.least_size}.")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:

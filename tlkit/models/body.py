@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkit.errors import ModelError, OptionError
-from tlkit.models.backbones import CAFFE, FINER_MAP, LAST_MAP, TF, TORCH, Backbone, imagenet_file
+from tlkit.errors import ModelError
+from tlkit.models.backbones import CAFFE, FINER_MAP, LAST_MAP, TF, TORCH, Backbone, check_size, imagenet_file
 from tlkit.models.cut import cut_points
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB from 0 to 1, as Keras's torch mode has them
@@ -33,12 +33,6 @@ def build_body(row: Backbone, weights: str, image_size: int, seed: int = 0) -> k
     rescale = row.constructor.startswith("EfficientNetB") and weights not in ("imagenet", "none")
     flat = _on_pixels(network, pixels, ready, _efficientnet_rescaling() if rescale else None)
     return keras.Model(pixels, pool(flat), name=row.name)
-
-
-def check_size(row: Backbone, image_size: int) -> None:
-    """raises: OptionError where the backbone cannot be built for this image size."""
-    if image_size < row.least_size:
-        raise OptionError(f"{row.name} needs --image-size {row.least_size} or more, got {image_size}.")
 
 
 def pool(flat: keras.Model) -> Any:

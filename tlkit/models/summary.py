@@ -4,8 +4,7 @@ from pathlib import Path
 
 import keras
 
-from tlkit.models.backbones import Backbone
-from tlkit.models.body import check_size
+from tlkit.models.backbones import Backbone, check_size
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.networks import Network, find_trainable
 from tlkit.models.scratch.build import build_network

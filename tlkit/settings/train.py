@@ -34,7 +34,7 @@ class NetworkSettings:
     dropout: float | None = setting(
         None, "Network", "Share of the units dropped; not given, the paper's.", min=0, below=1
     )
-    batch_size: int = setting(64, "Optimizer", "Images per step.", min=1, max=65536)
+    batch_size: int = setting(0, "Optimizer", "Images per step; 0 to choose by their number.", min=0, max=65536)
     patience: int = setting(20, "Optimizer", "Epochs without a better one before it stops.", min=1)
 
 

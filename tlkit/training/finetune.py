@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.engines.engine import choose_engine
-from tlkit.errors import OptionError
-from tlkit.models.backbones import find_backbone
+from tlkit.models.backbones import check_size, find_backbone
 from tlkit.progress import Progress
 from tlkit.settings import FinetuneSettings, is_random
 from tlkit.training.former import inherit
@@ -40,7 +39,6 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
         return replace(settings, engine=engine)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
-    if size < row.least_size:
-        raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
+    check_size(row, size)
     freeze: Any = "none" if settings.freeze == "auto" and is_random(settings) else settings.freeze
     return replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)

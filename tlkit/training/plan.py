@@ -7,7 +7,13 @@ from typing import Any
 from tlkit.settings import FinetuneSettings, TrainingSettings, TrainSettings
 from tlkit.training.mixing import Mixing
 from tlkit.training.optimizer import OPTIMIZERS
-from tlkit.training.recipe import choose_epochs, choose_network_epochs, choose_upper_epochs, share_of_rate
+from tlkit.training.recipe import (
+    choose_epochs,
+    choose_network_batch,
+    choose_network_epochs,
+    choose_upper_epochs,
+    share_of_rate,
+)
 
 WARM_UP = 0.1  # of the steps, where blocks are trained
 
@@ -69,9 +75,10 @@ def plan_head(settings: TrainingSettings, num_images: int, by_f1: bool = False) 
 
 def plan_network(settings: TrainSettings, num_images: int, by_f1: bool = False) -> Plan:
     """Everything, from random weights."""
+    batch_size = settings.batch_size or choose_network_batch(num_images)
     return Plan(
-        epochs=settings.epochs or choose_network_epochs(num_images, settings.batch_size),
-        batch_size=settings.batch_size,
+        epochs=settings.epochs or choose_network_epochs(num_images, batch_size),
+        batch_size=batch_size,
         learning_rate=settings.learning_rate or OPTIMIZERS[settings.optimizer].network,
         phase="whole",
         warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,

@@ -35,14 +35,25 @@ def choose_hidden(num_images: int) -> int:
     return 128 if num_images < FEW_IMAGES else 512
 
 
-NETWORK_STEPS, MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 1500, 15, 60
+NETWORK_BATCHES = ((300, 16), (1000, 32))  # below so many images, so many a step
+MOST_BATCH = 64
+NETWORK_STEPS, MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 1500, 15, 100
+
+
+def choose_network_batch(num_images: int) -> int:
+    """Images per step while a network learns from scratch: few of few. Figures: docs/decisions/013.
+
+    >>> choose_network_batch(75), choose_network_batch(500), choose_network_batch(1435)
+    (16, 32, 64)
+    """
+    return next((size for most, size in NETWORK_BATCHES if num_images < most), MOST_BATCH)
 
 
 def choose_network_epochs(num_images: int, batch_size: int) -> int:
     """Passes over the images while a network learns from scratch. Figures: docs/decisions/013.
 
-    >>> choose_network_epochs(1435, 64), choose_network_epochs(75, 64), choose_network_epochs(50_000, 64)
-    (60, 60, 15)
+    >>> choose_network_epochs(1435, 64), choose_network_epochs(75, 16), choose_network_epochs(50_000, 64)
+    (65, 100, 15)
     """
     passes = _passes(NETWORK_STEPS, num_images, batch_size)
     return min(MAX_NETWORK_EPOCHS, max(MIN_NETWORK_EPOCHS, passes))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tlkit.engines.engine import choose_engine
 from tlkit.errors import OptionError
-from tlkit.models.backbones import Backbone
+from tlkit.models.backbones import Backbone, check_size
 from tlkit.models.networks import ROWS, Network, find_trainable
 from tlkit.progress import Progress
 from tlkit.settings import TrainSettings, option_name
@@ -36,8 +36,7 @@ def resolve_network(settings: TrainSettings) -> TrainSettings:
     """
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size
-    if size < row.least_size:
-        raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
+    check_size(row, size)
     _refuse_ignored(settings, row)
     engine: Any = choose_engine(settings.engine, settings.precision)
     return replace(settings, model=row.name, image_size=size, engine=engine)

@@ -15,7 +15,12 @@ from tlkit.models.scratch.lenet import CONNECTIONS
 THIN = {"width": 0.05}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+DEEP = ("resnet101", "resnet152", "resnet110", "resnet56", "resnet44")
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.name, marks=pytest.mark.slow if row.name in DEEP else ()) for row in ROWS]
+)
 def test_a_network_can_be_built_for_its_least_size_and_says_so_below_it(row):
     changes = THIN | ({"hidden": (4,)} if row.name == "mlp" else {})
     body = build_network(row, row.least_size, changes)

@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from tlkit.errors import OptionError
-from tlkit.models.backbones import TF
+from tlkit.models.backbones import TF, check_size
 from tlkit.models.body import preprocess
 from tlkit.models.networks import Network
 from tlkit.models.scratch.parts import Variant
@@ -25,8 +24,7 @@ def build_network(
     grey: whether it sees one channel of brightness instead of three colours
     raises: OptionError where it cannot be built for this image size
     """
-    if image_size < row.least_size:
-        raise OptionError(f"--image-size is {image_size}; {row.name} needs at least {row.least_size}.")
+    check_size(row, image_size)
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     values = preprocess(TF, brightness(pixels) if grey else pixels)
