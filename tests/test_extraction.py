@@ -11,6 +11,7 @@ import pytest
 
 from tests.making import encoded, noise
 from tests.networks import keras, lively_body
+from tlkit import extraction
 from tlkit.data.folder import read_folder
 from tlkit.data.pixels import plain_view
 from tlkit.engines.convert import to_litert
@@ -20,7 +21,7 @@ from tlkit.engines.open import open_engine
 from tlkit.engines.pixels import PixelEngine
 from tlkit.errors import ModelError
 from tlkit.extraction import extract
-from tlkit.features import FeatureKey
+from tlkit.features import FeatureKey, KeptRows
 from tlkit.models.cut import cut_points
 from tlkit.progress import Silent
 from tlkit.reading import Lower, are_heavy
@@ -135,6 +136,19 @@ def test_features_of_a_part_are_in_its_order(photos, engine):
     found = extracted(photos, engine)
     part = found.folder.pick([7, 20, 3])
     np.testing.assert_array_equal(found.values(part), found.values(found.folder)[[7, 20, 3]])
+
+
+def test_few_rows_are_held_in_memory_and_many_stay_on_disk(photos, engine, monkeypatch):
+    found = extracted(photos, ready(engine))
+    part = found.folder.pick([5, 3, 1])
+    few = found.rows(part)
+    assert isinstance(few, np.ndarray)
+    monkeypatch.setattr(extraction, "HELD_BYTES", few.nbytes - 1)
+    many = found.rows(part)
+    assert isinstance(many, KeptRows)
+    np.testing.assert_array_equal(many[:], few)
+    np.testing.assert_array_equal(few, found.values(part))
+    assert len(found.rows(found.folder.pick([]))) == 0
 
 
 def test_features_are_those_of_keras(photos, network, small_engine):

@@ -14,6 +14,8 @@ from tlkit.progress import Progress
 from tlkit.reading import Lower, Outcome, Pass, kept, outcomes
 from tlkit.workers import count_workers
 
+HELD_BYTES = 256 << 20  # of features or pixels that are held in memory while they are learnt from
+
 
 @dataclass(frozen=True)
 class Extracted:
@@ -34,9 +36,12 @@ class Extracted:
         """The features of some of the images: (images, …), in their order."""
         return self.table.gather(part.sha256)
 
-    def rows(self, part: ImageFolder) -> KeptRows:
-        """The same, left on disk until they are asked for."""
-        return KeptRows(self.table, part.sha256, self.views.count if isinstance(self.views, Views) else 0)
+    def rows(self, part: ImageFolder) -> KeptRows | np.ndarray:
+        """The same by position: in memory where they are few, else left on disk until they are asked for."""
+        kept = KeptRows(self.table, part.sha256, self.views.count if isinstance(self.views, Views) else 0)
+        if isinstance(self.views, Views) or not len(kept) or len(kept) * kept[:1].nbytes > HELD_BYTES:
+            return kept
+        return kept[:]
 
 
 def extract(
