@@ -24,10 +24,10 @@ def seconds_of(time_limit: str) -> float:
 def spoken(seconds: float) -> str:
     """A length of time as people say it.
 
-    >>> spoken(8.4), spoken(95), spoken(3725)
-    ('8 s', '1 min 35 s', '1 h 2 min')
+    >>> spoken(0.2), spoken(8.4), spoken(95), spoken(3725)
+    ('1 s', '8 s', '1 min 35 s', '1 h 2 min')
     """
-    whole = round(seconds)
+    whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

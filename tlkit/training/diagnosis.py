@@ -64,7 +64,7 @@ def _few(seen: Seen) -> Diagnosis | None:
     if seen.num_validation >= FEW_IMAGES:
         return None
     return Diagnosis(
-        f"{seen.num_validation} validation images are too few to tell a good classifier from a fair one.",
+        f"too few images to validate on ({seen.num_validation}) to tell a good classifier from a fair one.",
         "--folds 5, which measures on every image",
     )
 
