@@ -53,7 +53,7 @@ def test_little_learnt_on_both_sides_is_underfitting(freeze, advice):
 
 def test_few_images_cannot_tell():
     [(words, following)] = words_of(row(), images=30)
-    assert words.startswith("30 validation images are too few")
+    assert words.startswith("too few images to validate on (30)")
     assert following.startswith("--folds 5")
 
 
