@@ -22,6 +22,7 @@ LAYERS = [
         "progress",
         "settings",
         "data",
+        "shallow",
         "models",
         "engines",
         "features",

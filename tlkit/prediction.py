@@ -15,7 +15,7 @@ from tlkit.data.pixels import Photo, decode_photo, plain_view
 from tlkit.engines.chain import ChainEngine
 from tlkit.engines.engine import Engine, RowRunner
 from tlkit.engines.open import open_engine
-from tlkit.errors import ImageError
+from tlkit.errors import ImageError, OptionError
 from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
 from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map
 
@@ -98,6 +98,8 @@ def open_run_engine(run: Run, facts: ModelFacts, engine: str = "auto") -> Engine
 
     raises: RunError, ModelError
     """
+    if engine != "auto" and "classic" in (facts.engine, engine) and engine != facts.engine:
+        raise OptionError(f"'{run.path}' holds a classic pipeline, which --engine {engine} cannot run; leave it out.")
     name = facts.engine if engine == "auto" else engine
     stages = (Stage("model.keras", "float32"),) if name == "keras" else facts.stages
     return ChainEngine([open_engine(name, run.checked_file(stage.file), stage.precision) for stage in stages])

@@ -13,7 +13,7 @@ from tlkit.errors import OptionError
 from tlkit.settings import kind_of, option_name, settings_from
 
 GROUPS = (  # of options, in their order on a help page
-    *("Main", "Start", "Measuring", "Network", "Augmentation", "Head", "Loss", "Optimizer", "Freeze lower"),
+    *("Main", "Start", "Classic", "Measuring", "Network", "Augmentation", "Head", "Loss", "Optimizer", "Freeze lower"),
     *("Watching", "Speed", "Output"),
 )
 
@@ -43,15 +43,15 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-def options_from(settings_class: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command one option per field of `settings_class`, and pass it one `settings` object."""
+def options_from(settings_class: type, into: str = "settings") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command one option per field of `settings_class`, and pass it one object of it as `into`."""
     kinds = get_type_hints(settings_class)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def call(**values: Any) -> Any:
             chosen = {item.name: values.pop(item.name) for item in fields(settings_class)}
-            return command(settings=settings_class(**chosen), **values)
+            return command(**{into: settings_class(**chosen)}, **values)
 
         dressed: Callable[..., Any] = call
         for item in reversed(fields(settings_class)):

@@ -18,9 +18,11 @@ def show(done: "Outcome") -> None:
         click.style(headline(done.report, "validation"), bold=True),
         f"always answering '{printable(metrics['baseline_class'])}' would give {metrics['baseline_accuracy']:.3f}",
     ]
+    if not metrics["selected_on_validation"]:
+        lines += ["nothing was chosen on these images"]
     if done.test:
         lines += [click.style(headline(done.test, "test"), bold=True) + ", which nothing was chosen on"]
-    else:
+    elif metrics["selected_on_validation"]:
         lines += [
             "the best epoch was chosen on these images, so expect slightly less; --test-split gives a clean figure"
         ]

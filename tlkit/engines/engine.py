@@ -12,8 +12,9 @@ import numpy as np
 from tlkit.errors import ModelError, OptionError
 
 Session = Callable[[np.ndarray], np.ndarray]
-PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras"}
-MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras"}
+PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "scikit-image"}
+MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "skimage"}
+EXTRAS = {"openvino": "'tlkit[openvino]'", "classic": "'tlkit[shallow]'"}
 
 
 class Engine(Protocol):
@@ -40,8 +41,8 @@ def choose_engine(name: str, precision: str) -> str:
     if precision == "bfloat16" and name != "openvino":
         raise OptionError(f"--precision bfloat16 needs the openvino engine, got --engine {name}; leave --engine out.")
     if not is_installed(name):
-        extra = "'tlkit[openvino]'" if name == "openvino" else PACKAGES[name]
-        raise ModelError(f"the {name} engine is not installed; `pip install {extra}` brings it.")
+        package = EXTRAS.get(name, PACKAGES[name])
+        raise ModelError(f"the {name} engine is not installed; `pip install {package}` brings it.")
     return name
 
 

@@ -21,6 +21,10 @@ def open_engine(name: str, file: Path, precision: str) -> Engine:
             from tlkit.engines.openvino import OpenVINOEngine
 
             return OpenVINOEngine(file, precision)
+        if name == "classic":
+            from tlkit.engines.classic import ClassicEngine
+
+            return ClassicEngine(file)
         from tlkit.engines.keras import KerasEngine, load_network
 
         return KerasEngine(load_network(file))

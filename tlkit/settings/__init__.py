@@ -2,7 +2,8 @@
 
 from tlkit.settings.augment import SheetSettings
 from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
-from tlkit.settings.data import parse_seeds
+from tlkit.settings.classic import ClassicSettings, DescriptorSettings
+from tlkit.settings.data import SplitSettings, parse_seeds
 from tlkit.settings.evaluate import EvaluateSettings
 from tlkit.settings.finetune import FinetuneSettings
 from tlkit.settings.gradcheck import GradcheckSettings
@@ -10,16 +11,20 @@ from tlkit.settings.learning import hidden_units
 from tlkit.settings.predict import PredictSettings
 from tlkit.settings.summary import SummarySettings
 from tlkit.settings.train import TrainSettings
-from tlkit.settings.training import KINDS, TrainingSettings, is_random, settings_from
+from tlkit.settings.training import KINDS, AnySettings, TrainingSettings, is_random, settings_from
 
 __all__ = [
     "KINDS",
     "LIMITS",
+    "AnySettings",
+    "ClassicSettings",
+    "DescriptorSettings",
     "EvaluateSettings",
     "FinetuneSettings",
     "GradcheckSettings",
     "PredictSettings",
     "SheetSettings",
+    "SplitSettings",
     "SummarySettings",
     "TrainSettings",
     "TrainingSettings",

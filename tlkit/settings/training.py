@@ -4,9 +4,11 @@ from dataclasses import fields
 from typing import Any
 
 from tlkit.errors import OptionError
+from tlkit.settings.classic import ClassicSettings
 from tlkit.settings.finetune import FinetuneSettings
 from tlkit.settings.train import TrainSettings
 
+AnySettings = FinetuneSettings | TrainSettings | ClassicSettings
 TrainingSettings = FinetuneSettings | TrainSettings
 KINDS: dict[str, type[FinetuneSettings] | type[TrainSettings]] = {"finetune": FinetuneSettings, "train": TrainSettings}
 
@@ -16,7 +18,7 @@ def is_random(settings: TrainingSettings) -> bool:
     return settings.weights == "none" and not settings.from_run
 
 
-def settings_from(values: dict[str, Any], command: str = "finetune") -> TrainingSettings:
+def settings_from(values: dict[str, Any], command: str = "finetune") -> AnySettings:
     """The settings a `settings.json` holds.
 
     command: that they are for, where they do not say so themselves
@@ -25,7 +27,8 @@ def settings_from(values: dict[str, Any], command: str = "finetune") -> Training
     command = values.get("command", command)
     if command not in KINDS:
         raise OptionError(f"'{command}' is no training; expected {' or '.join(KINDS)}.")
-    known = {item.name for item in fields(KINDS[command])}
+    kind = ClassicSettings if command == "train" and values.get("descriptor") else KINDS[command]
+    known = {item.name for item in fields(kind)}
     if unknown := sorted(values.keys() - known - {"command", "data"}):
         raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(known))}.")
-    return KINDS[command](**{name: value for name, value in values.items() if name in known})
+    return kind(**{name: value for name, value in values.items() if name in known})

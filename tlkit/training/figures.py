@@ -12,7 +12,7 @@ from tlkit.training.diagnosis import Seen, diagnose
 from tlkit.training.former import former_notes
 from tlkit.training.images import Read
 from tlkit.training.losses import is_imbalanced
-from tlkit.training.record import measure
+from tlkit.training.tables import measure
 from tlkit.training.upper import Trained
 
 
@@ -25,7 +25,8 @@ def collect_figures(
 ) -> dict[str, Any]:
     """What `metrics.json` holds but for the seconds and what is measured besides."""
     split = read.split
-    metrics = measure(*reports, trained, split, read.extracted)
+    metrics = measure(*reports, split, read.extracted)
+    metrics |= {"selected_on_validation": True, "epochs": len(trained.history), "best_epoch": trained.best}
     metrics |= {name: decision[name] for name in ("advice", "forecast")}
     kept = next(row for row in trained.last_phase if row["epoch"] == trained.best)
     seen = Seen(trained.history, kept, split.train.num_classes, len(split.validation), settings)

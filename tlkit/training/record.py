@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import Found, count_reasons
 from tlkit.data.split import Split
 from tlkit.engines.convert import to_litert
 from tlkit.engines.engine import Engine, run_rows
 from tlkit.engines.keras import KerasEngine
 from tlkit.engines.open import open_engine
-from tlkit.evaluation.plots import draw_confusion, draw_curves
+from tlkit.evaluation.plots import draw_curves
 from tlkit.evaluation.report import Report
 from tlkit.extraction import Extracted
 from tlkit.files import write_atomically
 from tlkit.runs import Run, Stage
 from tlkit.settings import TrainingSettings
 from tlkit.training.fit import HISTORY_COLUMNS
+from tlkit.training.tables import write_left_out, write_report
 from tlkit.training.upper import Trained
 
 MODEL = "model.keras"
@@ -41,8 +41,8 @@ def record_run(
     engine = _upper_engine(run, trained, settings, stages)
     report = _report(engine, trained.features, split.validation)
     test = _report(engine, trained.features, split.test) if len(split.test) else None
-    _write_left_out(run, [*extracted.folder.left_out, *split.train.left_out])
-    _write_report(run, report, split.validation)
+    write_left_out(run, [*extracted.folder.left_out, *split.train.left_out])
+    write_report(run, report, split.validation)
     draw_curves(trained.history, trained.best, run.path / "plots" / "curves.png")
     return report, test, stages
 
@@ -57,29 +57,6 @@ def save_model(model: Any, file: Path) -> None:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def measure(
-    report: Report, test: Report | None, trained: Trained, split: Split, extracted: Extracted
-) -> dict[str, Any]:
-    """What `metrics.json` holds but for the seconds."""
-    commonest = int(np.argmax(split.train.counts))
-    left_out = [*extracted.folder.left_out, *split.train.left_out]
-    figures = report.as_json()
-    figures.pop("num_images")
-    return figures | {
-        "selected_on_validation": True,
-        "baseline_accuracy": report.share_of(commonest),
-        "baseline_class": report.class_names[commonest],
-        "num_train": len(split.train),
-        "num_validation": len(split.validation),
-        "num_test": len(split.test),
-        "test": test.as_json() if test else None,
-        "epochs": len(trained.history),
-        "best_epoch": trained.best,
-        "features_reused": extracted.reused,
-        "left_out": count_reasons(left_out),
-    }
 
 
 def _write_engine(run: Run, trained: Trained, settings: TrainingSettings) -> tuple[Stage, ...]:
@@ -107,33 +84,3 @@ def _report(engine: Engine, extracted: Extracted, part: ImageFolder) -> Report:
     starts = range(0, len(part), REPORT_ROWS)
     shares = [run_rows(engine, session, rows[start : start + REPORT_ROWS]) for start in starts]
     return Report(part.class_names, part.labels, np.concatenate(shares))
-
-
-def _write_left_out(run: Run, left_out: list[Found]) -> None:
-    if left_out:
-        run.write_rows("left_out.csv", ("path", "reason"), [(found.path, found.problem) for found in left_out])
-
-
-def _write_report(run: Run, report: Report, part: ImageFolder) -> None:
-    names = report.class_names
-    scores = [(score.name, score.precision, score.recall, score.f1, score.support) for score in report.scores]
-    run.write_rows("per_class.csv", ("class", "precision", "recall", "f1", "support"), scores)
-    rows = [[name, *counts] for name, counts in zip(names, report.confusion.tolist(), strict=True)]
-    run.write_rows("confusion_matrix.csv", ("class", *names), rows)
-    run.write_rows("predictions_val.csv", prediction_columns(names), _prediction_rows(report, part))
-    draw_confusion(report, run.path / "plots" / "confusion.png")
-
-
-def prediction_columns(names: tuple[str, ...]) -> list[str]:
-    """The header of `predictions_val.csv`."""
-    return ["path", "class", "label", "confidence", *(f"p_{name}" for name in names)]
-
-
-def _prediction_rows(report: Report, part: ImageFolder) -> list[list[Any]]:
-    names = report.class_names
-    return [
-        [path, names[true], names[label], row[label], *row]
-        for path, true, label, row in zip(
-            part.paths, report.labels, report.predicted, report.probabilities, strict=True
-        )
-    ]

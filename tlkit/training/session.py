@@ -12,7 +12,15 @@ from tlkit.errors import OptionError, TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.progress import Clock, Progress, Silent
 from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
-from tlkit.settings import TrainingSettings, TrainSettings, as_json, settings_from
+from tlkit.settings import (
+    AnySettings,
+    ClassicSettings,
+    FinetuneSettings,
+    TrainingSettings,
+    TrainSettings,
+    as_json,
+    settings_from,
+)
 from tlkit.training.images import read_images, train_strategy
 from tlkit.training.resume import drop_checkpoints, has_progress, keep_split, reopen_run
 
@@ -38,9 +46,7 @@ class Outcome:
     history: list[dict[str, Any]]
 
 
-def begin(
-    data: str | Path, output: str | Path | None, settings: TrainingSettings, progress: Progress | None
-) -> Outcome:
+def begin(data: str | Path, output: str | Path | None, settings: AnySettings, progress: Progress | None) -> Outcome:
     """Train from the start, and leave a run folder.
 
     settings: resolved
@@ -49,7 +55,7 @@ def begin(
         trained yet is then removed
     """
     clock = Clock()
-    if settings.tensorboard and not find_spec("tensorboard"):
+    if not isinstance(settings, ClassicSettings) and settings.tensorboard and not find_spec("tensorboard"):
         raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
     folder = read_folder(data)
     settings = _unmirrored(settings, folder)
@@ -58,7 +64,7 @@ def begin(
     run = create_run(Path(output) if output else None, _command(settings))
     run.write_json("settings.json", _request(folder, settings))
     try:
-        return _trained(run, folder, settings, progress or Silent(), clock)
+        return _finished(run, folder, settings, progress or Silent(), clock)
     except (TlkitError, KeyboardInterrupt):
         if not has_progress(run):
             discard_run(run)
@@ -75,21 +81,29 @@ def resume(path: str | Path, progress: Progress | None = None) -> Outcome:
     request = run.read_json("settings.json")
     folder = read_folder(request["data"])
     clock.lap("scan")
-    return _trained(run, folder, settings_from(request), progress or Silent(), clock)
+    return _finished(run, folder, settings_from(request), progress or Silent(), clock)
 
 
-def _unmirrored(settings: TrainingSettings, folder: ImageFolder) -> TrainingSettings:
+def _finished(run: Run, folder: ImageFolder, settings: AnySettings, progress: Progress, clock: Clock) -> Outcome:
+    if isinstance(settings, ClassicSettings):
+        from tlkit.training.classic import train_pipeline
+
+        return train_pipeline(run, folder, settings, progress, clock)
+    return _trained(run, folder, settings, progress, clock)
+
+
+def _unmirrored(settings: AnySettings, folder: ImageFolder) -> AnySettings:
     """From scratch, digits and the like are not mirrored unless that is asked for: lenet5 has 0.99 instead of 0.97."""
     if isinstance(settings, TrainSettings) and settings.hflip is None and sided_class(folder.class_names):
         return replace(settings, hflip=False)
     return settings
 
 
-def _command(settings: TrainingSettings) -> str:
-    return "train" if isinstance(settings, TrainSettings) else "finetune"
+def _command(settings: AnySettings) -> str:
+    return "finetune" if isinstance(settings, FinetuneSettings) else "train"
 
 
-def _request(folder: ImageFolder, settings: TrainingSettings) -> dict[str, Any]:
+def _request(folder: ImageFolder, settings: AnySettings) -> dict[str, Any]:
     """What `settings.json` holds: enough to run again."""
     return {"command": _command(settings), "data": str(folder.root.resolve()), **as_json(settings)}
 

@@ -1,0 +1,66 @@
+"""Classifiers kept as arrays answer as the ones that scikit-learn fitted."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from tlkit.shallow.classifiers import CLASSIFIERS, ROWS, softmax, squared_distances
+
+every_classifier = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def blobs(num_classes, rows=60, length=7, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(rows) % num_classes
+    centres = random.normal(0, 1.2, (num_classes, length))
+    return (centres[labels] + random.normal(0, 1, (rows, length))).astype(np.float32), labels
+
+
+def fitted(row, values, labels):
+    options = {name: tried[len(tried) // 2] for name, tried in row.grid.items()}
+    return row.make(options, 0).fit(values, labels)
+
+
+@every_classifier
+@pytest.mark.parametrize("num_classes", [2, 3, 5])
+def test_what_is_kept_answers_as_what_was_fitted(row, num_classes):
+    values, labels = blobs(num_classes)
+    unseen, _ = blobs(num_classes, rows=200, seed=1)
+    learnt = fitted(row, values, labels)
+    kept = row.export(learnt)
+    assert all(array.dtype != object for array in map(np.asarray, kept.values()))
+    scores = row.scores(kept, unseen)
+    assert scores.shape == (200, num_classes)
+    np.testing.assert_array_equal(scores.argmax(axis=1), learnt.predict(unseen))
+    if row.sure:
+        np.testing.assert_allclose(scores, learnt.predict_proba(unseen), atol=1e-5)
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.sure], ids=lambda row: row.name)
+def test_scores_that_are_no_probabilities_are_the_decisions(row):
+    values, labels = blobs(3)
+    learnt = fitted(row, values, labels)
+    np.testing.assert_allclose(row.scores(row.export(learnt), values), learnt.decision_function(values), atol=1e-4)
+
+
+@every_classifier
+def test_one_row_is_answered_as_among_others(row):
+    values, labels = blobs(4)
+    kept = row.export(fitted(row, values, labels))
+    together = row.scores(kept, values)
+    alone = np.concatenate([row.scores(kept, values[place : place + 1]) for place in range(len(values))])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_names_are_those_of_the_field():
+    assert set(CLASSIFIERS) == {"perceptron", "logistic", "svm", "rbf-svm", "knn", "random-forest", "naive-bayes"}
+
+
+def test_distances_and_probabilities():
+    random = np.random.default_rng(0)
+    one, other = random.random((700, 3), np.float32), random.random((5, 3), np.float32)
+    expected = ((one[:, None] - other) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(squared_distances(one, other), expected, atol=1e-5)
+    np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0, -1000.0]])), [[0.5, 0.5, 0]])

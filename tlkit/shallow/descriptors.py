@@ -1,0 +1,139 @@
+"""Descriptors made by hand: a picture in, numbers out that say something of its colours, shapes or textures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from tlkit.errors import OptionError
+from tlkit.shallow.sift import dense_sift, direction_maps
+
+DESCRIPTOR_VERSION = 1  # part of every cache key; raise it when any value may change
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R BT.601
+GREY_LEVELS = 32  # that co-occurrences are counted of
+SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # pixels between patches, by the side of a bin: patches of 16, 24 and 32
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One way to describe a picture.
+
+    describe  uint8 (height, width, 3) to float32 (values,); of a local one (patches, values + 2), each
+              with the patch's centre, as shares of width and height
+    image_size  height and width of the picture it is made for, in pixels
+    local     whether it describes patches, which are then encoded
+    source    the paper
+    """
+
+    name: str
+    describe: Callable[[np.ndarray], np.ndarray]
+    image_size: int
+    source: str
+    local: bool = False
+
+
+def describe_colours(pixels: np.ndarray) -> np.ndarray:
+    """Red, green and blue of the two most frequent colours, of the eight that fit the picture best: (6,), 0 to 1."""
+    reduced = Image.fromarray(pixels).quantize(8)
+    palette = np.reshape(reduced.getpalette() or [0] * 24, (-1, 3)).astype(np.float32) / 255
+    counts = np.bincount(np.asarray(reduced).ravel(), minlength=len(palette))
+    first, second, *_ = np.argsort(-counts, kind="stable")
+    second = second if counts[second] else first
+    return np.concatenate([palette[first], palette[second]])
+
+
+def describe_histogram(pixels: np.ndarray) -> np.ndarray:
+    """The shares of 8 × 4 × 4 bins of hue, saturation and value: (128,); square roots, so lengths are 1."""
+    hsv = np.asarray(Image.fromarray(pixels).convert("HSV"))
+    bins = (hsv // np.array([32, 64, 64], np.uint8)).reshape(-1, 3)
+    places = (bins[:, 0] * 16 + bins[:, 1] * 4 + bins[:, 2]).astype(np.int64)
+    return np.sqrt(np.bincount(places, minlength=128) / len(places)).astype(np.float32)
+
+
+def describe_lbp(pixels: np.ndarray) -> np.ndarray:
+    """Shares of uniform local binary patterns, of 8 neighbours at 1 pixel, 16 at 2 and 24 at 3: (54,)."""
+    from skimage.feature import local_binary_pattern
+
+    grey = _grey(pixels, np.uint8)
+    found = []
+    for points, radius in ((8, 1), (16, 2), (24, 3)):
+        patterns = local_binary_pattern(grey, points, radius, "uniform").astype(np.int64)
+        found.append(np.bincount(patterns.ravel(), minlength=points + 2) / patterns.size)
+    rooted: np.ndarray = np.sqrt(np.concatenate(found)).astype(np.float32)
+    return rooted
+
+
+def describe_hog(pixels: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients: 9 directions, cells of 8 pixels, blocks of 2 × 2 cells."""
+    from skimage.feature import hog
+
+    return np.asarray(hog(_grey(pixels), 9, (8, 8), (2, 2), block_norm="L2-Hys"), np.float32)
+
+
+def describe_haralick(pixels: np.ndarray) -> np.ndarray:
+    """Six properties and the entropy of co-occurring greys at 1, 2 and 4 pixels: mean and range over four angles."""
+    from skimage.feature import graycomatrix, graycoprops
+
+    grey = _grey(pixels, np.uint8) // (256 // GREY_LEVELS)
+    angles = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+    found = graycomatrix(grey, (1, 2, 4), angles, GREY_LEVELS, symmetric=True, normed=True)
+    names = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "ASM")
+    entropy = -np.sum(found * np.log2(found + 1e-12), axis=(0, 1))
+    values = np.stack([*(graycoprops(found, name) for name in names), entropy])  # (7, distances, angles)
+    return np.concatenate([values.mean(axis=2).ravel(), np.ptp(values, axis=2).ravel()]).astype(np.float32)
+
+
+def describe_sift(pixels: np.ndarray) -> np.ndarray:
+    """Dense SIFT of patches of 16, 24 and 32 pixels, and where each lies: float16 (patches, 130)."""
+    maps = direction_maps(_grey(pixels))
+    found = [_with_places(dense_sift(maps, size, step)) for size, step in SIFT_STEPS.items()]
+    return np.concatenate(found).astype(np.float16)
+
+
+def _with_places(grid: np.ndarray) -> np.ndarray:
+    rows, columns, length = grid.shape
+    down, across = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
+    places = np.stack([across, down], axis=-1)
+    return np.concatenate([grid, places], axis=-1).reshape(-1, length + 2)
+
+
+def _grey(pixels: np.ndarray, kind: type = np.float32) -> np.ndarray:
+    """Brightness: float32, 0 to 1; or uint8."""
+    grey = pixels.astype(np.float32) @ LUMA
+    return np.rint(grey).astype(np.uint8) if kind is np.uint8 else grey / 255
+
+
+ROWS = (
+    Descriptor("colours", describe_colours, 64, "the course: the two most frequent colours"),
+    Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11"),
+    Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971"),
+    Descriptor("hog", describe_hog, 64, "Dalal and Triggs 2005, CVPR"),
+    Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610"),
+    Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bag of features over dense SIFT", local=True),
+    Descriptor("fisher", describe_sift, 224, "Perronnin, Sánchez and Mensink 2010, ECCV", local=True),
+)
+DESCRIPTORS = {row.name: row for row in ROWS}
+
+
+def find_descriptors(names: str) -> list[Descriptor]:
+    """The rows of descriptors joined by +, such as "hog+histogram".
+
+    raises: OptionError
+    """
+    found = names.split("+")
+    if unknown := [name for name in found if name not in DESCRIPTORS]:
+        known = ", ".join(DESCRIPTORS)
+        raise OptionError(
+            f"--descriptor is '{names}'; there is no '{unknown[0]}': expected {known}, or several with +."
+        )
+    if len(set(found)) < len(found):
+        raise OptionError(f"--descriptor is '{names}'; expected each descriptor once.")
+    return [DESCRIPTORS[name] for name in found]
+
+
+def resized(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A square picture in another size: uint8 (side, side, 3), reduced with antialiasing."""
+    if len(pixels) == side:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0))
