@@ -31,7 +31,10 @@ LAYERS = [
     ),
     *("cache", "runs", "prediction", "evaluation", "training", "cli", "__main__"),
 ]
-HEAVY = ("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib", "PIL", "sklearn")
+HEAVY = (
+    *("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib"),
+    *("PIL", "sklearn", "skimage"),
+)
 
 
 def module_name(file):

@@ -5,7 +5,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from tlkit.shallow.classifiers import CLASSIFIERS, ROWS, softmax, squared_distances
+from tlkit.shallow.classifiers import CLASSIFIERS, ROWS
+from tlkit.shallow.distances import squared_distances
+from tlkit.shallow.linear import softmax
 
 every_classifier = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 

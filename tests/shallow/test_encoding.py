@@ -41,7 +41,7 @@ def test_the_length_is_one_and_the_order_of_patches_does_not_count(vocabulary):
     seen = patches(seed=5)
     found = encode(vocabulary, seen, 2)
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(encode(vocabulary, seen[::-1], 2), found, atol=1e-5)
+    np.testing.assert_allclose(encode(vocabulary, seen[::-1], 2), found, atol=1e-4)  # roots of sums near zero
 
 
 def test_a_pyramid_has_the_whole_and_its_quarters(vocabulary):

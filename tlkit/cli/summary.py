@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.errors import OptionError
 from tlkit.settings import SummarySettings
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
 
 def _network_of(run: str) -> Any:
     from tlkit.engines.keras import load_network
-    from tlkit.runs import load_run
+    from tlkit.runs import load_run, read_facts
 
-    return load_network(load_run(run).checked_file("model.keras"))
+    found = load_run(run)
+    if read_facts(found).engine == "classic":
+        raise OptionError(f"'{run}' holds a classic pipeline, which has no layers; give the run of a network.")
+    return load_network(found.checked_file("model.keras"))
 
 
 def _as_json(anatomy: "Anatomy", network: Any) -> dict[str, Any]:

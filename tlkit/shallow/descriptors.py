@@ -22,6 +22,7 @@ class Descriptor:
     describe  uint8 (height, width, 3) to float32 (values,); of a local one (patches, values + 2), each
               with the patch's centre, as shares of width and height
     image_size  height and width of the picture it is made for, in pixels
+    mixed     whether its values have units of their own, so that each is standardized by itself
     local     whether it describes patches, which are then encoded
     source    the paper
     """
@@ -30,6 +31,7 @@ class Descriptor:
     describe: Callable[[np.ndarray], np.ndarray]
     image_size: int
     source: str
+    mixed: bool = False
     local: bool = False
 
 
@@ -38,9 +40,8 @@ def describe_colours(pixels: np.ndarray) -> np.ndarray:
     reduced = Image.fromarray(pixels).quantize(8)
     palette = np.reshape(reduced.getpalette() or [0] * 24, (-1, 3)).astype(np.float32) / 255
     counts = np.bincount(np.asarray(reduced).ravel(), minlength=len(palette))
-    first, second, *_ = np.argsort(-counts, kind="stable")
-    second = second if counts[second] else first
-    return np.concatenate([palette[first], palette[second]])
+    found = [place for place in np.argsort(-counts, kind="stable") if counts[place]]
+    return np.concatenate([palette[found[0]], palette[found[min(1, len(found) - 1)]]])  # of one colour, twice that
 
 
 def describe_histogram(pixels: np.ndarray) -> np.ndarray:
@@ -109,7 +110,7 @@ ROWS = (
     Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11"),
     Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971"),
     Descriptor("hog", describe_hog, 64, "Dalal and Triggs 2005, CVPR"),
-    Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610"),
+    Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610", mixed=True),
     Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bag of features over dense SIFT", local=True),
     Descriptor("fisher", describe_sift, 224, "Perronnin, Sánchez and Mensink 2010, ECCV", local=True),
 )

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.shallow.classifiers import CLASSIFIERS, Classifier, softmax
+from tlkit.shallow.classifiers import CLASSIFIERS, Classifier
 from tlkit.shallow.descriptors import DESCRIPTORS
 from tlkit.shallow.encoding import MOST_PATCHES, learn_vocabulary
+from tlkit.shallow.linear import softmax
 from tlkit.shallow.pipeline import Pipeline
 
 FOLDS = 3
@@ -58,7 +59,7 @@ def fit_classifier(
     parts: the columns of each descriptor, which are made to weigh alike
     sides: labels, and groups of equal pictures, which are never parted
     """
-    mean, scale = _scaling(values, parts, [DESCRIPTORS[name].local for name in pipeline.descriptors])
+    mean, scale = _scaling(values, parts, [DESCRIPTORS[name].mixed for name in pipeline.descriptors])
     scaled, row = (values - mean) * scale, CLASSIFIERS[pipeline.classifier]
     choice = choose_options(row, scaled, *sides, seed)
     fitted = _quietly_fitted(row.make(choice.options, seed), scaled, sides[0])
@@ -113,11 +114,11 @@ def _quietly_fitted(estimator: Any, values: np.ndarray, labels: np.ndarray) -> A
         return estimator.fit(values, labels)
 
 
-def _scaling(values: np.ndarray, parts: Sequence[slice], local: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Each part centred and of length 1 on average; columns of global descriptors standardized, too."""
+def _scaling(values: np.ndarray, parts: Sequence[slice], mixed: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Each part centred and of length 1 on average; columns with units of their own standardized, too."""
     mean, scale = values.mean(axis=0), np.ones(values.shape[1])
-    for part, is_local in zip(parts, local, strict=True):
+    for part, is_mixed in zip(parts, mixed, strict=True):
         deviations = values[:, part].std(axis=0)
-        width = part.stop - part.start
-        scale[part] = 1 / (np.linalg.norm(deviations) + STEADY) if is_local else 1 / (deviations + STEADY) / width**0.5
+        shared = deviations * len(deviations) ** 0.5 if is_mixed else np.linalg.norm(deviations)
+        scale[part] = 1 / (shared + STEADY)
     return mean.astype(np.float32), scale.astype(np.float32)

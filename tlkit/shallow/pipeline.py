@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.shallow.classifiers import CLASSIFIERS, softmax
+from tlkit.shallow.classifiers import CLASSIFIERS
 from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, resized
 from tlkit.shallow.encoding import encode
+from tlkit.shallow.linear import softmax
 
 FACTS = "facts"
 PLAIN = ("descriptors", "sizes", "levels", "classifier", "temperature")

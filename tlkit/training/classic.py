@@ -93,7 +93,8 @@ def train_pipeline(
 
 def _blank(settings: ClassicSettings) -> Pipeline:
     rows = find_descriptors(settings.descriptor)
-    sizes = tuple(min(settings.image_size, row.image_size) for row in rows)
+    own = settings.image_size == max(row.image_size for row in rows)  # else one was asked for, for all
+    sizes = tuple(row.image_size if own else settings.image_size for row in rows)
     return unfitted(tuple(row.name for row in rows), sizes, settings.pyramid, settings.classifier)
 
 

@@ -1,0 +1,95 @@
+"""Descriptors made by hand: what each says of pictures that are known."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage")
+
+from tlkit.errors import OptionError
+from tlkit.shallow.descriptors import DESCRIPTORS, ROWS, find_descriptors, resized
+
+every_descriptor = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def picture(seed=0, side=64):
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+
+
+def halves(first, second, side=64):
+    """Two colours, the first on three quarters of the picture."""
+    found = np.empty((side, side, 3), np.uint8)
+    found[:] = first
+    found[: side // 4] = second
+    return found
+
+
+@every_descriptor
+def test_the_same_picture_is_described_alike_and_another_otherwise(row):
+    first, again, other = row.describe(picture()), row.describe(picture()), row.describe(picture(seed=1))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == other.shape
+    assert first.dtype in (np.float32, np.float16)
+    assert np.isfinite(first).all()
+    assert not np.array_equal(first, other)
+
+
+@every_descriptor
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_picture_of_one_colour_is_described_too(row, shade):
+    assert np.isfinite(row.describe(np.full((64, 64, 3), shade, np.uint8))).all()
+
+
+def test_the_two_most_frequent_colours():
+    found = DESCRIPTORS["colours"].describe(halves((255, 0, 0), (0, 0, 255)))
+    np.testing.assert_allclose(found, [1, 0, 0, 0, 0, 1], atol=0.02)
+
+
+def test_the_histogram_counts_hues():
+    found = DESCRIPTORS["histogram"].describe(halves((255, 0, 0), (0, 0, 255))) ** 2
+    assert sorted(found[found > 0].tolist()) == pytest.approx([0.25, 0.75])
+    turned = DESCRIPTORS["histogram"].describe(halves((255, 0, 0), (0, 0, 255)).transpose(1, 0, 2)) ** 2
+    np.testing.assert_allclose(turned, found)
+
+
+def test_patterns_do_not_change_with_brightness():
+    grey = np.repeat(picture()[:, :, :1] // 2, 3, axis=2)
+    first, brighter = (DESCRIPTORS["lbp"].describe(grey + np.uint8(more)) for more in (0, 60))
+    np.testing.assert_allclose(first**2, brighter**2, atol=0.01)  # where neighbours are equal, rounding decides
+    assert len(first) == 10 + 18 + 26
+
+
+def test_gradients_across_and_along_are_told_apart():
+    stripes = np.repeat((np.arange(64) // 4 % 2 * 255).astype(np.uint8)[:, None], 64, axis=1)
+    lying = np.repeat(stripes[:, :, None], 3, axis=2)
+    standing = lying.transpose(1, 0, 2)
+    first, second = (DESCRIPTORS["hog"].describe(each).reshape(-1, 9).sum(axis=0) for each in (lying, standing))
+    assert abs(int(first.argmax()) - int(second.argmax())) in (4, 5)  # of nine directions in half a turn
+    assert len(DESCRIPTORS["hog"].describe(lying)) == 7 * 7 * 4 * 9
+
+
+def test_smooth_and_rough_textures_are_told_apart():
+    smooth, rough = (DESCRIPTORS["haralick"].describe(each) for each in (np.full((64, 64, 3), 9, np.uint8), picture()))
+    contrast, energy = 0, 3 * 3  # of seven properties at three distances
+    assert smooth[contrast] == 0 < rough[contrast]
+    assert smooth[energy] == pytest.approx(1) and rough[energy] < 0.2
+    assert len(smooth) == 42
+
+
+def test_patches_lie_where_they_say():
+    found = DESCRIPTORS["bow"].describe(picture(side=64)).astype(np.float32)
+    assert found.shape[1] == 130
+    places = found[:, -2:]
+    assert 0 < places.min() < 0.2 and 0.8 < places.max() < 1
+    np.testing.assert_allclose(places.mean(axis=0), 0.5, atol=1e-3)
+
+
+def test_names_are_joined_by_plus():
+    assert [row.name for row in find_descriptors("hog+lbp")] == ["hog", "lbp"]
+    with pytest.raises(OptionError, match="there is no ''"):
+        find_descriptors("hog+")
+
+
+def test_a_picture_in_its_size_stays_as_it_is():
+    assert resized(picture(), 64) is not None
+    np.testing.assert_array_equal(resized(picture(), 64), picture())
+    assert resized(picture(), 32).shape == (32, 32, 3)

@@ -1,0 +1,154 @@
+"""The classic pipeline: the folder, split, run and commands of every training, without a network."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skimage")
+
+from tests.cli.test_cli import refused, tlkit
+from tests.making import encoded, noise
+from tlkit.errors import OptionError, RunError
+from tlkit.evaluation.evaluate import evaluate
+from tlkit.prediction import Predictor, predict
+from tlkit.runs import load_run
+from tlkit.settings import ClassicSettings
+from tlkit.shallow.descriptors import describe_sift
+from tlkit.shallow.pipeline import open_pipeline
+from tlkit.training.classic import FILE, resolve_classic, train_classic
+from tlkit.training.session import resume
+
+PLAIN = ClassicSettings(descriptor="histogram", classifier="logistic")
+LOCAL = ClassicSettings(descriptor="bow+colours", classifier="svm", pyramid=2, image_size=64)
+
+
+@pytest.fixture(scope="module")
+def done(colours, tmp_path_factory):
+    return train_classic(colours, tmp_path_factory.mktemp("classic") / "run", PLAIN)
+
+
+@pytest.fixture(scope="module")
+def local(colours, tmp_path_factory):
+    return train_classic(colours, tmp_path_factory.mktemp("local") / "run", LOCAL)
+
+
+def test_colours_are_told_apart_and_the_run_is_like_any_other(done):
+    assert done.metrics["accuracy"] == 1.0
+    assert done.metrics["selected_on_validation"] is False
+    assert done.metrics["cross_validated_accuracy"] == 1.0
+    assert done.metrics["classifier_options"]["C"] > 0
+    for name in ("split.csv", "metrics.json", "per_class.csv", "predictions_val.csv", FILE, "DONE", "model.json"):
+        assert (done.run.path / name).exists()
+
+
+@pytest.mark.parametrize("fixture", ["done", "local"])
+def test_predict_says_what_was_written_while_training(fixture, request, colours):
+    run = request.getfixturevalue(fixture)
+    rows = list(run.run.read_rows("predictions_val.csv"))
+    found = list(predict(run.run, [colours / row["path"] for row in rows]))
+    assert [one.label for one in found] == [row["label"] for row in rows]
+    written = np.array([[float(row[f"p_{name}"]) for name in run.split.train.class_names] for row in rows])
+    np.testing.assert_allclose(np.stack([one.probabilities for one in found]), written, atol=1e-5)
+    np.testing.assert_allclose(written.sum(axis=1), 1, atol=1e-5)
+
+
+def test_evaluate_finds_the_same(local):
+    assert evaluate(local.run.path).report.accuracy == local.report.accuracy
+
+
+def test_a_broken_file_is_an_error_row(done, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    (row,) = predict(done.run, tmp_path / "broken.jpg")
+    assert row.status == "error"
+
+
+def test_what_is_kept_is_arrays_and_json(done):
+    with np.load(done.run.path / FILE, allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+
+
+def test_a_second_run_describes_nothing_anew_and_is_the_same(local, colours, tmp_path):
+    again = train_classic(colours, tmp_path / "run", LOCAL)
+    assert again.metrics["features_reused"] == len(again.split.train) + len(again.split.validation)
+    first, second = (open_pipeline(run.run.path / FILE) for run in (local, again))
+    for name in first.kept:
+        np.testing.assert_array_equal(first.kept[name], second.kept[name])
+
+
+def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_path, monkeypatch):
+    from tlkit.training import classic
+
+    seen = []
+
+    def keep(pipeline, name, patches, seed):
+        seen.append(patches)
+        stop()
+
+    monkeypatch.setattr(classic, "with_vocabulary", keep)
+    with pytest.raises(StoppedError):
+        train_classic(colours, tmp_path / "run", LOCAL)
+    patches = len(describe_sift(np.zeros((64, 64, 3), np.uint8)))
+    assert len(seen[0]) == patches * len(local.split.train)
+
+
+class StoppedError(Exception):
+    """Stands for a crash."""
+
+
+def stop():
+    raise StoppedError
+
+
+def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
+    from tlkit.training import classic
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(classic, "fit_classifier", lambda *parts: stop())
+        train_classic(colours, tmp_path / "run", PLAIN)
+    again = resume(tmp_path / "run")
+    assert again.metrics["accuracy"] == done.metrics["accuracy"]
+
+
+def test_a_damaged_file_is_found_out(done, colours, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(done.run.path, tmp_path / "copy")
+    (copy / FILE).write_bytes((copy / FILE).read_bytes()[:-50])
+    with pytest.raises(RunError, match="not what the run wrote"):
+        Predictor(load_run(copy))
+    with pytest.raises(ValueError, match="damaged"):
+        open_pipeline(copy / FILE)
+
+
+def test_other_engines_cannot_run_it(done):
+    with pytest.raises(OptionError, match="holds a classic pipeline, which --engine keras cannot run"):
+        Predictor(done.run, engine="keras")
+    assert "has no layers" in refused(2, "summary", done.run.path)
+
+
+def test_few_images_are_enough(colours, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for number in range(2):
+            picture = noise(32, 32, seed=number + 10 * (name == "b"))
+            (tmp_path / "few" / name / f"{number}.png").write_bytes(encoded(picture))
+    found = train_classic(tmp_path / "few", tmp_path / "run", PLAIN)
+    assert found.metrics["cross_validated_accuracy"] is None
+
+
+def test_sizes_are_the_descriptors_own_unless_one_is_asked_for():
+    assert resolve_classic(PLAIN).image_size == 128
+    assert resolve_classic(ClassicSettings(descriptor="hog+lbp")).image_size == 224
+    with pytest.raises(OptionError, match="needs a local descriptor"):
+        resolve_classic(ClassicSettings(descriptor="hog", pyramid=2))
+    with pytest.raises(OptionError, match="there is no 'hok'. expected colours, histogram"):
+        resolve_classic(ClassicSettings(descriptor="hok"))
+    with pytest.raises(OptionError, match="each descriptor once"):
+        resolve_classic(ClassicSettings(descriptor="hog+hog"))
+
+
+def test_the_command(colours, tmp_path):
+    lines = tlkit("train", colours, "-o", tmp_path / "run", "--descriptor", "colours", "--classifier", "knn").stdout
+    assert "nothing was chosen on these images" in lines
+    assert "--epochs is of networks" in refused(2, "train", colours, "--descriptor", "hog", "--epochs", "3")
+    assert "--classifier needs --descriptor" in refused(2, "train", colours, "--classifier", "knn")

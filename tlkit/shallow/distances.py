@@ -1,0 +1,97 @@
+"""Classifiers that compare with what they have seen: support vectors with a Gaussian kernel, neighbours."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+CHUNK = 512  # rows whose distances are computed at a time
+
+
+def make_rbf_svm(options: dict[str, Any], seed: int) -> Any:
+    """A support vector machine with a Gaussian kernel per pair of classes, which then vote."""
+    from sklearn.svm import SVC
+
+    return SVC(**options, kernel="rbf", gamma="scale", break_ties=True)
+
+
+def export_rbf(fitted: Any) -> dict[str, np.ndarray]:
+    """Support vectors, class by class, and their weights for each pair."""
+    return {
+        "vectors": fitted.support_vectors_.astype(np.float32),
+        "per_class": fitted.n_support_.astype(np.int64),
+        "weights": fitted.dual_coef_.astype(np.float64),
+        "bias": fitted.intercept_.astype(np.float64),
+        "gamma": np.array(fitted._gamma),
+    }
+
+
+def score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
+    """Votes and margins: (rows, classes)."""
+    kernel = np.exp(-kept["gamma"] * squared_distances(values, kept["vectors"]))
+    if len(kept["per_class"]) == 2:
+        decision = kernel @ kept["weights"][0] + kept["bias"][0]
+        return np.stack([-decision, decision], axis=1) / 2
+    return _votes(_pair_decisions(kept, kernel), len(kept["per_class"]))
+
+
+def _pair_decisions(kept: Arrays, kernel: np.ndarray) -> np.ndarray:
+    """Of each pair of classes, in order: positive for the first. (rows, pairs)."""
+    ends = np.cumsum(kept["per_class"])
+    parts = [slice(end - count, end) for end, count in zip(ends, kept["per_class"], strict=True)]
+    weights, found = kept["weights"], []
+    for place, (one, other) in enumerate(combinations(range(len(parts)), 2)):
+        first = kernel[:, parts[one]] @ weights[other - 1, parts[one]]
+        second = kernel[:, parts[other]] @ weights[one, parts[other]]
+        found.append(first + second + kept["bias"][place])
+    return np.stack(found, axis=1)
+
+
+def _votes(decisions: np.ndarray, num_classes: int) -> np.ndarray:
+    """A vote for the winner of each pair, and less than one for all its margins together, as scikit-learn does."""
+    votes, margins = (np.zeros((len(decisions), num_classes)) for _ in range(2))
+    for decision, (one, other) in zip(decisions.T, combinations(range(num_classes), 2), strict=True):
+        votes[:, one] += decision >= 0
+        votes[:, other] += decision < 0
+        margins[:, one] += decision
+        margins[:, other] -= decision
+    scores: np.ndarray = votes + margins / (3 * (np.abs(margins) + 1))
+    return scores
+
+
+def make_knn(options: dict[str, Any], seed: int) -> Any:
+    """The nearest neighbours' classes."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(**options, algorithm="brute")
+
+
+def export_knn(fitted: Any) -> dict[str, np.ndarray]:
+    """Every training row and its label."""
+    return {
+        "rows": np.asarray(fitted._fit_X, np.float32),
+        "labels": np.asarray(fitted._y, np.int64),
+        "neighbours": np.array(fitted.n_neighbors),
+    }
+
+
+def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
+    """Shares of the nearest neighbours: (rows, classes)."""
+    votes = np.eye(int(kept["labels"].max()) + 1, dtype=np.float32)[kept["labels"]]
+    count = int(kept["neighbours"])
+    nearest = np.argpartition(squared_distances(values, kept["rows"]), count - 1, axis=1)[:, :count]
+    shares: np.ndarray = votes[nearest].mean(axis=1)
+    return shares
+
+
+def squared_distances(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of every row to every other: (rows, others), never negative."""
+    lengths = np.sum(others.astype(np.float64) ** 2, axis=1)
+    found = [
+        np.sum(part.astype(np.float64) ** 2, axis=1)[:, None] + lengths - 2.0 * (part @ others.T)
+        for part in np.array_split(values, max(1, len(values) // CHUNK))
+    ]
+    distances: np.ndarray = np.maximum(np.concatenate(found), 0)
+    return distances
