@@ -10,8 +10,11 @@ from tlkit.models.networks import NETWORKS
 from tlkit.models.scratch.build import build_network
 from tlkit.settings import GradcheckSettings
 
-LONG = ("resnet50", "resnet101", "resnet152", "resnet56", "resnet110", "resnet44", "plain34", "resnet34", "resnet32")
-CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NETWORKS]
+BEYOND = ("resnet101", "resnet152")  # central differences do not reach: see tlkit/models/gradients.py
+LONG = ("resnet50", "resnet56", "resnet110", "resnet44", "plain34", "resnet34", "resnet32")
+CASES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NETWORKS if name not in BEYOND
+]
 
 
 @pytest.mark.parametrize("name", CASES)

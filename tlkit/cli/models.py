@@ -2,6 +2,9 @@
 
 import json
 import math
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,26 +62,36 @@ def _draw(rows: list["Figures"], output: Path) -> None:
     draw_zoo(rows, output)
 
 
-def _measure(rows: list["Figures"]) -> dict["Figures", float]:
-    from tlkit.models.backend import start_keras
+def _measure(rows: list["Figures"]) -> dict["Figures", float | None]:
+    """Images a second; None for a network this machine has no memory for.
 
-    console, found = Console(), dict["Figures", float]()
-    start_keras()
-    import keras
-
-    from tlkit.engines.speed import images_per_second
-    from tlkit.models.summary import built
-    from tlkit.settings import SummarySettings
-
+    Each is measured in a process of its own: what TensorFlow takes to convert one it never gives back.
+    """
+    console, found = Console(), dict["Figures", float | None]()
     with console.stage("measuring", len(rows), "networks") as advance:
         for row in rows:
-            found[row] = round(images_per_second(built(row.row, SummarySettings())), 1)
-            keras.utils.clear_session()
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                try:
+                    found[row] = round(alone.submit(_speed_of, row).result(), 1)
+                except BrokenProcessPool:
+                    found[row] = None
+                    console.note(f"{row.name} was not measured: the process ended, probably for want of memory.")
             advance(1)
     return found
 
 
-def _lines(rows: list["Figures"], speeds: dict["Figures", float]) -> list[str]:
+def _speed_of(row: "Figures") -> float:
+    from tlkit.models.backend import start_keras
+
+    start_keras()
+    from tlkit.engines.speed import images_per_second
+    from tlkit.models.summary import built
+    from tlkit.settings import SummarySettings
+
+    return images_per_second(built(row.row, SummarySettings()))
+
+
+def _lines(rows: list["Figures"], speeds: dict["Figures", float | None]) -> list[str]:
     lines = list[str]()
     for command, title in TITLES.items():
         part = [row for row in rows if row.command == command]
@@ -92,10 +105,10 @@ def _head(title: str, measured: bool) -> str:
     return click.style(f"{title:<23} {names}{'  images/s' * measured}", bold=True)
 
 
-def _line(row: "Figures", speeds: dict["Figures", float]) -> str:
+def _line(row: "Figures", speeds: dict["Figures", float | None]) -> str:
     top1 = f"{row.top1:.1f}" if row.top1 else ""
     size = f"{row.parameters / 1e6:>8.2f} {row.size / 1e6:>7.1f} {row.multiply_adds / 1e9:>8.3f} {top1:>5}"
-    speed = f"{speeds[row]:>10.1f}" if row in speeds else ""
+    speed = f"{speeds[row] or math.nan:>10.1f}" if row in speeds else ""
     here = "  here" if row.command == "finetune" and row.is_here else ""
     pixels = f"{row.row.image_size:>6} {row.row.least_size:>5}"
     return f"{row.name:<23} {pixels} {row.year:>4} {row.depth:>5} {size}{speed}{here}"

@@ -1,4 +1,8 @@
-"""Numerical against analytic gradients of a network, layer by layer, in float64."""
+"""Numerical against analytic gradients of a network, layer by layer, in float64.
+
+Networks of a hundred layers pass on so many bends and so much rounding that a layer or two of
+ResNet-101 and ResNet-152 may be reported at some seeds and sizes, though their gradients are right.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +20,9 @@ from tlkit.models.networks import find_trainable
 from tlkit.models.scratch.build import build_network
 from tlkit.settings import GradcheckSettings
 
-STEP = 1e-6  # of central differences: (f(w + h) − f(w − h)) / 2h is off by a multiple of h²
+STEPS = (1e-6, 1e-7, 1e-8, 1e-9)  # of central differences: (f(w + h) − f(w − h)) / 2h is off by a multiple of h²
 TOLERANCE = 1e-5  # relative
-ROUNDING = 10 * 2.0**-52 / STEP  # of the loss: how far rounding alone moves a numerical gradient
+ROUNDING = 10 * 2.0**-52  # of the loss: how far rounding alone moves it
 IMAGES = 4
 LEAST_SIZE = 8  # pixels, where a network could be built for fewer
 HEAD = Head(dropout=0.0, batch_norm=False, hidden=())
@@ -89,23 +93,35 @@ def check_gradients(model: keras.Model, per_layer: int = 4, seed: int = 0) -> li
     targets = np.eye(model.output.shape[-1])[np.arange(IMAGES) % model.output.shape[-1]]
     loss = _loss_of(model, pixels, targets)
     analytic = _analytic(model, loss)
-    rows, noise = [], ROUNDING * float(loss())
+    rows = []
     for layer in model.layers:
         entries = [
             (weight, place) for weight in layer.trainable_weights for place in _places(weight, per_layer, random)
         ]
         if entries:
-            pairs = [(analytic[weight.path][place], _numerical(weight, place, loss)) for weight, place in entries]
-            rows.append(_row(layer, pairs, noise))
+            exact = [float(analytic[weight.path][place]) for weight, place in entries]
+            errors = [_error(gradient, *entry, loss) for gradient, entry in zip(exact, entries, strict=True)]
+            count = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+            rows.append(GradientRow(layer.name, count, len(entries), max(map(abs, exact)), max(errors)))
     return rows
 
 
-def _row(layer: Any, pairs: list[tuple[float, float]], noise: float) -> GradientRow:
-    exact, measured = np.array(pairs).T
-    apart = np.maximum(np.abs(exact - measured) - noise, 0)
-    errors = apart / np.maximum(np.maximum(np.abs(exact), np.abs(measured)), noise)
-    count = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
-    return GradientRow(layer.name, count, len(pairs), float(np.abs(exact).max()), float(errors.max()))
+def _error(exact: float, weight: Any, place: tuple[int, ...], loss: Callable[[], Any]) -> float:
+    """How far an analytic gradient is from the numerical one, relative, beyond what rounding explains.
+
+    In a deep network a step may carry some rectifier over its bend, where there is no gradient. Then
+    smaller steps are tried, as long as rounding hides no more than the tolerance: a gradient that is
+    wrong agrees at none of them.
+    """
+    error = np.inf
+    for step in STEPS:
+        noise = ROUNDING * float(loss()) / step
+        if step < STEPS[0] and (error <= TOLERANCE or noise > TOLERANCE * abs(exact)):
+            break
+        measured = _numerical(weight, place, loss, step)
+        apart = max(abs(exact - measured) - noise, 0.0)
+        error = min(error, apart / max(abs(exact), abs(measured), noise))
+    return error
 
 
 def _fill_zeros(model: keras.Model, random: np.random.Generator) -> None:
@@ -143,13 +159,13 @@ def _places(weight: Any, count: int, random: np.random.Generator) -> list[tuple[
     return [tuple(int(part) for part in np.unravel_index(one, weight.shape)) for one in drawn]
 
 
-def _numerical(weight: Any, place: tuple[int, ...], loss: Callable[[], Any]) -> float:
+def _numerical(weight: Any, place: tuple[int, ...], loss: Callable[[], Any], step: float) -> float:
     before = weight.numpy().copy()
     found = []
-    for step in (STEP, -STEP):
+    for change in (step, -step):
         moved = before.copy()
-        moved[place] += step
+        moved[place] += change
         weight.assign(moved)
         found.append(float(loss()))
     weight.assign(before)
-    return (found[0] - found[1]) / (2 * STEP)
+    return (found[0] - found[1]) / (2 * step)
