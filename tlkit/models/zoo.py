@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tlkit.models.backbones import BACKBONES, Backbone, imagenet_file, squeezed
+from tlkit.models.backbones import BACKBONES, Backbone, imagenet_file
 from tlkit.models.networks import NETWORKS, Network, find_trainable
 
 SOURCES = {
@@ -78,7 +78,7 @@ def find_figures(name: str) -> list[Figures]:
     raises: OptionError with the nearest names
     """
     found = find_trainable(name).name
-    return [row for row in read_zoo() if squeezed(row.name) == squeezed(found)]
+    return [row for row in read_zoo() if row.name == found]
 
 
 def _figures(row: dict[str, str]) -> Figures:

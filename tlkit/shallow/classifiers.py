@@ -3,7 +3,7 @@
 What is kept holds no pickle, needs no scikit-learn to predict, and gives what the fitted one gave.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from tlkit.shallow.densities import (
 )
 from tlkit.shallow.distances import export_knn, export_rbf, make_knn, make_rbf_svm, score_knn, score_rbf
 from tlkit.shallow.linear import (
+    Arrays,
     export_linear,
     make_linear_svm,
     make_logistic,
@@ -26,8 +27,6 @@ from tlkit.shallow.linear import (
     score_linear,
     score_logistic,
 )
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

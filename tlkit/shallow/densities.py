@@ -1,13 +1,10 @@
 """Classifiers that average: random forests, and Gaussians of independent values."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tlkit.shallow.linear import softmax
-
-Arrays = Mapping[str, np.ndarray]
+from tlkit.shallow.linear import Arrays, softmax
 
 
 def make_forest(options: dict[str, Any], seed: int) -> Any:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from tlkit.data.colours import LUMA
 from tlkit.errors import OptionError
 from tlkit.shallow.sift import dense_sift, direction_maps
 
 DESCRIPTOR_VERSION = 1  # part of every cache key; raise it when any value may change
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R BT.601
 GREY_LEVELS = 32  # that co-occurrences are counted of
 SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # pixels between patches, by the side of a bin: patches of 16, 24 and 32
 
@@ -101,7 +101,7 @@ def _with_places(grid: np.ndarray) -> np.ndarray:
 
 def _grey(pixels: np.ndarray, kind: type = np.float32) -> np.ndarray:
     """Brightness: float32, 0 to 1; or uint8."""
-    grey = pixels.astype(np.float32) @ LUMA
+    grey = pixels.astype(np.float32) @ np.array(LUMA, np.float32)
     return np.rint(grey).astype(np.uint8) if kind is np.uint8 else grey / 255
 
 

@@ -1,12 +1,12 @@
 """Classifiers that compare with what they have seen: support vectors with a Gaussian kernel, neighbours."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+from tlkit.shallow.linear import Arrays
+
 CHUNK = 512  # rows whose distances are computed at a time
 
 

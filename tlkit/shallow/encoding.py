@@ -1,11 +1,12 @@
 """Many local descriptors of a picture as one vector: bags of features, Fisher vectors, spatial pyramids."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+from tlkit.shallow.linear import Arrays
+
 Sums = Callable[[np.ndarray], np.ndarray]  # from the patches of a cell to what they add up to
 WORDS, GAUSSIANS, PROJECTED = 512, 32, 64  # of the vocabularies; numbers a descriptor is projected to before Gaussians
 MOST_PATCHES = 60_000  # that a vocabulary is learnt from

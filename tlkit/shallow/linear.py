@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]  # what is kept of something fitted, by name
 
 
 def export_linear(fitted: Any) -> dict[str, np.ndarray]:

@@ -101,9 +101,10 @@ def _blank(settings: ClassicSettings) -> Pipeline:
 def _describe(folder: ImageFolder, name: str, size: int, settings: ClassicSettings, progress: Progress) -> Extracted:
     """What one descriptor says of every image, kept like features."""
     version = engine_version("classic")
-    cut = f"{name} of {size} pixels, version {DESCRIPTOR_VERSION}"
+    row = DESCRIPTORS[name]
+    cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
     key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
-    lower = Lower(DescriptorEngine(DESCRIPTORS[name], size), key)
+    lower = Lower(DescriptorEngine(row, size), key)
     return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
 
 
@@ -137,7 +138,7 @@ def _joined(pipeline: Pipeline, read: Sequence[Extracted], part: ImageFolder, pr
 
 def _parts(pipeline: Pipeline, read: Sequence[Extracted], part: ImageFolder) -> list[slice]:
     """The columns of each descriptor."""
-    first = [extracted.rows(part)[:1][0] for extracted in read]
+    first = [extracted.values(part.pick([0]))[0] for extracted in read]
     lengths = [
         len(join(replace(pipeline, descriptors=(name,)), [values]))
         for name, values in zip(pipeline.descriptors, first, strict=True)

@@ -146,8 +146,9 @@ def fit_above(
 
 def _supervised(upper: keras.Model, settings: TrainingSettings) -> keras.Model:
     """With the auxiliary classifiers that a network of the course is trained with."""
-    row = NETWORKS.get(settings.backbone) if isinstance(settings, TrainSettings) else None
-    return supervise(row, upper, settings.changes) if row and isinstance(settings, TrainSettings) else upper
+    if isinstance(settings, TrainSettings) and settings.model in NETWORKS:
+        return supervise(NETWORKS[settings.model], upper, settings.changes)
+    return upper
 
 
 def kept_norms(network: keras.Model, settings: TrainingSettings) -> set[str]:

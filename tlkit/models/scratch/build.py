@@ -5,12 +5,11 @@ from typing import Any
 
 import keras
 
+from tlkit.data.colours import LUMA
 from tlkit.models.backbones import TF, check_size
 from tlkit.models.body import preprocess
 from tlkit.models.networks import Network
 from tlkit.models.scratch.parts import Variant
-
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
 def build_network(
