@@ -29,11 +29,11 @@ LAYERS = [
         "reading",
         "extraction",
     ),
-    *("cache", "runs", "prediction", "evaluation", "training", "cli", "__main__"),
+    *("cache", "runs", "prediction", "evaluation", "training", "vectors", "cli", "__main__"),
 ]
 HEAVY = (
     *("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib"),
-    *("PIL", "sklearn", "skimage"),
+    *("PIL", "sklearn", "skimage", "faiss", "pyarrow"),
 )
 
 

@@ -19,6 +19,9 @@ from tlkit.errors import ImageError, OptionError
 from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
 from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map
 
+CLASSIC = "classic"
+READS = {"litert": (".tflite",), "openvino": (".tflite",), "keras": (".keras",), CLASSIC: (".npz",)}  # by engine
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -96,13 +99,18 @@ class Predictor:
 def open_run_engine(run: Run, facts: ModelFacts, engine: str = "auto") -> Engine:
     """The engine that runs a finished run, over files checked against their hashes.
 
-    raises: RunError, ModelError
+    raises: RunError, ModelError, OptionError where the run has nothing that this engine can run
     """
-    if engine != "auto" and "classic" in (facts.engine, engine) and engine != facts.engine:
-        raise OptionError(f"'{run.path}' holds a classic pipeline, which --engine {engine} cannot run; leave it out.")
-    name = facts.engine if engine == "auto" else engine
-    stages = (Stage("model.keras", "float32"),) if name == "keras" else facts.stages
-    return ChainEngine([open_engine(name, run.checked_file(stage.file), stage.precision) for stage in stages])
+    asked = facts.engine if engine == "auto" else engine
+    has_model = "model.keras" in facts.sha256
+    stages = (Stage("model.keras", "float32"),) if asked == "keras" and has_model else facts.stages
+    names = [CLASSIC if stage.file.endswith(".npz") else asked for stage in stages]
+    unread = [stage for stage, name in zip(stages, names, strict=True) if Path(stage.file).suffix not in READS[name]]
+    if unread or asked not in names:
+        raise OptionError(f"'{run.path}' was made for {facts.engine}, --engine {engine} cannot run it; leave it out.")
+    files = [run.checked_file(stage.file) for stage in stages]
+    opened = zip(names, files, stages, strict=True)
+    return ChainEngine([open_engine(name, file, stage.precision) for name, file, stage in opened])
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:

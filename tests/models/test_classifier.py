@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.networks import keras, lively_body, random_pixels
+from tlkit.engines.keras import save_network
 from tlkit.models.classifier import Head, attach_head
-from tlkit.training.record import save_model
 
 NUM_CLASSES = 5
 WIDE = ["head_logits", "head_linear", "head_sum", "probabilities"]
@@ -105,7 +105,7 @@ def test_a_saved_classifier_opens_in_plain_keras_with_identical_outputs(body, tm
     whole = trained_a_little(body)
     pixels = random_pixels(8, 32, kind=np.float32)
     np.save(tmp_path / "pixels.npy", pixels)
-    save_model(whole, tmp_path / "model.keras")
+    save_network(whole, tmp_path / "model.keras")
     assert [file.name for file in tmp_path.glob("*.keras")] == ["model.keras"]
     command = [sys.executable, "-I", "-c", REOPEN, "model.keras", "pixels.npy", "outputs.npy"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
@@ -125,5 +125,5 @@ def test_a_failed_save_leaves_the_old_file(body, tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "save", half)
     with pytest.raises(OSError, match="disk full"):
-        save_model(attach_head(body, Head(0.0, False, ()), 2), file)
+        save_network(attach_head(body, Head(0.0, False, ()), 2), file)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.keras", "old")]

@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from tlkit.shallow.classifiers import CLASSIFIERS, ROWS
+from tlkit.shallow.classifiers import CLASSIFIERS, ROWS, find_classifiers
 from tlkit.shallow.distances import squared_distances
+from tlkit.shallow.fitting import choose_options
 from tlkit.shallow.linear import softmax
 
 every_classifier = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -57,7 +58,19 @@ def test_one_row_is_answered_as_among_others(row):
 
 
 def test_names_are_those_of_the_field():
-    assert set(CLASSIFIERS) == {"perceptron", "logistic", "svm", "rbf-svm", "knn", "random-forest", "naive-bayes"}
+    assert set(CLASSIFIERS) == {
+        *("perceptron", "logistic", "linear-svm", "rbf-svm", "knn", "random-forest", "naive-bayes"),
+    }
+
+
+def test_a_family_gives_its_better_one():
+    random = np.random.default_rng(0)
+    values = random.normal(0, 1, (200, 2)).astype(np.float32)
+    labels = (np.linalg.norm(values, axis=1) > 1.2).astype(int)  # a ring no line separates
+    groups = [str(place) for place in range(200)]
+    choice = choose_options(find_classifiers("svm"), values, labels, groups, seed=0)
+    assert choice.row.name == "rbf-svm"
+    assert choice.accuracy > 0.9
 
 
 def test_distances_and_probabilities():

@@ -70,21 +70,21 @@ def test_what_is_kept_is_arrays_and_json(done):
 def test_a_second_run_describes_nothing_anew_and_is_the_same(local, colours, tmp_path):
     again = train_classic(colours, tmp_path / "run", LOCAL)
     assert again.metrics["features_reused"] == len(again.split.train) + len(again.split.validation)
-    first, second = (open_pipeline(run.run.path / FILE) for run in (local, again))
+    first, second = (open_pipeline(run.run.path / FILE).decider for run in (local, again))
     for name in first.kept:
         np.testing.assert_array_equal(first.kept[name], second.kept[name])
 
 
 def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_path, monkeypatch):
-    from tlkit.training import classic
+    from tlkit.training import described
 
     seen = []
 
-    def keep(pipeline, name, patches, seed):
+    def keep(name, patches, seed):
         seen.append(patches)
         stop()
 
-    monkeypatch.setattr(classic, "with_vocabulary", keep)
+    monkeypatch.setattr(described, "learn_vocabulary", keep)
     with pytest.raises(StoppedError):
         train_classic(colours, tmp_path / "run", LOCAL)
     patches = len(describe_sift(np.zeros((64, 64, 3), np.uint8)))
@@ -103,7 +103,7 @@ def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
     from tlkit.training import classic
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(classic, "fit_classifier", lambda *parts: stop())
+        patch.setattr(classic, "fit_decider", lambda *parts: stop())
         train_classic(colours, tmp_path / "run", PLAIN)
     again = resume(tmp_path / "run")
     assert again.metrics["accuracy"] == done.metrics["accuracy"]
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_found_out(done, colours, tmp_path):
 
 
 def test_other_engines_cannot_run_it(done):
-    with pytest.raises(OptionError, match="holds a classic pipeline, which --engine keras cannot run"):
+    with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
         Predictor(done.run, engine="keras")
     assert "has no layers" in refused(2, "summary", done.run.path)
 
@@ -150,5 +150,60 @@ def test_sizes_are_the_descriptors_own_unless_one_is_asked_for():
 def test_the_command(colours, tmp_path):
     lines = tlkit("train", colours, "-o", tmp_path / "run", "--descriptor", "colours", "--classifier", "knn").stdout
     assert "nothing was chosen on these images" in lines
-    assert "--epochs is of networks" in refused(2, "train", colours, "--descriptor", "hog", "--epochs", "3")
+    assert "--epochs has no meaning with --descriptor" in refused(
+        2, "train", colours, "--descriptor", "hog", "--epochs", "3"
+    )
+    assert "--epochs has no meaning with --features" in refused(2, "train", colours, "--features", "x", "--epochs", "3")
+    assert "--engine has no meaning" in refused(2, "train", colours, "--descriptor", "hog", "--engine", "keras")
     assert "--classifier needs --descriptor" in refused(2, "train", colours, "--classifier", "knn")
+
+
+@pytest.fixture(scope="module")
+def deep(colours, weights_file, tmp_path_factory):
+    return train_classic(colours, tmp_path_factory.mktemp("deep") / "run", deep_settings(weights_file))
+
+
+def deep_settings(weights_file, **others):
+    return ClassicSettings(features="mobilenet_025", weights=str(weights_file), image_size=32, **others)
+
+
+def test_a_networks_features_are_told_apart_and_predicted_as_measured(deep, colours):
+    part = deep.split.train
+    learnt = [one.label for one in predict(deep.run, part.files)]  # random weights: what is learnt holds here only
+    assert np.mean(np.array(learnt) == np.array(part.class_names)[part.labels]) > 0.8
+    rows = list(deep.run.read_rows("predictions_val.csv"))
+    found = list(predict(deep.run, [colours / row["path"] for row in rows]))
+    written = np.array([[float(row[f"p_{name}"]) for name in deep.split.train.class_names] for row in rows])
+    np.testing.assert_allclose(np.stack([one.probabilities for one in found]), written, atol=1e-4)
+    assert evaluate(deep.run.path).report.accuracy == deep.report.accuracy
+
+
+def test_its_features_are_those_of_finetune(deep, finetuned, colours, weights_file, tmp_path):
+    again = train_classic(colours, tmp_path / "run", deep_settings(weights_file, classifier="naive-bayes", pca=4))
+    assert again.metrics["features_reused"] == 36
+    assert open_pipeline(again.run.path / FILE).decider.scaling.components.shape[0] == 4
+    assert again.split.validation.paths == finetuned.split.validation.paths
+    with pytest.raises(OptionError, match="--pca is 5000; [0-9]+ training images"):
+        train_classic(colours, tmp_path / "more", deep_settings(weights_file, pca=5000))
+    assert not (tmp_path / "more").exists()
+
+
+def test_keras_alone_is_enough(deep, colours, weights_file, tmp_path):
+    slow = train_classic(colours, tmp_path / "run", deep_settings(weights_file, engine="keras"))
+    assert (slow.run.path / "engine" / "lower.keras").exists()
+    np.testing.assert_allclose(slow.report.probabilities, deep.report.probabilities, atol=1e-3)
+    (one,) = predict(slow.run, colours / "red" / "0.png")
+    assert one.label == "red"
+    with pytest.raises(OptionError, match="was made for litert, --engine keras cannot run it"):
+        Predictor(deep.run, engine="keras")
+
+
+def test_either_descriptors_or_features():
+    with pytest.raises(OptionError, match="either --descriptor"):
+        ClassicSettings()
+    with pytest.raises(OptionError, match="either --descriptor"):
+        ClassicSettings(descriptor="hog", features="mobilenet")
+    with pytest.raises(OptionError, match="needs --descriptor bow or fisher"):
+        resolve_classic(ClassicSettings(features="mobilenet", pyramid=2))
+    with pytest.raises(OptionError, match="there is no backbone 'mobilnet'; did you mean mobilenet"):
+        resolve_classic(ClassicSettings(features="mobilnet"))

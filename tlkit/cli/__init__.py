@@ -13,6 +13,7 @@ from tlkit import __version__
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.evaluate import evaluate
+from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
 from tlkit.cli.gradcheck import gradcheck
 from tlkit.cli.lr_find import lr_find
@@ -107,5 +108,18 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-for _command in (finetune, train, predict, evaluate, augment, lr_find, models, summary, gradcheck, sample, cache):
+for _command in (
+    finetune,
+    train,
+    predict,
+    evaluate,
+    features,
+    augment,
+    lr_find,
+    models,
+    summary,
+    gradcheck,
+    sample,
+    cache,
+):
     main.add_command(_command)

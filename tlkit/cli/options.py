@@ -13,7 +13,19 @@ from tlkit.errors import OptionError
 from tlkit.settings import kind_of, option_name, settings_from
 
 GROUPS = (  # of options, in their order on a help page
-    *("Main", "Start", "Classic", "Measuring", "Network", "Augmentation", "Head", "Loss", "Optimizer", "Freeze lower"),
+    *(
+        "Main",
+        "Start",
+        "Classic",
+        "Compression",
+        "Measuring",
+        "Network",
+        "Augmentation",
+        "Head",
+        "Loss",
+        "Optimizer",
+        "Freeze lower",
+    ),
     *("Watching", "Speed", "Output"),
 )
 

@@ -56,8 +56,8 @@ def _network_of(run: str) -> Any:
     from tlkit.runs import load_run, read_facts
 
     found = load_run(run)
-    if read_facts(found).engine == "classic":
-        raise OptionError(f"'{run}' holds a classic pipeline, which has no layers; give the run of a network.")
+    if "model.keras" not in read_facts(found).sha256:
+        raise OptionError(f"'{run}' holds a classifier that is no network and has no layers; give the run of one.")
     return load_network(found.checked_file("model.keras"))
 
 

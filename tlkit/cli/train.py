@@ -1,4 +1,4 @@
-"""`tlkit train DATA --model NAME`, and `--descriptor NAME --classifier NAME`."""
+"""`tlkit train DATA --model NAME`, and `--descriptor NAME` or `--features BACKBONE` with `--classifier NAME`."""
 
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -9,10 +9,21 @@ from tlkit.cli.options import GroupedCommand, config_option, options_from, run_o
 from tlkit.cli.outcome import show
 from tlkit.cli.resuming import go_on, resume_option
 from tlkit.errors import OptionError
-from tlkit.settings import ClassicSettings, DescriptorSettings, SplitSettings, TrainSettings, option_name
+from tlkit.settings import (
+    ChosenSettings,
+    ClassicSettings,
+    ClassifierSettings,
+    DeepSettings,
+    DescriptorSettings,
+    SpeedSettings,
+    SplitSettings,
+    TrainSettings,
+    option_name,
+)
 
-CLASSIC = {item.name for item in fields(DescriptorSettings)}
-SHARED = {item.name for item in fields(SplitSettings)}
+SPLIT, CHOSEN, SPEED = ({item.name for item in fields(kind)} for kind in (SplitSettings, ChosenSettings, SpeedSettings))
+BY_HAND = {item.name for kind in (DescriptorSettings, ClassifierSettings) for item in fields(kind)}
+BY_NETWORK = {item.name for kind in (DeepSettings, ClassifierSettings, SpeedSettings) for item in fields(kind)}
 ALWAYS = {"data", "output", "resume"}
 
 
@@ -21,12 +32,12 @@ ALWAYS = {"data", "output", "resume"}
 @run_option("train")
 @resume_option
 @config_option("train")
-@options_from(DescriptorSettings, "classic")
+@options_from(ChosenSettings, "chosen")
 @options_from(TrainSettings)
 def train(
-    data: Path | None, output: Path | None, resume: Path | None, classic: DescriptorSettings, settings: TrainSettings
+    data: Path | None, output: Path | None, resume: Path | None, chosen: ChosenSettings, settings: TrainSettings
 ) -> None:
-    """Train a network from scratch on DATA, or a classifier on descriptors made by hand.
+    """Train a network from scratch on DATA, or a classifier on descriptors or a network's features.
 
     DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
     them. It is only read. The networks are those of the course, from a linear classifier to a
@@ -39,25 +50,27 @@ def train(
         return
     if not data:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
-    _refuse_mixed(bool(classic.descriptor))
-    if classic.descriptor:
+    _refuse_mixed(chosen)
+    if chosen.descriptor or chosen.features:
         from tlkit.training.classic import train_classic
 
-        shared = {name: getattr(settings, name) for name in SHARED}
-        show(train_classic(data, output, ClassicSettings(**asdict(classic), **shared), Console()))
+        shared = {name: getattr(settings, name) for name in SPLIT | SPEED}
+        show(train_classic(data, output, ClassicSettings(**asdict(chosen), **shared), Console()))
     else:
         from tlkit.training.train import train as run_train
 
         show(run_train(data, output, settings, Console()))
 
 
-def _refuse_mixed(is_classic: bool) -> None:
-    """raises: OptionError where an option was given that the other kind of training has"""
+def _refuse_mixed(chosen: ChosenSettings) -> None:
+    """raises: OptionError where an option was given that only another kind of training has"""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     given = {name for name in context.params if context.get_parameter_source(name) != default}
-    wrong = sorted(given - CLASSIC - SHARED - ALWAYS if is_classic else given & CLASSIC)
-    if wrong and is_classic:
-        raise OptionError(f"{option_name(wrong[0])} is of networks; leave it out, or leave out --descriptor.")
-    if wrong:
-        raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as --descriptor hog.")
+    if not (chosen.descriptor or chosen.features):
+        if wrong := sorted(given & CHOSEN):
+            raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as hog, or --features BACKBONE.")
+        return
+    asked, known = ("--descriptor", BY_HAND) if chosen.descriptor else ("--features", BY_NETWORK)
+    if wrong := sorted(given - known - SPLIT - ALWAYS):
+        raise OptionError(f"{option_name(wrong[0])} has no meaning with {asked}; leave one of them out.")

@@ -8,7 +8,7 @@ from tlkit.shallow.pipeline import open_pipeline
 
 
 class ClassicEngine:
-    """A fitted pipeline: uint8 (1, side, side, 3) to float32 (1, classes)."""
+    """A fitted pipeline: uint8 (1, side, side, 3), or features, to float32 (…, classes)."""
 
     batch_size = 1
 
@@ -17,7 +17,7 @@ class ClassicEngine:
 
     def session(self) -> Session:
         """See `Engine.session`."""
-        return lambda rows: self._pipeline.classify(rows[0])[None]
+        return self._pipeline.classify
 
 
 class DescriptorEngine:

@@ -1,5 +1,7 @@
 """Keras itself as an engine: slower on a CPU, but everywhere, and the measure of the others."""
 
+import os
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ class KerasEngine:
     batch_size = 8
 
     def __init__(self, network: Any) -> None:
-        self._predict = network.predict_on_batch
+        self.network = network
         self._lock = threading.Lock()
 
     def session(self) -> Session:
@@ -24,7 +26,7 @@ class KerasEngine:
 
         def run(rows: np.ndarray) -> np.ndarray:
             with self._lock:  # building its function on first use is not safe in two threads
-                return np.asarray(self._predict(rows), dtype=np.float32)
+                return np.asarray(self.network.predict_on_batch(rows), dtype=np.float32)
 
         return run
 
@@ -37,3 +39,15 @@ def load_network(file: Path) -> Any:
     keras = start_keras()
     with silenced_stderr():
         return keras.models.load_model(file, compile=False)
+
+
+def save_network(network: Any, file: Path) -> None:
+    """Save as `.keras`, so that a crash leaves no part of it under its name (Keras writes in place)."""
+    temporary = file.with_name(f".{secrets.token_hex(6)}.{file.name}")
+    try:
+        network.save(temporary)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

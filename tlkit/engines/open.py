@@ -7,7 +7,7 @@ from tlkit.errors import ModelError
 
 
 def open_engine(name: str, file: Path, precision: str) -> Engine:
-    """An engine over a converted network (`.tflite`), or over a `.keras` file for "keras".
+    """An engine over a converted network (`.tflite`), over a `.keras` file for "keras", over a `.npz` for "classic".
 
     raises: ModelError where the engine or the file cannot be used
     """

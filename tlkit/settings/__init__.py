@@ -2,12 +2,13 @@
 
 from tlkit.settings.augment import SheetSettings
 from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
-from tlkit.settings.classic import ClassicSettings, DescriptorSettings
+from tlkit.settings.classic import ChosenSettings, ClassicSettings, ClassifierSettings, DeepSettings, DescriptorSettings
 from tlkit.settings.data import SplitSettings, parse_seeds
 from tlkit.settings.evaluate import EvaluateSettings
+from tlkit.settings.features import FeaturesSettings
 from tlkit.settings.finetune import FinetuneSettings
 from tlkit.settings.gradcheck import GradcheckSettings
-from tlkit.settings.learning import hidden_units
+from tlkit.settings.learning import SpeedSettings, hidden_units
 from tlkit.settings.predict import PredictSettings
 from tlkit.settings.summary import SummarySettings
 from tlkit.settings.train import TrainSettings
@@ -17,13 +18,18 @@ __all__ = [
     "KINDS",
     "LIMITS",
     "AnySettings",
+    "ChosenSettings",
     "ClassicSettings",
+    "ClassifierSettings",
+    "DeepSettings",
     "DescriptorSettings",
     "EvaluateSettings",
+    "FeaturesSettings",
     "FinetuneSettings",
     "GradcheckSettings",
     "PredictSettings",
     "SheetSettings",
+    "SpeedSettings",
     "SplitSettings",
     "SummarySettings",
     "TrainSettings",

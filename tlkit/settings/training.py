@@ -27,7 +27,8 @@ def settings_from(values: dict[str, Any], command: str = "finetune") -> AnySetti
     command = values.get("command", command)
     if command not in KINDS:
         raise OptionError(f"'{command}' is no training; expected {' or '.join(KINDS)}.")
-    kind = ClassicSettings if command == "train" and values.get("descriptor") else KINDS[command]
+    is_classic = command == "train" and (values.get("descriptor") or values.get("features"))
+    kind = ClassicSettings if is_classic else KINDS[command]
     known = {item.name for item in fields(kind)}
     if unknown := sorted(values.keys() - known - {"command", "data"}):
         raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(known))}.")

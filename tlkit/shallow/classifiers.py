@@ -52,10 +52,20 @@ STRENGTHS: list[Any] = [0.1, 1.0, 10.0, 100.0]
 ROWS = (
     Classifier("perceptron", make_perceptron, export_linear, score_linear, {"alpha": [1e-5, 1e-4, 1e-3]}, sure=False),
     Classifier("logistic", make_logistic, export_linear, score_logistic, {"C": STRENGTHS}),
-    Classifier("svm", make_linear_svm, export_linear, score_linear, {"C": [0.01, 0.1, 1.0, 10.0]}, sure=False),
+    Classifier("linear-svm", make_linear_svm, export_linear, score_linear, {"C": [0.01, 0.1, 1.0, 10.0]}, sure=False),
     Classifier("rbf-svm", make_rbf_svm, export_rbf, score_rbf, {"C": [1.0, 10.0, 100.0]}, sure=False),
     Classifier("knn", make_knn, export_knn, score_knn, {"n_neighbors": [1, 3, 5, 9, 15]}),
     Classifier("random-forest", make_forest, export_forest, score_forest, {"max_features": ["sqrt", 0.1]}),
     Classifier("naive-bayes", make_bayes, export_bayes, score_bayes, {"var_smoothing": [1e-9, 1e-3, 1e-1]}),
 )
 CLASSIFIERS = {row.name: row for row in ROWS}
+FAMILIES = {"svm": ("linear-svm", "rbf-svm")}  # of which the better one in folds is taken
+
+
+def find_classifiers(name: str) -> list[Classifier]:
+    """The rows that a classifier's name, or a family's, stands for.
+
+    >>> [row.name for row in find_classifiers("svm")]
+    ['linear-svm', 'rbf-svm']
+    """
+    return [CLASSIFIERS[each] for each in FAMILIES.get(name, (name,))]

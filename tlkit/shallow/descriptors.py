@@ -10,7 +10,7 @@ from tlkit.data.colours import LUMA
 from tlkit.errors import OptionError
 from tlkit.shallow.sift import dense_sift, direction_maps
 
-DESCRIPTOR_VERSION = 1  # part of every cache key; raise it when any value may change
+DESCRIPTOR_VERSION = 2  # part of every cache key; raise it when any value may change
 GREY_LEVELS = 32  # that co-occurrences are counted of
 SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # pixels between patches, by the side of a bin: patches of 16, 24 and 32
 
@@ -66,10 +66,10 @@ def describe_lbp(pixels: np.ndarray) -> np.ndarray:
 
 
 def describe_hog(pixels: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients: 9 directions, cells of 8 pixels, blocks of 2 × 2 cells."""
+    """Histograms of oriented gradients: 9 directions, cells of 16 pixels, blocks of 3 × 3 cells."""
     from skimage.feature import hog
 
-    return np.asarray(hog(_grey(pixels), 9, (8, 8), (2, 2), block_norm="L2-Hys"), np.float32)
+    return np.asarray(hog(_grey(pixels), 9, (16, 16), (3, 3), block_norm="L2-Hys"), np.float32)
 
 
 def describe_haralick(pixels: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ ROWS = (
     Descriptor("colours", describe_colours, 64, "the course: the two most frequent colours"),
     Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11"),
     Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971"),
-    Descriptor("hog", describe_hog, 64, "Dalal and Triggs 2005, CVPR"),
+    Descriptor("hog", describe_hog, 96, "Dalal and Triggs 2005, CVPR"),
     Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610", mixed=True),
     Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bag of features over dense SIFT", local=True),
     Descriptor("fisher", describe_sift, 224, "Perronnin, Sánchez and Mensink 2010, ECCV", local=True),

@@ -1,6 +1,6 @@
 """Many local descriptors of a picture as one vector: bags of features, Fisher vectors, spatial pyramids."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,12 @@ Sums = Callable[[np.ndarray], np.ndarray]  # from the patches of a cell to what 
 WORDS, GAUSSIANS, PROJECTED = 512, 32, 64  # of the vocabularies; numbers a descriptor is projected to before Gaussians
 MOST_PATCHES = 60_000  # that a vocabulary is learnt from
 PLACES = 2  # numbers after a descriptor: where its patch lies, as shares of width and height
+
+
+def sample_patches(each: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Patches of many pictures for a vocabulary, as many of each: (patches, values)."""
+    random, most = np.random.default_rng(seed), max(1, -(-MOST_PATCHES // len(each)))
+    return np.concatenate([patches[np.sort(random.permutation(len(patches))[:most])] for patches in each])
 
 
 def learn_vocabulary(kind: str, patches: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Fits a classic pipeline on training images: vocabularies, scales, hyperparameters, classifier, certainty."""
+"""Fits what tells rows of values apart, on training images: scaling, hyperparameters, classifier, certainty."""
 
 import itertools
 import warnings
@@ -8,77 +8,86 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.shallow.classifiers import CLASSIFIERS, Classifier
-from tlkit.shallow.descriptors import DESCRIPTORS
-from tlkit.shallow.encoding import MOST_PATCHES, learn_vocabulary
+from tlkit.errors import OptionError
+from tlkit.shallow.classifiers import Classifier, find_classifiers
+from tlkit.shallow.decider import Decider, Scaling
 from tlkit.shallow.linear import softmax
-from tlkit.shallow.pipeline import Pipeline
 
 FOLDS = 3
 TEMPERATURES = np.geomspace(0.05, 50, 70)
-STEADY = 1e-6  # added to deviations, so that a constant column stays harmless
+STEADY = 1e-6  # a column that varies less than the most varying one by this factor is constant
 
 
 @dataclass(frozen=True)
 class Choice:
     """What cross-validation on the training side found.
 
-    options   of the classifier
+    row       of the classifier
+    options   its hyperparameters
     accuracy  with them, on images held out in folds; NaN where there are too few to hold any out
     scores    of each image by a classifier that has not seen it: (images, classes)
     """
 
+    row: Classifier
     options: dict[str, Any]
     accuracy: float
     scores: np.ndarray | None
 
 
-def sample_patches(each: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """Patches of many pictures for a vocabulary, as many of each: (patches, values)."""
-    random, most = np.random.default_rng(seed), max(1, -(-MOST_PATCHES // len(each)))
-    return np.concatenate([patches[np.sort(random.permutation(len(patches))[:most])] for patches in each])
+@dataclass(frozen=True)
+class Part:
+    """Columns that one descriptor, or a network, has filled.
+
+    mixed  whether they have units of their own, so that each is standardized by itself
+    """
+
+    columns: slice
+    mixed: bool
 
 
-def unfitted(descriptors: tuple[str, ...], sizes: tuple[int, ...], levels: int, classifier: str) -> Pipeline:
-    """A pipeline that knows nothing yet."""
-    nothing = np.zeros(0, np.float32)
-    return Pipeline(descriptors, sizes, levels, classifier, 1.0, {}, nothing, nothing, {})
-
-
-def with_vocabulary(pipeline: Pipeline, name: str, patches: np.ndarray, seed: int) -> Pipeline:
-    """The pipeline with the vocabulary of one local descriptor learnt."""
-    return replace(pipeline, vocabularies=pipeline.vocabularies | {name: learn_vocabulary(name, patches, seed)})
-
-
-def fit_classifier(
-    pipeline: Pipeline, values: np.ndarray, parts: Sequence[slice], sides: tuple[np.ndarray, Sequence[str]], seed: int
-) -> tuple[Pipeline, Choice]:
+def fit_decider(
+    classifier: str,
+    values: np.ndarray,
+    parts: Sequence[Part],
+    sides: tuple[np.ndarray, Sequence[str]],
+    components: int = 0,
+    seed: int = 0,
+) -> tuple[Decider, Choice]:
     """Scale what was described, choose hyperparameters in folds, and fit on all training images.
 
-    values: float32 (images, values), described and joined
-    parts: the columns of each descriptor, which are made to weigh alike
+    values: float32 (images, values)
+    parts: of the columns, which are made to weigh alike
     sides: labels, and groups of equal pictures, which are never parted
+    components: principal components to reduce the values to; 0 for none
+    raises: OptionError where there cannot be as many
     """
-    mean, scale = _scaling(values, parts, [DESCRIPTORS[name].mixed for name in pipeline.descriptors])
-    scaled, row = (values - mean) * scale, CLASSIFIERS[pipeline.classifier]
-    choice = choose_options(row, scaled, *sides, seed)
+    scaling = fit_scaling(values, parts, components, seed)
+    scaled = scaling.apply(values)
+    choice = choose_options(find_classifiers(classifier), scaled, *sides, seed)
+    row = choice.row
     fitted = _quietly_fitted(row.make(choice.options, seed), scaled, sides[0])
     temperature = 1.0 if row.sure or choice.scores is None else best_temperature(choice.scores, sides[0])
     kept = {name: np.asarray(array) for name, array in row.export(fitted).items()}
-    return replace(pipeline, mean=mean, scale=scale, kept=kept, temperature=temperature), choice
+    return Decider(row.name, temperature, scaling, kept), choice
 
 
-def choose_options(row: Classifier, values: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int) -> Choice:
-    """The hyperparameters with the best accuracy in folds; of equals the first."""
-    tried = [dict(zip(row.grid, each, strict=True)) for each in itertools.product(*row.grid.values())]
+def choose_options(
+    rows: Sequence[Classifier], values: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int
+) -> Choice:
+    """The classifier and hyperparameters with the best accuracy in folds; of equals the first."""
     folds = _folds(labels, groups, seed)
     if not folds:
-        return Choice(tried[len(tried) // 2], float("nan"), None)
+        tried = _grid(rows[0])
+        return Choice(rows[0], tried[len(tried) // 2], float("nan"), None)
     found = []
-    for options in tried:
+    for row, options in [(each, options) for each in rows for options in _grid(each)]:
         scores = _held_out(row, options, values, labels, folds, seed)
-        found.append(Choice(options, float(np.mean(scores.argmax(axis=1) == labels)), scores))
+        found.append(Choice(row, options, float(np.mean(scores.argmax(axis=1) == labels)), scores))
     return max(found, key=lambda choice: choice.accuracy)
+
+
+def _grid(row: Classifier) -> list[dict[str, Any]]:
+    return [dict(zip(row.grid, each, strict=True)) for each in itertools.product(*row.grid.values())]
 
 
 def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -114,11 +123,36 @@ def _quietly_fitted(estimator: Any, values: np.ndarray, labels: np.ndarray) -> A
         return estimator.fit(values, labels)
 
 
-def _scaling(values: np.ndarray, parts: Sequence[slice], mixed: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Each part centred and of length 1 on average; columns with units of their own standardized, too."""
-    mean, scale = values.mean(axis=0), np.ones(values.shape[1])
-    for part, is_mixed in zip(parts, mixed, strict=True):
-        deviations = values[:, part].std(axis=0)
-        shared = deviations * len(deviations) ** 0.5 if is_mixed else np.linalg.norm(deviations)
-        scale[part] = 1 / (shared + STEADY)
-    return mean.astype(np.float32), scale.astype(np.float32)
+def fit_scaling(values: np.ndarray, parts: Sequence[Part], components: int, seed: int) -> Scaling:
+    """Each part centred and of length 1 on average; mixed columns standardized, constant ones dropped; then projected.
+
+    raises: OptionError where there cannot be so many principal components
+    """
+    mean, factor = values.mean(axis=0), np.zeros(values.shape[1])
+    for part in parts:
+        deviations = values[:, part.columns].std(axis=0)
+        shared = (
+            deviations * len(deviations) ** 0.5 if part.mixed else np.full(len(deviations), np.linalg.norm(deviations))
+        )
+        varies = deviations > STEADY * deviations.max(initial=0)  # what is constant now may be anything later
+        factor[part.columns] = np.divide(1, shared, out=np.zeros(len(shared)), where=varies)
+    scaling = Scaling(mean.astype(np.float32), factor.astype(np.float32))
+    if not components:
+        return scaling
+    return replace(scaling, components=principal_components(scaling.apply(values), components, seed))
+
+
+def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The directions in which centred rows differ most, the foremost first: float32 (count, values).
+
+    raises: OptionError
+    """
+    if count > min(values.shape):
+        raise OptionError(
+            f"--pca is {count}; {values.shape[0]} training images with {values.shape[1]} values each "
+            f"have at most {min(values.shape)}."
+        )
+    from sklearn.decomposition import PCA
+
+    fitted: np.ndarray = PCA(count, random_state=seed).fit(values).components_.astype(np.float32)
+    return fitted

@@ -1,7 +1,5 @@
-"""Trains the classic pipeline: descriptors made by hand, and a classifier that is not a network."""
+"""Trains a classifier that is no network: on descriptors made by hand, or on a frozen network's features."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,27 +8,23 @@ from typing import Any
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.pixels import DECODE_VERSION
 from tlkit.data.split import Split, split_folder
-from tlkit.engines.classic import DescriptorEngine
-from tlkit.engines.engine import choose_engine, engine_version
+from tlkit.engines.engine import choose_engine
 from tlkit.errors import ModelError, OptionError
 from tlkit.evaluation.report import Report
-from tlkit.extraction import Extracted, extract
-from tlkit.features import FeatureKey
 from tlkit.files import write_atomically
+from tlkit.models.backbones import check_size, find_backbone
 from tlkit.progress import Clock, Progress
-from tlkit.reading import Lower
 from tlkit.runs import Run, Stage, finish_run
 from tlkit.settings import ClassicSettings
-from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, find_descriptors
-from tlkit.shallow.fitting import Choice, fit_classifier, sample_patches, unfitted, with_vocabulary
-from tlkit.shallow.pipeline import Pipeline, join, open_pipeline, to_bytes
-from tlkit.training.lower import there
+from tlkit.shallow.decider import Decider
+from tlkit.shallow.descriptors import find_descriptors
+from tlkit.shallow.fitting import Choice, fit_decider
+from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
+from tlkit.training.described import Described, describe_folder
 from tlkit.training.resume import keep_split
 from tlkit.training.session import Outcome, begin
 from tlkit.training.tables import measure, write_left_out, write_report
-from tlkit.workers import count_workers, ordered_map
 
 FILE = "classic.npz"
 
@@ -41,7 +35,7 @@ def train_classic(
     settings: ClassicSettings | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Describe a folder's images by hand, fit a classifier, and leave a run folder.
+    """Describe a folder's images, by hand or by a network, fit a classifier, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the run folder to make; the next free `runs/train-NNN` where it is None
@@ -51,17 +45,14 @@ def train_classic(
 
 
 def resolve_classic(settings: ClassicSettings) -> ClassicSettings:
-    """The same settings with the image size chosen.
+    """The same settings with image size and engine chosen.
 
-    raises: OptionError, ModelError where scikit-learn or scikit-image are not installed
+    raises: OptionError, ModelError where scikit-learn or what describes pictures is not installed
     """
-    rows = find_descriptors(settings.descriptor)
     if not find_spec("sklearn"):
-        raise ModelError("--descriptor needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
-    choose_engine("classic", "float32")
-    if settings.pyramid > 1 and not any(row.local for row in rows):
-        raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
-    return replace(settings, image_size=settings.image_size or max(row.image_size for row in rows))
+        asked = "--descriptor" if settings.descriptor else "--features"
+        raise ModelError(f"{asked} needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
+    return _resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings)
 
 
 def train_pipeline(
@@ -71,91 +62,63 @@ def train_pipeline(
 
     settings: resolved
     """
-    blank = _blank(settings)
-    read = [_describe(folder, *each, settings, progress) for each in zip(blank.descriptors, blank.sizes, strict=True)]
-    split = split_folder(read[0].folder, settings.validation_split, settings.test_split, settings.seed)
+    described = describe_folder(folder, settings, progress)
+    read = described.extracted
+    split = split_folder(read.folder, settings.validation_split, settings.test_split, settings.seed)
     keep_split(run, split)
     clock.lap("features")
-    fitted, choice = _fit(blank, read, split, settings.seed, progress)
-    write_atomically(run.path / FILE, to_bytes(fitted))
+    described = described.learn(split.train, settings.seed)
+    decider, choice = _fit(described, split.train, settings, progress)
+    write_atomically(run.path / FILE, to_bytes(Pipeline(described.describer(), decider)))
+    stages = (*described.stages(run), Stage(FILE, "float32"))
     clock.lap("fit")
-    pipeline = open_pipeline(run.path / FILE)  # what `predict` will read
-    report = _report(pipeline, read, split.validation, progress)
-    test = _report(pipeline, read, split.test, progress) if len(split.test) else None
-    write_left_out(run, [*read[0].folder.left_out, *split.train.left_out])
+    decider = open_pipeline(run.path / FILE).decider  # what `predict` will read
+    report = _report(decider, described, split.validation, progress)
+    test = _report(decider, described, split.test, progress) if len(split.test) else None
+    write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read[0]) | _figures(choice, split)
+    metrics = measure(report, test, split, read) | _figures(choice, split)
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
-    finish_run(run, _facts(split, settings))
+    finish_run(run, _facts(split, settings, stages))
     return Outcome(run, split, report, test, metrics, [])
 
 
-def _blank(settings: ClassicSettings) -> Pipeline:
+def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     rows = find_descriptors(settings.descriptor)
-    own = settings.image_size == max(row.image_size for row in rows)  # else one was asked for, for all
-    sizes = tuple(row.image_size if own else settings.image_size for row in rows)
-    return unfitted(tuple(row.name for row in rows), sizes, settings.pyramid, settings.classifier)
+    choose_engine("classic", settings.precision)
+    if settings.pyramid > 1 and not any(row.local for row in rows):
+        raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
+    return replace(settings, image_size=settings.image_size or max(row.image_size for row in rows))
 
 
-def _describe(folder: ImageFolder, name: str, size: int, settings: ClassicSettings, progress: Progress) -> Extracted:
-    """What one descriptor says of every image, kept like features."""
-    version = engine_version("classic")
-    row = DESCRIPTORS[name]
-    cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
-    key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
-    lower = Lower(DescriptorEngine(row, size), key)
-    return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
+def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
+    row = find_backbone(settings.features)
+    size = settings.image_size or row.image_size
+    check_size(row, size)
+    if settings.pyramid > 1:
+        raise OptionError(f"--pyramid is {settings.pyramid}; it needs --descriptor bow or fisher.")
+    engine: Any = choose_engine(settings.engine, settings.precision)
+    return replace(settings, features=row.name, image_size=size, engine=engine)
 
 
 def _fit(
-    pipeline: Pipeline, read: Sequence[Extracted], split: Split, seed: int, progress: Progress
-) -> tuple[Pipeline, Choice]:
-    train = split.train
-    for name, extracted in zip(pipeline.descriptors, read, strict=True):
-        if DESCRIPTORS[name].local:
-            rows = extracted.rows(train)
-            patches = sample_patches([rows[place : place + 1][0] for place in range(len(train))], seed)
-            pipeline = with_vocabulary(pipeline, name, patches, seed)
-    values = _joined(pipeline, read, train, progress)
-    return fit_classifier(pipeline, values, _parts(pipeline, read, train), (train.labels, train.groups), seed)
+    described: Described, train: ImageFolder, settings: ClassicSettings, progress: Progress
+) -> tuple[Decider, Choice]:
+    values, sides = described.values(train, progress), (train.labels, train.groups)
+    return fit_decider(settings.classifier, values, described.parts(train), sides, settings.pca, settings.seed)
 
 
-def _joined(pipeline: Pipeline, read: Sequence[Extracted], part: ImageFolder, progress: Progress) -> np.ndarray:
-    """What all descriptors say of some images: float32 (images, values)."""
-    rows = [extracted.rows(part) for extracted in read]
-
-    def one(place: int) -> np.ndarray:
-        return join(pipeline, [each[place : place + 1][0] for each in rows])
-
-    with progress.stage("encoding", len(part), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
-        found = []
-        for values in ordered_map(pool, one, range(len(part))):
-            found.append(values)
-            advance(1)
-    return np.stack(found).astype(np.float32)
-
-
-def _parts(pipeline: Pipeline, read: Sequence[Extracted], part: ImageFolder) -> list[slice]:
-    """The columns of each descriptor."""
-    first = [extracted.values(part.pick([0]))[0] for extracted in read]
-    lengths = [
-        len(join(replace(pipeline, descriptors=(name,)), [values]))
-        for name, values in zip(pipeline.descriptors, first, strict=True)
-    ]
-    ends = np.cumsum(lengths).tolist()
-    return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
-
-
-def _report(pipeline: Pipeline, read: Sequence[Extracted], part: ImageFolder, progress: Progress) -> Report:
-    return Report(part.class_names, part.labels, pipeline.probabilities(_joined(pipeline, read, part, progress)))
+def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
+    return Report(part.class_names, part.labels, decider.probabilities(described.values(part, progress)))
 
 
 def _figures(choice: Choice, split: Split) -> dict[str, Any]:
-    """What `metrics.json` says of the classic pipeline only, and what it cannot say of it."""
+    """What `metrics.json` says of these trainings only, and what it cannot say of them."""
     return {
         "selected_on_validation": False,
         "cross_validated_accuracy": None if np.isnan(choice.accuracy) else choice.accuracy,
+        "classifier": choice.row.name,
         "classifier_options": choice.options,
         "notes": list(split.notes),
         **dict.fromkeys(("advice", "forecast", "folds", "seeds")),
@@ -163,8 +126,10 @@ def _figures(choice: Choice, split: Split) -> dict[str, Any]:
     }
 
 
-def _facts(split: Split, settings: ClassicSettings) -> dict[str, Any]:
+def _facts(split: Split, settings: ClassicSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:
     """What `model.json` says of this classifier."""
-    names = ("descriptor", "classifier", "pyramid", "image_size", "resize", "precision", "engine")
+    names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
     chosen = {name: getattr(settings, name) for name in names}
-    return {"class_names": list(split.train.class_names), **chosen, "stages": [asdict(Stage(FILE, "float32"))]}
+    engine = "classic" if settings.descriptor else settings.engine
+    named = {"class_names": list(split.train.class_names), "engine": engine}
+    return named | chosen | {"stages": [asdict(stage) for stage in stages]}

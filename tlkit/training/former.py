@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.errors import OptionError, RunError
 from tlkit.runs import load_run, read_facts
-from tlkit.settings import FinetuneSettings, TrainingSettings, option_name
+from tlkit.settings import FeaturesSettings, FinetuneSettings, TrainingSettings, option_name
 
 INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
 BY_CLASS = ("head_logits", "head_linear")  # layers with a column per class
@@ -39,7 +39,7 @@ def inherit(settings: FinetuneSettings) -> FinetuneSettings:
     return replace(settings, from_run=str(Path(settings.from_run).resolve()), **inherited)
 
 
-def former_sides(settings: TrainingSettings) -> dict[str, str]:
+def former_sides(settings: TrainingSettings | FeaturesSettings) -> dict[str, str]:
     """The side each group of equal pixels was on in the former run; nothing without one.
 
     raises: RunError

@@ -1,6 +1,8 @@
 """Prepares the part of a network that keeps its weights, while the photos are already being read."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from tlkit.data.pixels import DECODE_VERSION
@@ -13,10 +15,18 @@ from tlkit.files import sha256_text
 from tlkit.models.backbones import find_backbone
 from tlkit.models.networks import NETWORKS
 from tlkit.reading import Lower
-from tlkit.settings import TrainingSettings, TrainSettings
+from tlkit.settings import (
+    AnySettings,
+    ClassicSettings,
+    FeaturesSettings,
+    FinetuneSettings,
+    TrainingSettings,
+    TrainSettings,
+)
 from tlkit.training.former import former_body
 
 PIXELS, FEATURES = "pixels", "features"
+FrozenSettings = AnySettings | FeaturesSettings
 
 
 def build_in_background(background: ThreadPoolExecutor, settings: TrainingSettings) -> Future[Any]:
@@ -35,6 +45,32 @@ def prepare_lower(background: ThreadPoolExecutor, body: Future[Any], settings: T
     return there(_opened(kept, settings)) if kept else background.submit(_convert, body, settings)
 
 
+def lower_alone(background: ThreadPoolExecutor, settings: ClassicSettings) -> Future[Lower]:
+    """The frozen part where Keras trains nothing above it.
+
+    raises: ModelError
+    """
+    return lower_from(background, settings, partial(_build, settings), _source_key(settings))
+
+
+def lower_from(
+    background: ThreadPoolExecutor,
+    settings: FrozenSettings,
+    build: Callable[[], Any],
+    source: str | None,
+    cut: str = "",
+) -> Future[Lower]:
+    """A frozen network; where it was converted before, Keras is not even imported.
+
+    source: what it is made from, as a hash, where that is known before it is built
+    raises: ModelError
+    """
+    kept = find_converted(source) if settings.engine != "keras" else None
+    if kept:
+        return there(_opened(kept, settings, cut))
+    return background.submit(lambda: _frozen(build(), settings, cut, source))
+
+
 def lower_at(body: Any, cut: Any, settings: TrainingSettings) -> Lower:
     """The frozen part below a cut inside the backbone, converted where it was not before.
 
@@ -43,16 +79,17 @@ def lower_at(body: Any, cut: Any, settings: TrainingSettings) -> Lower:
     """
     import keras
 
-    return _frozen(keras.Model(body.input, cut.tensor, name="lower"), settings, f"cut {cut.index}")
+    place = f"cut {cut.index}"
+    return _frozen(keras.Model(body.input, cut.tensor, name="lower"), settings, place, _source_key(settings, place))
 
 
-def _build(settings: TrainingSettings) -> Any:
+def _build(settings: AnySettings) -> Any:
     from tlkit.models.backend import start_keras
 
     start_keras()
     from tlkit.models.body import build_body
 
-    if settings.from_run:
+    if isinstance(settings, FinetuneSettings) and settings.from_run:
         return former_body(settings)
     if isinstance(settings, TrainSettings) and settings.model in NETWORKS:
         from tlkit.models.scratch.build import build_network
@@ -70,17 +107,18 @@ def there(lower: Lower) -> Future[Lower]:
 
 
 def _convert(body: Future[Any], settings: TrainingSettings) -> Lower:
-    return _frozen(body.result(), settings)
+    network = body.result()
+    return _frozen(network, settings, source=_source_key(settings))
 
 
-def _frozen(network: Any, settings: TrainingSettings, cut: str = "") -> Lower:
+def _frozen(network: Any, settings: FrozenSettings, cut: str = "", source: str | None = None) -> Lower:
     """A network as the engine runs it, converted where it was not before."""
     weights = weights_digest(network)
     if settings.engine == "keras":
         from tlkit.engines.keras import KerasEngine
 
         return Lower(KerasEngine(network), _features_key(settings, weights, cut))
-    source = _source_key(settings, cut) or sha256_text(weights, cut)
+    source = source or sha256_text(weights, cut)
     return _opened(find_converted(source) or _converted(network, source, weights), settings, cut)
 
 
@@ -90,18 +128,18 @@ def _converted(network: Any, source: str, weights: str) -> Converted:
     return keep_converted(source, to_litert(network, pixels=True), weights)
 
 
-def _opened(converted: Converted, settings: TrainingSettings, cut: str = "") -> Lower:
+def _opened(converted: Converted, settings: FrozenSettings, cut: str = "") -> Lower:
     engine = open_engine(settings.engine, converted.file, settings.precision)
     return Lower(engine, _features_key(settings, converted.weights_sha256, cut), converted.file)
 
 
-def _source_key(settings: TrainingSettings, cut: str = "") -> str | None:
+def _source_key(settings: AnySettings, cut: str = "") -> str | None:
     if settings.from_run:
         return None  # its weights are known when it is built
     return source_key(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed, cut)
 
 
-def _features_key(settings: TrainingSettings, weights_sha256: str, cut: str) -> FeatureKey:
+def _features_key(settings: FrozenSettings, weights_sha256: str, cut: str) -> FeatureKey:
     return FeatureKey(
         decode_version=DECODE_VERSION,
         resize=settings.resize,

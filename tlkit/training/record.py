@@ -1,10 +1,6 @@
 """Writes what a training leaves: the joined model, what `predict` runs, tables, figures, pictures."""
 
-import os
-import secrets
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +8,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.engines.convert import to_litert
 from tlkit.engines.engine import Engine, run_rows
-from tlkit.engines.keras import KerasEngine
+from tlkit.engines.keras import KerasEngine, save_network
 from tlkit.engines.open import open_engine
 from tlkit.evaluation.plots import draw_curves
 from tlkit.evaluation.report import Report
@@ -36,7 +32,7 @@ def record_run(
     returns: the reports on the validation and the test images, and what the run's engine runs
     """
     run.write_rows("history.csv", HISTORY_COLUMNS, [[row[name] for name in HISTORY_COLUMNS] for row in trained.history])
-    save_model(trained.classifier, run.path / MODEL)
+    save_network(trained.classifier, run.path / MODEL)
     stages = _write_engine(run, trained, settings)
     engine = _upper_engine(run, trained, settings, stages)
     report = _report(engine, trained.features, split.validation)
@@ -45,18 +41,6 @@ def record_run(
     write_report(run, report, split.validation)
     draw_curves(trained.history, trained.best, run.path / "plots" / "curves.png")
     return report, test, stages
-
-
-def save_model(model: Any, file: Path) -> None:
-    """Save as `.keras`, so that a crash leaves no part of it under its name (Keras writes in place)."""
-    temporary = file.with_name(f".{secrets.token_hex(6)}.{file.name}")
-    try:
-        model.save(temporary)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_engine(run: Run, trained: Trained, settings: TrainingSettings) -> tuple[Stage, ...]:

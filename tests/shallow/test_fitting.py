@@ -1,0 +1,55 @@
+"""What is fitted on training rows before they are told apart."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from tlkit.errors import OptionError
+from tlkit.shallow.fitting import Part, fit_decider, fit_scaling
+
+
+def rows(count=60, seed=0):
+    return np.random.default_rng(seed).normal([3, -2, 0, 50], [1, 10, 0.1, 5], (count, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_parts_are_centred_and_of_length_1_on_average(mixed):
+    scaled = fit_scaling(rows(), [Part(slice(0, 2), mixed), Part(slice(2, 4), mixed)], 0, 0).apply(rows())
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
+    for part in (scaled[:, :2], scaled[:, 2:]):
+        np.testing.assert_allclose(np.mean(np.sum(part**2, axis=1)), 1, atol=1e-4)
+    if mixed:
+        np.testing.assert_allclose(scaled.std(axis=0), 0.5**0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_constant_in_training_counts_nothing_later(mixed):
+    values = rows()
+    values[:, 2] = 7
+    scaling = fit_scaling(values, [Part(slice(0, 4), mixed)], 0, 0)
+    later = values[:1].copy()
+    later[0, 2] = 9
+    np.testing.assert_array_equal(scaling.apply(later), scaling.apply(values[:1]))
+    alone = fit_scaling(np.full((5, 2), 3, np.float32), [Part(slice(0, 2), mixed)], 0, 0)
+    assert np.isfinite(alone.apply(rows()[:, :2])).all()
+
+
+def test_components_are_of_what_was_scaled():
+    scaling = fit_scaling(rows(), [Part(slice(0, 4), True)], 2, 0)
+    assert scaling.apply(rows()).shape == (60, 2)
+    with pytest.raises(OptionError, match="--pca is 5; 60 training images with 4 values each have at most 4"):
+        fit_scaling(rows(), [Part(slice(0, 4), True)], 5, 0)
+
+
+def test_certainty_is_what_held_out_images_support():
+    random = np.random.default_rng(0)
+    labels = np.arange(1500) % 3
+    values = (np.eye(3)[labels] + random.normal(0, 0.7, (1500, 3))).astype(np.float32)
+    groups = [str(place) for place in range(1500)]
+    decider, choice = fit_decider("svm", values, [Part(slice(0, 3), False)], (labels, groups))
+    unseen = np.arange(3000) % 3
+    shares = decider.probabilities((np.eye(3)[unseen] + random.normal(0, 0.7, (3000, 3))).astype(np.float32))
+    right = np.mean(shares.argmax(axis=1) == unseen)
+    assert abs(shares.max(axis=1).mean() - right) < 0.05
+    assert abs(choice.accuracy - right) < 0.05

@@ -1,0 +1,54 @@
+"""`tlkit features DATA -o FILE`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.settings import FeaturesSettings
+
+if TYPE_CHECKING:
+    from tlkit.vectors.export import Exported
+
+ROWS = {"features": "features", "components": "principal components", "codes": "codes"}
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    cls=GroupedOption,
+    group="Main",
+    help="File to write: .npz, .parquet or .csv.",
+)
+@options_from(FeaturesSettings)
+def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
+    """Write what a network says of every image of DATA, for other programs.
+
+    One row per image, with its path, class and split, which is that of a training with the same
+    --seed and --validation-split; with --run that of the run. What compresses rows is learnt from
+    training images and written, too: into the .npz, or beside a .csv or .parquet.
+    """
+    from tlkit.cli.console import Console
+    from tlkit.vectors.export import export_features
+
+    click.echo("\n".join(_lines(export_features(data, output, settings, Console()))))
+
+
+def _lines(done: "Exported") -> list[str]:
+    from tlkit.evaluation.wording import printable
+
+    images, values = done.shape
+    sides = ", ".join(f"{len(part)} {side}" for side, part in done.split.parts.items() if len(part))
+    lines = [f"{images} images ({sides}), {values} values each"]
+    lines += [f"{done.left_out} files were left out"] * bool(done.left_out)
+    lines += [
+        f"nearest training image of the same class, by {ROWS[kind]}: {share:.3f} of the validation images"
+        for kind, share in done.neighbour.items()
+    ]
+    lines += [f"note: {printable(note)}" for note in done.split.notes]
+    return [*lines, "", *(f"file  {printable(str(file))}" for file in done.files)]

@@ -1,0 +1,172 @@
+"""The pictures of a folder as rows of values: described by hand, or by a frozen network."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from shutil import copyfile
+from typing import Protocol, cast
+
+import numpy as np
+
+from tlkit.data.folder import ImageFolder
+from tlkit.data.pixels import DECODE_VERSION
+from tlkit.engines.classic import DescriptorEngine
+from tlkit.engines.engine import engine_version
+from tlkit.extraction import Extracted, extract
+from tlkit.features import FeatureKey
+from tlkit.progress import Progress
+from tlkit.reading import Lower
+from tlkit.runs import Run, Stage
+from tlkit.settings import ClassicSettings
+from tlkit.shallow.describer import Describer
+from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, find_descriptors
+from tlkit.shallow.encoding import learn_vocabulary, sample_patches
+from tlkit.shallow.fitting import Part
+from tlkit.training.lower import lower_alone, there
+from tlkit.workers import count_workers, ordered_map
+
+
+class Described(Protocol):
+    """What has been read of every image of a folder."""
+
+    @property
+    def extracted(self) -> Extracted:
+        """With the readable images; of several descriptors, of the first."""
+
+    def learn(self, train: ImageFolder, seed: int) -> "Described":
+        """The same, once what must be learnt from training images to describe any is learnt."""
+
+    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
+        """Of some images: float32 (images, values)."""
+
+    def parts(self, train: ImageFolder) -> list[Part]:
+        """Of the columns."""
+
+    def describer(self) -> Describer | None:
+        """What describes pictures by hand; None where a network does."""
+
+    def stages(self, run: Run) -> tuple[Stage, ...]:
+        """What comes before the classifier when a new image is predicted, written into the run."""
+
+
+def describe_folder(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> Described:
+    """One pass over the images for each descriptor, or one with the network; what was kept earlier is reused."""
+    return _by_hand(folder, settings, progress) if settings.descriptor else _by_network(folder, settings, progress)
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """Described by descriptors, what each says kept like features."""
+
+    each: tuple[Extracted, ...]
+    by: Describer
+
+    @property
+    def extracted(self) -> Extracted:
+        """See `Described`."""
+        return self.each[0]
+
+    def learn(self, train: ImageFolder, seed: int) -> "ByHand":
+        """See `Described`: the vocabularies of local descriptors."""
+        by = self.by
+        for name, extracted in zip(by.descriptors, self.each, strict=True):
+            if DESCRIPTORS[name].local:
+                rows = extracted.rows(train)
+                patches = sample_patches([rows[place : place + 1][0] for place in range(len(train))], seed)
+                by = by.with_vocabulary(name, learn_vocabulary(name, patches, seed))
+        return ByHand(self.each, by)
+
+    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
+        """See `Described`."""
+        rows = [extracted.rows(part) for extracted in self.each]
+
+        def one(place: int) -> np.ndarray:
+            return self.by.join([each[place : place + 1][0] for each in rows])
+
+        with progress.stage("encoding", len(part), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
+            found = []
+            for values in ordered_map(pool, one, range(len(part))):
+                found.append(values)
+                advance(1)
+        return np.stack(found)
+
+    def parts(self, train: ImageFolder) -> list[Part]:
+        """See `Described`: one of each descriptor."""
+        first = [extracted.values(train.pick([0]))[0] for extracted in self.each]
+        return _parts(self.by.lengths(first), [DESCRIPTORS[name].mixed for name in self.by.descriptors])
+
+    def describer(self) -> Describer | None:
+        """See `Described`."""
+        return self.by
+
+    def stages(self, run: Run) -> tuple[Stage, ...]:
+        """See `Described`: none, for the classifier's file describes, too."""
+        return ()
+
+
+@dataclass(frozen=True)
+class ByNetwork:
+    """Described by a frozen network's features."""
+
+    extracted: Extracted
+    lower: Lower
+    precision: str
+
+    def learn(self, train: ImageFolder, seed: int) -> "ByNetwork":
+        """See `Described`: nothing."""
+        return self
+
+    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
+        """See `Described`."""
+        return self.extracted.values(part).astype(np.float32)
+
+    def parts(self, train: ImageFolder) -> list[Part]:
+        """See `Described`: one, of features with units of their own."""
+        return _parts([self.extracted.values(train.pick([0])).shape[1]], [True])
+
+    def describer(self) -> Describer | None:
+        """See `Described`."""
+        return None
+
+    def stages(self, run: Run) -> tuple[Stage, ...]:
+        """See `Described`: the network."""
+        (run.path / "engine").mkdir(exist_ok=True)
+        if self.lower.file:
+            copyfile(self.lower.file, run.path / "engine" / "lower.tflite")
+            return (Stage("engine/lower.tflite", self.precision),)
+        from tlkit.engines.keras import KerasEngine, save_network
+
+        save_network(cast(KerasEngine, self.lower.engine).network, run.path / "engine" / "lower.keras")
+        return (Stage("engine/lower.keras", self.precision),)
+
+
+def _by_hand(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> ByHand:
+    rows = find_descriptors(settings.descriptor)
+    own = settings.image_size == max(row.image_size for row in rows)  # else one was asked for, for all
+    sizes = tuple(row.image_size if own else settings.image_size for row in rows)
+    by = Describer(tuple(row.name for row in rows), sizes, settings.pyramid)
+    each = (_described(folder, *one, settings, progress) for one in zip(by.descriptors, sizes, strict=True))
+    return ByHand(tuple(each), by)
+
+
+def _described(folder: ImageFolder, name: str, size: int, settings: ClassicSettings, progress: Progress) -> Extracted:
+    """What one descriptor says of every image, kept like features."""
+    version = engine_version("classic")
+    row = DESCRIPTORS[name]
+    cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
+    key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
+    lower = Lower(DescriptorEngine(row, size), key)
+    return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
+
+
+def _by_network(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> ByNetwork:
+    with ThreadPoolExecutor(1) as background:
+        lower = lower_alone(background, settings)
+        extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
+        return ByNetwork(extracted, lower.result(), settings.precision)
+
+
+def _parts(lengths: Sequence[int], mixed: Sequence[bool]) -> list[Part]:
+    ends = np.cumsum(lengths).tolist()
+    starts = [end - length for end, length in zip(ends, lengths, strict=True)]
+    return [Part(slice(start, end), kind) for start, end, kind in zip(starts, ends, mixed, strict=True)]

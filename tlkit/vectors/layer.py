@@ -1,0 +1,113 @@
+"""Which layer of which network, and the network that ends there."""
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tlkit.engines.engine import choose_engine
+from tlkit.engines.store import CONVERSION_VERSION, source_key
+from tlkit.errors import OptionError
+from tlkit.files import sha256_text
+from tlkit.models.backbones import check_size, find_backbone
+from tlkit.runs import load_run, read_facts
+from tlkit.settings import FeaturesSettings
+
+MODEL = "model.keras"
+LOGITS = "head_logits"  # the last dense layer of every network of a run
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An output of a network, as a network of its own.
+
+    cut     its name in cache keys
+    source  what it is made from, as a hash; None where its weights are still to be downloaded
+    """
+
+    settings: FeaturesSettings
+    cut: str
+    source: str | None
+
+    def build(self) -> Any:
+        """A Keras model from pixels to rows: (batch, values).
+
+        raises: OptionError where there is no such layer, ModelError
+        """
+        from tlkit.models.backend import start_keras
+
+        keras = start_keras()
+        network = _network(self.settings)
+        output = _output(network, self.settings)
+        if len(output.shape) == 4:
+            output = keras.layers.GlobalAveragePooling2D(name="averaged")(output)
+        elif len(output.shape) != 2:
+            output = keras.layers.Flatten(name="flat")(output)
+        return keras.Model(network.input, output, name="lower")
+
+
+def find_layer(settings: FeaturesSettings) -> Layer:
+    """What `--backbone` or `--run` and `--layer` mean.
+
+    settings: resolved
+    """
+    cut = f"layer {settings.layer or 'of the head' if settings.run else settings.layer}".strip()
+    if settings.run:
+        weights = read_facts(load_run(settings.run)).sha256[MODEL]
+        return Layer(settings, cut, sha256_text(CONVERSION_VERSION, "run", weights, cut))
+    row = find_backbone(settings.backbone)
+    cut = cut if settings.layer else ""  # then it is what a head is trained on
+    return Layer(settings, cut, source_key(row, settings.weights, settings.image_size, settings.seed, cut))
+
+
+def resolve_features(settings: FeaturesSettings) -> FeaturesSettings:
+    """The same settings with every "choose for me" replaced by what it means here.
+
+    raises: OptionError, ModelError, RunError
+    """
+    engine: Any = choose_engine(settings.engine, settings.precision)
+    if settings.run:
+        facts = read_facts(load_run(settings.run))
+        if MODEL not in facts.sha256:
+            raise OptionError(f"'{settings.run}' holds a classifier that is no network; give --backbone instead.")
+        if settings.image_size not in (0, facts.image_size):
+            raise OptionError(
+                f"--image-size is {settings.image_size}, but the run's is {facts.image_size}; leave it out."
+            )
+        resize: Any = facts.resize
+        return replace(settings, engine=engine, image_size=facts.image_size, resize=resize)
+    row = find_backbone(settings.backbone)
+    size = settings.image_size or row.image_size
+    check_size(row, size)
+    return replace(settings, engine=engine, backbone=row.name, image_size=size)
+
+
+def _network(settings: FeaturesSettings) -> Any:
+    if settings.run:
+        from tlkit.engines.keras import load_network
+
+        return load_network(load_run(settings.run).checked_file(MODEL))
+    from tlkit.models.body import build_body
+
+    return build_body(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
+
+
+def _output(network: Any, settings: FeaturesSettings) -> Any:
+    """raises: OptionError with the nearest names"""
+    from tlkit.models.cut import in_order
+
+    if not settings.layer and not settings.run:
+        return network.output
+    steps = in_order(network.output)  # a layer may stand in other networks, too, with outputs of theirs
+    if not settings.layer:
+        return next(inputs[0] for layer, inputs, _ in steps if layer.name == LOGITS)
+    outputs = {layer.name: output for layer, _, output in steps}
+    if settings.layer in outputs:
+        return outputs[settings.layer]
+    names, name = list(outputs), settings.layer
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"its last ones are {', '.join(names[-3:])}."
+    raise OptionError(f"there is no layer '{name}' in {_named(settings)}; {hint}")
+
+
+def _named(settings: FeaturesSettings) -> str:
+    return settings.run or settings.backbone

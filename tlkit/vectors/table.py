@@ -1,0 +1,113 @@
+"""A table of rows as a file: `.npz`, `.parquet` or `.csv`, whole or absent."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlkit.errors import ModelError, OptionError
+from tlkit.files import csv_writer, open_atomically, write_atomically
+
+NAMES = ("path", "class", "split")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row per image.
+
+    names   path, class and split of each image, as three lists
+    rows    float32 (images, values), or uint8 (images, bytes) where they are codes
+    facts   where they come from
+    learnt  arrays that turn features into such rows, by name
+    """
+
+    names: tuple[list[str], list[str], list[str]]
+    rows: np.ndarray
+    facts: dict[str, Any]
+    learnt: dict[str, np.ndarray]
+
+    @property
+    def kind(self) -> str:
+        """What the rows are called."""
+        return "codes" if self.rows.dtype == np.uint8 else "features"
+
+    @property
+    def columns(self) -> list[str]:
+        """A name for each value of a row."""
+        return [f"{self.kind[:-1]}_{place}" for place in range(self.rows.shape[1])]
+
+
+def check_file(file: Path) -> None:
+    """raises: OptionError, ModelError where a table cannot be written there, before anything is computed"""
+    if file.suffix.lower() not in WRITERS:
+        raise OptionError(f"'{file.name}' does not end in {', '.join(WRITERS)}; choose one of them.")
+    for path in (file,) if file.suffix.lower() == ".npz" else (file, learnt_file(file)):
+        if path.exists():
+            raise OptionError(f"'{path}' is already there and is not overwritten; choose another -o or delete it.")
+    if not file.parent.is_dir():
+        raise OptionError(f"'{file.parent}' is no folder; make it or choose another -o.")
+    if file.suffix.lower() == ".parquet" and not find_spec("pyarrow"):
+        raise ModelError("a .parquet file needs pyarrow, which is not installed: pip install 'tlkit[parquet]'.")
+
+
+def write_table(table: Table, file: Path) -> list[Path]:
+    """Write a table, and beside one that cannot hold them the arrays that were learnt; returns the files."""
+    WRITERS[file.suffix.lower()](table, file)
+    if file.suffix.lower() == ".npz" or not table.learnt:
+        return [file]
+    write_atomically(learnt_file(file), _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
+    return [file, learnt_file(file)]
+
+
+def learnt_file(file: Path) -> Path:
+    """Where the learnt arrays of a `.csv` or `.parquet` table lie."""
+    return file.with_name(f"{file.stem}.learnt.npz")
+
+
+def _write_npz(table: Table, file: Path) -> None:
+    names = {name: np.array(values) for name, values in zip(NAMES, table.names, strict=True)}
+    facts = {"facts": np.array(json.dumps(table.facts))}
+    write_atomically(file, _npz({table.kind: table.rows} | names | facts | table.learnt))
+
+
+def _write_csv(table: Table, file: Path) -> None:
+    with open_atomically(file) as lines:
+        writer = csv_writer(lines)
+        writer.writerow([*NAMES, *table.columns])
+        for *names, row in zip(*table.names, table.rows, strict=True):
+            writer.writerow([*names, *map(str, row)])  # the shortest decimals that give the same float32
+
+
+def _write_parquet(table: Table, file: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    names = [[_utf8(value) for value in values] for values in table.names]
+    columns = dict(zip(NAMES, names, strict=True)) | dict(zip(table.columns, table.rows.T, strict=True))
+    found = pyarrow.table(columns).replace_schema_metadata({"tlkit": json.dumps(table.facts)})
+    buffer = io.BytesIO()
+    parquet.write_table(found, buffer)
+    write_atomically(file, buffer.getvalue())
+
+
+WRITERS: dict[str, Callable[[Table, Path], None]] = {
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+}
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _utf8(text: str) -> str:
+    """A name that is not UTF-8 on disk with its bytes spelt out; Parquet has no other way."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
