@@ -29,6 +29,8 @@ GROUPS = (  # of options, in their order on a help page
     *("Watching", "Speed", "Output"),
 )
 
+LONGEST = 50  # characters of choices that a help page shows in one piece; of more its text tells
+
 
 class GroupedCommand(click.Command):
     """A command whose help shows options under the groups their settings name."""
@@ -86,6 +88,7 @@ def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Calla
         group=item.metadata["group"],
         type=_click_type(kind, item.metadata["limits"]),
         default=default,
+        metavar="NAME" if len("|".join(get_args(kind))) > LONGEST else None,
         show_default=default != "" and (kind is not bool or bool(default)),
         is_flag=kind is bool,
         help=item.metadata["help"],
