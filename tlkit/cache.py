@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tlkit.files import cache_root
 
-PARTS = ("engines", "features")
+PARTS = ("engines", "features", "rungs")
 
 
 def measure() -> dict[str, tuple[int, int]]:

@@ -17,6 +17,7 @@ from tlkit.files import csv_writer, open_atomically, sha256_file, write_atomical
 FORMAT_VERSION = 1
 UNFINISHED = "UNFINISHED"
 DONE = "DONE"
+COMPARISON = "compare.csv"  # in the folder of several runs that were compared
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,18 @@ def finish_run(run: Run, facts: dict[str, Any]) -> None:
     later = {"temperature": None, "unknown_threshold": None, "golden_samples": None}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(facts["engine"])}
     run.write_json("model.json", head | facts | later | {"sha256": hashes})
+    close_run(run)
+
+
+def close_run(run: Run) -> None:
+    """Write `DONE`, last of all."""
     (run.path / UNFINISHED).unlink(missing_ok=True)
     write_atomically(run.path / DONE, "")
+
+
+def is_done(path: Path) -> bool:
+    """Whether a folder holds a finished run."""
+    return (path / DONE).exists()
 
 
 def discard_run(run: Run) -> None:
@@ -149,6 +160,8 @@ def load_run(path: str | Path) -> Run:
             f"'{path}' {what}: it has no {DONE}; `tlkit finetune --resume {path}` goes on with one that was stopped."
         )
     run = Run(path)
+    if (path / COMPARISON).exists():
+        raise RunError(f"'{path}' is a comparison of several runs; give the folder of one of them in it.")
     read_facts(run)
     return run
 

@@ -141,7 +141,7 @@ def test_sizes_are_the_descriptors_own_unless_one_is_asked_for():
     assert resolve_classic(ClassicSettings(descriptor="hog+lbp")).image_size == 224
     with pytest.raises(OptionError, match="needs a local descriptor"):
         resolve_classic(ClassicSettings(descriptor="hog", pyramid=2))
-    with pytest.raises(OptionError, match="there is no 'hok'. expected colours, histogram"):
+    with pytest.raises(OptionError, match="there is no 'hok'. expected auto, colours, histogram"):
         resolve_classic(ClassicSettings(descriptor="hok"))
     with pytest.raises(OptionError, match="each descriptor once"):
         resolve_classic(ClassicSettings(descriptor="hog+hog"))

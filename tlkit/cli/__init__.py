@@ -12,6 +12,7 @@ import click
 from tlkit import __version__
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
+from tlkit.cli.compare import compare
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
@@ -27,7 +28,7 @@ from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
 INTERRUPTED_NOTE = (
-    "Interrupted. What was computed is kept: `tlkit finetune --resume RUN` goes on where a run was begun."
+    "Interrupted. What was computed is kept: the same command with --resume RUN goes on where a run was begun."
 )
 
 
@@ -108,18 +109,9 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-for _command in (
-    finetune,
-    train,
-    predict,
-    evaluate,
-    features,
-    augment,
-    lr_find,
-    models,
-    summary,
-    gradcheck,
-    sample,
-    cache,
-):
+COMMANDS = (
+    *(finetune, train, predict, evaluate, compare, features),
+    *(augment, lr_find, models, summary, gradcheck, sample, cache),
+)
+for _command in COMMANDS:
     main.add_command(_command)

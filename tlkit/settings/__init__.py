@@ -3,6 +3,7 @@
 from tlkit.settings.augment import SheetSettings
 from tlkit.settings.base import LIMITS, as_json, check_settings, kind_of, option_name
 from tlkit.settings.classic import ChosenSettings, ClassicSettings, ClassifierSettings, DeepSettings, DescriptorSettings
+from tlkit.settings.compare import CompareSettings
 from tlkit.settings.data import SplitSettings, parse_seeds
 from tlkit.settings.evaluate import EvaluateSettings
 from tlkit.settings.features import FeaturesSettings
@@ -21,6 +22,7 @@ __all__ = [
     "ChosenSettings",
     "ClassicSettings",
     "ClassifierSettings",
+    "CompareSettings",
     "DeepSettings",
     "DescriptorSettings",
     "EvaluateSettings",

@@ -20,7 +20,7 @@ class DescriptorSettings:
     descriptor: str = setting(
         "",
         "Classic",
-        "Describe pictures by hand instead: colours, histogram, lbp, hog, haralick, bow, fisher; several with +.",
+        "Describe pictures by hand instead: colours, histogram, lbp, hog, haralick, bow, fisher; several with +; auto.",
     )
     pyramid: int = setting(1, "Classic", "Levels of the spatial pyramid over bow and fisher.", min=1, max=4)
 

@@ -126,7 +126,7 @@ def find_descriptors(names: str) -> list[Descriptor]:
     if unknown := [name for name in found if name not in DESCRIPTORS]:
         known = ", ".join(DESCRIPTORS)
         raise OptionError(
-            f"--descriptor is '{names}'; there is no '{unknown[0]}': expected {known}, or several with +."
+            f"--descriptor is '{names}'; there is no '{unknown[0]}': expected auto, {known}, or several with +."
         )
     if len(set(found)) < len(found):
         raise OptionError(f"--descriptor is '{names}'; expected each descriptor once.")

@@ -1,6 +1,6 @@
 """Trains a classifier that is no network: on descriptors made by hand, or on a frozen network's features."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from tlkit.training.session import Outcome, begin
 from tlkit.training.tables import measure, write_left_out, write_report
 
 FILE = "classic.npz"
+AUTO = "auto"
+CANDIDATES = ("histogram", "hog", "fisher+histogram")  # that it chooses from
 
 
 def train_classic(
@@ -62,13 +64,9 @@ def train_pipeline(
 
     settings: resolved
     """
-    described = describe_folder(folder, settings, progress)
+    fitted = _choose(run, folder, settings, progress, clock)
+    described, decider, split = fitted.described, fitted.decider, fitted.split
     read = described.extracted
-    split = split_folder(read.folder, settings.validation_split, settings.test_split, settings.seed)
-    keep_split(run, split)
-    clock.lap("features")
-    described = described.learn(split.train, settings.seed)
-    decider, choice = _fit(described, split.train, settings, progress)
     write_atomically(run.path / FILE, to_bytes(Pipeline(described.describer(), decider)))
     stages = (*described.stages(run), Stage(FILE, "float32"))
     clock.lap("fit")
@@ -77,14 +75,16 @@ def train_pipeline(
     test = _report(decider, described, split.test, progress) if len(split.test) else None
     write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read) | _figures(choice, split)
+    metrics = measure(report, test, split, read) | _figures(fitted)
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
-    finish_run(run, _facts(split, settings, stages))
+    finish_run(run, _facts(split, fitted.settings, stages))
     return Outcome(run, split, report, test, metrics, [])
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
+    if settings.descriptor == AUTO:
+        return settings  # each candidate by itself
     rows = find_descriptors(settings.descriptor)
     choose_engine("classic", settings.precision)
     if settings.pyramid > 1 and not any(row.local for row in rows):
@@ -102,28 +102,71 @@ def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
     return replace(settings, features=row.name, image_size=size, engine=engine)
 
 
-def _fit(
-    described: Described, train: ImageFolder, settings: ClassicSettings, progress: Progress
-) -> tuple[Decider, Choice]:
+@dataclass(frozen=True)
+class Fitted:
+    """One description with the classifier fitted on it.
+
+    settings  with the descriptor that this is
+    tried     accuracies in folds of all descriptions that it was chosen from
+    """
+
+    settings: ClassicSettings
+    described: Described
+    split: Split
+    decider: Decider
+    choice: Choice
+    tried: dict[str, float] = field(default_factory=dict)
+
+
+def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
+    """The description asked for; of "auto" the one with the best accuracy in folds of the training images."""
+    if settings.descriptor != AUTO:
+        return _fit(run, folder, settings, progress, clock)
+    candidates = [resolve_classic(replace(settings, descriptor=name)) for name in CANDIDATES]
+    found = [_fit(run, folder, each, progress, clock) for each in candidates]
+    tried = {each.settings.descriptor: each.choice.accuracy for each in found}
+    best = max(found, key=lambda fitted: np.nan_to_num(fitted.choice.accuracy))
+    return replace(best, tried=tried)
+
+
+def _fit(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
+    described = describe_folder(folder, settings, progress)
+    split = split_folder(described.extracted.folder, settings.validation_split, settings.test_split, settings.seed)
+    keep_split(run, split)
+    clock.lap("features")
+    train, seed = split.train, settings.seed
+    described = described.learn(train, seed)
     values, sides = described.values(train, progress), (train.labels, train.groups)
-    return fit_decider(settings.classifier, values, described.parts(train), sides, settings.pca, settings.seed)
+    decider, choice = fit_decider(settings.classifier, values, described.parts(train), sides, settings.pca, seed)
+    return Fitted(settings, described, split, decider, choice)
 
 
 def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
     return Report(part.class_names, part.labels, decider.probabilities(described.values(part, progress)))
 
 
-def _figures(choice: Choice, split: Split) -> dict[str, Any]:
+def _figures(fitted: Fitted) -> dict[str, Any]:
     """What `metrics.json` says of these trainings only, and what it cannot say of them."""
+    choice = fitted.choice
     return {
         "selected_on_validation": False,
         "cross_validated_accuracy": None if np.isnan(choice.accuracy) else choice.accuracy,
         "classifier": choice.row.name,
         "classifier_options": choice.options,
-        "notes": list(split.notes),
-        **dict.fromkeys(("advice", "forecast", "folds", "seeds")),
+        "notes": list(fitted.split.notes),
+        **dict.fromkeys(("forecast", "folds", "seeds")),
+        "advice": _advice(fitted),
         "diagnosis": [],
     }
+
+
+def _advice(fitted: Fitted) -> dict[str, Any] | None:
+    """What `--descriptor auto` has chosen, and from what."""
+    if not fitted.tried:
+        return None
+    each = ", ".join(f"{name} {share:.3f}" for name, share in fitted.tried.items())
+    reason = f"{fitted.settings.descriptor} was the best in folds of the training images ({each})"
+    return {"reason": reason, "descriptor": fitted.settings.descriptor, "tried": fitted.tried}
 
 
 def _facts(split: Split, settings: ClassicSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:

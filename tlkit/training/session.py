@@ -59,7 +59,7 @@ def begin(data: str | Path, output: str | Path | None, settings: AnySettings, pr
         raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
     folder = read_folder(data)
     settings = _unmirrored(settings, folder)
-    _refuse_inside(folder.root, output)
+    refuse_inside(folder.root, output)
     clock.lap("scan")
     run = create_run(Path(output) if output else None, _command(settings))
     run.write_json("settings.json", _request(folder, settings))
@@ -108,8 +108,11 @@ def _request(folder: ImageFolder, settings: AnySettings) -> dict[str, Any]:
     return {"command": _command(settings), "data": str(folder.root.resolve()), **as_json(settings)}
 
 
-def _refuse_inside(root: Path, output: str | Path | None) -> None:
-    """A run among the images would be read as images the next time."""
+def refuse_inside(root: Path, output: str | Path | None) -> None:
+    """A run among the images would be read as images the next time.
+
+    raises: OptionError
+    """
     target = Path(output or "runs")
     if target.resolve().is_relative_to(root.resolve()):
         raise OptionError(f"the run folder '{target}' would lie inside the images of '{root}'; choose another -o.")

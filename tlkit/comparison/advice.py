@@ -1,0 +1,61 @@
+"""What to take: the best rung, or one as good that costs less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tlkit.comparison.standing import Standing, find_best
+from tlkit.durations import spoken
+
+LEVEL = 0.05  # a difference less likely than this by chance is one
+CLOSE = 0.01  # of accuracy: what a cheaper rung may be worse by
+SAVING = 2.0  # times: a rung is cheaper that is trained in less than the time divided by this
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The rung to take, why, and what to type."""
+
+    name: str
+    reason: str
+    command: str
+
+
+def advise(standings: Sequence[Standing]) -> Advice:
+    """The best rung, or one that is as good and cheaper.
+
+    standings: from the lowest rung; at least one that was trained
+    """
+    best = find_best([standing for standing in standings if standing.command])
+    cheaper = [standing for standing in standings if _is_as_good(standing, best) and _is_cheaper(standing, best)]
+    taken = find_best(cheaper) if cheaper else best
+    return Advice(taken.name, _reason(taken, best, standings), taken.command)
+
+
+def _is_as_good(standing: Standing, best: Standing) -> bool:
+    paired = standing.against(best)
+    return paired is not None and paired.p >= LEVEL and paired.difference >= -CLOSE
+
+
+def _is_cheaper(standing: Standing, best: Standing) -> bool:
+    """To train, and not much slower to use."""
+    if not (standing.seconds and best.seconds and standing.rate and best.rate):
+        return False
+    return SAVING * standing.seconds <= best.seconds and SAVING * standing.rate >= best.rate
+
+
+def _reason(taken: Standing, best: Standing, standings: Sequence[Standing]) -> str:
+    blind = find_best([standing for standing in standings if not standing.command] or [best])
+    paired = blind.against(best)
+    if paired and paired.p >= LEVEL:
+        return (
+            f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {blind.title} "
+            f"({blind.accuracy:.3f}); check the labels, or collect more"
+        )
+    if taken is best:
+        return f"{best.title}: {best.accuracy:.3f}, and nothing as good costs less than half"
+    paired = taken.against(best)
+    assert paired and taken.seconds and best.seconds
+    return (
+        f"{taken.title}: {taken.accuracy:.3f}, not told from {best.title}'s {best.accuracy:.3f} (p = {paired.p:.2f}), "
+        f"and trained in {spoken(taken.seconds)} instead of {spoken(best.seconds)}"
+    )

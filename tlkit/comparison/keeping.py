@@ -1,0 +1,76 @@
+"""Finished rungs kept in the cache: a rung is a function of images, settings and versions, so it is trained once."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from tlkit.data.folder import ImageFolder
+from tlkit.engines.engine import versions
+from tlkit.errors import RunError
+from tlkit.files import cache_root, sha256_file, sha256_text
+from tlkit.runs import load_run, read_facts
+from tlkit.settings import AnySettings, as_json
+from tlkit.workers import count_workers
+
+KEEPING_VERSION = 1
+ENGINES = ("litert", "openvino", "classic")  # whose versions a rung may depend on
+
+
+def fingerprint(folder: ImageFolder) -> str:
+    """SHA-256 over the place, the paths and the contents of every file of a folder."""
+    with ThreadPoolExecutor(count_workers()) as pool:
+        digests = list(pool.map(_content, folder.files))
+    left_out = [(found.path, found.problem) for found in folder.left_out]
+    return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out)
+
+
+def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
+    """What a rung's result depends on, as a hash.
+
+    images: the folder's fingerprint
+    time_limit: of the whole ladder, of which each rung has a part
+    """
+    installed: dict[str, str] = {}
+    for engine in ENGINES:
+        with suppress(ModuleNotFoundError):  # PackageNotFoundError is one
+            installed |= versions(engine)
+    facts = [as_json(settings), type(settings).__name__, time_limit, installed]
+    return sha256_text(KEEPING_VERSION, images, json.dumps(facts, sort_keys=True))
+
+
+def find_rung(key: str, target: Path) -> bool:
+    """Copy a rung trained earlier to a new folder; whether there is one, whole and unchanged."""
+    source = _folder() / key
+    try:
+        run = load_run(source)
+        for name in read_facts(run).sha256:
+            run.checked_file(name)
+        shutil.copytree(source, target)
+        return True
+    except (RunError, OSError):
+        return False
+
+
+def keep_rung(key: str, run: Path) -> None:
+    """Keep a copy of a finished rung, where the cache can be written."""
+    with suppress(OSError):
+        _folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_folder(), prefix=".") as beside:
+            copied = Path(beside) / "run"
+            shutil.copytree(run, copied)
+            copied.rename(_folder() / key)
+
+
+def _content(file: Path) -> str:
+    try:
+        return sha256_file(file)
+    except OSError as error:
+        return hashlib.sha256(str(error.strerror).encode()).hexdigest()
+
+
+def _folder() -> Path:
+    return cache_root() / "rungs"

@@ -1,0 +1,126 @@
+"""The rungs of the ladder, from shallow to deep, as a table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from tlkit.errors import OptionError
+from tlkit.models.backbones import ROWS, imagenet_file
+from tlkit.settings import AnySettings, ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
+
+Choose = Callable[[Mapping[str, float]], AnySettings]  # from the accuracies of the rungs below to what to train
+FAVOURITE = "mobilenet_v2"  # whose upper blocks are trained where no frozen backbone was tried
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One kind of classifier.
+
+    name    what it is asked for by, and the name of its run folder
+    title   what it is, in words
+    kind    baseline, by hand, from scratch or pretrained
+    share   of a time limit, relative to the others
+    choose  what to train; None for what needs no training
+    """
+
+    name: str
+    title: str
+    kind: str
+    share: float = 0
+    choose: Choose | None = None
+
+
+def build_ladder(settings: CompareSettings) -> list[Rung]:
+    """The rungs this machine can climb, from the lowest: those asked for.
+
+    raises: OptionError for a rung there is not
+    """
+    rungs = [*_baselines(), *_by_hand(settings), *_from_scratch(settings), *_pretrained(settings)]
+    if not settings.only:
+        return rungs
+    names, asked = [rung.name for rung in rungs], settings.only.split(",")
+    if unknown := [name for name in asked if name not in names]:
+        raise OptionError(f"--only names '{unknown[0]}'; the rungs here are {', '.join(names)}.")
+    return [rung for rung in rungs if rung.name in asked]
+
+
+def backbones_at_hand() -> list[str]:
+    """Names of the backbones whose official weights need no download, the smallest file first."""
+    files = {row.name: imagenet_file(row, row.image_size) for row in ROWS}
+    found = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
+    return sorted(found, key=lambda name: found[name])
+
+
+def missing() -> list[str]:
+    """What would make the ladder longer, in sentences."""
+    notes = []
+    if not _has_classic():
+        notes.append(
+            "without scikit-learn and scikit-image nothing is described by hand: pip install 'tlkit[shallow]'."
+        )
+    if not backbones_at_hand():
+        notes.append(f"no pretrained weights are at hand; `tlkit finetune DATA` downloads {FAVOURITE}'s.")
+    return notes
+
+
+def _baselines() -> list[Rung]:
+    return [Rung("chance", "any class at random", "baseline"), Rung("majority", "the commonest class", "baseline")]
+
+
+def _by_hand(settings: CompareSettings) -> list[Rung]:
+    if not _has_classic():
+        return []
+    shared = _shared(settings)
+    colours = ClassicSettings(descriptor="colours", classifier="logistic", **shared)
+    classic = ClassicSettings(descriptor="auto", classifier="svm", **shared)
+    return [
+        Rung("colours", "two colours, linear", "by hand", 1, lambda _: colours),
+        Rung("classic", "best descriptors, SVM", "by hand", 6, lambda _: classic),
+    ]
+
+
+def _from_scratch(settings: CompareSettings) -> list[Rung]:
+    return [
+        Rung("linear", "linear on pixels", "from scratch", 1, _network("linear", settings)),
+        Rung("mlp", "MLP", "from scratch", 1, _network("mlp", settings)),
+        Rung("lenet", "LeNet", "from scratch", 4, _network("lenet5_relu", settings)),
+    ]
+
+
+def _pretrained(settings: CompareSettings) -> list[Rung]:
+    names = backbones_at_hand()
+    frozen = [Rung(name, f"{name}, frozen", "pretrained", 2, _frozen(name, settings)) for name in names]
+    if not names:
+        return []
+    return [*frozen, Rung("lower", "upper blocks trained", "pretrained", 10, _upper_blocks(names, settings))]
+
+
+def _network(model: str, settings: CompareSettings) -> Choose:
+    chosen = TrainSettings(model=model, **_shared(settings))
+    return lambda _: chosen
+
+
+def _frozen(name: str, settings: CompareSettings) -> Choose:
+    chosen = FinetuneSettings(backbone=name, freeze="all", **_shared(settings))
+    return lambda _: chosen
+
+
+def _upper_blocks(at_hand: Sequence[str], settings: CompareSettings) -> Choose:
+    """Of the backbone that was the best frozen."""
+
+    def choose(accuracies: Mapping[str, float]) -> AnySettings:
+        tried = {name: accuracies[name] for name in at_hand if name in accuracies}
+        usual = FAVOURITE if FAVOURITE in at_hand else at_hand[-1]
+        best = max(tried, key=lambda name: tried[name]) if tried else usual
+        return FinetuneSettings(backbone=best, freeze="lower", **_shared(settings))
+
+    return choose
+
+
+def _shared(settings: CompareSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in ("validation_split", "seed", "resize")}
+
+
+def _has_classic() -> bool:
+    return all(find_spec(module) for module in ("sklearn", "skimage"))
