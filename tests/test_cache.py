@@ -18,11 +18,11 @@ def fill(root):
 
 def test_each_part_is_measured_in_files_and_bytes(root):
     fill(root)
-    assert measure() == {"engines": (2, 15), "features": (1, 100)}
+    assert measure() == {"engines": (2, 15), "features": (1, 100), "rungs": (0, 0)}
 
 
 def test_a_cache_that_is_not_there_is_empty(root):
-    assert measure() == {"engines": (0, 0), "features": (0, 0)}
+    assert measure() == {"engines": (0, 0), "features": (0, 0), "rungs": (0, 0)}
     assert clear() == 0
     assert not root.exists()
 
@@ -30,13 +30,13 @@ def test_a_cache_that_is_not_there_is_empty(root):
 def test_clearing_tells_the_bytes_and_leaves_nothing(root):
     fill(root)
     assert clear() == 115
-    assert measure() == {"engines": (0, 0), "features": (0, 0)}
+    assert measure() == {"engines": (0, 0), "features": (0, 0), "rungs": (0, 0)}
 
 
 def test_what_others_keep_in_the_folder_is_neither_counted_nor_removed(root):
     fill(root)
     touch(root, "photo.jpg", "engine/mine", "features.txt", ".hidden", "models/a.h5")
-    assert measure() == {"engines": (2, 15), "features": (1, 100)}
+    assert measure() == {"engines": (2, 15), "features": (1, 100), "rungs": (0, 0)}
     assert clear() == 115
     left = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     assert left == [".hidden", "engine/mine", "features.txt", "models/a.h5", "photo.jpg"]

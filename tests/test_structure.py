@@ -29,7 +29,7 @@ LAYERS = [
         "reading",
         "extraction",
     ),
-    *("cache", "runs", "prediction", "evaluation", "training", "vectors", "comparison", "cli", "__main__"),
+    *("cache", "facts", "runs", "prediction", "evaluation", "training", "vectors", "comparison", "cli", "__main__"),
 ]
 HEAVY = (
     *("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib"),
@@ -214,6 +214,7 @@ def test_every_module_says_what_it_is_for():
 def test_no_function_shares_its_modules_name_outside_the_commands():
     twins = [f"{m}.{node.name}" for m, node in FUNCTIONS if m.split(".")[-1] == node.name and ".cli" not in m]
     assert set(twins) <= {
+        "tlkit.comparison.compare.compare",
         "tlkit.evaluation.evaluate.evaluate",
         "tlkit.training.finetune.finetune",
         "tlkit.training.train.train",

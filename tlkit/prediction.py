@@ -16,7 +16,8 @@ from tlkit.engines.chain import ChainEngine
 from tlkit.engines.engine import Engine, RowRunner
 from tlkit.engines.open import open_engine
 from tlkit.errors import ImageError, OptionError
-from tlkit.runs import ModelFacts, Run, Stage, load_run, read_facts
+from tlkit.facts import ModelFacts, Stage
+from tlkit.runs import Run, load_run, read_facts
 from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map
 
 CLASSIC = "classic"
@@ -104,11 +105,11 @@ def open_run_engine(run: Run, facts: ModelFacts, engine: str = "auto") -> Engine
     asked = facts.engine if engine == "auto" else engine
     has_model = "model.keras" in facts.sha256
     stages = (Stage("model.keras", "float32"),) if asked == "keras" and has_model else facts.stages
+    files = [run.checked_file(stage.file) for stage in stages]
     names = [CLASSIC if stage.file.endswith(".npz") else asked for stage in stages]
     unread = [stage for stage, name in zip(stages, names, strict=True) if Path(stage.file).suffix not in READS[name]]
     if unread or asked not in names:
         raise OptionError(f"'{run.path}' was made for {facts.engine}, --engine {engine} cannot run it; leave it out.")
-    files = [run.checked_file(stage.file) for stage in stages]
     opened = zip(names, files, stages, strict=True)
     return ChainEngine([open_engine(name, file, stage.precision) for name, file, stage in opened])
 

@@ -12,10 +12,11 @@ from tlkit.data.split import Split, split_folder
 from tlkit.engines.engine import choose_engine
 from tlkit.errors import ModelError, OptionError
 from tlkit.evaluation.report import Report
+from tlkit.facts import Stage
 from tlkit.files import write_atomically
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.progress import Clock, Progress
-from tlkit.runs import Run, Stage, finish_run
+from tlkit.runs import Run, finish_run
 from tlkit.settings import ClassicSettings
 from tlkit.shallow.decider import Decider
 from tlkit.shallow.descriptors import find_descriptors

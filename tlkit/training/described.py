@@ -13,10 +13,11 @@ from tlkit.data.pixels import DECODE_VERSION
 from tlkit.engines.classic import DescriptorEngine
 from tlkit.engines.engine import engine_version
 from tlkit.extraction import Extracted, extract
+from tlkit.facts import Stage
 from tlkit.features import FeatureKey
 from tlkit.progress import Progress
 from tlkit.reading import Lower
-from tlkit.runs import Run, Stage
+from tlkit.runs import Run
 from tlkit.settings import ClassicSettings
 from tlkit.shallow.describer import Describer
 from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, find_descriptors

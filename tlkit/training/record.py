@@ -13,8 +13,9 @@ from tlkit.engines.open import open_engine
 from tlkit.evaluation.plots import draw_curves
 from tlkit.evaluation.report import Report
 from tlkit.extraction import Extracted
+from tlkit.facts import Stage
 from tlkit.files import write_atomically
-from tlkit.runs import Run, Stage
+from tlkit.runs import Run
 from tlkit.settings import TrainingSettings
 from tlkit.training.fit import HISTORY_COLUMNS
 from tlkit.training.tables import write_left_out, write_report

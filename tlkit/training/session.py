@@ -10,8 +10,9 @@ from tlkit.data.mirrors import sided_class
 from tlkit.data.split import Split
 from tlkit.errors import OptionError, TlkitError
 from tlkit.evaluation.report import Report
+from tlkit.facts import Stage
 from tlkit.progress import Clock, Progress, Silent
-from tlkit.runs import Run, Stage, create_run, discard_run, finish_run
+from tlkit.runs import Run, create_run, discard_run, finish_run
 from tlkit.settings import (
     AnySettings,
     ClassicSettings,

@@ -1,0 +1,88 @@
+"""What to take, and how the ladder is shown."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tlkit.comparison.advice import advise
+from tlkit.comparison.plot import draw_ladder
+from tlkit.comparison.standing import Standing, find_best
+from tlkit.comparison.tables import table_lines
+from tlkit.evaluation.metrics import wilson_interval
+
+IMAGES = 400
+
+
+def standing(name, correct, seconds=10.0, rate=100.0, kind="pretrained", command="tlkit train x"):
+    right = np.arange(IMAGES) < correct
+    figures = {"seconds": seconds, "rate": rate, "size": 1_500_000} if command else {}
+    interval = wilson_interval(correct, IMAGES)
+    return Standing(name, f"the {name}", kind, correct / IMAGES, interval, right, command=command, **figures)
+
+
+MAJORITY = standing("majority", 100, kind="baseline", command="")
+
+
+def test_the_best_is_taken_where_nothing_is_as_good():
+    found = advise([MAJORITY, standing("small", 300), standing("large", 380, seconds=1000)])
+    assert found.name == "large"
+    assert "0.950" in found.reason
+
+
+def test_as_good_and_cheaper_is_taken_instead():
+    found = advise([MAJORITY, standing("small", 378), standing("large", 380, seconds=1000)])
+    assert found.name == "small"
+    assert "not told from the large's 0.950 (p = 0.50)" in found.reason
+    assert "in 10 s instead of 16 min 40 s" in found.reason
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        standing("small", 378, seconds=600),  # hardly cheaper
+        standing("small", 378, rate=20),  # much slower to use
+        standing("small", 374),  # more than a point worse, though it may be chance
+        replace(standing("small", 378), seconds=None),  # nobody knows, for it was stopped in between
+    ],
+)
+def test_else_it_is_not(small):
+    assert advise([MAJORITY, small, standing("large", 380, seconds=1000)]).name == "large"
+
+
+def test_the_better_of_two_cheap_ones():
+    ladder = [MAJORITY, standing("least", 378, seconds=1), standing("small", 379), standing("large", 380, seconds=1000)]
+    assert advise(ladder).name == "small"
+
+
+def test_nothing_is_learnt_where_guessing_is_as_good():
+    found = advise([MAJORITY, standing("large", 104)])
+    assert "nothing yet" in found.reason
+    assert "cannot be told from the majority" in found.reason
+    assert found.command
+
+
+def test_equals_are_ranked_from_the_lowest():
+    assert find_best([standing("low", 300), standing("high", 300)]).name == "low"
+
+
+def test_the_table_shows_every_rung_and_marks_the_best():
+    chance = Standing("chance", "any class", "baseline", 0.25)
+    lines = table_lines([chance, MAJORITY, standing("small", 300), replace(standing("large", 380), selected=True)])
+    assert len(lines) == 5
+    assert len({line.index("0.") for line in lines[1:]}) == 1  # in columns
+    assert "best" in lines[4]
+    assert "0.950*" in lines[4]
+    assert "-20.0 points" in lines[3]
+    assert "< 0.001" in lines[3]
+    assert lines[1].split() == ["any", "class", "0.250"]
+
+
+def test_the_picture_is_drawn_whatever_the_names(tmp_path):
+    ladder = [MAJORITY, standing("small $x$ \x1b", 3), standing("x" * 60, 400)]
+    draw_ladder(ladder, advise(ladder), "photos_of $things$", tmp_path / "ladder.png")
+    with Image.open(tmp_path / "ladder.png") as picture:
+        colours = picture.convert("RGB").getcolors(1 << 24)
+        assert picture.width > 1000
+    assert len(colours) > 50
