@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 
 from tests.write_commands import FILE, commands, help_of, page
@@ -9,6 +12,19 @@ SETTINGS = {"finetune": FinetuneSettings, "predict": PredictSettings, "evaluate"
 
 def test_the_page_of_commands_is_what_they_print_now():
     assert FILE.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+def test_the_tutorial_is_its_template_with_its_figures():
+    folder = FILE.parent / "tutorial"
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    template = (folder / "template.md").read_text(encoding="utf-8")
+    written = (folder / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"{{(\w+)}}", template)
+    assert set(names) <= set(figures)
+    for name in names:
+        template = template.replace("{{" + name + "}}", figures[name])
+    assert written == template, "run `python docs/tutorial/page.py`"
+    assert all((folder / picture).exists() for picture in re.findall(r"\]\((\w+\.png)\)", written))
 
 
 def test_every_command_has_a_page():

@@ -16,29 +16,50 @@ _HOMES = {
     "load_run": "tlkit.runs",
     "predict": "tlkit.prediction",
     "evaluate": "tlkit.evaluation.evaluate",
+    "train_classic": "tlkit.training.classic",
+    "ClassicSettings": "tlkit.settings",
+    "compare": "tlkit.comparison.compare",
+    "CompareSettings": "tlkit.settings",
+    "export_features": "tlkit.vectors.export",
+    "FeaturesSettings": "tlkit.settings",
     "check_backbone": "tlkit.training.checks",
 }
 __all__ = [
+    "ClassicSettings",
+    "CompareSettings",
+    "FeaturesSettings",
     "FinetuneSettings",
     "TrainSettings",
     "check_backbone",
+    "compare",
     "evaluate",
+    "export_features",
     "finetune",
     "load_run",
     "predict",
     "read_folder",
     "train",
+    "train_classic",
 ]
 
 if TYPE_CHECKING:
+    from tlkit.comparison.compare import compare
     from tlkit.data.folder import read_folder
     from tlkit.evaluation.evaluate import evaluate
     from tlkit.prediction import predict
     from tlkit.runs import load_run
-    from tlkit.settings import FinetuneSettings, TrainSettings
+    from tlkit.settings import (
+        ClassicSettings,
+        CompareSettings,
+        FeaturesSettings,
+        FinetuneSettings,
+        TrainSettings,
+    )
     from tlkit.training.checks import check_backbone
+    from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune
     from tlkit.training.train import train
+    from tlkit.vectors.export import export_features
 
 
 def __getattr__(name: str) -> Any:

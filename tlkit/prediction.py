@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tlkit.engines.open import open_engine
 from tlkit.errors import ImageError, OptionError
 from tlkit.facts import ModelFacts, Stage
 from tlkit.runs import Run, load_run, read_facts
-from tlkit.workers import CHUNK, count_workers, in_chunks, ordered_map
+from tlkit.workers import CHUNK, count_workers, in_chunks, one_thread_each, ordered_map
 
 CLASSIC = "classic"
 READS = {"litert": (".tflite",), "openvino": (".tflite",), "keras": (".keras",), CLASSIC: (".npz",)}  # by engine
@@ -68,7 +69,8 @@ class Predictor:
         def work(chunk: list[str | Path]) -> list[Prediction]:
             return self._predict_chunk(chunk, identify)
 
-        with ThreadPoolExecutor(count_workers()) as pool:
+        is_classic = any(stage.file.endswith(".npz") for stage in self.facts.stages)
+        with one_thread_each() if is_classic else nullcontext(), ThreadPoolExecutor(count_workers()) as pool:
             for predictions in ordered_map(pool, work, in_chunks(paths, CHUNK)):
                 yield from predictions
 

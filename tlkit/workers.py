@@ -4,6 +4,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -54,3 +56,19 @@ def until_done(items: Iterator[Item], future: Future[Any], most: int) -> Iterato
             yield next(items)
         except StopIteration:
             return
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Meanwhile matrix products take one thread, for ours keep the processors busy already.
+
+    Two pools of threads on two processors slow each other down: dense SIFT takes half the time so, Fisher
+    vectors a third (docs/decisions/014). Without threadpoolctl, which scikit-learn brings, nothing changes.
+    """
+    if find_spec("threadpoolctl"):
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    else:
+        yield

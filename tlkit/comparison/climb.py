@@ -26,6 +26,7 @@ from tlkit.training.session import refuse_inside, resume
 from tlkit.training.train import train
 
 LEAST = 8.0  # seconds; a rung that would have less is left out
+PATIENCE = 2.0  # times its part of the time: what takes longer than that is ended
 WRITING = 5.0  # seconds for tables and the plot at the end
 TRAININGS: Mapping[type, Callable[..., Any]] = {
     FinetuneSettings: finetune,
@@ -156,7 +157,7 @@ def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) ->
 
 def _trained(state: Climb, settings: AnySettings, target: Path, seconds: float) -> float | None:
     """Train a rung, or go on with it; returns the seconds that took, None where it was stopped in between."""
-    progress = Deadline(state.progress, seconds)
+    progress = Deadline(state.progress, min(PATIENCE * seconds, state.end - time.monotonic()))
     if target.exists() and has_progress(Run(target)):
         resume(target, progress)
         return None

@@ -91,9 +91,10 @@ def has_speed(run: Path) -> bool:
 
 
 def command_of(settings: AnySettings, data: Path) -> str:
-    """What to type for one training by itself."""
-    kind = type(settings)
-    words = ["tlkit", "finetune" if kind is FinetuneSettings else "train", str(data)]
+    """What to type for one training by itself, here."""
+    here = Path.cwd()
+    place = data.relative_to(here) if data.is_relative_to(here) else data
+    words = ["tlkit", "finetune" if isinstance(settings, FinetuneSettings) else "train", str(place)]
     for item in fields(settings):
         value = getattr(settings, item.name)
         if value != item.default:

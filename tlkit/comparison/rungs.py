@@ -82,8 +82,8 @@ def _by_hand(settings: CompareSettings) -> list[Rung]:
 
 def _from_scratch(settings: CompareSettings) -> list[Rung]:
     return [
-        Rung("linear", "linear on pixels", "from scratch", 1, _network("linear", settings)),
-        Rung("mlp", "MLP", "from scratch", 1, _network("mlp", settings)),
+        Rung("linear", "linear on pixels", "from scratch", 2, _network("linear", settings)),
+        Rung("mlp", "MLP", "from scratch", 2, _network("mlp", settings)),
         Rung("lenet", "LeNet", "from scratch", 4, _network("lenet5_relu", settings)),
     ]
 

@@ -53,12 +53,13 @@ def export_rbf(found: GaussianSVM) -> dict[str, np.ndarray]:
         "weights": found.fitted.dual_coef_.astype(np.float64),
         "bias": found.fitted.intercept_.astype(np.float64),
         "gamma": np.array(found.gamma),
+        "lengths": squared_lengths(found.vectors),
     }
 
 
 def score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
     """Votes and margins: (rows, classes)."""
-    kernel = np.exp(-kept["gamma"] * squared_distances(values, kept["vectors"]))
+    kernel = np.exp(-kept["gamma"] * squared_distances(values, kept["vectors"], kept["lengths"]))
     if len(kept["per_class"]) == 2:
         decision = kernel @ kept["weights"][0] + kept["bias"][0]
         return np.stack([-decision, decision], axis=1) / 2
@@ -100,6 +101,7 @@ def export_knn(fitted: Any) -> dict[str, np.ndarray]:
     """Every training row and its label."""
     return {
         "rows": np.asarray(fitted._fit_X, np.float32),
+        "lengths": squared_lengths(np.asarray(fitted._fit_X, np.float32)),
         "labels": np.asarray(fitted._y, np.int64),
         "neighbours": np.array(fitted.n_neighbors),
     }
@@ -109,17 +111,26 @@ def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
     """Shares of the nearest neighbours: (rows, classes)."""
     votes = np.eye(int(kept["labels"].max()) + 1, dtype=np.float32)[kept["labels"]]
     count = int(kept["neighbours"])
-    nearest = np.argpartition(squared_distances(values, kept["rows"]), count - 1, axis=1)[:, :count]
+    nearest = np.argpartition(squared_distances(values, kept["rows"], kept["lengths"]), count - 1, axis=1)[:, :count]
     shares: np.ndarray = votes[nearest].mean(axis=1)
     return shares
 
 
-def squared_distances(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of every row to every other: (rows, others), never negative."""
-    lengths = np.sum(others.astype(np.float64) ** 2, axis=1)
+def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """Of every row to every other: (rows, others), never negative.
+
+    lengths: of the others, squared, where they are known: with few rows they are most of the work
+    """
+    lengths = squared_lengths(others) if lengths is None else lengths
     found = [
-        np.sum(part.astype(np.float64) ** 2, axis=1)[:, None] + lengths - 2.0 * (part @ others.T)
+        squared_lengths(part)[:, None] + lengths - 2.0 * (part @ others.T)
         for part in np.array_split(values, max(1, len(values) // CHUNK))
     ]
     distances: np.ndarray = np.maximum(np.concatenate(found), 0)
     return distances
+
+
+def squared_lengths(rows: np.ndarray) -> np.ndarray:
+    """float32 (rows, values) to float64 (rows,)."""
+    squared: np.ndarray = np.sum(rows.astype(np.float64) ** 2, axis=1)
+    return squared

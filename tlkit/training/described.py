@@ -24,7 +24,7 @@ from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, find_desc
 from tlkit.shallow.encoding import learn_vocabulary, sample_patches
 from tlkit.shallow.fitting import Part
 from tlkit.training.lower import lower_alone, there
-from tlkit.workers import count_workers, ordered_map
+from tlkit.workers import count_workers, one_thread_each, ordered_map
 
 
 class Described(Protocol):
@@ -84,8 +84,9 @@ class ByHand:
         def one(place: int) -> np.ndarray:
             return self.by.join([each[place : place + 1][0] for each in rows])
 
-        with progress.stage("encoding", len(part), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
-            found = []
+        found = []
+        encoding = progress.stage("encoding", len(part), "images")
+        with encoding as advance, one_thread_each(), ThreadPoolExecutor(count_workers()) as pool:
             for values in ordered_map(pool, one, range(len(part))):
                 found.append(values)
                 advance(1)
@@ -157,7 +158,8 @@ def _described(folder: ImageFolder, name: str, size: int, settings: ClassicSetti
     cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
     key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
     lower = Lower(DescriptorEngine(row, size), key)
-    return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
+    with one_thread_each():
+        return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
 
 
 def _by_network(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> ByNetwork:

@@ -1,0 +1,115 @@
+"""Runs the tutorial's commands, draws its pictures and writes its page: every number in it is one just measured.
+
+usage: python docs/tutorial/make.py [FOLDER]     runs and cache go to FOLDER, build/tutorial unless given
+
+Nothing is downloaded: KERAS_HOME points to an empty folder, so the ladder has no pretrained rungs.
+`figures.json` keeps what was measured, and README.md is `template.md` with that filled in.
+"""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import page
+import pictures
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SCENES = ROOT / "sample_data" / "beach_desert"
+COMPARED = {"colours", "classic", "linear", "mlp", "lenet"}
+
+
+def main() -> None:
+    """Everything, from an empty folder."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "tutorial").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "keras").mkdir(parents=True)
+    os.environ |= {"TLKIT_CACHE": str(folder / "cache"), "KERAS_HOME": str(folder / "keras")}
+    os.chdir(folder)
+    shutil.copytree(SCENES, "scenes")
+    figures = measure()
+    draw()
+    page.FIGURES.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page.PAGE.write_text(page.page(), encoding="utf-8")
+
+
+def measure() -> dict[str, str]:
+    """What the commands print, and some of what they write, by the names the template has."""
+    strangers = pictures.make_strangers(Path("strangers"), Path("scenes/beach/beach_01.jpg"))
+    found = {"sample": tlkit("sample", "digits", "digits")}
+    found["scenes"] = head(tlkit(*train("scenes", "colours"), "--classifier", "logistic", "--validation-split", 0.3), 3)
+    found["hog"] = head(tlkit(*train("digits", "hog")), 3)
+    found["ladder"] = tlkit("compare", "digits", "-o", "ladder")
+    found["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
+    found["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
+    found["features"] = tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz")
+    tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 2, "-o", "map.npz")
+    found["fooled"] = tlkit("predict", "ladder/lenet", *strangers, "--format", "table")
+    found["demo"] = transfer()
+    return {name: text.rstrip() for name, text in found.items()} | shares() | wrong()
+
+
+def train(data: str, descriptor: str) -> tuple[object, ...]:
+    """The words of a classic training into `<data>-<descriptor>`."""
+    return "train", data, "--descriptor", descriptor, "-o", f"{data}-{descriptor}"
+
+
+def shares() -> dict[str, str]:
+    """Accuracies of the ladder's rungs."""
+    rungs = {row["rung"]: row for row in rows_of("ladder/compare.csv")}
+    return {name: f"{float(rungs[name]['accuracy']):.3f}" for name in COMPARED}
+
+
+def rows_of(file: str) -> list[dict[str, str]]:
+    """The rows of a csv file."""
+    with Path(file).open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def wrong() -> dict[str, str]:
+    """How many of the validation images LeNet takes for another digit, and how sure of that it is."""
+    rows = rows_of("ladder/lenet/predictions_val.csv")
+    sure = [float(row["confidence"]) for row in rows if row["label"] != row["class"]]
+    return {"mistakes": str(len(sure)), "images": str(len(rows)), "surest": f"{max(sure):.2f}" if sure else "–"}
+
+
+def transfer() -> str:
+    """The three lines in which the demo compares what was transferred with what was not."""
+    lines = command(sys.executable, str(ROOT / "sample_data" / "demo.py"), "demo").splitlines()
+    start = next(place for place, line in enumerate(lines) if "that neither has seen" in line)
+    return "\n".join(lines[start : start + 3])
+
+
+def draw() -> None:
+    """Every picture of the page."""
+    pictures.draw_colours(Path("scenes"), HERE / "colours.png")
+    pictures.draw_hog(Path("digits"), HERE / "hog.png")
+    pictures.draw_templates(Path("ladder/linear/model.keras"), HERE / "templates.png")
+    pictures.draw_map(Path("map.npz"), HERE / "map.png")
+    pictures.draw_mistakes(Path("digits"), Path("ladder/lenet"), HERE / "mistakes.png")
+    shutil.copyfile("ladder/lenet/plots/curves.png", HERE / "curves.png")
+    shutil.copyfile("ladder/compare.png", HERE / "ladder.png")
+
+
+def head(text: str, lines: int) -> str:
+    """The first lines of what was printed."""
+    return "\n".join(text.splitlines()[:lines])
+
+
+def tlkit(*words: object) -> str:
+    """What a command prints."""
+    return command(sys.executable, "-m", "tlkit", *map(str, words))
+
+
+def command(*words: str) -> str:
+    """What a program prints; CalledProcessError where it fails."""
+    print(" ".join(words[1:]), file=sys.stderr)
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    main()
