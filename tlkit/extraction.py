@@ -50,17 +50,19 @@ def extract(
     size: tuple[int, str],
     progress: Progress,
     views: ViewMaker | None = None,
+    name: str = "",
 ) -> Extracted:
     """Read every image of a folder once and compute the features that are not kept yet.
 
     lower: the frozen network, perhaps still being prepared in another thread
     size: image size in pixels, and the resize mode
     views: what is made of each picture instead of the plain view; with `Views` each row is (views, …)
+    name: what the pass is called where progress is shown
     raises: whatever preparing the lower network raised
     """
     work = Pass(lower, *size, views)
     with (
-        progress.stage("views" if views else "features", len(folder), "images") as advance,
+        progress.stage(name or ("views" if views else "features"), len(folder), "images") as advance,
         ThreadPoolExecutor(count_workers()) as pool,
     ):
         try:

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from tlkit.shallow.classifiers import CLASSIFIERS, ROWS, find_classifiers
+from tlkit.shallow.classifiers import CLASSIFIERS, ROWS
 from tlkit.shallow.distances import squared_distances
-from tlkit.shallow.fitting import choose_options
+from tlkit.shallow.fitting import Fitting, choose_options
 from tlkit.shallow.linear import softmax
 
 every_classifier = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -91,7 +91,7 @@ def test_a_family_gives_its_better_one():
     values = random.normal(0, 1, (200, 2)).astype(np.float32)
     labels = (np.linalg.norm(values, axis=1) > 1.2).astype(int)  # a ring no line separates
     groups = [str(place) for place in range(200)]
-    choice = choose_options(find_classifiers("svm"), values, labels, groups, seed=0)
+    choice = choose_options(values, (labels, groups), Fitting("svm"))
     assert choice.row.name == "rbf-svm"
     assert choice.accuracy > 0.9
 

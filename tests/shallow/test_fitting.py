@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from tlkit.errors import OptionError
-from tlkit.shallow.fitting import Part, fit_decider, fit_scaling
+from tlkit.shallow.fitting import Fitting, Part, fit_decider, fit_scaling
 
 
 def rows(count=60, seed=0):
@@ -47,7 +47,7 @@ def test_certainty_is_what_held_out_images_support():
     labels = np.arange(1500) % 3
     values = (np.eye(3)[labels] + random.normal(0, 0.7, (1500, 3))).astype(np.float32)
     groups = [str(place) for place in range(1500)]
-    decider, choice = fit_decider("svm", values, [Part(slice(0, 3), False)], (labels, groups))
+    decider, choice = fit_decider(values, [Part(slice(0, 3), False)], (labels, groups), Fitting("svm"))
     unseen = np.arange(3000) % 3
     shares = decider.probabilities((np.eye(3)[unseen] + random.normal(0, 0.7, (3000, 3))).astype(np.float32))
     right = np.mean(shares.argmax(axis=1) == unseen)

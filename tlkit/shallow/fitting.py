@@ -3,12 +3,13 @@
 import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tlkit.errors import OptionError
+from tlkit.progress import Progress, Silent
 from tlkit.shallow.classifiers import Classifier, find_classifiers
 from tlkit.shallow.decider import Decider, Scaling
 from tlkit.shallow.linear import softmax
@@ -45,44 +46,54 @@ class Part:
     mixed: bool
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """How a decider is fitted.
+
+    classifier  its name, or a family's
+    components  principal components to reduce the values to; 0 for none
+    """
+
+    classifier: str
+    components: int = 0
+    seed: int = 0
+    progress: Progress = field(default_factory=Silent)
+
+
 def fit_decider(
-    classifier: str,
-    values: np.ndarray,
-    parts: Sequence[Part],
-    sides: tuple[np.ndarray, Sequence[str]],
-    components: int = 0,
-    seed: int = 0,
+    values: np.ndarray, parts: Sequence[Part], sides: tuple[np.ndarray, Sequence[str]], fitting: Fitting
 ) -> tuple[Decider, Choice]:
     """Scale what was described, choose hyperparameters in folds, and fit on all training images.
 
     values: float32 (images, values)
     parts: of the columns, which are made to weigh alike
     sides: labels, and groups of equal pictures, which are never parted
-    components: principal components to reduce the values to; 0 for none
-    raises: OptionError where there cannot be as many
+    raises: OptionError where there cannot be so many components
     """
-    scaling = fit_scaling(values, parts, components, seed)
+    scaling = fit_scaling(values, parts, fitting.components, fitting.seed)
     scaled = scaling.apply(values)
-    choice = choose_options(find_classifiers(classifier), scaled, *sides, seed)
+    choice = choose_options(scaled, sides, fitting)
     row = choice.row
-    fitted = _quietly_fitted(row.make(choice.options, seed), scaled, sides[0])
+    fitted = _quietly_fitted(row.make(choice.options, fitting.seed), scaled, sides[0])
     temperature = 1.0 if row.sure or choice.scores is None else best_temperature(choice.scores, sides[0])
     kept = {name: np.asarray(array) for name, array in row.export(fitted).items()}
     return Decider(row.name, temperature, scaling, kept), choice
 
 
-def choose_options(
-    rows: Sequence[Classifier], values: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int
-) -> Choice:
+def choose_options(values: np.ndarray, sides: tuple[np.ndarray, Sequence[str]], fitting: Fitting) -> Choice:
     """The classifier and hyperparameters with the best accuracy in folds; of equals the first."""
-    folds = _folds(labels, groups, seed)
+    labels, groups = sides
+    tried = [(row, options) for row in find_classifiers(fitting.classifier) for options in _grid(row)]
+    folds = _folds(labels, groups, fitting.seed)
     if not folds:
-        tried = _grid(rows[0])
-        return Choice(rows[0], tried[len(tried) // 2], float("nan"), None)
+        row, options = tried[len(_grid(tried[0][0])) // 2]
+        return Choice(row, options, float("nan"), None)
     found = []
-    for row, options in [(each, options) for each in rows for options in _grid(each)]:
-        scores = _held_out(row, options, values, labels, folds, seed)
-        found.append(Choice(row, options, float(np.mean(scores.argmax(axis=1) == labels)), scores))
+    with fitting.progress.stage("folds", len(tried), "settings") as advance:
+        for row, options in tried:
+            scores = _held_out(row, options, values, labels, folds, fitting.seed)
+            found.append(Choice(row, options, float(np.mean(scores.argmax(axis=1) == labels)), scores))
+            advance(1)
     return max(found, key=lambda choice: choice.accuracy)
 
 

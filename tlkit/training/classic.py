@@ -20,7 +20,7 @@ from tlkit.runs import Run, finish_run
 from tlkit.settings import ClassicSettings
 from tlkit.shallow.decider import Decider
 from tlkit.shallow.descriptors import find_descriptors
-from tlkit.shallow.fitting import Choice, fit_decider
+from tlkit.shallow.fitting import Choice, Fitting, fit_decider
 from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
 from tlkit.training.described import Described, describe_folder
 from tlkit.training.resume import keep_split
@@ -136,9 +136,10 @@ def _fit(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Pro
     keep_split(run, split)
     clock.lap("features")
     train, seed = split.train, settings.seed
-    described = described.learn(train, seed)
+    described = described.learn(train, seed, progress)
     values, sides = described.values(train, progress), (train.labels, train.groups)
-    decider, choice = fit_decider(settings.classifier, values, described.parts(train), sides, settings.pca, seed)
+    fitting = Fitting(settings.classifier, settings.pca, seed, progress)
+    decider, choice = fit_decider(values, described.parts(train), sides, fitting)
     return Fitted(settings, described, split, decider, choice)
 
 

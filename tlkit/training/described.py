@@ -34,7 +34,7 @@ class Described(Protocol):
     def extracted(self) -> Extracted:
         """With the readable images; of several descriptors, of the first."""
 
-    def learn(self, train: ImageFolder, seed: int) -> "Described":
+    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "Described":
         """The same, once what must be learnt from training images to describe any is learnt."""
 
     def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
@@ -67,19 +67,23 @@ class ByHand:
         """See `Described`."""
         return self.each[0]
 
-    def learn(self, train: ImageFolder, seed: int) -> "ByHand":
+    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "ByHand":
         """See `Described`: the vocabularies of local descriptors."""
         by = self.by
         for name, extracted in zip(by.descriptors, self.each, strict=True):
             if DESCRIPTORS[name].local:
-                rows = extracted.rows(train)
-                patches = sample_patches([rows[place : place + 1][0] for place in range(len(train))], seed)
-                by = by.with_vocabulary(name, learn_vocabulary(name, patches, seed))
+                with progress.stage("vocabulary", 1, "") as advance:
+                    rows = extracted.rows(train)
+                    patches = sample_patches([rows[place : place + 1][0] for place in range(len(train))], seed)
+                    by = by.with_vocabulary(name, learn_vocabulary(name, patches, seed))
+                    advance(1)
         return ByHand(self.each, by)
 
     def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
         """See `Described`."""
         rows = [extracted.rows(part) for extracted in self.each]
+        if not any(DESCRIPTORS[name].local for name in self.by.descriptors):
+            return np.concatenate([each[:] for each in rows], axis=1).astype(np.float32)
 
         def one(place: int) -> np.ndarray:
             return self.by.join([each[place : place + 1][0] for each in rows])
@@ -114,7 +118,7 @@ class ByNetwork:
     lower: Lower
     precision: str
 
-    def learn(self, train: ImageFolder, seed: int) -> "ByNetwork":
+    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "ByNetwork":
         """See `Described`: nothing."""
         return self
 
@@ -159,7 +163,7 @@ def _described(folder: ImageFolder, name: str, size: int, settings: ClassicSetti
     key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
     lower = Lower(DescriptorEngine(row, size), key)
     with one_thread_each():
-        return extract(folder, there(lower), (settings.image_size, settings.resize), progress)
+        return extract(folder, there(lower), (settings.image_size, settings.resize), progress, name=name)
 
 
 def _by_network(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> ByNetwork:
