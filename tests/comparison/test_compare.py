@@ -23,12 +23,21 @@ from tlkit.errors import OptionError, RunError
 from tlkit.progress import Silent
 from tlkit.runs import load_run
 from tlkit.settings import ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
+from tlkit.training import classic
 
 SOME = CompareSettings(only="chance,majority,colours,classic")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_candidates():
+    """`--descriptor auto` among two that are quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
+        yield
+
+
 @pytest.fixture(scope="module")
-def done(colours, tmp_path_factory):
+def done(colours, tmp_path_factory, few_candidates):
     return compare(colours, tmp_path_factory.mktemp("ladder") / "run", SOME)
 
 
@@ -140,6 +149,24 @@ def test_what_fits_in_no_time_is_left_out_and_said(colours, tmp_path, own_cache)
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
     with pytest.raises(OptionError, match="leaves no time for any rung"):
         compare(colours, tmp_path / "run", CompareSettings(only="colours,classic", time_limit="1s"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_copy_that_was_cut_off_is_no_rung(done, colours, tmp_path, monkeypatch, own_cache):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(climbing, "measure_speed", interrupt)
+        compare(colours, tmp_path / "run", SOME)
+    (tmp_path / "run" / "classic").mkdir()  # as a copy that was killed leaves it
+    (tmp_path / "run" / "classic" / "history.csv").touch()
+    again = resume_comparison(tmp_path / "run")
+    assert [one.accuracy for one in again.standings] == [one.accuracy for one in done.standings]
+    assert again.standings[2].seconds is None  # nobody knows how long it took
+    assert again.standings[3].seconds > 0
+
+
+def interrupt(*given):
+    raise KeyboardInterrupt
 
 
 def test_a_rung_that_takes_too_long_is_left_out(colours, tmp_path, monkeypatch, own_cache):

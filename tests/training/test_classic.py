@@ -13,7 +13,7 @@ from tlkit.evaluation.evaluate import evaluate
 from tlkit.prediction import Predictor, predict
 from tlkit.runs import load_run
 from tlkit.settings import ClassicSettings
-from tlkit.shallow.descriptors import describe_sift
+from tlkit.shallow.descriptors import describe_sift, find_descriptors
 from tlkit.shallow.pipeline import open_pipeline
 from tlkit.training.classic import FILE, resolve_classic, train_classic
 from tlkit.training.session import resume
@@ -207,3 +207,19 @@ def test_either_descriptors_or_features():
         resolve_classic(ClassicSettings(features="mobilenet", pyramid=2))
     with pytest.raises(OptionError, match="there is no backbone 'mobilnet'; did you mean mobilenet"):
         resolve_classic(ClassicSettings(features="mobilnet"))
+
+
+def test_auto_takes_the_best_in_folds_of_the_training_images(colours, tmp_path, monkeypatch):
+    from tlkit.training import classic
+
+    assert all(find_descriptors(name) for name in classic.CANDIDATES)
+    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
+    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
+    tried = found.metrics["advice"]["tried"]
+    assert set(tried) == {"hog", "histogram"}
+    assert tried["histogram"] > tried["hog"]  # noise has no edges
+    assert found.run.read_json("model.json")["descriptor"] == "histogram"
+    assert found.metrics["cross_validated_accuracy"] == tried["histogram"]
+    assert "histogram was the best in folds" in found.metrics["advice"]["reason"]
+    (one,) = predict(found.run, colours / "red" / "0.png")
+    assert one.label == "red"

@@ -10,14 +10,23 @@ from typing import Any
 
 from tlkit.comparison.deadline import Deadline, OutOfTimeError
 from tlkit.comparison.keeping import find_rung, fingerprint, keep_rung, rung_key
-from tlkit.comparison.measuring import Judged, baseline, command_of, has_speed, judged_by, look_at, measure_speed
+from tlkit.comparison.measuring import (
+    Judged,
+    baseline,
+    command_of,
+    has_speed,
+    judged_by,
+    look_at,
+    measure_speed,
+    what_was_chosen,
+)
 from tlkit.comparison.rungs import Rung, build_ladder, missing
 from tlkit.comparison.standing import Standing
 from tlkit.data.folder import read_folder
 from tlkit.durations import seconds_of
 from tlkit.errors import ModelError, OptionError, RunError
 from tlkit.progress import Progress, Silent
-from tlkit.runs import Run, create_run, is_done
+from tlkit.runs import UNFINISHED, Run, create_run, is_done
 from tlkit.settings import AnySettings, ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings, as_json
 from tlkit.training.classic import train_classic
 from tlkit.training.finetune import finetune
@@ -132,6 +141,7 @@ def _step(state: Climb, rung: Rung, ahead: list[Rung]) -> None:
         return
     run = Run(target)
     state.judged = state.judged or judged_by(run)
+    state.notes += what_was_chosen(rung, run)
     state.standings.append(look_at(rung, run, state.judged, command_of(settings, state.root)))
 
 
@@ -144,8 +154,10 @@ def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) ->
     key = rung_key(state.images, settings, state.settings.time_limit)
     if is_done(target) and has_speed(target):
         return
-    if not target.exists() and find_rung(key, target):
-        return
+    if not is_done(target) and not _is_begun(target):
+        shutil.rmtree(target, ignore_errors=True)  # of a copy or a training that was stopped early
+        if find_rung(key, target):
+            return
     taken: float | None = None
     if not is_done(target):
         if seconds < LEAST:
@@ -155,13 +167,17 @@ def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) ->
     keep_rung(key, target)
 
 
+def _is_begun(target: Path) -> bool:
+    """Whether there is a training that can be gone on with."""
+    return (target / UNFINISHED).exists() and has_progress(Run(target))
+
+
 def _trained(state: Climb, settings: AnySettings, target: Path, seconds: float) -> float | None:
     """Train a rung, or go on with it; returns the seconds that took, None where it was stopped in between."""
     progress = Deadline(state.progress, min(PATIENCE * seconds, state.end - time.monotonic()))
-    if target.exists() and has_progress(Run(target)):
+    if _is_begun(target):
         resume(target, progress)
         return None
-    shutil.rmtree(target, ignore_errors=True)
     if seconds < math.inf and not isinstance(settings, ClassicSettings):
         settings = replace(settings, time_limit=f"{seconds:.0f}s")
     outcome = TRAININGS[type(settings)](state.root, target, settings, progress)

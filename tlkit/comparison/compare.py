@@ -8,8 +8,9 @@ from tlkit.comparison.climb import Climb, Tell, climb, reopen, start
 from tlkit.comparison.plot import draw_ladder
 from tlkit.comparison.standing import Standing
 from tlkit.comparison.tables import write_comparison
+from tlkit.errors import TlkitError
 from tlkit.progress import Progress
-from tlkit.runs import Run, close_run
+from tlkit.runs import Run, close_run, discard_run
 from tlkit.settings import CompareSettings
 
 PICTURE = "compare.png"
@@ -46,7 +47,13 @@ def compare(
     tell: is given a line before each rung
     raises: DataError, ModelError, RunError, OptionError
     """
-    return _finished(climb(start(data, output, settings or CompareSettings()), progress, tell))
+    run = start(data, output, settings or CompareSettings())
+    try:
+        return _finished(climb(run, progress, tell))
+    except (TlkitError, KeyboardInterrupt):
+        if not any(path.is_dir() for path in run.path.iterdir()):
+            discard_run(run)  # nothing was trained yet
+        raise
 
 
 def resume_comparison(path: str | Path, progress: Progress | None = None, tell: Tell | None = None) -> Comparison:

@@ -11,8 +11,8 @@ from pathlib import Path
 from tlkit.data.folder import ImageFolder
 from tlkit.engines.engine import versions
 from tlkit.errors import RunError
-from tlkit.files import cache_root, sha256_file, sha256_text
-from tlkit.runs import load_run, read_facts
+from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
+from tlkit.runs import DONE, load_run, read_facts
 from tlkit.settings import AnySettings, as_json
 from tlkit.workers import count_workers
 
@@ -43,13 +43,14 @@ def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
 
 
 def find_rung(key: str, target: Path) -> bool:
-    """Copy a rung trained earlier to a new folder; whether there is one, whole and unchanged."""
+    """Copy a rung trained earlier to a new folder, `DONE` last; whether there is one, whole and unchanged."""
     source = _folder() / key
     try:
         run = load_run(source)
         for name in read_facts(run).sha256:
             run.checked_file(name)
-        shutil.copytree(source, target)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(DONE))
+        write_atomically(target / DONE, "")
         return True
     except (RunError, OSError):
         return False

@@ -64,13 +64,18 @@ def look_at(rung: Rung, run: Run, judged: Judged, command: str) -> Standing:
     metrics = run.read_json("metrics.json")
     speed = run.read_json(SPEED)
     return Standing(
-        *(rung.name, rung.title, rung.kind, float(right.mean()), _interval(right), right),
+        *(rung.name, _title(rung, run), rung.kind, float(right.mean()), _interval(right), right),
         selected=metrics["selected_on_validation"],
         seconds=speed["training_seconds"],
         rate=speed["images_per_second"],
         size=sum((run.path / stage.file).stat().st_size for stage in read_facts(run).stages),
         command=command,
     )
+
+
+def _title(rung: Rung, run: Run) -> str:
+    facts = run.read_json("model.json")
+    return f"{facts['backbone']}, {rung.title}" if facts.get("freeze") == "lower" else rung.title
 
 
 def measure_speed(run: Run, root: Path, training_seconds: float | None) -> None:
@@ -83,6 +88,12 @@ def measure_speed(run: Run, root: Path, training_seconds: float | None) -> None:
         done += sum(1 for _ in predictor.predict(files))
     rate = done / (time.perf_counter() - started)
     run.write_json(SPEED, {"images_per_second": round(rate, 1), "training_seconds": training_seconds})
+
+
+def what_was_chosen(rung: Rung, run: Run) -> list[str]:
+    """What a rung that chose for itself has chosen, in a sentence."""
+    advice = run.read_json("metrics.json")["advice"]
+    return [f"{rung.title}: {advice['reason']}."] if advice else []
 
 
 def has_speed(run: Path) -> bool:

@@ -29,7 +29,7 @@ from tlkit.training.tables import measure, write_left_out, write_report
 
 FILE = "classic.npz"
 AUTO = "auto"
-CANDIDATES = ("histogram", "hog", "fisher+histogram")  # that it chooses from
+CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # that it chooses from
 
 
 def train_classic(
