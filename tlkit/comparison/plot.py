@@ -25,7 +25,7 @@ def draw_ladder(standings: Sequence[Standing], advice: Advice, title: str, file:
     height = 1.7 + 0.42 * len(standings)
     figure = Figure(figsize=(11, height))
     axes = figure.add_subplot()
-    figure.subplots_adjust(left=0.19, right=0.72, bottom=0.65 / height, top=1 - 0.85 / height)
+    figure.subplots_adjust(left=0.22, right=0.74, bottom=0.65 / height, top=1 - 0.85 / height)
     best = find_best(standings)
     axes.axvline(best.accuracy, color=FAINT, zorder=0)
     for place, standing in enumerate(standings):
