@@ -138,6 +138,13 @@ def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):
     assert 0 < pace.infer < math.inf
 
 
+def test_a_machine_that_needs_all_its_time_for_the_first_files_has_a_pace_too(ready, monkeypatch):
+    monkeypatch.setattr("tlkit.training.pace.MEASURED_SECONDS", -1.0)
+    pace = measure_pace(ready.files, ready.engine, 64, "crop")
+    assert 0 < pace.decode < math.inf
+    assert 0 < pace.infer < math.inf
+
+
 def test_upper_blocks_take_the_head_first_then_the_views_then_their_epochs(ready, monkeypatch):
     monkeypatch.setattr(forecast, "step_seconds", lambda network, batch_size: 0.1)
     monkeypatch.setattr(Ready, "pace", lambda ready, settings: Pace(decode=0.01, infer=0.02))

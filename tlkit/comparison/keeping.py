@@ -1,6 +1,7 @@
 """Finished rungs kept in the cache: a rung is a function of images, settings and versions, so it is trained once."""
 
 import hashlib
+import importlib.metadata
 import json
 import shutil
 import tempfile
@@ -9,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from tlkit.data.folder import ImageFolder
-from tlkit.engines.engine import versions
 from tlkit.errors import RunError
 from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
 from tlkit.runs import DONE, load_run, read_facts
@@ -17,7 +17,10 @@ from tlkit.settings import AnySettings, as_json
 from tlkit.workers import count_workers
 
 KEEPING_VERSION = 1
-ENGINES = ("litert", "openvino", "classic")  # whose versions a rung may depend on
+PACKAGES = (  # whose versions a rung may depend on
+    *("tlkit", "keras", "tensorflow", "ai-edge-litert", "openvino"),
+    *("numpy", "pillow", "scikit-learn", "scikit-image"),
+)
 
 
 def fingerprint(folder: ImageFolder) -> str:
@@ -34,10 +37,7 @@ def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
     images: the folder's fingerprint
     time_limit: of the whole ladder, of which each rung has a part
     """
-    installed: dict[str, str] = {}
-    for engine in ENGINES:
-        with suppress(ModuleNotFoundError):  # PackageNotFoundError is one
-            installed |= versions(engine)
+    installed = [(package, version_of(package)) for package in PACKAGES]
     facts = [as_json(settings), type(settings).__name__, time_limit, installed]
     return sha256_text(KEEPING_VERSION, images, json.dumps(facts, sort_keys=True))
 
@@ -64,6 +64,14 @@ def keep_rung(key: str, run: Path) -> None:
             copied = Path(beside) / "run"
             shutil.copytree(run, copied)
             copied.rename(_folder() / key)
+
+
+def version_of(package: str) -> str:
+    """Of what is installed; "" of what is not."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _content(file: Path) -> str:

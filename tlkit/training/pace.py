@@ -1,6 +1,5 @@
 """How fast this machine is at what a training does, measured in a second or two."""
 
-import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,22 +31,23 @@ class Pace:
 
 def measure_pace(files: Sequence[Path], engine: Engine, image_size: int, resize: str) -> Pace:
     """Decode some files spread over a folder, and run them, in as many threads as a real pass has."""
-    step = max(1, len(files) // MEASURED_FILES)
+    chosen = files[:: max(1, len(files) // MEASURED_FILES)]
+    first = chosen[: count_workers()]  # always measured
     runner, end = RowRunner(engine), time.perf_counter() + MEASURED_SECONDS
 
-    def decode_and_infer(file: Path) -> tuple[float, float]:
+    def decode_and_infer(file: Path) -> tuple[float, float] | None:
         started = time.perf_counter()
-        if started > end:
-            return math.nan, math.nan
+        if started > end and file not in first:
+            return None
         pixels = _pixels(file, image_size, resize)
         decoded = time.perf_counter()
         runner(pixels[None])
         return decoded - started, time.perf_counter() - decoded
 
     with ThreadPoolExecutor(count_workers()) as pool:
-        found = list(pool.map(decode_and_infer, files[::step]))
-    found = found[count_workers() :] if len(found) > 2 * count_workers() else found  # the first open their sessions
-    decode, infer = (float(np.nanmedian(column)) / count_workers() for column in zip(*found, strict=True))
+        found = [seconds for seconds in pool.map(decode_and_infer, chosen) if seconds]
+    found = found[len(first) :] or found  # the first open their sessions
+    decode, infer = (float(np.median(column)) / count_workers() for column in zip(*found, strict=True))
     return Pace(decode, infer)
 
 
