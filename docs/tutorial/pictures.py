@@ -18,7 +18,7 @@ TEN = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa
 def draw_colours(scenes: Path, file: Path) -> None:
     """Scenes of both classes, below each its two most frequent colours."""
     shown = [path for name in ("beach", "desert") for path in sorted((scenes / name).glob("*.jpg"))[:4]]
-    figure = Figure(figsize=(10, 2.1), layout="constrained")
+    figure = Figure(figsize=(10, 1.6), layout="constrained")
     grid = figure.subplots(2, len(shown), gridspec_kw={"height_ratios": (4, 1)})
     for (above, below), path in zip(grid.T, shown, strict=True):
         pixels = np.asarray(Image.open(path).convert("RGB"))
@@ -32,7 +32,7 @@ def draw_colours(scenes: Path, file: Path) -> None:
 
 def draw_hog(digits: Path, file: Path) -> None:
     """Digits, and beside each the directions of its edges, cell by cell."""
-    figure = Figure(figsize=(10, 2.1), layout="constrained")
+    figure = Figure(figsize=(10, 1.2), layout="constrained")
     axes = figure.subplots(1, 10)
     for place, name in enumerate(("0", "3", "5", "7", "8")):
         pixels = np.asarray(Image.open(sorted((digits / name).glob("*.png"))[0]).convert("L").resize((96, 96)))

@@ -20,6 +20,7 @@ from tlkit.comparison.keeping import fingerprint, rung_key
 from tlkit.comparison.rungs import backbones_at_hand, build_ladder
 from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError, RunError
+from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.progress import Silent
 from tlkit.runs import load_run
 from tlkit.settings import ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
@@ -105,12 +106,14 @@ def test_what_was_trained_before_is_not_again(done, colours, tmp_path, monkeypat
     assert measure()["rungs"][0] > 0
 
 
-def test_a_damaged_rung_in_the_cache_is_trained_anew(done, colours, tmp_path, own_cache):
+def test_a_damaged_rung_in_the_cache_is_trained_anew_and_replaced(done, colours, tmp_path, own_cache, monkeypatch):
     kept = own_cache / "rungs"
     for file in kept.glob("*/classic.npz"):
         file.write_bytes(b"damaged")
     again = compare(colours, tmp_path / "run", SOME)
     assert [one.accuracy for one in again.standings] == [one.accuracy for one in done.standings]
+    forbid(monkeypatch)
+    compare(colours, tmp_path / "once more", SOME)
     shutil.rmtree(kept)
 
 
@@ -211,6 +214,17 @@ def test_a_rung_depends_on_its_images_and_its_settings(colours, tmp_path):
     keys.add(rung_key(fingerprint(read_folder(copied)), one, ""))
     assert len(keys) == 6
     assert rung_key(fingerprint(read_folder(colours)), one, "") in keys
+
+
+def test_a_rung_depends_on_the_weights_it_starts_from(tmp_path, monkeypatch):
+    use_keras_home(monkeypatch, tmp_path)
+    keys = {rung_key("images", FinetuneSettings(), "")}
+    file = imagenet_file(find_backbone("mobilenet_v2"), 224)
+    file.parent.mkdir(parents=True)
+    for content in (b"some", b"others"):
+        file.write_bytes(content)
+        keys.add(rung_key("images", FinetuneSettings(), ""))
+    assert len(keys) == 3
 
 
 def test_only_backbones_whose_weights_are_there_are_tried(tmp_path, monkeypatch, shared_data):

@@ -126,8 +126,9 @@ def test_the_command(small, colours, tmp_path, run):
     assert "is no folder" in refused(2, "features", colours, *options, "-o", tmp_path / "no" / "f.csv")
     said = refused(2, "features", colours, *options, "--layer", "conv_pw_3_rel", "-o", tmp_path / "g.csv")
     assert "did you mean conv_pw_3_relu" in said
-    wrong = refused(2, "features", colours, "--run", run.path, "--image-size", "64", "-o", tmp_path / "g.csv")
-    assert "leave it out" in wrong
+    for mine in (("--image-size", "64"), ("--backbone", "resnet50"), ("--resize", "pad")):
+        wrong = refused(2, "features", colours, "--run", run.path, *mine, "-o", tmp_path / "g.csv")
+        assert f"{mine[0]} is {mine[1]}, but" in wrong
     assert [file.name for file in tmp_path.iterdir()] == ["f.csv"]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from, run_option
+from tlkit.cli.options import GroupedCommand, options_from, run_option, typed
 from tlkit.cli.resuming import resume_option
 from tlkit.settings import CompareSettings
 
@@ -44,11 +44,8 @@ def _refuse_others(run: Path) -> None:
     from tlkit.errors import OptionError
     from tlkit.settings import option_name
 
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    typed = [name for name in context.params if context.get_parameter_source(name) != default and name != "resume"]
-    if typed:
-        named = "DATA" if typed[0] == "data" else option_name(typed[0])
+    if others := [name for name in typed() if name != "resume"]:
+        named = "DATA" if others[0] == "data" else option_name(others[0])
         raise OptionError(f"{named} is what '{run}' was begun with; leave it out, or start a new comparison.")
 
 

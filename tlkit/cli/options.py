@@ -109,6 +109,13 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
+def typed() -> list[str]:
+    """Names of the parameters of the running command that were given, not left at their defaults."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return [name for name in context.params if context.get_parameter_source(name) != default]
+
+
 def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`-o RUN`, of a command that trains."""
     return click.option(

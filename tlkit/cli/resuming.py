@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlkit.cli.options import GroupedOption
+from tlkit.cli.options import GroupedOption, typed
 from tlkit.errors import OptionError
 from tlkit.settings import option_name
 
@@ -40,15 +40,11 @@ def _refuse_changes(run: Path) -> None:
     """raises: OptionError where an option was typed that is not what the run was begun with"""
     from tlkit.training.resume import reopen_run
 
-    context = click.get_current_context()
     begun = reopen_run(run).read_json("settings.json")
-    typed = [
-        name
-        for name in context.params
-        if name != "resume" and context.get_parameter_source(name) != click.core.ParameterSource.DEFAULT
-    ]
-    for name in typed:
-        given = context.params[name]
+    for name in typed():
+        if name == "resume":
+            continue
+        given = click.get_current_context().params[name]
         given = str(given.resolve()) if name == "data" else given
         if given != begun.get(name):
             option = "DATA" if name == "data" else option_name(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, config_option, options_from, run_option
+from tlkit.cli.options import GroupedCommand, config_option, options_from, run_option, typed
 from tlkit.cli.outcome import show
 from tlkit.cli.resuming import go_on, resume_option
 from tlkit.errors import OptionError
@@ -64,9 +64,7 @@ def train(
 
 def _refuse_mixed(chosen: ChosenSettings) -> None:
     """raises: OptionError where an option was given that only another kind of training has"""
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    given = {name for name in context.params if context.get_parameter_source(name) != default}
+    given = set(typed())
     if not (chosen.descriptor or chosen.features):
         if wrong := sorted(given & CHOSEN):
             raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as hog, or --features BACKBONE.")

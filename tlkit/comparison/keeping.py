@@ -12,8 +12,9 @@ from pathlib import Path
 from tlkit.data.folder import ImageFolder
 from tlkit.errors import RunError
 from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
+from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.runs import DONE, load_run, read_facts
-from tlkit.settings import AnySettings, as_json
+from tlkit.settings import AnySettings, FinetuneSettings, as_json
 from tlkit.workers import count_workers
 
 KEEPING_VERSION = 1
@@ -38,7 +39,7 @@ def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
     time_limit: of the whole ladder, of which each rung has a part
     """
     installed = [(package, version_of(package)) for package in PACKAGES]
-    facts = [as_json(settings), type(settings).__name__, time_limit, installed]
+    facts = [as_json(settings), type(settings).__name__, time_limit, installed, _weights(settings)]
     return sha256_text(KEEPING_VERSION, images, json.dumps(facts, sort_keys=True))
 
 
@@ -53,16 +54,18 @@ def find_rung(key: str, target: Path) -> bool:
         write_atomically(target / DONE, "")
         return True
     except (RunError, OSError):
+        shutil.rmtree(target, ignore_errors=True)
         return False
 
 
 def keep_rung(key: str, run: Path) -> None:
-    """Keep a copy of a finished rung, where the cache can be written."""
+    """Keep a copy of a finished rung, where the cache can be written; in place of one that was damaged."""
     with suppress(OSError):
         _folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_folder(), prefix=".") as beside:
             copied = Path(beside) / "run"
             shutil.copytree(run, copied)
+            shutil.rmtree(_folder() / key, ignore_errors=True)
             copied.rename(_folder() / key)
 
 
@@ -72,6 +75,14 @@ def version_of(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _weights(settings: AnySettings) -> str:
+    """Of the pretrained network that a rung starts from, as a hash; "" of one that starts from nothing."""
+    if not isinstance(settings, FinetuneSettings):
+        return ""
+    row = find_backbone(settings.backbone)
+    return _content(imagenet_file(row, row.image_size))
 
 
 def _content(file: Path) -> str:

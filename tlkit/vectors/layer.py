@@ -1,7 +1,7 @@
 """Which layer of which network, and the network that ends there."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tlkit.engines.engine import choose_engine
@@ -10,9 +10,10 @@ from tlkit.errors import OptionError
 from tlkit.files import sha256_text
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.runs import load_run, read_facts
-from tlkit.settings import FeaturesSettings
+from tlkit.settings import FeaturesSettings, option_name
 
 MODEL = "model.keras"
+OF_THE_NETWORK = ("backbone", "weights", "image_size", "resize")  # a run has its own
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 
 
@@ -66,19 +67,28 @@ def resolve_features(settings: FeaturesSettings) -> FeaturesSettings:
     """
     engine: Any = choose_engine(settings.engine, settings.precision)
     if settings.run:
-        facts = read_facts(load_run(settings.run))
-        if MODEL not in facts.sha256:
-            raise OptionError(f"'{settings.run}' holds a classifier that is no network; give --backbone instead.")
-        if settings.image_size not in (0, facts.image_size):
-            raise OptionError(
-                f"--image-size is {settings.image_size}, but the run's is {facts.image_size}; leave it out."
-            )
-        resize: Any = facts.resize
-        return replace(settings, engine=engine, image_size=facts.image_size, resize=resize)
+        return replace(_of_run(settings), engine=engine)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     check_size(row, size)
     return replace(settings, engine=engine, backbone=row.name, image_size=size)
+
+
+def _of_run(settings: FeaturesSettings) -> FeaturesSettings:
+    """The same with what is the run's own taken from it; OptionError where something else was asked for."""
+    run = load_run(settings.run)
+    facts = read_facts(run)
+    if MODEL not in facts.sha256:
+        raise OptionError(f"'{settings.run}' holds a classifier that is no network; give --backbone instead.")
+    defaults = {item.name: item.default for item in fields(FeaturesSettings)}
+    theirs = run.read_json("settings.json")
+    for name in OF_THE_NETWORK:
+        if (asked := getattr(settings, name)) not in (defaults[name], theirs.get(name)):
+            raise OptionError(
+                f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; leave it out."
+            )
+    resize: Any = facts.resize
+    return replace(settings, image_size=facts.image_size, resize=resize)
 
 
 def _network(settings: FeaturesSettings) -> Any:
