@@ -63,6 +63,13 @@ def test_nothing_is_learnt_where_guessing_is_as_good():
     assert found.command
 
 
+def test_any_class_at_random_is_a_rung_to_be_told_from():
+    """Where the commonest class of the training images is rare among those judged on, chance is the better guess."""
+    chance, rare = Standing("chance", "any class at random", "baseline", 0.5), standing("majority", 20, command="")
+    assert "cannot be told from any class at random (0.500)" in advise([chance, rare, standing("large", 210)]).reason
+    assert "nothing yet" not in advise([chance, rare, standing("large", 240)]).reason
+
+
 def test_equals_are_ranked_from_the_lowest():
     assert find_best([standing("low", 300), standing("high", 300)]).name == "low"
 

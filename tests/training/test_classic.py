@@ -1,5 +1,7 @@
 """The classic pipeline: the folder, split, run and commands of every training, without a network."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -223,3 +225,17 @@ def test_auto_takes_the_best_in_folds_of_the_training_images(colours, tmp_path, 
     assert "histogram was the best in folds" in found.metrics["advice"]["reason"]
     (one,) = predict(found.run, colours / "red" / "0.png")
     assert one.label == "red"
+
+
+def test_auto_with_too_few_images_for_folds_says_so(colours, tmp_path, monkeypatch):
+    from tlkit.training import classic
+
+    for name in ("red", "blue"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for file in sorted((colours / name).glob("*.png"))[:2]:
+            shutil.copy(file, tmp_path / "few" / name)
+    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
+    found = train_classic(tmp_path / "few", tmp_path / "run", ClassicSettings(descriptor="auto"))
+    advice = found.run.read_json("metrics.json")["advice"]
+    assert advice["tried"] == {"hog": None, "histogram": None}
+    assert advice["reason"] == "too few images to compare descriptors in folds: histogram, the fullest, was taken"

@@ -43,10 +43,17 @@ def _is_cheaper(standing: Standing, best: Standing) -> bool:
     return SAVING * standing.seconds <= best.seconds and SAVING * standing.rate >= best.rate
 
 
+def _is_told(blind: Standing, best: Standing) -> bool:
+    """Whether the best is better than what answers without looking, by more than chance may give."""
+    if paired := blind.against(best):
+        return paired.p < LEVEL
+    return best.interval is not None and best.interval[0] > blind.accuracy
+
+
 def _reason(taken: Standing, best: Standing, standings: Sequence[Standing]) -> str:
-    blind = find_best([standing for standing in standings if not standing.command] or [best])
-    paired = blind.against(best)
-    if paired and paired.p >= LEVEL:
+    alike = [standing for standing in standings if not standing.command and not _is_told(standing, best)]
+    if alike:
+        blind = find_best(alike)
         return (
             f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {blind.title} "
             f"({blind.accuracy:.3f}); check the labels, or collect more"

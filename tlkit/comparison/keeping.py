@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+import tlkit
 from tlkit.data.folder import ImageFolder
 from tlkit.errors import RunError
 from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
@@ -17,9 +19,8 @@ from tlkit.runs import DONE, load_run, read_facts
 from tlkit.settings import AnySettings, FinetuneSettings, as_json
 from tlkit.workers import count_workers
 
-KEEPING_VERSION = 1
 PACKAGES = (  # whose versions a rung may depend on
-    *("tlkit", "keras", "tensorflow", "ai-edge-litert", "openvino"),
+    *("keras", "tensorflow", "ai-edge-litert", "openvino"),
     *("numpy", "pillow", "scikit-learn", "scikit-image"),
 )
 
@@ -40,7 +41,7 @@ def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
     """
     installed = [(package, version_of(package)) for package in PACKAGES]
     facts = [as_json(settings), type(settings).__name__, time_limit, installed, _weights(settings)]
-    return sha256_text(KEEPING_VERSION, images, json.dumps(facts, sort_keys=True))
+    return sha256_text(_program(), images, json.dumps(facts, sort_keys=True))
 
 
 def find_rung(key: str, target: Path) -> bool:
@@ -75,6 +76,12 @@ def version_of(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+@cache
+def _program() -> str:
+    """Of every line of this package, as a hash: a release's number does not change with each of them."""
+    return sha256_text(*map(sha256_file, sorted(Path(tlkit.__file__).parent.rglob("*.py"))))
 
 
 def _weights(settings: AnySettings) -> str:

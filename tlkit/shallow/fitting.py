@@ -14,7 +14,7 @@ from tlkit.shallow.classifiers import Classifier, find_classifiers
 from tlkit.shallow.decider import Decider, Scaling
 from tlkit.shallow.linear import softmax
 
-FOLDS = 3
+FOLDS = 3  # or two, where there are too few images for three
 TEMPERATURES = np.geomspace(0.05, 50, 70)
 STEADY = 1e-6  # a column that varies less than the most varying one by this factor is constant
 
@@ -111,10 +111,11 @@ def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 def _folds(labels: np.ndarray, groups: Sequence[str], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    if len(set(groups)) < FOLDS * len(set(labels.tolist())):
+    count = min(FOLDS, len(set(groups)) // len(set(labels.tolist())))
+    if count < 2:
         return []  # too few to hold any out
     with warnings.catch_warnings(action="ignore"):  # of classes rarer than folds
-        return list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
+        return list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups))
 
 
 def _held_out(

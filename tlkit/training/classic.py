@@ -29,7 +29,7 @@ from tlkit.training.tables import measure, write_left_out, write_report
 
 FILE = "classic.npz"
 AUTO = "auto"
-CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # that it chooses from
+CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # the fullest last
 
 
 def train_classic(
@@ -108,7 +108,7 @@ class Fitted:
     """One description with the classifier fitted on it.
 
     settings  with the descriptor that this is
-    tried     accuracies in folds of all descriptions that it was chosen from
+    tried     accuracies in folds of all descriptions that it was chosen from; None where there were no folds
     """
 
     settings: ClassicSettings
@@ -116,17 +116,18 @@ class Fitted:
     split: Split
     decider: Decider
     choice: Choice
-    tried: dict[str, float] = field(default_factory=dict)
+    tried: dict[str, float | None] = field(default_factory=dict)
 
 
 def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
-    """The description asked for; of "auto" the one with the best accuracy in folds of the training images."""
+    """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
     if settings.descriptor != AUTO:
         return _fit(run, folder, settings, progress, clock)
     candidates = [resolve_classic(replace(settings, descriptor=name)) for name in CANDIDATES]
     found = [_fit(run, folder, each, progress, clock) for each in candidates]
-    tried = {each.settings.descriptor: each.choice.accuracy for each in found}
-    best = max(found, key=lambda fitted: np.nan_to_num(fitted.choice.accuracy))
+    tried = {each.settings.descriptor: _known(each.choice.accuracy) for each in found}
+    known = [fitted for fitted in found if _known(fitted.choice.accuracy) is not None]
+    best = max(known, key=lambda fitted: fitted.choice.accuracy) if known else found[-1]
     return replace(best, tried=tried)
 
 
@@ -152,7 +153,7 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     choice = fitted.choice
     return {
         "selected_on_validation": False,
-        "cross_validated_accuracy": None if np.isnan(choice.accuracy) else choice.accuracy,
+        "cross_validated_accuracy": _known(choice.accuracy),
         "classifier": choice.row.name,
         "classifier_options": choice.options,
         "notes": list(fitted.split.notes),
@@ -162,13 +163,22 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     }
 
 
+def _known(accuracy: float) -> float | None:
+    """In folds; None where there were too few images for any."""
+    return None if np.isnan(accuracy) else accuracy
+
+
 def _advice(fitted: Fitted) -> dict[str, Any] | None:
     """What `--descriptor auto` has chosen, and from what."""
     if not fitted.tried:
         return None
-    each = ", ".join(f"{name} {share:.3f}" for name, share in fitted.tried.items())
-    reason = f"{fitted.settings.descriptor} was the best in folds of the training images ({each})"
-    return {"reason": reason, "descriptor": fitted.settings.descriptor, "tried": fitted.tried}
+    chosen, tried = fitted.settings.descriptor, fitted.tried
+    if all(share is None for share in tried.values()):
+        reason = f"too few images to compare descriptors in folds: {chosen}, the fullest, was taken"
+    else:
+        each = ", ".join(f"{name} {share:.3f}" for name, share in tried.items())
+        reason = f"{chosen} was the best in folds of the training images ({each})"
+    return {"reason": reason, "descriptor": chosen, "tried": tried}
 
 
 def _facts(split: Split, settings: ClassicSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:
