@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tlkit.errors import OptionError
+
 
 @contextmanager
 def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -35,6 +37,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never a part."""
     with open_atomically(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
+
+
+def check_new_file(path: Path) -> None:
+    """raises: OptionError where a file cannot be made there, or is there already"""
+    if path.exists():
+        raise OptionError(f"'{path}' is already there and is not overwritten; choose another -o or delete it.")
+    if not path.parent.is_dir():
+        raise OptionError(f"'{path.parent}' is no folder; make it or choose another -o.")
+    if not os.access(path.parent, os.W_OK):
+        raise OptionError(f"'{path.parent}' cannot be written to; choose another -o.")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,6 +1,8 @@
 import json
+import os
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,6 +167,17 @@ def test_a_broken_file_in_the_cache_of_keras_is_named(monkeypatch, tmp_path):
     sentence = refused(MOBILENET, "imagenet", 224)
     assert f"'{file}' cannot be loaded" in sentence
     assert "delete it to fetch it anew" in sentence
+
+
+def test_official_weights_in_a_folder_that_cannot_be_written_are_found(saved_weights, empty_home, monkeypatch):
+    """Keras would look for them in /tmp. `os.access` stands in for permissions, which do not hold root back."""
+    network, _ = saved_weights
+    file = imagenet_file(MOBILENET, 32)
+    file.parent.mkdir(parents=True)
+    with h5py.File(file, "w") as group:  # official files have the older layout
+        keras.src.legacy.saving.legacy_h5_format.save_weights_to_hdf5_group(group, network)
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    assert same_weights(network, build_body(MOBILENET, "imagenet", 32))
 
 
 # weights from a file

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from tlkit.errors import OptionError
+from tlkit.shallow.classifiers import CLASSIFIERS, FAMILIES
 from tlkit.shallow.fitting import Fitting, Part, fit_decider, fit_scaling
 
 
@@ -53,3 +54,23 @@ def test_certainty_is_what_held_out_images_support():
     right = np.mean(shares.argmax(axis=1) == unseen)
     assert abs(shares.max(axis=1).mean() - right) < 0.05
     assert abs(choice.accuracy - right) < 0.05
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (2, 2), (9, 1), (12, 2), (3, 1, 1), (20, 1, 1)], ids=str)
+@pytest.mark.parametrize("classifier", [*CLASSIFIERS, *FAMILIES])
+def test_few_images_of_a_class_end_no_training(classifier, counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    values = rows(len(labels))
+    sides = (labels, [str(place) for place in range(len(labels))])
+    decider, _ = fit_decider(values, [Part(slice(0, 4), True)], sides, Fitting(classifier))
+    shares = decider.probabilities(values)
+    assert shares.shape == (len(labels), len(counts))
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_equal_images_are_never_on_two_sides_of_a_fold():
+    """Every row twice, with labels that cannot be learnt: who sees a copy of what is held out is always right."""
+    labels = np.random.default_rng(1).integers(0, 2, 40).repeat(2)
+    sides = (labels, [str(place // 2) for place in range(80)])
+    _, choice = fit_decider(rows(40).repeat(2, axis=0), [Part(slice(0, 4), True)], sides, Fitting("knn"))
+    assert choice.accuracy < 0.75

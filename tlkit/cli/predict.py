@@ -59,16 +59,12 @@ def _listed(inputs: Iterable[str]) -> Iterator[str]:
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """Standard output, or a new file that is whole or absent."""
-    from tlkit.errors import OptionError
-    from tlkit.files import open_atomically
+    from tlkit.files import check_new_file, open_atomically
 
     if output is None:
         yield sys.stdout
         return
-    if output.exists():
-        raise OptionError(f"'{output}' is already there and is not overwritten; choose another -o or delete it.")
-    if not output.parent.is_dir():
-        raise OptionError(f"'{output.parent}' is no folder; make it or choose another -o.")
+    check_new_file(output)
     with open_atomically(output) as file:
         yield file
 

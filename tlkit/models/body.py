@@ -1,6 +1,7 @@
 """Builds a backbone as one flat network from pixels 0 to 255 to features, weights and all."""
 
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def build_body(row: Backbone, weights: str, image_size: int, seed: int = 0) -> k
     """
     check_size(row, image_size)
     keras.utils.set_random_seed(seed)
+    weights = _as_file(row, weights, image_size)
     network = _weighted(row, weights, image_size)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     ready = preprocess(row.preprocessing, pixels)
@@ -99,6 +101,13 @@ def _on_pixels(network: keras.Model, pixels: Any, ready: Any, rescaling: keras.l
     return keras.models.clone_model(
         network, input_tensors=pixels, clone_function=lambda layer: layer, call_function=call
     )
+
+
+def _as_file(row: Backbone, weights: str, image_size: int) -> str:
+    """Official weights in a folder that cannot be written to, which Keras passes by, as a file like any other."""
+    file = imagenet_file(row, image_size)
+    passed_by = weights == "imagenet" and file.is_file() and not os.access(file.parents[1], os.W_OK)
+    return str(file) if passed_by else weights
 
 
 def _weighted(row: Backbone, weights: str, image_size: int) -> keras.Model:

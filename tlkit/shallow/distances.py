@@ -108,9 +108,9 @@ def export_knn(fitted: Any) -> dict[str, np.ndarray]:
 
 
 def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    """Shares of the nearest neighbours: (rows, classes)."""
+    """Shares of the nearest neighbours, or of all rows where there are fewer: (rows, classes)."""
     votes = np.eye(int(kept["labels"].max()) + 1, dtype=np.float32)[kept["labels"]]
-    count = int(kept["neighbours"])
+    count = min(int(kept["neighbours"]), len(kept["rows"]))
     nearest = np.argpartition(squared_distances(values, kept["rows"], kept["lengths"]), count - 1, axis=1)[:, :count]
     shares: np.ndarray = votes[nearest].mean(axis=1)
     return shares

@@ -109,13 +109,15 @@ def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _folds(labels: np.ndarray, groups: Sequence[str], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Which images to learn from and which to hold out, fold by fold; none where there are too few for that."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     count = min(FOLDS, len(set(groups)) // len(set(labels.tolist())))
     if count < 2:
-        return []  # too few to hold any out
+        return []
     with warnings.catch_warnings(action="ignore"):  # of classes rarer than folds
-        return list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups))
+        folds = list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups))
+    return folds if all(len(set(labels[inside].tolist())) > 1 for inside, _ in folds) else []
 
 
 def _held_out(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import ModelError, OptionError
-from tlkit.files import csv_writer, open_atomically, write_atomically
+from tlkit.files import check_new_file, csv_writer, open_atomically, write_atomically
 
 NAMES = ("path", "class", "split")
 
@@ -47,10 +47,7 @@ def check_file(file: Path) -> None:
     if file.suffix.lower() not in WRITERS:
         raise OptionError(f"'{file.name}' does not end in {', '.join(WRITERS)}; choose one of them.")
     for path in (file,) if file.suffix.lower() == ".npz" else (file, learnt_file(file)):
-        if path.exists():
-            raise OptionError(f"'{path}' is already there and is not overwritten; choose another -o or delete it.")
-    if not file.parent.is_dir():
-        raise OptionError(f"'{file.parent}' is no folder; make it or choose another -o.")
+        check_new_file(path)
     if file.suffix.lower() == ".parquet" and not find_spec("pyarrow"):
         raise ModelError("a .parquet file needs pyarrow, which is not installed: pip install 'tlkit[parquet]'.")
 
