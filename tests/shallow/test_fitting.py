@@ -56,7 +56,7 @@ def test_certainty_is_what_held_out_images_support():
     assert abs(choice.accuracy - right) < 0.05
 
 
-@pytest.mark.parametrize("counts", [(1, 1), (2, 2), (9, 1), (12, 2), (3, 1, 1), (20, 1, 1)], ids=str)
+@pytest.mark.parametrize("counts", [(1, 1), (9, 1), (12, 2), (3, 1, 1)], ids=str)
 @pytest.mark.parametrize("classifier", [*CLASSIFIERS, *FAMILIES])
 def test_few_images_of_a_class_end_no_training(classifier, counts):
     labels = np.repeat(np.arange(len(counts)), counts)

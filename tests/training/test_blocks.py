@@ -214,7 +214,7 @@ def moved_variables(done, weights):
     ("batch_norms", "moved"),
     [
         ("frozen", {"kernel"}),
-        ("shift", {"kernel", "beta"}),
+        pytest.param("shift", {"kernel", "beta"}, marks=pytest.mark.slow),
         ("trained", {"kernel", "beta", "gamma", "moving_mean", "moving_variance"}),
     ],
 )

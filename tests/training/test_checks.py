@@ -11,7 +11,7 @@ from tlkit.models.classifier import attach_head
 from tlkit.training import checks
 from tlkit.training.fit import fit
 
-QUICK = ("mobilenet_025", "mobilenet_v2_035")
+QUICK = ("mobilenet_025",)
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def warm(cold, colours, lively_weights):
 
 @pytest.fixture(scope="module")
 def whole(colours, tmp_path_factory):
-    """A network trained from random weights, all of it."""
-    return finetune(colours, tmp_path_factory.mktemp("whole") / "run", WHOLE)
+    """A network trained from random weights, all of it, for what is frozen was left to be chosen."""
+    return finetune(colours, tmp_path_factory.mktemp("whole") / "run", replace(WHOLE, freeze="auto"))
 
 
 @pytest.fixture
@@ -174,6 +174,11 @@ def test_the_saved_model_predicts_what_the_run_says(kind, colours, request):
     predicted = model.predict(pixels, verbose=0)
     assert np.abs(predicted - shares_of(run)).max() < 1e-4
     np.testing.assert_allclose(shares_of(run).sum(axis=1), 1, atol=1e-5)
+
+
+def test_auto_without_pretrained_weights_trains_everything(whole):
+    assert whole.run.read_json("model.json")["freeze"] == "none"
+    assert whole.run.read_json("settings.json")["freeze"] == "none"
 
 
 def test_training_whole_moves_the_backbone(whole):

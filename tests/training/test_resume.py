@@ -95,7 +95,11 @@ def assert_same(path, expected):
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("epochs", [0, 5, 6, 8])
+SLOWLY = pytest.mark.slow
+STOPS = [pytest.param(0, marks=SLOWLY), 5, 6, pytest.param(8, marks=SLOWLY)]  # two more in the test below
+
+
+@pytest.mark.parametrize("epochs", STOPS)
 def test_a_run_stopped_after_any_epoch_ends_with_identical_weights(epochs, cache, colours, expected):
     path = cache / f"stopped-{epochs}"
     with pytest.raises(StoppedError):
@@ -125,7 +129,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[SLOWLY] * (way != "plateau")) for way in WAYS])
 def test_averages_plateaus_mixing_and_augmentation_go_on_as_they_would_have(way, cache, colours):
     place = cache / way
     finetune(colours, place / "whole", WAYS[way])

@@ -174,13 +174,6 @@ def test_a_dry_run_trains_nothing(colours):
 # in a run
 
 
-def test_auto_without_pretrained_weights_trains_everything(colours, tmp_path):
-    settings = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden="8", epochs=1)
-    done = finetune(colours, tmp_path / "run", settings)
-    assert done.run.read_json("model.json")["freeze"] == "none"
-    assert done.run.read_json("settings.json")["freeze"] == "none"
-
-
 @pytest.fixture
 def auto(colours, weights_file, tmp_path):
     settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8")

@@ -72,16 +72,20 @@ def test_the_split_is_that_of_a_finetuning(done, colours, weights_file, tmp_path
     assert sides[0] == sides[1]
 
 
-def test_stopped_after_any_epoch_it_ends_with_identical_weights(done, colours, tmp_path, monkeypatch):
-    for epoch in (1, 4):
-        path = tmp_path / f"run-{epoch}"
-        with monkeypatch.context() as patch:
-            patch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
-            with pytest.raises(KeyboardInterrupt):
-                train(colours, path, SMALL, Stopping(epoch))
-        again = resume(path)
-        for weight, expected in zip(model_of(again).get_weights(), model_of(done).get_weights(), strict=True):
-            np.testing.assert_array_equal(weight, expected)
+EVERYTHING = replace(
+    SMALL, augment="strong", ema=0.9, mixup=0.3, cutmix=1.0, clip=1.0, decay="one-cycle", optimizer="sgd"
+)
+
+
+@pytest.mark.parametrize(("settings", "epoch"), [(SMALL, 1), (SMALL, 4), (EVERYTHING, 3)], ids=["early", "late", "all"])
+def test_stopped_after_any_epoch_it_ends_with_identical_weights(settings, epoch, done, colours, tmp_path, monkeypatch):
+    whole = done if settings is SMALL else train(colours, tmp_path / "whole", settings)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
+        train(colours, tmp_path / "run", settings, Stopping(epoch))
+    again = resume(tmp_path / "run")
+    for weight, expected in zip(model_of(again).get_weights(), model_of(whole).get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 class Stopping(session.Silent):
