@@ -18,7 +18,7 @@ from tlkit.engines.engine import Engine, RowRunner
 from tlkit.engines.open import open_engine
 from tlkit.errors import ImageError, OptionError
 from tlkit.facts import ModelFacts, Stage
-from tlkit.runs import Run, load_run, read_facts
+from tlkit.runs import MODEL, Run, load_run, read_facts
 from tlkit.workers import CHUNK, count_workers, in_chunks, one_thread_each, ordered_map
 
 CLASSIC = "classic"
@@ -105,8 +105,8 @@ def open_run_engine(run: Run, facts: ModelFacts, engine: str = "auto") -> Engine
     raises: RunError, ModelError, OptionError where the run has nothing that this engine can run
     """
     asked = facts.engine if engine == "auto" else engine
-    has_model = "model.keras" in facts.sha256
-    stages = (Stage("model.keras", "float32"),) if asked == "keras" and has_model else facts.stages
+    has_model = MODEL in facts.sha256
+    stages = (Stage(MODEL, "float32"),) if asked == "keras" and has_model else facts.stages
     files = [run.checked_file(stage.file) for stage in stages]
     names = [CLASSIC if stage.file.endswith(".npz") else asked for stage in stages]
     unread = [stage for stage, name in zip(stages, names, strict=True) if Path(stage.file).suffix not in READS[name]]

@@ -17,6 +17,7 @@ from tlkit.files import csv_writer, open_atomically, sha256_file, write_atomical
 
 UNFINISHED = "UNFINISHED"
 DONE = "DONE"
+MODEL = "model.keras"  # the whole network, of runs that have one
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
 
 
@@ -67,6 +68,15 @@ class Run:
         if sha256_file(file) != expected:
             raise RunError(f"'{file}' is not what the run wrote (its SHA-256 differs); train again or restore it.")
         return file
+
+    def network_file(self) -> Path:
+        """Where its network lies, for Keras to open, once its content is what the run wrote.
+
+        raises: RunError, too where its classifier is no network
+        """
+        if MODEL not in read_facts(self).sha256:
+            raise RunError(f"'{self.path}' holds a classifier that is no network; give the run of one.")
+        return self.checked_file(MODEL)
 
 
 def create_run(path: Path | None, command: str) -> Run:
@@ -120,7 +130,7 @@ def load_run(path: str | Path) -> Run:
     raises: RunError that says what is there instead
     """
     path = Path(path)
-    path = path.parent if path.name in ("model.keras", "model.json") else path
+    path = path.parent if path.name in (MODEL, "model.json") else path
     if not path.is_dir():
         known = "; ".join(str(run) for run in sorted(Path("runs").glob("*/")) if (run / DONE).exists())
         hint = f"; finished runs here: {known}" if known else "; `tlkit finetune DATA` makes one"

@@ -122,10 +122,11 @@ def test_a_damaged_file_is_found_out(done, colours, tmp_path):
         open_pipeline(copy / FILE)
 
 
-def test_other_engines_cannot_run_it(done):
+def test_what_needs_a_network_is_refused(done, colours):
     with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
         Predictor(done.run, engine="keras")
-    assert "has no layers" in refused(2, "summary", done.run.path)
+    for command in (("summary",), ("finetune", colours, "--from")):
+        assert "holds a classifier that is no network" in refused(4, *command, done.run.path)
 
 
 def test_few_images_are_enough(colours, tmp_path):

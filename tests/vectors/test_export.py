@@ -13,7 +13,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 from tests.cli.test_cli import refused, tlkit
 from tests.networks import keras
 from tlkit.data.pixels import plain_view
-from tlkit.errors import OptionError
+from tlkit.errors import RunError
 from tlkit.settings import FeaturesSettings
 from tlkit.vectors.export import export_features
 
@@ -137,5 +137,5 @@ def test_only_a_network_has_layers(colours, tmp_path):
     from tlkit.training.classic import train_classic
 
     classic = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="colours", classifier="knn"))
-    with pytest.raises(OptionError, match="no network; give --backbone"):
+    with pytest.raises(RunError, match="no network; give the run of one"):
         export_features(colours, tmp_path / "f.npz", FeaturesSettings(run=str(classic.run.path)))

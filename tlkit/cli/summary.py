@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
-from tlkit.errors import OptionError
 from tlkit.settings import SummarySettings
 
 if TYPE_CHECKING:
@@ -53,12 +52,9 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
 
 def _network_of(run: str) -> Any:
     from tlkit.engines.keras import load_network
-    from tlkit.runs import load_run, read_facts
+    from tlkit.runs import load_run
 
-    found = load_run(run)
-    if "model.keras" not in read_facts(found).sha256:
-        raise OptionError(f"'{run}' holds a classifier that is no network and has no layers; give the run of one.")
-    return load_network(found.checked_file("model.keras"))
+    return load_network(load_run(run).network_file())
 
 
 def _as_json(anatomy: "Anatomy", network: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tlkit.models.body import build_body
 from tlkit.models.classifier import Head, attach_head
 from tlkit.models.cut import Cut, batch_norms, choose_cut, cut_points
 from tlkit.progress import Silent
+from tlkit.runs import MODEL
 from tlkit.training.comparing import difference, enliven, run, weights_of
 from tlkit.training.plan import Plan
 from tlkit.training.samples import Samples
@@ -140,7 +141,7 @@ def _moves_what_it_should(subject: _Subject) -> tuple[bool, str]:
 def _saves(subject: _Subject) -> tuple[bool, str]:
     """Plain Keras opens what was saved, and gives the same probabilities."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.keras"
+        file = Path(folder) / MODEL
         subject.classifier.save(file)
         loaded = load_network(file)
     apart = difference(run(loaded, subject.pixels), run(subject.classifier, subject.pixels))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import OptionError, RunError
-from tlkit.runs import load_run, read_facts
+from tlkit.runs import MODEL, load_run, read_facts
 from tlkit.settings import FeaturesSettings, FinetuneSettings, TrainingSettings, option_name
 
 INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
@@ -24,6 +24,7 @@ def inherit(settings: FinetuneSettings) -> FinetuneSettings:
     if not settings.from_run:
         return settings
     run = load_run(settings.from_run)
+    run.network_file()
     facts = run.read_json("model.json")
     theirs = run.read_json("settings.json") | _head_of(facts, settings.from_run) | {"backbone": facts["backbone"]}
     defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}
@@ -99,7 +100,7 @@ def _network(path: str) -> Any:
 
 def _model_file(path: str) -> tuple[Path, str]:
     run = load_run(path)
-    return run.checked_file("model.keras"), read_facts(run).sha256["model.keras"]
+    return run.network_file(), read_facts(run).sha256[MODEL]
 
 
 @lru_cache(1)

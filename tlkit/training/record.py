@@ -15,13 +15,12 @@ from tlkit.evaluation.report import Report
 from tlkit.extraction import Extracted
 from tlkit.facts import Stage
 from tlkit.files import write_atomically
-from tlkit.runs import Run
+from tlkit.runs import MODEL, Run
 from tlkit.settings import TrainingSettings
 from tlkit.training.fit import HISTORY_COLUMNS
 from tlkit.training.tables import write_left_out, write_report
 from tlkit.training.upper import Trained
 
-MODEL = "model.keras"
 REPORT_ROWS = 256  # read from the disk at a time
 
 

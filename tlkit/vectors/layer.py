@@ -9,10 +9,9 @@ from tlkit.engines.store import CONVERSION_VERSION, source_key
 from tlkit.errors import OptionError
 from tlkit.files import sha256_text
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.runs import load_run, read_facts
+from tlkit.runs import MODEL, load_run, read_facts
 from tlkit.settings import FeaturesSettings, option_name
 
-MODEL = "model.keras"
 OF_THE_NETWORK = ("backbone", "weights", "image_size", "resize")  # a run has its own
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 
@@ -77,9 +76,8 @@ def resolve_features(settings: FeaturesSettings) -> FeaturesSettings:
 def _of_run(settings: FeaturesSettings) -> FeaturesSettings:
     """The same with what is the run's own taken from it; OptionError where something else was asked for."""
     run = load_run(settings.run)
+    run.network_file()
     facts = read_facts(run)
-    if MODEL not in facts.sha256:
-        raise OptionError(f"'{settings.run}' holds a classifier that is no network; give --backbone instead.")
     defaults = {item.name: item.default for item in fields(FeaturesSettings)}
     theirs = run.read_json("settings.json")
     for name in OF_THE_NETWORK:
@@ -95,7 +93,7 @@ def _network(settings: FeaturesSettings) -> Any:
     if settings.run:
         from tlkit.engines.keras import load_network
 
-        return load_network(load_run(settings.run).checked_file(MODEL))
+        return load_network(load_run(settings.run).network_file())
     from tlkit.models.body import build_body
 
     return build_body(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
