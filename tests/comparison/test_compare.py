@@ -150,8 +150,18 @@ def test_only_a_comparison_is_gone_on_with(colours, tmp_path, own_run):
 
 def test_what_fits_in_no_time_is_left_out_and_said(colours, tmp_path, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    with pytest.raises(OptionError, match="leaves no time for any rung"):
+    with pytest.raises(OptionError, match="be trained: classic was left out, for --time-limit leaves no time"):
         compare(colours, tmp_path / "run", CompareSettings(only="colours,classic", time_limit="1s"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_cannot_be_read_make_no_rung(colours, tmp_path, monkeypatch):
+    use_keras_home(monkeypatch, tmp_path)
+    file = imagenet_file(find_backbone("mobilenet_025"), 224)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(OptionError, match="nothing could be trained: mobilenet_025 was left out: .* cannot be loaded"):
+        compare(colours, tmp_path / "run", CompareSettings(only="mobilenet_025"))
     assert not (tmp_path / "run").exists()
 
 

@@ -98,9 +98,10 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     """Train what is not there yet, and measure all of it.
 
     run: begun, perhaps stopped
-    tell: is given a line before each rung
+    tell: is given a line before each rung, and one after it
     raises: DataError, RunError
     """
+    tell = tell or (lambda line: None)
     started = time.monotonic()
     request = run.read_json("settings.json")
     chosen = {name: value for name, value in request.items() if name not in ("command", "data")}
@@ -111,18 +112,17 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     state = Climb(run, folder.root, fingerprint(folder), settings, progress or Silent(), end, notes=missing())
     rungs = [rung for rung in build_ladder(settings) if rung.choose]
     for place, rung in enumerate(rungs):
-        if tell:
-            tell(f"{place + 1} of {len(rungs)}: {rung.title}")
-        _step(state, rung, rungs[place:])
+        tell(f"{place + 1} of {len(rungs)}: {rung.title}")
+        tell(_step(state, rung, rungs[place:]))
     if state.judged is None:
-        raise OptionError("--time-limit leaves no time for any rung; give it more.")
+        raise OptionError(f"nothing could be trained: {state.notes[-1]}")
     below = [baseline(rung, state.judged) for rung in build_ladder(settings) if not rung.choose]
     state.standings = [*below, *state.standings]
     return state
 
 
-def _step(state: Climb, rung: Rung, ahead: list[Rung]) -> None:
-    """Climb one rung, or note why not.
+def _step(state: Climb, rung: Rung, ahead: list[Rung]) -> str:
+    """Climb one rung, or note why not; returns how it ended, in words.
 
     ahead: the rungs there are still to climb, this one first
     """
@@ -134,15 +134,16 @@ def _step(state: Climb, rung: Rung, ahead: list[Rung]) -> None:
         _ready(state, settings, target, seconds)
     except OutOfTimeError:
         shutil.rmtree(target, ignore_errors=True)
-        state.notes.append(f"{rung.name} was left out, for --time-limit leaves no time for it.")
-        return
+        state.notes.append(f"{rung.name} was left out, for --time-limit leaves no time for it; give it more.")
+        return state.notes[-1]
     except (ModelError, OptionError) as error:
         state.notes.append(f"{rung.name} was left out: {error}")
-        return
+        return state.notes[-1]
     run = Run(target)
     state.judged = state.judged or judged_by(run)
     state.notes += what_was_chosen(rung, run)
     state.standings.append(look_at(rung, run, state.judged, command_of(settings, state.root)))
+    return f"{state.standings[-1].title}: {state.standings[-1].accuracy:.3f}"
 
 
 def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) -> None:

@@ -44,7 +44,7 @@ def compare(
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the folder to make; the next free `runs/compare-NNN` where it is None
-    tell: is given a line before each rung
+    tell: is given a line before each rung, and one after it
     raises: DataError, ModelError, RunError, OptionError
     """
     run = start(data, output, settings or CompareSettings())
