@@ -10,6 +10,7 @@ pytest.importorskip("skimage")
 
 from tests.cli.test_cli import refused, tlkit
 from tests.making import encoded, noise
+from tests.networks import use_keras_home
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.evaluate import evaluate
 from tlkit.prediction import Predictor, predict
@@ -240,3 +241,21 @@ def test_auto_with_too_few_images_for_folds_says_so(colours, tmp_path, monkeypat
     advice = found.run.read_json("metrics.json")["advice"]
     assert advice["tried"] == {"hog": None, "histogram": None}
     assert advice["reason"] == "too few images to compare descriptors in folds: histogram, the fullest, was taken"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("images", "options", "least"),
+    [
+        ("sign_digits", {"descriptor": "hog"}, 0.90),
+        ("trashnet", {"descriptor": "fisher+histogram"}, 0.84),
+        ("trashnet", {"features": "mobilenet_v2"}, 0.86),
+        ("trashnet", {"features": "mobilenet_v2", "pca": 128}, 0.845),
+    ],
+    ids=lambda value: "+".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_real_photos_are_told_apart(images, options, least, shared_data, tmp_path, monkeypatch):
+    """docs/results.md has the figures of several seeds; one image of trashnet's 510 is 0.002."""
+    use_keras_home(monkeypatch, shared_data / "keras_home")
+    done = train_classic(shared_data / "images" / images, tmp_path / "run", ClassicSettings(**options))
+    assert done.report.accuracy >= least
