@@ -71,6 +71,18 @@ def test_many_rows_are_learnt_piece_by_piece_to_the_same_end(monkeypatch):
     np.testing.assert_allclose(*scores, atol=2e-3)
 
 
+@pytest.mark.parametrize("name", ["rbf-svm", "knn"])
+def test_many_rows_are_answered_part_by_part_to_the_same_end(name, monkeypatch):
+    from tlkit.shallow import distances
+
+    values, labels = blobs(3)
+    kept = CLASSIFIERS[name].export(fitted(CLASSIFIERS[name], values, labels))
+    at_once = CLASSIFIERS[name].scores(kept, values)
+    monkeypatch.setattr(distances, "CHUNK", 7)
+    np.testing.assert_allclose(CLASSIFIERS[name].scores(kept, values), at_once, atol=1e-5)
+    np.testing.assert_array_equal(distances.find_nearest(values, values), np.arange(len(values)))
+
+
 @every_classifier
 def test_one_row_is_answered_as_among_others(row):
     values, labels = blobs(4)

@@ -40,7 +40,10 @@ def compare_paired(first: np.ndarray, second: np.ndarray) -> Paired:
 def sign_test(wins: int, losses: int) -> float:
     """The two-sided chance of a split at least as uneven by throwing a coin."""
     tosses, fewer = wins + losses, min(wins, losses)
-    tail = sum(math.comb(tosses, count) for count in range(fewer + 1))
+    ways = tail = 1  # to lose not once
+    for count in range(fewer):
+        ways = ways * (tosses - count) // (count + 1)
+        tail += ways
     return float(min(1.0, 2 * tail / 2**tosses))
 
 

@@ -1,5 +1,6 @@
 """Classifiers that compare with what they have seen: support vectors with a Gaussian kernel, neighbours."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from tlkit.shallow.linear import Arrays
 
-CHUNK = 512  # rows whose distances are computed at a time
+CHUNK = 512  # rows whose distances to all others are in memory at a time
 MOST_ROWS = 6000  # whose kernel is computed at once: 0.3 GB
 LEAST = 1e-12  # of a variance, so that rows that are all alike stay harmless
 
@@ -59,6 +60,10 @@ def export_rbf(found: GaussianSVM) -> dict[str, np.ndarray]:
 
 def score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
     """Votes and margins: (rows, classes)."""
+    return in_parts(partial(_score_rbf, kept), values)
+
+
+def _score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
     kernel = np.exp(-kept["gamma"] * squared_distances(values, kept["vectors"], kept["lengths"]))
     if len(kept["per_class"]) == 2:
         decision = kernel @ kept["weights"][0] + kept["bias"][0]
@@ -109,6 +114,10 @@ def export_knn(fitted: Any) -> dict[str, np.ndarray]:
 
 def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
     """Shares of the nearest neighbours, or of all rows where there are fewer: (rows, classes)."""
+    return in_parts(partial(_score_knn, kept), values)
+
+
+def _score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
     votes = np.eye(int(kept["labels"].max()) + 1, dtype=np.float32)[kept["labels"]]
     count = min(int(kept["neighbours"]), len(kept["rows"]))
     nearest = np.argpartition(squared_distances(values, kept["rows"], kept["lengths"]), count - 1, axis=1)[:, :count]
@@ -121,13 +130,24 @@ def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarra
 
     lengths: of the others, squared, where they are known: with few rows they are most of the work
     """
-    lengths = squared_lengths(others) if lengths is None else lengths
-    found = [
-        squared_lengths(part)[:, None] + lengths - 2.0 * (part @ others.T)
-        for part in np.array_split(values, max(1, len(values) // CHUNK))
-    ]
-    distances: np.ndarray = np.maximum(np.concatenate(found), 0)
-    return distances
+    known = squared_lengths(others) if lengths is None else lengths
+
+    def distances(part: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.maximum(squared_lengths(part)[:, None] + known - 2.0 * (part @ others.T), 0)
+        return found
+
+    return in_parts(distances, values)
+
+
+def find_nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the others is the nearest to each row: int (rows,)."""
+    lengths = squared_lengths(others)
+    return in_parts(lambda part: squared_distances(part, others, lengths).argmin(axis=1), values)
+
+
+def in_parts(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """A function of rows, of some at a time: distances of all of them to all others would not fit into memory."""
+    return np.concatenate([function(part) for part in np.array_split(rows, max(1, len(rows) // CHUNK))])
 
 
 def squared_lengths(rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import ModelError, OptionError
-from tlkit.shallow.distances import squared_distances
+from tlkit.shallow.distances import find_nearest
 from tlkit.shallow.fitting import principal_components
 
 MOST_CENTRES = 256  # of each part of a row: a byte says which
@@ -44,7 +44,7 @@ class Quantizer:
     def encode(self, rows: np.ndarray) -> np.ndarray:
         """float32 (images, values) to uint8 (images, parts): the nearest centre of each part."""
         parts = zip(np.split(rows, len(self.centres), axis=1), self.centres, strict=True)
-        return np.stack([squared_distances(part, own).argmin(axis=1) for part, own in parts], axis=1).astype(np.uint8)
+        return np.stack([find_nearest(part, own) for part, own in parts], axis=1).astype(np.uint8)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """uint8 (images, parts) to the float32 (images, values) they stand for."""

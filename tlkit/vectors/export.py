@@ -13,7 +13,7 @@ from tlkit.engines.engine import versions
 from tlkit.extraction import Extracted, extract
 from tlkit.progress import Progress, Silent
 from tlkit.settings import FeaturesSettings
-from tlkit.shallow.distances import squared_distances
+from tlkit.shallow.distances import find_nearest
 from tlkit.training.former import former_sides
 from tlkit.training.lower import lower_from
 from tlkit.vectors.codes import Codec, learn_codec, require
@@ -98,8 +98,7 @@ def _neighbours(extracted: Extracted, split: Split, codec: Codec) -> dict[str, f
 
 
 def _nearest_accuracy(train: np.ndarray, validation: np.ndarray, train_labels: np.ndarray, labels: np.ndarray) -> float:
-    nearest = squared_distances(validation, train).argmin(axis=1)
-    return float(np.mean(train_labels[nearest] == labels))
+    return float(np.mean(train_labels[find_nearest(validation, train)] == labels))
 
 
 def _values(extracted: Extracted, part: Any) -> np.ndarray:
