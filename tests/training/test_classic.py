@@ -123,6 +123,18 @@ def test_a_damaged_file_is_found_out(done, colours, tmp_path):
         open_pipeline(copy / FILE)
 
 
+@pytest.mark.parametrize("options", [{"descriptor": "hog", "classifier": "knn"}, {"features": "mobilenet_025"}])
+def test_it_can_be_run_again_from_its_settings(options, colours, tmp_path, weights_file):
+    if "features" in options:
+        options |= {"weights": str(weights_file), "image_size": 32, "pca": 4}
+    once = train_classic(colours, tmp_path / "once", ClassicSettings(**options, seed=3))
+    tlkit("train", colours, "--config", once.run.path / "settings.json", "-o", tmp_path / "again")
+    ours, theirs = ((tmp_path / name / "predictions_val.csv").read_bytes() for name in ("once", "again"))
+    assert ours == theirs
+    mixed = ("--config", once.run.path / "settings.json", "--model", "linear")
+    assert "--model has no meaning with" in refused(2, "train", colours, *mixed)
+
+
 def test_what_needs_a_network_is_refused(done, colours):
     with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
         Predictor(done.run, engine="keras")

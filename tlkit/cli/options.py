@@ -109,11 +109,14 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
-def typed() -> list[str]:
-    """Names of the parameters of the running command that were given, not left at their defaults."""
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    return [name for name in context.params if context.get_parameter_source(name) != default]
+def typed(or_configured: bool = False) -> list[str]:
+    """Names of the parameters of the running command that were typed.
+
+    or_configured: of those that stand in the file of --config, too
+    """
+    context, source = click.get_current_context(), click.core.ParameterSource
+    counted = {source.COMMANDLINE, source.DEFAULT_MAP} if or_configured else {source.COMMANDLINE}
+    return [name for name in context.params if context.get_parameter_source(name) in counted]
 
 
 def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

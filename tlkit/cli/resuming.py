@@ -41,7 +41,7 @@ def _refuse_changes(run: Path) -> None:
     from tlkit.training.resume import reopen_run
 
     begun = reopen_run(run).read_json("settings.json")
-    for name in typed():
+    for name in typed(or_configured=True):
         if name == "resume":
             continue
         given = click.get_current_context().params[name]
