@@ -48,9 +48,9 @@ class Clock:
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End a stage."""
+        """End a stage; one of the same name goes on where that ended."""
         now = time.perf_counter()
-        self.laps[name], self._last = round(now - self._last, 3), now
+        self.laps[name], self._last = round(self.laps.get(name, 0) + now - self._last, 3), now
 
     def total(self) -> float:
         """Seconds since the start."""

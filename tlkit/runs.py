@@ -138,13 +138,22 @@ def load_run(path: str | Path) -> Run:
     if not (path / DONE).exists():
         what = "is an unfinished run" if (path / "settings.json").exists() else "is no run folder"
         raise RunError(
-            f"'{path}' {what}: it has no {DONE}; `tlkit finetune --resume {path}` goes on with one that was stopped."
+            f"'{path}' {what}: it has no {DONE}; "
+            f"`tlkit {_command_of(Run(path))} --resume {path}` goes on with one that was stopped."
         )
     run = Run(path)
     if (path / COMPARISON).exists():
         raise RunError(f"'{path}' is a comparison of several runs; give the folder of one of them in it.")
     read_facts(run)
     return run
+
+
+def _command_of(run: Run) -> str:
+    """That began it."""
+    try:
+        return str(run.read_json("settings.json")["command"])
+    except (RunError, KeyError, TypeError):
+        return "finetune"
 
 
 def read_facts(run: Run) -> ModelFacts:

@@ -70,6 +70,18 @@ def test_any_class_at_random_is_a_rung_to_be_told_from():
     assert "nothing yet" not in advise([chance, rare, standing("large", 240)]).reason
 
 
+def test_what_is_worse_than_not_looking_is_not_taken():
+    found = advise([standing("majority", 340, kind="baseline", command=""), standing("large", 280)])
+    assert "nothing yet" in found.reason
+
+
+def test_the_reason_is_the_one_there_is():
+    best, slow = standing("large", 380, seconds=1000), standing("small", 378, rate=20)
+    assert "nothing else here is as good" in advise([MAJORITY, standing("small", 300), best]).reason
+    assert "not much slower to use" in advise([MAJORITY, slow, best]).reason
+    assert "is not known" in advise([MAJORITY, replace(slow, seconds=None), best]).reason
+
+
 def test_equals_are_ranked_from_the_lowest():
     assert find_best([standing("low", 300), standing("high", 300)]).name == "low"
 

@@ -117,6 +117,86 @@ def test_a_damaged_rung_in_the_cache_is_trained_anew_and_replaced(done, colours,
     shutil.rmtree(kept)
 
 
+def test_a_rung_whose_speed_cannot_be_read_is_none(done, colours, tmp_path, own_cache):
+    compare(colours, tmp_path / "first", SOME)
+    for file in (own_cache / "rungs").glob("*/speed.json"):
+        file.write_text("")
+    again = compare(colours, tmp_path / "run", SOME)
+    assert all(one.rate > 0 for one in again.standings if one.command)
+
+
+def test_copies_of_kept_rungs_can_be_written_to(done, colours, tmp_path, own_cache):
+    compare(colours, tmp_path / "first", SOME)
+    kept = [path for path in own_cache.glob("rungs/**/*") if path.is_dir()]
+    for path in kept:
+        path.chmod(0o555)
+    try:
+        again = compare(colours, tmp_path / "run", SOME)
+    finally:
+        for path in kept:
+            path.chmod(0o755)
+    assert all(path.stat().st_mode & 0o200 for path in again.run.path.rglob("*"))
+
+
+def test_images_that_changed_since_end_a_comparison(colours, tmp_path, own_cache, monkeypatch):
+    images = shutil.copytree(colours, tmp_path / "images")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(climbing, "TRAININGS", climbing.TRAININGS | {ClassicSettings: second_fails()})
+        compare(images, tmp_path / "run", SOME)
+    next(iter(sorted((images / "red").iterdir()))).unlink()
+    with pytest.raises(RunError, match="was begun, the images, tlkit or a package it needs have changed; compare anew"):
+        resume_comparison(tmp_path / "run")
+    assert (tmp_path / "run" / "colours" / "DONE").exists()
+
+
+def second_fails():
+    """A training that is interrupted when it is called for the second time."""
+    real, calls = climbing.TRAININGS[ClassicSettings], []
+
+    def training(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    return training
+
+
+def test_a_network_is_gone_on_with_and_one_that_was_limited_is_not_kept(colours, tmp_path, own_cache, monkeypatch):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    network = CompareSettings(only="majority,linear", time_limit="1h")
+    whole = compare(colours, tmp_path / "whole", network)
+    assert not (own_cache / "rungs").exists()
+    monkeypatch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        compare(colours, tmp_path / "run", network, progress=Stopping(3))
+    again = resume_comparison(tmp_path / "run")
+    paths = (run.run.path / "linear" / "predictions_val.csv" for run in (whole, again))
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert (whole.standings[1].selected, again.standings[1].seconds) == (True, None)
+
+
+class Stopping(Silent):
+    """Interrupts in an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.left = epoch
+
+    def epoch(self, row):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_a_training_that_takes_longer_than_it_may_is_ended(colours, tmp_path, own_cache, monkeypatch):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    monkeypatch.setattr(climbing, "PATIENCE", 0.0)  # every rung is over at its first step
+    monkeypatch.setattr(climbing, "LEAST", 0.0)
+    with pytest.raises(OptionError, match="colours was left out, for --time-limit leaves no time"):
+        compare(colours, tmp_path / "run", CompareSettings(only="colours", time_limit="1h"))
+
+
 def test_stopped_it_goes_on_with_what_is_missing(done, colours, tmp_path, monkeypatch, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
     trained = []
@@ -210,30 +290,24 @@ def test_a_deadline_ends_work_at_its_next_step():
 
 
 def test_a_rung_depends_on_its_images_and_its_settings(colours, tmp_path):
-    one = ClassicSettings(descriptor="hog")
-    images = fingerprint(read_folder(colours))
-    keys = {
-        rung_key(images, one, ""),
-        rung_key(images, ClassicSettings(descriptor="hog", seed=1), ""),
-        rung_key(images, one, "5m"),
-        rung_key(images, TrainSettings(), ""),
-        rung_key(images, FinetuneSettings(), ""),
-    }
     copied = shutil.copytree(colours, tmp_path / "copy")
+    one, images = ClassicSettings(descriptor="hog"), fingerprint(read_folder(copied))
+    others = (ClassicSettings(descriptor="hog", seed=1), TrainSettings(), FinetuneSettings(), CompareSettings())
+    keys = {rung_key(images, settings) for settings in (one, *others)}
+    assert rung_key(fingerprint(read_folder(copied)), one) in keys
     (copied / "red" / "0.png").write_bytes((copied / "red" / "1.png").read_bytes())
-    keys.add(rung_key(fingerprint(read_folder(copied)), one, ""))
+    keys.add(rung_key(fingerprint(read_folder(copied)), one))
     assert len(keys) == 6
-    assert rung_key(fingerprint(read_folder(colours)), one, "") in keys
 
 
 def test_a_rung_depends_on_the_weights_it_starts_from(tmp_path, monkeypatch):
     use_keras_home(monkeypatch, tmp_path)
-    keys = {rung_key("images", FinetuneSettings(), "")}
+    keys = {rung_key("images", FinetuneSettings())}
     file = imagenet_file(find_backbone("mobilenet_v2"), 224)
     file.parent.mkdir(parents=True)
     for content in (b"some", b"others"):
         file.write_bytes(content)
-        keys.add(rung_key("images", FinetuneSettings(), ""))
+        keys.add(rung_key("images", FinetuneSettings()))
     assert len(keys) == 3
 
 

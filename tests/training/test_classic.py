@@ -16,7 +16,7 @@ from tlkit.evaluation.evaluate import evaluate
 from tlkit.prediction import Predictor, predict
 from tlkit.runs import load_run
 from tlkit.settings import ClassicSettings
-from tlkit.shallow.descriptors import describe_sift, find_descriptors
+from tlkit.shallow.descriptors import DESCRIPTORS, describe_sift, descriptor_sizes, find_descriptors
 from tlkit.shallow.pipeline import open_pipeline
 from tlkit.training.classic import FILE, resolve_classic, train_classic
 from tlkit.training.session import resume
@@ -121,6 +121,42 @@ def test_a_damaged_file_is_found_out(done, colours, tmp_path):
         Predictor(load_run(copy))
     with pytest.raises(ValueError, match="damaged"):
         open_pipeline(copy / FILE)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
+        ({"descriptor": "bow", "image_size": 31}, "--image-size is 31; bow needs at least 32"),
+        ({"descriptor": "colours+fisher", "image_size": 20}, "--image-size is 20; fisher needs at least 32"),
+        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto has its own"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_at_once(options, said, colours, tmp_path):
+    with pytest.raises(OptionError, match=said):
+        train_classic(colours, tmp_path / "run", ClassicSettings(**options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_descriptor_has_the_size_asked_for_and_several_at_most_that():
+    hog, both = find_descriptors("hog"), find_descriptors("hog+lbp")
+    assert [descriptor_sizes(hog, size) for size in (0, 128, 224)] == [(96,), (128,), (224,)]
+    assert [descriptor_sizes(both, size) for size in (0, 64, 128, 224)] == [(96, 224), (64, 64), (96, 128), (96, 224)]
+
+
+@pytest.mark.parametrize("row", DESCRIPTORS.values(), ids=lambda row: row.name)
+def test_the_least_size_can_be_described(row):
+    values = row.describe(noise(row.least_size, row.least_size))
+    assert values.size
+    assert np.isfinite(values).all()
+
+
+def test_auto_has_a_pyramid_where_there_is_something_local(colours, tmp_path, monkeypatch):
+    from tlkit.training import classic
+
+    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "fisher+hog"))
+    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto", pyramid=2))
+    assert set(found.metrics["advice"]["tried"]) == {"hog", "fisher+hog"}
 
 
 @pytest.mark.parametrize("options", [{"descriptor": "hog", "classifier": "knn"}, {"features": "mobilenet_025"}])
@@ -236,6 +272,8 @@ def test_auto_takes_the_best_in_folds_of_the_training_images(colours, tmp_path, 
     assert tried["histogram"] > tried["hog"]  # noise has no edges
     assert found.run.read_json("model.json")["descriptor"] == "histogram"
     assert found.metrics["cross_validated_accuracy"] == tried["histogram"]
+    seconds = found.metrics["seconds"]
+    assert sum(seconds.values()) - seconds["total"] == pytest.approx(seconds["total"], abs=1)
     assert "histogram was the best in folds" in found.metrics["advice"]["reason"]
     (one,) = predict(found.run, colours / "red" / "0.png")
     assert one.label == "red"

@@ -79,6 +79,17 @@ def test_a_layer_by_name_is_averaged_over_the_picture(run, finetuned, colours, t
     np.testing.assert_allclose(table["features"][:5], maps.mean(axis=(1, 2)), atol=1e-3)
 
 
+def test_a_layer_without_weights_below_it_is_its_own_networks(small, colours, tmp_path):
+    networks = {"mobilenet_025": (-1, 1), "densenet121": (-2.2, 2.7)}  # what each makes of pixels from 0 to 255
+    means = []
+    for name, (least, most) in networks.items():
+        settings = FeaturesSettings(backbone=name, weights="none", image_size=32, layer="preprocessing")
+        table = opened(export_features(colours, tmp_path / f"{name}.npz", settings).files[0])
+        assert least <= table["features"].min() <= table["features"].max() <= most
+        means.append(table["features"].mean(axis=0))
+    assert not np.allclose(*means, atol=0.05)
+
+
 def test_csv_and_parquet_hold_the_same_and_what_was_learnt_lies_beside(small, colours, tmp_path, exported):
     settings = FeaturesSettings(**small, pca=5)
     (tmp_path / "p").mkdir()

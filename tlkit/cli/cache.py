@@ -5,7 +5,7 @@ import click
 
 @click.group()
 def cache() -> None:
-    """Show or empty the cache of converted networks and features."""
+    """Show or empty the cache of converted networks, features and finished rungs of `tlkit compare`."""
 
 
 @cache.command()

@@ -43,10 +43,20 @@ def _is_cheaper(standing: Standing, best: Standing) -> bool:
     return SAVING * standing.seconds <= best.seconds and SAVING * standing.rate >= best.rate
 
 
+def _alternatives(best: Standing, standings: Sequence[Standing]) -> str:
+    """Why the best itself is taken, as the end of a sentence."""
+    as_good = [standing for standing in standings if _is_as_good(standing, best)]
+    if not as_good:
+        return "nothing else here is as good"
+    if not all(standing.seconds for standing in [best, *as_good]):
+        return "what others need to be trained is not known of all"
+    return "nothing as good is both twice as quick to train and not much slower to use"
+
+
 def _is_told(blind: Standing, best: Standing) -> bool:
     """Whether the best is better than what answers without looking, by more than chance may give."""
     if paired := blind.against(best):
-        return paired.p < LEVEL
+        return paired.p < LEVEL and paired.difference < 0
     return best.interval is not None and best.interval[0] > blind.accuracy
 
 
@@ -59,7 +69,7 @@ def _reason(taken: Standing, best: Standing, standings: Sequence[Standing]) -> s
             f"({blind.accuracy:.3f}); check the labels, or collect more"
         )
     if taken is best:
-        return f"{best.title}: {best.accuracy:.3f}, and nothing as good costs less than half"
+        return f"{best.title}: {best.accuracy:.3f}, and {_alternatives(best, standings)}"
     paired = taken.against(best)
     assert paired and taken.seconds and best.seconds
     return (

@@ -36,6 +36,7 @@ from tlkit.training.train import train
 
 LEAST = 8.0  # seconds; a rung that would have less is left out
 PATIENCE = 2.0  # times its part of the time: what takes longer than that is ended
+BEGUN = "begun.json"  # what all its rungs depend on, as a hash
 WRITING = 5.0  # seconds for tables and the plot at the end
 TRAININGS: Mapping[type, Callable[..., Any]] = {
     FinetuneSettings: finetune,
@@ -109,7 +110,9 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     folder = read_folder(request["data"])
     limit = seconds_of(settings.time_limit) or math.inf
     end = started + limit - WRITING
-    state = Climb(run, folder.root, fingerprint(folder), settings, progress or Silent(), end, notes=missing())
+    images = fingerprint(folder)
+    _check_unchanged(run, rung_key(images, settings))
+    state = Climb(run, folder.root, images, settings, progress or Silent(), end, notes=missing())
     rungs = [rung for rung in build_ladder(settings) if rung.choose]
     for place, rung in enumerate(rungs):
         tell(f"{place + 1} of {len(rungs)}: {rung.title}")
@@ -119,6 +122,16 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     below = [baseline(rung, state.judged) for rung in build_ladder(settings) if not rung.choose]
     state.standings = [*below, *state.standings]
     return state
+
+
+def _check_unchanged(run: Run, key: str) -> None:
+    """raises: RunError where a comparison was begun with other images, or another tlkit"""
+    if not (run.path / BEGUN).exists():
+        run.write_json(BEGUN, key)
+    elif run.read_json(BEGUN) != key:
+        raise RunError(
+            f"since '{run.path}' was begun, the images, tlkit or a package it needs have changed; compare anew."
+        )
 
 
 def _step(state: Climb, rung: Rung, ahead: list[Rung]) -> str:
@@ -152,7 +165,7 @@ def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) ->
     seconds: it may take
     raises: OutOfTimeError, and what a training raises
     """
-    key = rung_key(state.images, settings, state.settings.time_limit)
+    key = rung_key(state.images, settings)
     if is_done(target) and has_speed(target):
         return
     if not is_done(target) and not _is_begun(target):
@@ -161,11 +174,12 @@ def _ready(state: Climb, settings: AnySettings, target: Path, seconds: float) ->
             return
     taken: float | None = None
     if not is_done(target):
-        if seconds < LEAST:
+        if min(PATIENCE * seconds, state.end - time.monotonic()) < LEAST:
             raise OutOfTimeError("the time is over")
         taken = _trained(state, settings, target, seconds)
     measure_speed(Run(target), state.root, taken)
-    keep_rung(key, target)
+    if taken is not None and not Run(target).read_json("settings.json").get("time_limit"):
+        keep_rung(key, target)  # what had all the time it wanted, and is known to have taken
 
 
 def _is_begun(target: Path) -> bool:

@@ -11,17 +11,18 @@ from functools import cache
 from pathlib import Path
 
 import tlkit
+from tlkit.comparison.measuring import has_speed
 from tlkit.data.folder import ImageFolder
 from tlkit.errors import RunError
 from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
 from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.runs import DONE, load_run, read_facts
-from tlkit.settings import AnySettings, FinetuneSettings, as_json
+from tlkit.settings import AnySettings, CompareSettings, FinetuneSettings, as_json
 from tlkit.workers import count_workers
 
 PACKAGES = (  # whose versions a rung may depend on
     *("keras", "tensorflow", "ai-edge-litert", "openvino"),
-    *("numpy", "pillow", "scikit-learn", "scikit-image"),
+    *("numpy", "pillow", "pillow-heif", "scikit-learn", "scikit-image"),
 )
 
 
@@ -33,14 +34,13 @@ def fingerprint(folder: ImageFolder) -> str:
     return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out)
 
 
-def rung_key(images: str, settings: AnySettings, time_limit: str) -> str:
-    """What a rung's result depends on, as a hash.
+def rung_key(images: str, settings: AnySettings | CompareSettings) -> str:
+    """What a rung's result depends on where nothing limits its time, as a hash; or that of a whole ladder.
 
     images: the folder's fingerprint
-    time_limit: of the whole ladder, of which each rung has a part
     """
     installed = [(package, version_of(package)) for package in PACKAGES]
-    facts = [as_json(settings), type(settings).__name__, time_limit, installed, _weights(settings)]
+    facts = [as_json(settings), type(settings).__name__, installed, _weights(settings)]
     return sha256_text(_program(), images, json.dumps(facts, sort_keys=True))
 
 
@@ -51,9 +51,9 @@ def find_rung(key: str, target: Path) -> bool:
         run = load_run(source)
         for name in read_facts(run).sha256:
             run.checked_file(name)
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(DONE))
+        _copy(source, target)
         write_atomically(target / DONE, "")
-        return True
+        return has_speed(target)
     except (RunError, OSError):
         shutil.rmtree(target, ignore_errors=True)
         return False
@@ -65,9 +65,18 @@ def keep_rung(key: str, run: Path) -> None:
         _folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_folder(), prefix=".") as beside:
             copied = Path(beside) / "run"
-            shutil.copytree(run, copied)
+            _copy(run, copied)
+            (copied / DONE).touch()
             shutil.rmtree(_folder() / key, ignore_errors=True)
             copied.rename(_folder() / key)
+
+
+def _copy(run: Path, target: Path) -> None:
+    """The contents of a run without `DONE`; whether the copy may be written to does not depend on the original."""
+    for source in sorted(path for path in run.rglob("*") if path.is_file() and path.name != DONE):
+        copied = target / source.relative_to(run)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copied)
 
 
 def version_of(package: str) -> str:
@@ -84,7 +93,7 @@ def _program() -> str:
     return sha256_text(*map(sha256_file, sorted(Path(tlkit.__file__).parent.rglob("*.py"))))
 
 
-def _weights(settings: AnySettings) -> str:
+def _weights(settings: AnySettings | CompareSettings) -> str:
     """Of the pretrained network that a rung starts from, as a hash; "" of one that starts from nothing."""
     if not isinstance(settings, FinetuneSettings):
         return ""

@@ -84,8 +84,11 @@ def measure_speed(run: Run, root: Path, training_seconds: float | None) -> None:
     files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:TIMED]]
     list(predictor.predict(files[:WARM]))
     started, done = time.perf_counter(), 0
-    while time.perf_counter() - started < LONGEST or not done:
-        done += sum(1 for _ in predictor.predict(files))
+    while time.perf_counter() - started < LONGEST:
+        for _ in predictor.predict(files):
+            done += 1
+            if time.perf_counter() - started >= LONGEST:
+                break
     rate = done / (time.perf_counter() - started)
     run.write_json(SPEED, {"images_per_second": round(rate, 1), "training_seconds": training_seconds})
 
@@ -97,8 +100,11 @@ def what_was_chosen(rung: Rung, run: Run) -> list[str]:
 
 
 def has_speed(run: Path) -> bool:
-    """Whether it was measured."""
-    return (run / SPEED).exists()
+    """Whether it was measured, and can be read."""
+    try:
+        return set(Run(run).read_json(SPEED)) == {"images_per_second", "training_seconds"}
+    except (RunError, TypeError):
+        return False
 
 
 def command_of(settings: AnySettings, data: Path) -> str:

@@ -40,7 +40,10 @@ class ClassifierSettings:
     """What tells described pictures apart."""
 
     classifier: ClassifierName = setting(
-        "svm", "Classic", "What tells described pictures apart; svm is the better of linear and RBF in folds."
+        "svm",
+        "Classic",
+        "What tells described pictures apart: linear-svm, rbf-svm, svm (the better of both in folds), logistic, "
+        "perceptron, knn, random-forest, naive-bayes.",
     )
     pca: int = setting(
         0, "Classic", "Principal components to reduce a description to, of the training images; 0 for none.", min=0

@@ -1,6 +1,6 @@
 """Descriptors made by hand: a picture in, numbers out that say something of its colours, shapes or textures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ class Descriptor:
     describe  uint8 (height, width, 3) to float32 (values,); of a local one (patches, values + 2), each
               with the patch's centre, as shares of width and height
     image_size  height and width of the picture it is made for, in pixels
+    least_size  that it can describe
     mixed     whether its values have units of their own, so that each is standardized by itself
     local     whether it describes patches, which are then encoded
     source    the paper
@@ -33,6 +34,7 @@ class Descriptor:
     source: str
     mixed: bool = False
     local: bool = False
+    least_size: int = 1
 
 
 def describe_colours(pixels: np.ndarray) -> np.ndarray:
@@ -109,10 +111,10 @@ ROWS = (
     Descriptor("colours", describe_colours, 64, "the course: the two most frequent colours"),
     Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11"),
     Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971"),
-    Descriptor("hog", describe_hog, 96, "Dalal and Triggs 2005, CVPR"),
+    Descriptor("hog", describe_hog, 96, "Dalal and Triggs 2005, CVPR", least_size=48),
     Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610", mixed=True),
-    Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bag of features over dense SIFT", local=True),
-    Descriptor("fisher", describe_sift, 224, "Perronnin, Sánchez and Mensink 2010, ECCV", local=True),
+    Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bags of features", local=True, least_size=32),
+    Descriptor("fisher", describe_sift, 224, "Perronnin 2010, ECCV: Fisher vectors", local=True, least_size=32),
 )
 DESCRIPTORS = {row.name: row for row in ROWS}
 
@@ -131,6 +133,19 @@ def find_descriptors(names: str) -> list[Descriptor]:
     if len(set(found)) < len(found):
         raise OptionError(f"--descriptor is '{names}'; expected each descriptor once.")
     return [DESCRIPTORS[name] for name in found]
+
+
+def descriptor_sizes(rows: Sequence[Descriptor], size: int) -> tuple[int, ...]:
+    """The size of the picture that each descriptor is made of: of one the size asked for, of several at most that.
+
+    size: 0 for each one's own
+    raises: OptionError where one cannot describe so small a picture
+    """
+    sizes = tuple(min(row.image_size, size or row.image_size) for row in rows) if len(rows) > 1 or not size else (size,)
+    for row, own in zip(rows, sizes, strict=True):
+        if own < row.least_size:
+            raise OptionError(f"--image-size is {size}; {row.name} needs at least {row.least_size}.")
+    return sizes
 
 
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:

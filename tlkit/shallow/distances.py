@@ -132,11 +132,11 @@ def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarra
     """
     known = squared_lengths(others) if lengths is None else lengths
 
-    def distances(part: np.ndarray) -> np.ndarray:
+    def to_all(part: np.ndarray) -> np.ndarray:
         found: np.ndarray = np.maximum(squared_lengths(part)[:, None] + known - 2.0 * (part @ others.T), 0)
         return found
 
-    return in_parts(distances, values)
+    return in_parts(to_all, values)
 
 
 def find_nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Many local descriptors of a picture as one vector: bags of features, Fisher vectors, spatial pyramids."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ MOST_PATCHES = 60_000  # that a vocabulary is learnt from
 PLACES = 2  # numbers after a descriptor: where its patch lies, as shares of width and height
 
 
-def sample_patches(each: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """Patches of many pictures for a vocabulary, as many of each: (patches, values)."""
-    random, most = np.random.default_rng(seed), max(1, -(-MOST_PATCHES // len(each)))
+def sample_patches(each: Iterable[np.ndarray], pictures: int, seed: int) -> np.ndarray:
+    """Patches of many pictures for a vocabulary, as many of each: (patches, values).
+
+    each: of every picture, one after the other, so that they need not be in memory together
+    pictures: how many there are
+    """
+    random, most = np.random.default_rng(seed), max(1, -(-MOST_PATCHES // pictures))
     return np.concatenate([patches[np.sort(random.permutation(len(patches))[:most])] for patches in each])
 
 

@@ -19,7 +19,7 @@ from tlkit.progress import Clock, Progress
 from tlkit.runs import Run, finish_run
 from tlkit.settings import ClassicSettings
 from tlkit.shallow.decider import Decider
-from tlkit.shallow.descriptors import find_descriptors
+from tlkit.shallow.descriptors import descriptor_sizes, find_descriptors
 from tlkit.shallow.fitting import Choice, Fitting, fit_decider
 from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
 from tlkit.training.described import Described, describe_folder
@@ -76,7 +76,7 @@ def train_pipeline(
     test = _report(decider, described, split.test, progress) if len(split.test) else None
     write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read) | _figures(fitted)
+    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     finish_run(run, _facts(split, fitted.settings, stages))
@@ -85,12 +85,14 @@ def train_pipeline(
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     if settings.descriptor == AUTO:
+        if settings.image_size:
+            raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto has its own, so leave it out.")
         return settings  # each candidate by itself
     rows = find_descriptors(settings.descriptor)
     choose_engine("classic", settings.precision)
     if settings.pyramid > 1 and not any(row.local for row in rows):
         raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
-    return replace(settings, image_size=settings.image_size or max(row.image_size for row in rows))
+    return replace(settings, image_size=max(descriptor_sizes(rows, settings.image_size)))
 
 
 def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
@@ -108,6 +110,7 @@ class Fitted:
     """One description with the classifier fitted on it.
 
     settings  with the descriptor that this is
+    reused    images that had been described before this run
     tried     accuracies in folds of all descriptions that it was chosen from; None where there were no folds
     """
 
@@ -116,6 +119,7 @@ class Fitted:
     split: Split
     decider: Decider
     choice: Choice
+    reused: int
     tried: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -123,12 +127,17 @@ def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: 
     """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
     if settings.descriptor != AUTO:
         return _fit(run, folder, settings, progress, clock)
-    candidates = [resolve_classic(replace(settings, descriptor=name)) for name in CANDIDATES]
-    found = [_fit(run, folder, each, progress, clock) for each in candidates]
+    found = [_fit(run, folder, _candidate(settings, name), progress, clock) for name in CANDIDATES]
     tried = {each.settings.descriptor: _known(each.choice.accuracy) for each in found}
     known = [fitted for fitted in found if _known(fitted.choice.accuracy) is not None]
     best = max(known, key=lambda fitted: fitted.choice.accuracy) if known else found[-1]
-    return replace(best, tried=tried)
+    return replace(best, tried=tried, reused=found[0].reused)
+
+
+def _candidate(settings: ClassicSettings, name: str) -> ClassicSettings:
+    """A description of "auto", with the spatial pyramid where there is something local in it."""
+    levels = settings.pyramid if any(row.local for row in find_descriptors(name)) else 1
+    return resolve_classic(replace(settings, descriptor=name, pyramid=levels))
 
 
 def _fit(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
@@ -141,7 +150,8 @@ def _fit(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Pro
     values, sides = described.values(train, progress), (train.labels, train.groups)
     fitting = Fitting(settings.classifier, settings.pca, seed, progress)
     decider, choice = fit_decider(values, described.parts(train), sides, fitting)
-    return Fitted(settings, described, split, decider, choice)
+    clock.lap("fit")
+    return Fitted(settings, described, split, decider, choice, described.extracted.reused)
 
 
 def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
@@ -185,6 +195,5 @@ def _facts(split: Split, settings: ClassicSettings, stages: tuple[Stage, ...]) -
     """What `model.json` says of this classifier."""
     names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
     chosen = {name: getattr(settings, name) for name in names}
-    engine = "classic" if settings.descriptor else settings.engine
-    named = {"class_names": list(split.train.class_names), "engine": engine}
+    named = {"class_names": split.train.class_names, "engine": "classic" if settings.descriptor else settings.engine}
     return named | chosen | {"stages": [asdict(stage) for stage in stages]}

@@ -20,7 +20,7 @@ from tlkit.reading import Lower
 from tlkit.runs import Run
 from tlkit.settings import ClassicSettings
 from tlkit.shallow.describer import Describer
-from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, find_descriptors
+from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, descriptor_sizes, find_descriptors
 from tlkit.shallow.encoding import learn_vocabulary, sample_patches
 from tlkit.shallow.fitting import Part
 from tlkit.training.lower import lower_alone, there
@@ -74,7 +74,8 @@ class ByHand:
             if DESCRIPTORS[name].local:
                 with progress.stage("vocabulary", 1, "") as advance:
                     rows = extracted.rows(train)
-                    patches = sample_patches([rows[place : place + 1][0] for place in range(len(train))], seed)
+                    each = (rows[place : place + 1][0] for place in range(len(train)))
+                    patches = sample_patches(each, len(train), seed)
                     by = by.with_vocabulary(name, learn_vocabulary(name, patches, seed))
                     advance(1)
         return ByHand(self.each, by)
@@ -148,8 +149,7 @@ class ByNetwork:
 
 def _by_hand(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> ByHand:
     rows = find_descriptors(settings.descriptor)
-    own = settings.image_size == max(row.image_size for row in rows)  # else one was asked for, for all
-    sizes = tuple(row.image_size if own else settings.image_size for row in rows)
+    sizes = descriptor_sizes(rows, settings.image_size)
     by = Describer(tuple(row.name for row in rows), sizes, settings.pyramid)
     each = (_described(folder, *one, settings, progress) for one in zip(by.descriptors, sizes, strict=True))
     return ByHand(tuple(each), by)

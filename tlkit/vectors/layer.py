@@ -20,7 +20,7 @@ LOGITS = "head_logits"  # the last dense layer of every network of a run
 class Layer:
     """An output of a network, as a network of its own.
 
-    cut     its name in cache keys
+    cut     its name in cache keys, with the network's, for layers without weights are told apart by nothing else
     source  what it is made from, as a hash; None where its weights are still to be downloaded
     """
 
@@ -50,12 +50,12 @@ def find_layer(settings: FeaturesSettings) -> Layer:
 
     settings: resolved
     """
-    cut = f"layer {settings.layer or 'of the head' if settings.run else settings.layer}".strip()
     if settings.run:
         weights = read_facts(load_run(settings.run)).sha256[MODEL]
+        cut = f"layer {settings.layer or 'of the head'} of {weights}"
         return Layer(settings, cut, sha256_text(CONVERSION_VERSION, "run", weights, cut))
     row = find_backbone(settings.backbone)
-    cut = cut if settings.layer else ""  # then it is what a head is trained on
+    cut = f"layer {settings.layer} of {row.name}" if settings.layer else ""  # then it is what a head is trained on
     return Layer(settings, cut, source_key(row, settings.weights, settings.image_size, settings.seed, cut))
 
 
