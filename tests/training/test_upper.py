@@ -15,7 +15,18 @@ from tlkit.training.plan import Plan
 from tlkit.training.upper import trainable_above
 
 SIZE, NUM_CLASSES, NUM_IMAGES = 64, 3, 16
-PLAN = Plan(epochs=2, batch_size=8, learning_rate=1e-2, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
+# AdamW divides a gradient by its own size, so that the last digit of a faint one becomes a step of its own:
+# what two graphs round differently, as they do on some processors, would be compared instead of what they compute.
+PLAN = Plan(
+    epochs=2,
+    batch_size=8,
+    learning_rate=1e-2,
+    weight_decay=0.1,
+    label_smoothing=0.1,
+    patience=9,
+    seed=0,
+    optimizer="sgd",
+)
 CUT, FIRST_ABOVE = "conv_pw_9_relu", "conv_dw_10"
 
 
