@@ -53,8 +53,9 @@ def test_codes_are_the_nearest_centres_and_as_faiss_gives_them():
     assert np.mean((quantizer.decode(codes) - values) ** 2) < 0.05 * spread
 
 
-def test_the_same_seed_gives_the_same_codes():
-    first, second = (learn_codec(rows(), 0, 3, 7).quantizer.encode(rows()) for _ in range(2))
+@pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])
+def test_the_same_seed_gives_the_same_codes(seed):
+    first, second = (learn_codec(rows(), 0, 3, seed).quantizer.encode(rows()) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 

@@ -13,9 +13,10 @@ parquet = pytest.importorskip("pyarrow.parquet")
 from tests.cli.test_cli import refused, tlkit
 from tests.networks import keras
 from tlkit.data.pixels import plain_view
-from tlkit.errors import RunError
+from tlkit.errors import OptionError, RunError
 from tlkit.settings import FeaturesSettings
 from tlkit.vectors.export import export_features
+from tlkit.vectors.table import Table, check_file, write_table
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,28 @@ def test_csv_and_parquet_hold_the_same_and_what_was_learnt_lies_beside(small, co
     assert [file.name for file in written[0].files] == ["t.csv", "t.learnt.npz"]
     learnt, full = opened(tmp_path / "t.learnt.npz"), opened(exported.files[0])["features"]
     np.testing.assert_allclose((full - learnt["mean"]) @ learnt["components"].T, table["features"], atol=1e-3)
+
+
+def table_of(learnt):
+    names = (["a/1.png", "b/2.png"], ["a", "b"], ["train", "validation"])
+    return Table(names, np.array([[1, 2], [3, 4]], np.uint8), {"seed": 0}, learnt)
+
+
+def test_what_was_learnt_is_written_before_the_codes_it_decodes(tmp_path):
+    (tmp_path / "t.csv").mkdir()  # so that the table cannot be written
+    with pytest.raises(OSError):
+        write_table(table_of({"centres": np.zeros((2, 5, 1), np.float32)}), tmp_path / "t.csv")
+    assert opened(tmp_path / "t.learnt.npz")["centres"].shape == (2, 5, 1)
+
+
+def test_learnt_arrays_of_another_table_are_in_the_way_only_where_some_are_learnt(tmp_path):
+    (tmp_path / "t.learnt.npz").write_bytes(b"of another table")
+    check_file(tmp_path / "t.csv", learns=False)
+    assert write_table(table_of({}), tmp_path / "t.csv") == [tmp_path / "t.csv"]
+    assert (tmp_path / "t.learnt.npz").read_bytes() == b"of another table"
+    check_file(tmp_path / "t.npz", learns=True)  # which holds its own
+    with pytest.raises(OptionError, match=r"t\.learnt\.npz' is already there"):
+        check_file(tmp_path / "t.parquet", learns=True)
 
 
 def test_components_are_learnt_from_training_images_alone(small, colours, tmp_path, exported):

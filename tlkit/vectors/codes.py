@@ -11,6 +11,7 @@ from tlkit.shallow.distances import find_nearest
 from tlkit.shallow.fitting import principal_components
 
 MOST_CENTRES = 256  # of each part of a row: a byte says which
+SEEDS = 2**31  # faiss keeps one in a C int
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _centres(rows: np.ndarray, parts: int, seed: int) -> np.ndarray:
 
     bits = min(len(rows), MOST_CENTRES).bit_length() - 1
     quantizer: Any = faiss.ProductQuantizer(rows.shape[1], parts, bits)
-    quantizer.cp.seed, quantizer.cp.min_points_per_centroid = seed + 1, 1
+    quantizer.cp.seed, quantizer.cp.min_points_per_centroid = (seed + 1) % SEEDS, 1
     quantizer.train(np.ascontiguousarray(rows, np.float32))
     centres: np.ndarray = faiss.vector_to_array(quantizer.centroids).reshape(parts, 2**bits, -1)
     return centres

@@ -48,7 +48,7 @@ def export_features(
     raises: DataError, ModelError, RunError, OptionError
     """
     file, settings = Path(output), resolve_features(settings or FeaturesSettings())
-    check_file(file)
+    check_file(file, learns=bool(settings.pca or settings.pq))
     require(settings.pca, settings.pq)
     extracted = _extract(data, settings, progress or Silent())
     shares = (settings.validation_split, settings.test_split)

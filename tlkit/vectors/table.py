@@ -42,11 +42,15 @@ class Table:
         return [f"{self.kind[:-1]}_{place}" for place in range(self.rows.shape[1])]
 
 
-def check_file(file: Path) -> None:
-    """raises: OptionError, ModelError where a table cannot be written there, before anything is computed"""
+def check_file(file: Path, learns: bool) -> None:
+    """Before anything is computed.
+
+    learns: whether there will be learnt arrays, which a .csv or .parquet file cannot hold
+    raises: OptionError, ModelError where a table cannot be written there
+    """
     if file.suffix.lower() not in WRITERS:
         raise OptionError(f"'{file.name}' does not end in {', '.join(WRITERS)}; choose one of them.")
-    for path in (file,) if file.suffix.lower() == ".npz" else (file, learnt_file(file)):
+    for path in (file, learnt_file(file)) if learns and not _holds_all(file) else (file,):
         check_new_file(path)
     if file.suffix.lower() == ".parquet" and not find_spec("pyarrow"):
         raise ModelError("a .parquet file needs pyarrow, which is not installed: pip install 'tlkit[parquet]'.")
@@ -54,16 +58,20 @@ def check_file(file: Path) -> None:
 
 def write_table(table: Table, file: Path) -> list[Path]:
     """Write a table, and beside one that cannot hold them the arrays that were learnt; returns the files."""
+    beside = [] if _holds_all(file) or not table.learnt else [learnt_file(file)]
+    for path in beside:  # before the table: codes that nothing can decode are worth nothing
+        write_atomically(path, _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
     WRITERS[file.suffix.lower()](table, file)
-    if file.suffix.lower() == ".npz" or not table.learnt:
-        return [file]
-    write_atomically(learnt_file(file), _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
-    return [file, learnt_file(file)]
+    return [file, *beside]
 
 
 def learnt_file(file: Path) -> Path:
     """Where the learnt arrays of a `.csv` or `.parquet` table lie."""
     return file.with_name(f"{file.stem}.learnt.npz")
+
+
+def _holds_all(file: Path) -> bool:
+    return file.suffix.lower() == ".npz"
 
 
 def _write_npz(table: Table, file: Path) -> None:
