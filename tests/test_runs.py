@@ -9,7 +9,8 @@ from tests.making import CHAIN_FILES, RUN_FILES
 from tlkit.errors import RunError
 from tlkit.files import sha256_file
 from tlkit.prediction import Predictor
-from tlkit.runs import DONE, UNFINISHED, Run, create_run, discard_run, finish_run, load_run, read_facts
+from tlkit.runs import DONE, UNFINISHED, Run, create_run, discard_run, finish_run, is_done, load_run, read_facts
+from tlkit.training.resume import reopen_run, was_resumed
 
 
 @pytest.fixture
@@ -145,6 +146,18 @@ def test_a_run_whose_end_fails_is_not_done(tmp_path):
     assert (run.path / UNFINISHED).exists()
 
 
+def test_a_run_that_is_killed_between_its_last_two_steps_is_done(tmp_path):
+    run = create_run(tmp_path / "mine", "finetune")
+    run.write_json("settings.json", {"command": "finetune"})
+    (run.path / UNFINISHED).unlink()
+    (run.path / UNFINISHED).mkdir()  # so that it cannot be removed
+    with pytest.raises(OSError):
+        finish_run(run, {**FACTS, "stages": []})
+    assert is_done(run.path)
+    assert load_run(run.path) == run
+    assert "is finished, there is nothing to resume; `tlkit predict" in refusal(reopen_run, run.path)
+
+
 def test_a_run_has_the_files_that_other_work_leans_on(run):
     files = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*") if file.is_file()}
     assert files == RUN_FILES | CHAIN_FILES
@@ -224,8 +237,26 @@ def test_an_unfinished_run_is_not_loaded(own_run):
     assert f"'{own_run.path}' is an unfinished run: it has no DONE" in refusal(load_run, own_run.path)
 
 
-def test_a_folder_of_something_else_is_no_run(colours):
-    assert f"'{colours}' is no run folder" in refusal(load_run, colours)
+@pytest.mark.parametrize("command", ["finetune", "train", "compare"])
+def test_an_unfinished_run_names_the_command_that_goes_on_with_it(tmp_path, command):
+    run = create_run(tmp_path / "mine", command)
+    run.write_json("settings.json", {"command": command})
+    assert f"`tlkit {command} --resume {run.path}` goes on" in refusal(load_run, run.path)
+
+
+def test_a_folder_of_something_else_is_no_run(here, colours):
+    words = refusal(load_run, colours)
+    assert words == f"'{colours}' is no run folder: it has no DONE; `tlkit finetune DATA` makes one."
+    words = refusal(reopen_run, colours)
+    assert words == f"'{colours}' is no unfinished run; give the folder of one that was stopped."
+
+
+def test_a_run_says_whether_anything_was_trained_before_it_was_gone_on_with(tmp_path):
+    run = create_run(tmp_path / "mine", "finetune")
+    run.write_json("settings.json", {})
+    assert not was_resumed(reopen_run(run.path))
+    (run.path / "checkpoint-head.npz").touch()
+    assert was_resumed(reopen_run(run.path))
 
 
 DAMAGE = {

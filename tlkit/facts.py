@@ -25,7 +25,7 @@ class ModelFacts:
     class_names  in label order
     image_size   height and width of the network's input, in pixels
     resize       how a picture becomes square
-    engine       "litert", "openvino" or "keras"
+    engine       "litert", "openvino", "keras" or "classic"
     stages       what the engine runs, in order, from pixels to probabilities
     sha256       of every file of the run, by its name
     """

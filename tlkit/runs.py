@@ -109,9 +109,9 @@ def finish_run(run: Run, facts: dict[str, Any]) -> None:
 
 
 def close_run(run: Run) -> None:
-    """Write `DONE`, last of all."""
-    (run.path / UNFINISHED).unlink(missing_ok=True)
+    """Write `DONE`, last of all; only then the run is no longer unfinished, for one of both must always be there."""
     write_atomically(run.path / DONE, "")
+    (run.path / UNFINISHED).unlink(missing_ok=True)
 
 
 def is_done(path: Path) -> bool:
@@ -132,28 +132,34 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
     if not path.is_dir():
-        known = "; ".join(str(run) for run in sorted(Path("runs").glob("*/")) if (run / DONE).exists())
-        hint = f"; finished runs here: {known}" if known else "; `tlkit finetune DATA` makes one"
-        raise RunError(f"there is no run folder '{path}'{hint}.")
-    if not (path / DONE).exists():
-        what = "is an unfinished run" if (path / "settings.json").exists() else "is no run folder"
-        raise RunError(
-            f"'{path}' {what}: it has no {DONE}; "
-            f"`tlkit {_command_of(Run(path))} --resume {path}` goes on with one that was stopped."
-        )
+        raise RunError(f"there is no run folder '{path}'; {_where_runs_are()}.")
     run = Run(path)
+    if not is_done(path):
+        raise RunError(f"'{path}' {_why_not_done(run)}.")
     if (path / COMPARISON).exists():
         raise RunError(f"'{path}' is a comparison of several runs; give the folder of one of them in it.")
     read_facts(run)
     return run
 
 
-def _command_of(run: Run) -> str:
-    """That began it."""
+def begun_by(run: Run) -> str:
+    """The command that its `settings.json` is of."""
     try:
         return str(run.read_json("settings.json")["command"])
     except (RunError, KeyError, TypeError):
         return "finetune"
+
+
+def _where_runs_are() -> str:
+    known = "; ".join(str(run) for run in sorted(Path("runs").glob("*/")) if is_done(run))
+    return f"finished runs here: {known}" if known else "`tlkit finetune DATA` makes one"
+
+
+def _why_not_done(run: Run) -> str:
+    if not (run.path / "settings.json").exists():
+        return f"is no run folder: it has no {DONE}; {_where_runs_are()}"
+    again = f"`tlkit {begun_by(run)} --resume {run.path}` goes on with one that was stopped"
+    return f"is an unfinished run: it has no {DONE}; {again}"
 
 
 def read_facts(run: Run) -> ModelFacts:

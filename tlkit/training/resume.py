@@ -7,10 +7,11 @@ from pathlib import Path
 from tlkit.data.split import Split
 from tlkit.errors import RunError
 from tlkit.files import csv_writer, write_atomically
-from tlkit.runs import DONE, UNFINISHED, Run
+from tlkit.runs import COMPARISON, UNFINISHED, Run, is_done
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
+RESUMED = "RESUMED"  # in a run that was stopped and gone on with
 
 
 def reopen_run(path: Path) -> Run:
@@ -18,13 +19,27 @@ def reopen_run(path: Path) -> Run:
 
     raises: RunError where there is none, or it is finished
     """
-    if (path / DONE).exists():
-        raise RunError(f"'{path}' is finished, there is nothing to resume; `tlkit predict {path} IMAGE...` uses it.")
+    if is_done(path):
+        raise RunError(f"'{path}' is finished, there is nothing to resume; {_use_of(path)}.")
     if not (path / UNFINISHED).exists() or not (path / "settings.json").exists():
-        raise RunError(f"'{path}' is no unfinished run; give the folder of one, or start with `tlkit finetune DATA`.")
+        raise RunError(f"'{path}' is no unfinished run; give the folder of one that was stopped.")
     for file in [*path.glob(".*"), *path.glob("*/.*")]:
         file.unlink(missing_ok=True)
-    return Run(path)
+    run = Run(path)
+    if has_progress(run):
+        write_atomically(path / RESUMED, "What was trained before it was stopped is not in its seconds.\n")
+    return run
+
+
+def was_resumed(run: Run) -> bool:
+    """Whether its `metrics.json` says what the last part of its training took, not all of it."""
+    return (run.path / RESUMED).exists()
+
+
+def _use_of(finished: Path) -> str:
+    if (finished / COMPARISON).exists():
+        return f"'{finished / COMPARISON}' has its figures, and `tlkit predict` takes each run in it"
+    return f"`tlkit predict {finished} IMAGE...` uses it"
 
 
 def keep_split(run: Run, split: Split) -> None:
