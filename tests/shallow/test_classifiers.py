@@ -5,10 +5,12 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from tlkit.progress import Silent
+from tlkit.shallow.choosing import Sides, choose_options, sample_rows
 from tlkit.shallow.classifiers import CLASSIFIERS, ROWS
 from tlkit.shallow.distances import squared_distances
-from tlkit.shallow.fitting import Fitting, choose_options
 from tlkit.shallow.linear import softmax
+from tlkit.shallow.trials import Fold, try_each
 
 every_classifier = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -31,8 +33,9 @@ def theirs(row, values, labels, learnt):
         return learnt
     from sklearn.svm import SVC
 
-    options = {name: tried[len(tried) // 2] for name, tried in row.grid.items()}
-    return SVC(**options, gamma="scale", break_ties=True, decision_function_shape="ovr").fit(values, labels)
+    strength, scale = (tried[len(tried) // 2] for tried in (row.grid["C"], row.grid["gamma_scale"]))
+    gamma = scale / (values.shape[1] * values.var())
+    return SVC(C=strength, gamma=gamma, break_ties=True, decision_function_shape="ovr").fit(values, labels)
 
 
 @every_classifier
@@ -92,6 +95,58 @@ def test_one_row_is_answered_as_among_others(row):
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+@every_classifier
+def test_each_hyperparameter_changes_what_is_fitted(row):
+    values, labels = blobs(3, rows=90)
+    unseen, _ = blobs(3, rows=200, seed=1)
+    for name, tried in row.grid.items():
+        middle = {other: options[len(options) // 2] for other, options in row.grid.items()}
+        least, most = (row.make(middle | {name: value}, 0).fit(values, labels) for value in (tried[0], tried[-1]))
+        assert not np.array_equal(row.scores(row.export(least), unseen), row.scores(row.export(most), unseen)), name
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_what_is_tried_at_once_scores_as_one_by_one(num_classes):
+    (values, labels), (unseen, _) = blobs(num_classes), blobs(num_classes, rows=50, seed=1)
+    row, fold = CLASSIFIERS["rbf-svm"], Fold(values, labels, unseen)
+    tried = [{"C": strength, "gamma_scale": scale} for strength in (1.0, 10.0) for scale in (0.3, 2.0)]
+    together, alone = list(row.trials(fold, tried, 0)), list(try_each(row, fold, tried, 0))
+    assert len(together) == len(alone) == 4
+    for (ours, classes), (theirs, same) in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        np.testing.assert_array_equal(classes, same)
+
+
+@pytest.mark.parametrize("neighbours", [1, 3])
+def test_neighbours_equally_near_share_whatever_is_asked_beside(neighbours):
+    """Each place twice, once in each class: which of both is the nearest no rounding may decide."""
+    places = np.random.default_rng(0).normal(0, 1, (40, 300)).astype(np.float32)
+    kept = CLASSIFIERS["knn"].export(
+        CLASSIFIERS["knn"].make({"n_neighbors": neighbours}, 0).fit(places.repeat(2, axis=0), np.arange(80) % 2)
+    )
+    together = CLASSIFIERS["knn"].scores(kept, places)
+    alone = np.concatenate([CLASSIFIERS["knn"].scores(kept, places[place : place + 1]) for place in range(40)])
+    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_allclose(together, 0.5)
+
+
+def test_a_tree_that_does_not_end_is_found_out():
+    values, labels = blobs(3)
+    kept = CLASSIFIERS["random-forest"].export(fitted(CLASSIFIERS["random-forest"], values, labels))
+    CLASSIFIERS["random-forest"].check(kept)
+    for child in ("left", "right"):
+        with pytest.raises(ValueError, match="a tree that does not end"):
+            CLASSIFIERS["random-forest"].check(kept | {child: np.zeros_like(kept[child])})
+
+
+def test_of_many_rows_a_sample_of_every_class_is_tried():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [9000, 1000, 3]))
+    rows = sample_rows(labels, 0)
+    assert (np.diff(rows) > 0).all()
+    assert np.bincount(labels[rows]).tolist() == [3599, 400, 2]
+    np.testing.assert_array_equal(sample_rows(labels[:4000], 0), np.arange(4000))
+
+
 def test_names_are_those_of_the_field():
     assert set(CLASSIFIERS) == {
         *("perceptron", "logistic", "linear-svm", "rbf-svm", "knn", "random-forest", "naive-bayes"),
@@ -103,7 +158,7 @@ def test_a_family_gives_its_better_one():
     values = random.normal(0, 1, (200, 2)).astype(np.float32)
     labels = (np.linalg.norm(values, axis=1) > 1.2).astype(int)  # a ring no line separates
     groups = [str(place) for place in range(200)]
-    choice = choose_options(values, (labels, groups), Fitting("svm"))
+    choice = choose_options(values, Sides(labels, groups), "svm", 0, Silent())
     assert choice.row.name == "rbf-svm"
     assert choice.accuracy > 0.9
 

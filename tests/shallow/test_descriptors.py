@@ -7,6 +7,7 @@ pytest.importorskip("skimage")
 
 from tlkit.errors import OptionError
 from tlkit.shallow.descriptors import DESCRIPTORS, ROWS, find_descriptors, resized
+from tlkit.shallow.hog import oriented_gradients
 
 every_descriptor = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -62,9 +63,34 @@ def test_gradients_across_and_along_are_told_apart():
     stripes = np.repeat((np.arange(64) // 4 % 2 * 255).astype(np.uint8)[:, None], 64, axis=1)
     lying = np.repeat(stripes[:, :, None], 3, axis=2)
     standing = lying.transpose(1, 0, 2)
-    first, second = (DESCRIPTORS["hog"].describe(each).reshape(-1, 9).sum(axis=0) for each in (lying, standing))
-    assert abs(int(first.argmax()) - int(second.argmax())) in (4, 5)  # of nine directions in half a turn
-    assert len(DESCRIPTORS["hog"].describe(lying)) == 2 * 2 * 9 * 9
+    first, second = (DESCRIPTORS["hog"].describe(each).reshape(-1, 12).sum(axis=0) for each in (lying, standing))
+    assert set(np.argsort(first)[-2:]) == {3, 9}  # down and up, of twelve directions in a turn
+    assert set(np.argsort(second)[-2:]) == {0, 6}
+    assert len(DESCRIPTORS["hog"].describe(lying)) == 2 * 2 * 9 * 12
+
+
+def test_bright_on_dark_is_not_dark_on_bright():
+    ramp = np.repeat(np.repeat(np.arange(64, dtype=np.uint8)[:, None] * 4, 64, axis=1)[:, :, None], 3, axis=2)
+    rising, falling = (DESCRIPTORS["hog"].describe(each).reshape(-1, 12).sum(axis=0) for each in (ramp, ramp[::-1]))
+    assert (rising.argmax(), falling.argmax()) == (3, 9)
+    assert rising[9] < 1e-3 * rising[3]
+
+
+def test_blocks_of_gradients_are_of_length_one_and_do_not_change_with_contrast():
+    picture = np.random.default_rng(0).random((96, 96)).astype(np.float32)
+    found = oriented_gradients(picture)
+    lengths = np.linalg.norm(found.reshape(16, -1) ** 2, axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    np.testing.assert_allclose(oriented_gradients(0.5 * picture + 0.2), found, atol=1e-4)
+    assert not oriented_gradients(np.full((96, 96), 0.5, np.float32)).any()
+
+
+def test_a_small_shift_changes_gradients_little():
+    """An edge that crosses from a cell into the next one is shared by both, and by neighbouring directions."""
+    down, across = np.mgrid[:96, :96].astype(np.float32)
+    edges = [1 / (1 + np.exp(-(across + 0.5 * down - offset) / 2)) for offset in (70, 71)]
+    first, second = (oriented_gradients(edge.astype(np.float32)) for edge in edges)
+    assert np.linalg.norm(first - second) < 0.15 * np.linalg.norm(first)
 
 
 def test_smooth_and_rough_textures_are_told_apart():

@@ -6,8 +6,9 @@ import pytest
 pytest.importorskip("sklearn")
 
 from tlkit.errors import OptionError
+from tlkit.shallow.choosing import Sides
 from tlkit.shallow.classifiers import CLASSIFIERS, FAMILIES
-from tlkit.shallow.fitting import Fitting, Part, fit_decider, fit_scaling
+from tlkit.shallow.fitting import Fitting, Part, fit_decider, fit_scaling, pick_parts, place_parts
 
 
 def rows(count=60, seed=0):
@@ -16,7 +17,9 @@ def rows(count=60, seed=0):
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_parts_are_centred_and_of_length_1_on_average(mixed):
-    scaled = fit_scaling(rows(), [Part(slice(0, 2), mixed), Part(slice(2, 4), mixed)], 0, 0).apply(rows())
+    scaled = fit_scaling(rows(), [Part("one", slice(0, 2), mixed), Part("other", slice(2, 4), mixed)], 0, 0).apply(
+        rows()
+    )
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
     for part in (scaled[:, :2], scaled[:, 2:]):
         np.testing.assert_allclose(np.mean(np.sum(part**2, axis=1)), 1, atol=1e-4)
@@ -28,19 +31,35 @@ def test_parts_are_centred_and_of_length_1_on_average(mixed):
 def test_what_is_constant_in_training_counts_nothing_later(mixed):
     values = rows()
     values[:, 2] = 7
-    scaling = fit_scaling(values, [Part(slice(0, 4), mixed)], 0, 0)
+    scaling = fit_scaling(values, [Part("all", slice(0, 4), mixed)], 0, 0)
     later = values[:1].copy()
     later[0, 2] = 9
     np.testing.assert_array_equal(scaling.apply(later), scaling.apply(values[:1]))
-    alone = fit_scaling(np.full((5, 2), 3, np.float32), [Part(slice(0, 2), mixed)], 0, 0)
+    alone = fit_scaling(np.full((5, 2), 3, np.float32), [Part("all", slice(0, 2), mixed)], 0, 0)
     assert np.isfinite(alone.apply(rows()[:, :2])).all()
 
 
+@pytest.mark.parametrize("count", [300, 5000])
+def test_a_constant_is_known_among_many_images_too(count):
+    """Sums of float32 drift: 0.7 many times over has a deviation, which would be what later values are divided by."""
+    values = rows(count)
+    values[:, 2] = 0.7
+    assert fit_scaling(values, [Part("all", slice(0, 4), True)], 0, 0).factor[2] == 0
+
+
+def test_parts_are_picked_by_name_in_the_order_of_names():
+    values = rows()
+    parts = place_parts([("one", 1, False), ("two", 2, True), ("three", 1, False)])
+    picked, places = pick_parts(values, parts, ["three", "two"])
+    np.testing.assert_array_equal(picked, values[:, [3, 1, 2]])
+    assert places == [Part("three", slice(0, 1), False), Part("two", slice(1, 3), True)]
+
+
 def test_components_are_of_what_was_scaled():
-    scaling = fit_scaling(rows(), [Part(slice(0, 4), True)], 2, 0)
+    scaling = fit_scaling(rows(), [Part("all", slice(0, 4), True)], 2, 0)
     assert scaling.apply(rows()).shape == (60, 2)
     with pytest.raises(OptionError, match="--pca is 5; 60 training images with 4 values each have at most 4"):
-        fit_scaling(rows(), [Part(slice(0, 4), True)], 5, 0)
+        fit_scaling(rows(), [Part("all", slice(0, 4), True)], 5, 0)
 
 
 def test_certainty_is_what_held_out_images_support():
@@ -48,7 +67,7 @@ def test_certainty_is_what_held_out_images_support():
     labels = np.arange(1500) % 3
     values = (np.eye(3)[labels] + random.normal(0, 0.7, (1500, 3))).astype(np.float32)
     groups = [str(place) for place in range(1500)]
-    decider, choice = fit_decider(values, [Part(slice(0, 3), False)], (labels, groups), Fitting("svm"))
+    decider, choice = fit_decider(values, [Part("all", slice(0, 3), False)], Sides(labels, groups), Fitting("svm"))
     unseen = np.arange(3000) % 3
     shares = decider.probabilities((np.eye(3)[unseen] + random.normal(0, 0.7, (3000, 3))).astype(np.float32))
     right = np.mean(shares.argmax(axis=1) == unseen)
@@ -61,8 +80,8 @@ def test_certainty_is_what_held_out_images_support():
 def test_few_images_of_a_class_end_no_training(classifier, counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     values = rows(len(labels))
-    sides = (labels, [str(place) for place in range(len(labels))])
-    decider, _ = fit_decider(values, [Part(slice(0, 4), True)], sides, Fitting(classifier))
+    sides = Sides(labels, [str(place) for place in range(len(labels))])
+    decider, _ = fit_decider(values, [Part("all", slice(0, 4), True)], sides, Fitting(classifier))
     shares = decider.probabilities(values)
     assert shares.shape == (len(labels), len(counts))
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
@@ -71,6 +90,6 @@ def test_few_images_of_a_class_end_no_training(classifier, counts):
 def test_equal_images_are_never_on_two_sides_of_a_fold():
     """Every row twice, with labels that cannot be learnt: who sees a copy of what is held out is always right."""
     labels = np.random.default_rng(1).integers(0, 2, 40).repeat(2)
-    sides = (labels, [str(place // 2) for place in range(80)])
-    _, choice = fit_decider(rows(40).repeat(2, axis=0), [Part(slice(0, 4), True)], sides, Fitting("knn"))
+    sides = Sides(labels, [str(place // 2) for place in range(80)])
+    _, choice = fit_decider(rows(40).repeat(2, axis=0), [Part("all", slice(0, 4), True)], sides, Fitting("knn"))
     assert choice.accuracy < 0.75

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tlkit.shallow import sift
-from tlkit.shallow.sift import direction_maps
+from tlkit.shallow.gradients import direction_maps
 
 
 def dense_sift(grey, bin_size, step):
-    return sift.dense_sift(direction_maps(grey), bin_size, step)
+    return sift.dense_sift(direction_maps(grey, sift.DIRECTIONS), bin_size, step)
 
 
 def ramp(angle, size=64):

@@ -103,10 +103,10 @@ def stop():
 
 
 def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
-    from tlkit.training import classic
+    from tlkit.training import candidates
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(classic, "fit_decider", lambda *parts: stop())
+        patch.setattr(candidates, "fit_decider", lambda *parts: stop())
         train_classic(colours, tmp_path / "run", PLAIN)
     again = resume(tmp_path / "run")
     assert again.metrics["accuracy"] == done.metrics["accuracy"]
@@ -149,6 +149,46 @@ def test_the_least_size_can_be_described(row):
     values = row.describe(noise(row.least_size, row.least_size))
     assert values.size
     assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("descriptor", ["bow", "fisher"])
+@pytest.mark.parametrize("textured", [0, 1])
+def test_pictures_without_texture_end_no_training(descriptor, textured, tmp_path):
+    for name, shade in (("a", 40), ("b", 200)):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        for number in range(9):
+            picture = np.full((40, 40, 3), shade + number, np.uint8)
+            picture[12:28, 12:20] += np.uint8(50 * (number < textured))
+            (tmp_path / "flat" / name / f"{number}.png").write_bytes(encoded(picture))
+    settings = ClassicSettings(descriptor=descriptor, image_size=32)
+    found = train_classic(tmp_path / "flat", tmp_path / "run", settings)
+    assert np.isfinite(found.report.probabilities).all()
+
+
+def test_descriptions_that_memory_does_not_hold_are_refused(colours, tmp_path, monkeypatch):
+    from tlkit.training import described
+
+    monkeypatch.setattr(described, "MOST_BYTES", 1e5)
+    with pytest.raises(OptionError, match="2,566 values for each of 29 images .* take fewer levels of --pyramid"):
+        train_classic(colours, tmp_path / "run", LOCAL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_auto_describes_and_learns_a_vocabulary_once(colours, tmp_path, monkeypatch):
+    from tlkit.training import classic, described
+
+    learnt = []
+    learn = described.learn_vocabulary
+    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "fisher+hog", "fisher+histogram"))
+    monkeypatch.setattr(described, "learn_vocabulary", lambda *parts: learnt.append(parts[0]) or learn(*parts))
+    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
+    assert learnt == ["fisher"]
+    chosen = found.run.read_json("model.json")["descriptor"]
+    assert open_pipeline(found.run.path / FILE).describer.descriptors == tuple(chosen.split("+"))
+    rows = list(found.run.read_rows("predictions_val.csv"))
+    assert [one.label for one in predict(found.run, [colours / row["path"] for row in rows])] == [
+        row["label"] for row in rows
+    ]
 
 
 def test_auto_has_a_pyramid_where_there_is_something_local(colours, tmp_path, monkeypatch):

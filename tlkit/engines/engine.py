@@ -12,9 +12,10 @@ import numpy as np
 from tlkit.errors import ModelError, OptionError
 
 Session = Callable[[np.ndarray], np.ndarray]
-PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "scikit-image"}
-MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "skimage"}
-EXTRAS = {"openvino": "'tlkit[openvino]'", "classic": "'tlkit[shallow]'"}
+PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
+MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
+EXTRAS = {"openvino": "'tlkit[openvino]'"}
+BY_HAND = ("scikit-learn", "scikit-image")  # what the classic pipeline is fitted with, where it is installed
 
 
 class Engine(Protocol):
@@ -56,9 +57,18 @@ def engine_version(name: str) -> str:
     return importlib.metadata.version(PACKAGES[name])
 
 
+def installed_version(package: str) -> str:
+    """Of a package that may be missing; "" where it is."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def versions(engine: str) -> dict[str, str]:
     """The versions of everything that a run's numbers depend on."""
-    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow")} | {engine: PACKAGES[engine]}
+    installed = [package for package in BY_HAND if installed_version(package)]
+    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow", *installed)} | {engine: PACKAGES[engine]}
     return {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()} | {
         name: importlib.metadata.version(package) for name, package in names.items()
     }

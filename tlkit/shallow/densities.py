@@ -1,9 +1,11 @@
 """Classifiers that average: random forests, and Gaussians of independent values."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tlkit.shallow.distances import in_parts
 from tlkit.shallow.linear import Arrays, softmax
 
 
@@ -29,18 +31,29 @@ def export_forest(fitted: Any) -> dict[str, np.ndarray]:
     }
 
 
+def check_forest(kept: Arrays) -> None:
+    """raises: ValueError where a node's children do not come after it, so that a walk down a tree might never end"""
+    nodes = np.arange(len(kept["feature"]))
+    for child in (kept["left"], kept["right"]):
+        inner = kept["feature"] >= 0
+        if not ((child > nodes) & (child < len(nodes)))[inner].all():
+            raise ValueError("it is damaged: a tree that does not end")
+
+
 def score_forest(kept: Arrays, values: np.ndarray) -> np.ndarray:
     """Mean shares of the leaves: (rows, classes)."""
-    rows = np.arange(len(values))
-    total = np.zeros((len(values), kept["shares"].shape[1]))
-    for root in kept["roots"]:
-        place = np.full(len(values), root)
-        while (inner := kept["feature"][place] >= 0).any():
-            below = values[rows, np.maximum(kept["feature"][place], 0)] <= kept["threshold"][place]
-            place = np.where(inner, np.where(below, kept["left"][place], kept["right"][place]), place)
-        total += kept["shares"][place]
-    shares: np.ndarray = total / len(kept["roots"])
-    return shares
+    return in_parts(partial(_score_forest, kept), values)
+
+
+def _score_forest(kept: Arrays, values: np.ndarray) -> np.ndarray:
+    """All rows go down all trees at once."""
+    rows = np.arange(len(values))[:, None]
+    place = np.broadcast_to(kept["roots"], (len(values), len(kept["roots"])))
+    while (inner := kept["feature"][place] >= 0).any():
+        below = values[rows, np.maximum(kept["feature"][place], 0)] <= kept["threshold"][place]
+        place = np.where(inner, np.where(below, kept["left"][place], kept["right"][place]), place)
+    total: np.ndarray = sum(kept["shares"][leaves] for leaves in place.T) / len(kept["roots"])
+    return total
 
 
 def make_bayes(options: dict[str, Any], seed: int) -> Any:

@@ -39,6 +39,14 @@ class Describer:
         parts = zip(self.descriptors, described, strict=True)
         return [len(self._encoded(name, values)) for name, values in parts]
 
+    def only(self, names: Sequence[str]) -> "Describer":
+        """The same with some of its descriptors, in another order."""
+        sizes = dict(zip(self.descriptors, self.sizes, strict=True))
+        vocabularies = {name: learnt for name, learnt in self.vocabularies.items() if name in names}
+        return replace(
+            self, descriptors=tuple(names), sizes=tuple(sizes[name] for name in names), vocabularies=vocabularies
+        )
+
     def with_vocabulary(self, name: str, vocabulary: dict[str, np.ndarray]) -> "Describer":
         """The same with the vocabulary of one local descriptor learnt."""
         return replace(self, vocabularies=self.vocabularies | {name: vocabulary})

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
 
 from tlkit.data.colours import LUMA
-from tlkit.errors import OptionError
-from tlkit.shallow.sift import dense_sift, direction_maps
+from tlkit.errors import ModelError, OptionError
+from tlkit.shallow.gradients import direction_maps
+from tlkit.shallow.hog import oriented_gradients
+from tlkit.shallow.sift import DIRECTIONS, dense_sift
 
-DESCRIPTOR_VERSION = 2  # part of every cache key; raise it when any value may change
+DESCRIPTOR_VERSION = 3  # part of every cache key; raise it when any value may change
+SKIMAGE = "scikit-image"
 GREY_LEVELS = 32  # that co-occurrences are counted of
 SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # pixels between patches, by the side of a bin: patches of 16, 24 and 32
 
@@ -26,6 +30,7 @@ class Descriptor:
     mixed     whether its values have units of their own, so that each is standardized by itself
     local     whether it describes patches, which are then encoded
     source    the paper
+    package   whose version its values depend on
     """
 
     name: str
@@ -35,6 +40,7 @@ class Descriptor:
     mixed: bool = False
     local: bool = False
     least_size: int = 1
+    package: str = "numpy"
 
 
 def describe_colours(pixels: np.ndarray) -> np.ndarray:
@@ -68,10 +74,8 @@ def describe_lbp(pixels: np.ndarray) -> np.ndarray:
 
 
 def describe_hog(pixels: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients: 9 directions, cells of 16 pixels, blocks of 3 × 3 cells."""
-    from skimage.feature import hog
-
-    return np.asarray(hog(_grey(pixels), 9, (16, 16), (3, 3), block_norm="L2-Hys"), np.float32)
+    """Histograms of oriented gradients: 12 directions, cells of 16 pixels, blocks of 3 × 3 cells."""
+    return oriented_gradients(_grey(pixels))
 
 
 def describe_haralick(pixels: np.ndarray) -> np.ndarray:
@@ -89,7 +93,7 @@ def describe_haralick(pixels: np.ndarray) -> np.ndarray:
 
 def describe_sift(pixels: np.ndarray) -> np.ndarray:
     """Dense SIFT of patches of 16, 24 and 32 pixels, and where each lies: float16 (patches, 130)."""
-    maps = direction_maps(_grey(pixels))
+    maps = direction_maps(_grey(pixels), DIRECTIONS)
     found = [_with_places(dense_sift(maps, size, step)) for size, step in SIFT_STEPS.items()]
     return np.concatenate(found).astype(np.float16)
 
@@ -108,11 +112,11 @@ def _grey(pixels: np.ndarray, kind: type = np.float32) -> np.ndarray:
 
 
 ROWS = (
-    Descriptor("colours", describe_colours, 64, "the course: the two most frequent colours"),
-    Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11"),
-    Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971"),
+    Descriptor("colours", describe_colours, 64, "the course: the two most frequent colours", package="pillow"),
+    Descriptor("histogram", describe_histogram, 128, "Swain and Ballard 1991, IJCV 7:11", package="pillow"),
+    Descriptor("lbp", describe_lbp, 224, "Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971", package=SKIMAGE),
     Descriptor("hog", describe_hog, 96, "Dalal and Triggs 2005, CVPR", least_size=48),
-    Descriptor("haralick", describe_haralick, 224, "Haralick, Shanmugam and Dinstein 1973, SMC 3:610", mixed=True),
+    Descriptor("haralick", describe_haralick, 224, "Haralick 1973, SMC 3:610", mixed=True, package=SKIMAGE),
     Descriptor("bow", describe_sift, 224, "Csurka 2004, ECCV workshop: bags of features", local=True, least_size=32),
     Descriptor("fisher", describe_sift, 224, "Perronnin 2010, ECCV: Fisher vectors", local=True, least_size=32),
 )
@@ -133,6 +137,12 @@ def find_descriptors(names: str) -> list[Descriptor]:
     if len(set(found)) < len(found):
         raise OptionError(f"--descriptor is '{names}'; expected each descriptor once.")
     return [DESCRIPTORS[name] for name in found]
+
+
+def require_packages(rows: Sequence[Descriptor]) -> None:
+    """raises: ModelError where a descriptor needs a package that is not installed"""
+    if missing := [row.name for row in rows if row.package == SKIMAGE and not find_spec("skimage")]:
+        raise ModelError(f"{missing[0]} needs scikit-image, which is not installed: pip install 'tlkit[shallow]'.")
 
 
 def descriptor_sizes(rows: Sequence[Descriptor], size: int) -> tuple[int, ...]:

@@ -1,17 +1,18 @@
 """Classifiers that compare with what they have seen: support vectors with a Gaussian kernel, neighbours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from tlkit.shallow.linear import Arrays
+from tlkit.shallow.trials import Fold, Scored
 
-CHUNK = 512  # rows whose distances to all others are in memory at a time
+CHUNK = 512  # rows whose distances to all others are worked on at a time
 MOST_ROWS = 6000  # whose kernel is computed at once: 0.3 GB
 LEAST = 1e-12  # of a variance, so that rows that are all alike stay harmless
+TIE = 1e-5  # of squared lengths: neighbours whose squared distances differ by less are equally near
 
 
 class GaussianSVM:
@@ -19,31 +20,40 @@ class GaussianSVM:
 
     2,017 rows of 4,224 values, six classes, two cores: 0.14 s instead of 2.9 s. Of more rows than
     `MOST_ROWS` the kernel would not fit into memory, and SVC computes it piece by piece.
+
+    gamma_scale: times 1 / (values × their variance), scikit-learn's "scale"
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, gamma_scale: float = 1.0, **options: Any) -> None:
         from sklearn.svm import SVC
 
         self._make = partial(SVC, break_ties=True, **options)
+        self._scale = gamma_scale
 
-    def fit(self, values: np.ndarray, labels: np.ndarray) -> "GaussianSVM":
-        """float32 (rows, values), (rows,)."""
-        self.gamma = 1 / max(values.shape[1] * float(values.var()), LEAST)
+    def fit(self, values: np.ndarray, labels: np.ndarray, distances: np.ndarray | None = None) -> "GaussianSVM":
+        """float32 (rows, values), (rows,); with squared distances of every row to every other where they are known."""
+        self.gamma = self._scale / max(values.shape[1] * float(values.var()), LEAST)
         if len(values) > MOST_ROWS:
             self.fitted = self._make(kernel="rbf", gamma=self.gamma).fit(values, labels)
         else:
-            self.fitted = self._make(kernel="precomputed").fit(self._kernel(values, values), labels)
+            known = squared_distances(values, values) if distances is None else distances
+            self.fitted = self._make(kernel="precomputed").fit(_gaussian(known, self.gamma), labels)
         self.classes_, self.vectors = self.fitted.classes_, values[self.fitted.support_]
         return self
-
-    def _kernel(self, values: np.ndarray, others: np.ndarray) -> np.ndarray:
-        kernel: np.ndarray = np.exp(-self.gamma * squared_distances(values, others))
-        return kernel
 
 
 def make_rbf_svm(options: dict[str, Any], seed: int) -> Any:
     """A support vector machine with a Gaussian kernel per pair of classes, which then vote."""
     return GaussianSVM(**options)
+
+
+def try_rbf(fold: Fold, tried: Sequence[dict[str, Any]], seed: int) -> Iterator[Scored]:
+    """See `Classifier.trials`: distances, which are most of the work, are computed once for all options."""
+    known, apart = (squared_distances(rows, fold.values) for rows in (fold.values, fold.unseen))
+    for options in tried:
+        machine = GaussianSVM(**options).fit(fold.values, fold.labels, known)
+        kernel = _gaussian(apart[:, machine.fitted.support_], machine.gamma)
+        yield _decide(export_rbf(machine), kernel), machine.classes_
 
 
 def export_rbf(found: GaussianSVM) -> dict[str, np.ndarray]:
@@ -64,34 +74,41 @@ def score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
 
 
 def _score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    kernel = np.exp(-kept["gamma"] * squared_distances(values, kept["vectors"], kept["lengths"]))
+    distances = squared_distances(values, kept["vectors"], kept["lengths"])
+    return _decide(kept, _gaussian(distances, float(kept["gamma"])))
+
+
+def _gaussian(distances: np.ndarray, gamma: float) -> np.ndarray:
+    kernel = distances * -gamma
+    return np.exp(kernel, out=kernel)
+
+
+def _decide(kept: Arrays, kernel: np.ndarray) -> np.ndarray:
+    """From similarities to the support vectors: (rows, classes)."""
     if len(kept["per_class"]) == 2:
         decision = kernel @ kept["weights"][0] + kept["bias"][0]
         return np.stack([-decision, decision], axis=1) / 2
-    return _votes(_pair_decisions(kept, kernel), len(kept["per_class"]))
+    return _votes(_pair_decisions(kept, kernel))
 
 
 def _pair_decisions(kept: Arrays, kernel: np.ndarray) -> np.ndarray:
-    """Of each pair of classes, in order: positive for the first. (rows, pairs)."""
+    """Of each class against each other: positive for the first. (rows, classes, classes)."""
+    classes = len(kept["per_class"])
     ends = np.cumsum(kept["per_class"])
     parts = [slice(end - count, end) for end, count in zip(ends, kept["per_class"], strict=True)]
-    weights, found = kept["weights"], []
-    for place, (one, other) in enumerate(combinations(range(len(parts)), 2)):
-        first = kernel[:, parts[one]] @ weights[other - 1, parts[one]]
-        second = kernel[:, parts[other]] @ weights[one, parts[other]]
-        found.append(first + second + kept["bias"][place])
-    return np.stack(found, axis=1)
+    each = np.stack([kernel[:, part] @ kept["weights"][:, part].T for part in parts], axis=1)  # of its own vectors
+    one, other = np.triu_indices(classes, 1)
+    decisions = np.zeros((len(kernel), classes, classes))
+    decisions[:, one, other] = each[:, one, other - 1] + each[:, other, one] + kept["bias"]
+    return decisions - decisions.transpose(0, 2, 1)
 
 
-def _votes(decisions: np.ndarray, num_classes: int) -> np.ndarray:
+def _votes(decisions: np.ndarray) -> np.ndarray:
     """A vote for the winner of each pair, and less than one for all its margins together, as scikit-learn does."""
-    votes, margins = (np.zeros((len(decisions), num_classes)) for _ in range(2))
-    for decision, (one, other) in zip(decisions.T, combinations(range(num_classes), 2), strict=True):
-        votes[:, one] += decision >= 0
-        votes[:, other] += decision < 0
-        margins[:, one] += decision
-        margins[:, other] -= decision
-    scores: np.ndarray = votes + margins / (3 * (np.abs(margins) + 1))
+    first = np.triu(np.ones(decisions.shape[1:], bool), 1)  # of a pair that is undecided, the first class wins
+    wins = (decisions > 0) | ((decisions == 0) & first)
+    margins = decisions.sum(axis=2)
+    scores: np.ndarray = wins.sum(axis=2) + margins / (3 * (np.abs(margins) + 1))
     return scores
 
 
@@ -113,30 +130,38 @@ def export_knn(fitted: Any) -> dict[str, np.ndarray]:
 
 
 def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    """Shares of the nearest neighbours, or of all rows where there are fewer: (rows, classes)."""
+    """Shares of the nearest neighbours, and of all that are as near as the last of them: (rows, classes).
+
+    With an arbitrary choice among equals the last digits of a distance would decide, and those depend
+    on how many rows are asked about at a time.
+    """
     return in_parts(partial(_score_knn, kept), values)
 
 
 def _score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    votes = np.eye(int(kept["labels"].max()) + 1, dtype=np.float32)[kept["labels"]]
+    votes = np.eye(int(kept["labels"].max()) + 1)[kept["labels"]]
     count = min(int(kept["neighbours"]), len(kept["rows"]))
-    nearest = np.argpartition(squared_distances(values, kept["rows"], kept["lengths"]), count - 1, axis=1)[:, :count]
-    shares: np.ndarray = votes[nearest].mean(axis=1)
+    distances = squared_distances(values, kept["rows"], kept["lengths"])
+    farthest = np.partition(distances, count - 1, axis=1)[:, count - 1] + TIE * (
+        squared_lengths(values) + kept["lengths"].mean()
+    )
+    found = (distances <= farthest[:, None]) @ votes
+    shares: np.ndarray = found / found.sum(axis=1, keepdims=True)
     return shares
 
 
 def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-    """Of every row to every other: (rows, others), never negative.
+    """Of every row to every other: float64 (rows, others), never negative.
 
     lengths: of the others, squared, where they are known: with few rows they are most of the work
     """
     known = squared_lengths(others) if lengths is None else lengths
-
-    def to_all(part: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.maximum(squared_lengths(part)[:, None] + known - 2.0 * (part @ others.T), 0)
-        return found
-
-    return in_parts(to_all, values)
+    found = np.empty((len(values), len(others)))
+    for start in range(0, len(values), CHUNK):
+        part = values[start : start + CHUNK]
+        apart = squared_lengths(part)[:, None] + known - 2.0 * (part @ others.T)
+        np.maximum(apart, 0, out=found[start : start + CHUNK])
+    return found
 
 
 def find_nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -146,7 +171,7 @@ def find_nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def in_parts(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """A function of rows, of some at a time: distances of all of them to all others would not fit into memory."""
+    """A function of rows, of some at a time: what it makes of all of them at once would not fit into memory."""
     return np.concatenate([function(part) for part in np.array_split(rows, max(1, len(rows) // CHUNK))])
 
 

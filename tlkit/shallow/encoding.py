@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from tlkit.shallow.linear import Arrays
+from tlkit.shallow.trials import fit_quietly
 
 Sums = Callable[[np.ndarray], np.ndarray]  # from the patches of a cell to what they add up to
 WORDS, GAUSSIANS, PROJECTED = 512, 32, 64  # of the vocabularies; numbers a descriptor is projected to before Gaussians
 MOST_PATCHES = 60_000  # that a vocabulary is learnt from
+LEAST_PATCHES = 2  # with a gradient, that there is something to compare
 PLACES = 2  # numbers after a descriptor: where its patch lies, as shares of width and height
 
 
@@ -31,7 +33,8 @@ def learn_vocabulary(kind: str, patches: np.ndarray, seed: int) -> dict[str, np.
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(patches))[:MOST_PATCHES])
     values = patches[chosen, :-PLACES].astype(np.float32)
-    values = values[values.any(axis=1)]  # flat patches say nothing
+    textured = values[values.any(axis=1)]  # flat patches say nothing, but with nothing else there are words, too
+    values = textured if len(textured) >= LEAST_PATCHES else values
     return _learn_words(values, seed) if kind == "bow" else _learn_gaussians(values, seed)
 
 
@@ -50,7 +53,7 @@ def _learn_words(values: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     from sklearn.cluster import MiniBatchKMeans
 
     words = min(WORDS, len(values))
-    fitted = MiniBatchKMeans(words, random_state=seed, batch_size=4096, n_init=1, max_iter=30).fit(values)
+    fitted = fit_quietly(MiniBatchKMeans(words, random_state=seed, batch_size=4096, n_init=1, max_iter=30), values)
     return {"centres": fitted.cluster_centers_.astype(np.float32)}
 
 
@@ -58,10 +61,10 @@ def _learn_gaussians(values: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
 
-    projection = PCA(min(PROJECTED, *values.shape), random_state=seed).fit(values)
+    projection = fit_quietly(PCA(min(PROJECTED, *values.shape), random_state=seed), values)
     count = min(GAUSSIANS, len(values))
     options: dict[str, Any] = {"covariance_type": "diag", "random_state": seed, "max_iter": 30, "reg_covar": 1e-5}
-    mixture = GaussianMixture(count, tol=1e-2, **options).fit(projection.transform(values))
+    mixture = fit_quietly(GaussianMixture(count, tol=1e-2, **options), projection.transform(values))
     found = {
         "mean": projection.mean_,
         "components": projection.components_,

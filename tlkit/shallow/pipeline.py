@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.shallow.classifiers import CLASSIFIERS
 from tlkit.shallow.decider import Decider, Scaling
 from tlkit.shallow.describer import Describer
-from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS
+from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, require_packages
 
 FACTS = "facts"
+MOST_BYTES = 4 << 30  # of a file, unpacked
+LARGEST_SIDE, MOST_LEVELS = 4096, 4  # of a picture in pixels, and of a pyramid
 OF_DESCRIBER, OF_DECIDER = ("descriptors", "sizes", "levels"), ("classifier", "temperature")
 
 
@@ -49,22 +52,53 @@ def to_bytes(pipeline: Pipeline) -> bytes:
 
 
 def open_pipeline(file: Path) -> Pipeline:
-    """raises: ValueError, OSError where the file is none"""
+    """What `to_bytes` wrote, tried once, so that what was damaged or made up ends here and not while predicting.
+
+    raises: ValueError, OSError where the file is none; ModelError where a package is missing
+    """
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _read(file)
         facts = json.loads(str(arrays.pop(FACTS)))
-        if facts.pop("version") != DESCRIPTOR_VERSION:
-            raise ValueError("its descriptors are those of another version of tlkit")
         scaling = Scaling(**_under("scaling", arrays))
-        decider = Decider(facts["classifier"], facts["temperature"], scaling, _under("kept", arrays))
-        return Pipeline(_describer(facts, arrays) if "descriptors" in facts else None, decider)
-    except (KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        if scaling.mean.ndim != 1 or scaling.mean.shape != scaling.factor.shape:
+            raise ValueError("it is damaged: means and factors of different lengths")
+        decider = Decider(facts["classifier"], float(facts["temperature"]), scaling, _under("kept", arrays))
+        pipeline = Pipeline(_describer(facts, arrays) if "descriptors" in facts else None, decider)
+        CLASSIFIERS[decider.classifier].check(decider.kept)
+        _try(pipeline)
+        return pipeline
+    except (KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         raise ValueError(f"it is damaged: {error}") from None
 
 
+def _read(file: Path) -> dict[str, np.ndarray]:
+    """raises: ValueError where it would not fit into memory, or holds what is no array"""
+    with zipfile.ZipFile(file) as members:
+        if sum(member.file_size for member in members.infolist()) > MOST_BYTES:
+            raise ValueError(f"it unpacks to more than {MOST_BYTES >> 30} GB")
+    with np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _try(pipeline: Pipeline) -> None:
+    """raises: what comes of arrays that do not fit together"""
+    describer, scaling = pipeline.describer, pipeline.decider.scaling
+    if describer:
+        side = max(describer.sizes)
+        found = pipeline.classify(np.zeros((1, side, side, 3), np.uint8))
+    else:
+        found = pipeline.classify(np.zeros((1, len(scaling.mean)), np.float32))
+    if found.ndim != 2 or not np.isfinite(found).all():
+        raise ValueError("its answers are no probabilities")
+
+
 def _describer(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Describer:
+    if facts["version"] != DESCRIPTOR_VERSION:
+        raise ValueError("its descriptors are those of another version of tlkit")
     names, sizes, levels = (facts[name] for name in OF_DESCRIBER)
+    require_packages([DESCRIPTORS[name] for name in names])
+    if not (all(0 < size <= LARGEST_SIDE for size in sizes) and 1 <= levels <= MOST_LEVELS):
+        raise ValueError("it is damaged: impossible sizes")
     vocabularies = {name: _under(name, arrays) for name in names if DESCRIPTORS[name].local}
     return Describer(tuple(names), tuple(sizes), levels, vocabularies)
 

@@ -5,8 +5,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split, split_folder
 from tlkit.engines.engine import choose_engine
@@ -18,18 +16,17 @@ from tlkit.models.backbones import check_size, find_backbone
 from tlkit.progress import Clock, Progress
 from tlkit.runs import Run, finish_run
 from tlkit.settings import ClassicSettings
+from tlkit.shallow.choosing import Choice
 from tlkit.shallow.decider import Decider
-from tlkit.shallow.descriptors import descriptor_sizes, find_descriptors
-from tlkit.shallow.fitting import Choice, Fitting, fit_decider
+from tlkit.shallow.descriptors import descriptor_sizes, find_descriptors, require_packages
 from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
+from tlkit.training.candidates import AUTO, CANDIDATES, as_chosen, describe_all, find_best, fit_each, known
 from tlkit.training.described import Described, describe_folder
 from tlkit.training.resume import keep_split
 from tlkit.training.session import Outcome, begin
 from tlkit.training.tables import measure, write_left_out, write_report
 
 FILE = "classic.npz"
-AUTO = "auto"
-CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # the fullest last
 
 
 def train_classic(
@@ -76,7 +73,7 @@ def train_pipeline(
     test = _report(decider, described, split.test, progress) if len(split.test) else None
     write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
+    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": read.reused}
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     finish_run(run, _facts(split, fitted.settings, stages))
@@ -89,6 +86,7 @@ def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
             raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto has its own, so leave it out.")
         return settings  # each candidate by itself
     rows = find_descriptors(settings.descriptor)
+    require_packages(rows)
     choose_engine("classic", settings.precision)
     if settings.pyramid > 1 and not any(row.local for row in rows):
         raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
@@ -110,7 +108,6 @@ class Fitted:
     """One description with the classifier fitted on it.
 
     settings  with the descriptor that this is
-    reused    images that had been described before this run
     tried     accuracies in folds of all descriptions that it was chosen from; None where there were no folds
     """
 
@@ -119,39 +116,26 @@ class Fitted:
     split: Split
     decider: Decider
     choice: Choice
-    reused: int
     tried: dict[str, float | None] = field(default_factory=dict)
 
 
 def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
     """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
-    if settings.descriptor != AUTO:
-        return _fit(run, folder, settings, progress, clock)
-    found = [_fit(run, folder, _candidate(settings, name), progress, clock) for name in CANDIDATES]
-    tried = {each.settings.descriptor: _known(each.choice.accuracy) for each in found}
-    known = [fitted for fitted in found if _known(fitted.choice.accuracy) is not None]
-    best = max(known, key=lambda fitted: fitted.choice.accuracy) if known else found[-1]
-    return replace(best, tried=tried, reused=found[0].reused)
-
-
-def _candidate(settings: ClassicSettings, name: str) -> ClassicSettings:
-    """A description of "auto", with the spatial pyramid where there is something local in it."""
-    levels = settings.pyramid if any(row.local for row in find_descriptors(name)) else 1
-    return resolve_classic(replace(settings, descriptor=name, pyramid=levels))
-
-
-def _fit(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
+    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor,)
+    settings = describe_all(settings, candidates)
     described = describe_folder(folder, settings, progress)
     split = split_folder(described.extracted.folder, settings.validation_split, settings.test_split, settings.seed)
     keep_split(run, split)
     clock.lap("features")
-    train, seed = split.train, settings.seed
-    described = described.learn(train, seed, progress)
-    values, sides = described.values(train, progress), (train.labels, train.groups)
-    fitting = Fitting(settings.classifier, settings.pca, seed, progress)
-    decider, choice = fit_decider(values, described.parts(train), sides, fitting)
+    described = described.learn(split.train, settings.seed, progress)
+    found = fit_each(described, split.train, settings, candidates, progress)
     clock.lap("fit")
-    return Fitted(settings, described, split, decider, choice, described.extracted.reused)
+    chosen = find_best(found)
+    decider, choice = found[chosen]
+    if settings.descriptor:
+        described = described.only(chosen.split("+"))
+    tried = {name: known(each.accuracy) for name, (_, each) in found.items()} if len(candidates) > 1 else {}
+    return Fitted(as_chosen(settings, chosen), described, split, decider, choice, tried)
 
 
 def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
@@ -163,7 +147,7 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     choice = fitted.choice
     return {
         "selected_on_validation": False,
-        "cross_validated_accuracy": _known(choice.accuracy),
+        "cross_validated_accuracy": known(choice.accuracy),
         "classifier": choice.row.name,
         "classifier_options": choice.options,
         "notes": list(fitted.split.notes),
@@ -171,11 +155,6 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
         "advice": _advice(fitted),
         "diagnosis": [],
     }
-
-
-def _known(accuracy: float) -> float | None:
-    """In folds; None where there were too few images for any."""
-    return None if np.isnan(accuracy) else accuracy
 
 
 def _advice(fitted: Fitted) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ import numpy as np
 from tlkit.data.folder import ImageFolder
 from tlkit.data.pixels import DECODE_VERSION
 from tlkit.engines.classic import DescriptorEngine
-from tlkit.engines.engine import engine_version
+from tlkit.engines.engine import installed_version
+from tlkit.errors import OptionError
 from tlkit.extraction import Extracted, extract
 from tlkit.facts import Stage
 from tlkit.features import FeatureKey
@@ -22,9 +23,11 @@ from tlkit.settings import ClassicSettings
 from tlkit.shallow.describer import Describer
 from tlkit.shallow.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, descriptor_sizes, find_descriptors
 from tlkit.shallow.encoding import learn_vocabulary, sample_patches
-from tlkit.shallow.fitting import Part
+from tlkit.shallow.fitting import Part, place_parts
 from tlkit.training.lower import lower_alone, there
 from tlkit.workers import count_workers, one_thread_each, ordered_map
+
+MOST_BYTES = 2e9  # of descriptions that are held in memory; fitting takes about three times as much
 
 
 class Described(Protocol):
@@ -36,6 +39,9 @@ class Described(Protocol):
 
     def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "Described":
         """The same, once what must be learnt from training images to describe any is learnt."""
+
+    def only(self, names: Sequence[str]) -> "Described":
+        """The same without all but some of its parts."""
 
     def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
         """Of some images: float32 (images, values)."""
@@ -57,7 +63,10 @@ def describe_folder(folder: ImageFolder, settings: ClassicSettings, progress: Pr
 
 @dataclass(frozen=True)
 class ByHand:
-    """Described by descriptors, what each says kept like features."""
+    """Described by descriptors, what each says kept like features.
+
+    each  what was read, for each descriptor of `by`
+    """
 
     each: tuple[Extracted, ...]
     by: Describer
@@ -66,6 +75,11 @@ class ByHand:
     def extracted(self) -> Extracted:
         """See `Described`."""
         return self.each[0]
+
+    def only(self, names: Sequence[str]) -> "ByHand":
+        """See `Described`: with some of the descriptors."""
+        each = dict(zip(self.by.descriptors, self.each, strict=True))
+        return ByHand(tuple(each[name] for name in names), self.by.only(names))
 
     def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "ByHand":
         """See `Described`: the vocabularies of local descriptors."""
@@ -89,18 +103,19 @@ class ByHand:
         def one(place: int) -> np.ndarray:
             return self.by.join([each[place : place + 1][0] for each in rows])
 
-        found = []
+        found = _room(len(part), len(one(0)) if len(part) else 0)
         encoding = progress.stage("encoding", len(part), "images")
         with encoding as advance, one_thread_each(), ThreadPoolExecutor(count_workers()) as pool:
-            for values in ordered_map(pool, one, range(len(part))):
-                found.append(values)
+            for place, values in enumerate(ordered_map(pool, one, range(len(part)))):
+                found[place] = values
                 advance(1)
-        return np.stack(found)
+        return found
 
     def parts(self, train: ImageFolder) -> list[Part]:
         """See `Described`: one of each descriptor."""
+        names = self.by.descriptors
         first = [extracted.values(train.pick([0]))[0] for extracted in self.each]
-        return _parts(self.by.lengths(first), [DESCRIPTORS[name].mixed for name in self.by.descriptors])
+        return place_parts(zip(names, self.by.lengths(first), [DESCRIPTORS[name].mixed for name in names], strict=True))
 
     def describer(self) -> Describer | None:
         """See `Described`."""
@@ -129,7 +144,11 @@ class ByNetwork:
 
     def parts(self, train: ImageFolder) -> list[Part]:
         """See `Described`: one, of features with units of their own."""
-        return _parts([self.extracted.values(train.pick([0])).shape[1]], [True])
+        return place_parts([("features", self.extracted.values(train.pick([0])).shape[1], True)])
+
+    def only(self, names: Sequence[str]) -> "ByNetwork":
+        """See `Described`: it has one part."""
+        return self
 
     def describer(self) -> Describer | None:
         """See `Described`."""
@@ -157,8 +176,8 @@ def _by_hand(folder: ImageFolder, settings: ClassicSettings, progress: Progress)
 
 def _described(folder: ImageFolder, name: str, size: int, settings: ClassicSettings, progress: Progress) -> Extracted:
     """What one descriptor says of every image, kept like features."""
-    version = engine_version("classic")
     row = DESCRIPTORS[name]
+    version = installed_version(row.package)
     cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
     key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
     lower = Lower(DescriptorEngine(row, size), key)
@@ -173,7 +192,11 @@ def _by_network(folder: ImageFolder, settings: ClassicSettings, progress: Progre
         return ByNetwork(extracted, lower.result(), settings.precision)
 
 
-def _parts(lengths: Sequence[int], mixed: Sequence[bool]) -> list[Part]:
-    ends = np.cumsum(lengths).tolist()
-    starts = [end - length for end, length in zip(ends, lengths, strict=True)]
-    return [Part(slice(start, end), kind) for start, end, kind in zip(starts, ends, mixed, strict=True)]
+def _room(images: int, values: int) -> np.ndarray:
+    """raises: OptionError where so long descriptions of so many images would not fit into memory"""
+    if (needed := 4 * images * values) > MOST_BYTES:
+        raise OptionError(
+            f"{values:,} values for each of {images:,} images are {needed / 1e9:.1f} GB, more than the "
+            f"{MOST_BYTES / 1e9:.0f} GB that are held in memory; take fewer levels of --pyramid, or bow."
+        )
+    return np.empty((images, values), np.float32)
