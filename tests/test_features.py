@@ -1,8 +1,10 @@
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tlkit import features
 from tlkit.features import FeatureKey, FeatureTable, Row
 
 KEY = FeatureKey(1, "crop", 64, "litert", "1.0", "float32", "ab" * 32, "features")
@@ -140,6 +142,38 @@ def test_a_truncated_shard_is_removed_and_counted(length):
     shard.write_bytes(shard.read_bytes()[:length])
     table = FeatureTable(KEY)
     assert (table.damaged, table.find(name(1)), shards()) == (1, None, [])
+
+
+def test_where_no_more_files_can_be_open_nothing_kept_is_lost(monkeypatch):
+    """A fault of the moment is no damage: shards that cannot be mapped are read, and none is removed."""
+    resource = pytest.importorskip("resource")
+    for number in range(40):
+        filled(number)
+    before = shards()
+    monkeypatch.setattr(features, "allow_many_files", lambda: None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(file.name) for file in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, limits[1]))
+    try:
+        table = FeatureTable(KEY)
+        found = [table.find(name(number)) for number in range(40)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    del table
+    assert shards() == before
+    assert [row.values[0] for row in found if row] == [number for number, row in enumerate(found) if row]
+    assert all(FeatureTable(KEY).find(name(number)) for number in range(40))
+
+
+def test_this_process_may_have_as_many_files_open_as_it_needs():
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[1]), limits[1]))
+    try:
+        FeatureTable(KEY)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(10_000, limits[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_foreign_file_is_never_taken_for_a_shard():

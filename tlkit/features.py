@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.files import cache_root, sha256_text, write_atomically
+from tlkit.files import allow_many_files, cache_root, sha256_text, write_atomically
 
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
@@ -61,6 +61,7 @@ class FeatureTable:
     def __init__(self, key: FeatureKey) -> None:
         self.folder = cache_root() / "features" / key.digest
         self.damaged = 0
+        allow_many_files()  # each shard is one, for as long as its rows may be asked for
         self._rows: dict[bytes, tuple[np.ndarray, int]] = {}
         for file in sorted(self.folder.glob("*.npy")):
             self._open(file)
@@ -89,7 +90,7 @@ class FeatureTable:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / f"{_checksum(content)}.npy"
             write_atomically(file, content)
-            shard = np.load(file, mmap_mode="r")
+            shard = _mapped(file, content)
         self._index(shard)
 
     def gather(self, sha256: Iterable[str]) -> np.ndarray:
@@ -103,13 +104,14 @@ class FeatureTable:
         return np.stack([shard[position]["values"][view] for (shard, position), view in zip(rows, views, strict=True)])
 
     def _open(self, file: Path) -> None:
-        """Take in a shard, or remove it where it is not what was written."""
+        """Take in a shard; remove it where it is not what was written, leave it where it cannot be read now."""
         try:
-            if _checksum(file.read_bytes()) == file.stem:
-                self._index(np.load(file, mmap_mode="r"))
-                return
-        except (OSError, ValueError):
-            pass
+            content = file.read_bytes()
+        except OSError:
+            return
+        if _checksum(content) == file.stem:
+            self._index(_mapped(file, content))
+            return
         self.damaged += 1
         with suppress(OSError):
             file.unlink()
@@ -167,6 +169,15 @@ def _as_npy(records: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _mapped(file: Path, content: bytes) -> np.ndarray:
+    """A shard left on disk; in memory where no more files can be open."""
+    try:
+        mapped: np.ndarray = np.load(file, mmap_mode="r")
+    except OSError:
+        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+    return mapped
 
 
 def _checksum(content: bytes) -> str:
