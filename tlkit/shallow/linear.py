@@ -44,7 +44,7 @@ def make_linear_svm(options: dict[str, Any], seed: int) -> Any:
     """A linear support vector machine per class against the rest."""
     from sklearn.svm import LinearSVC
 
-    return LinearSVC(**options, random_state=seed, max_iter=1000)
+    return LinearSVC(**options, tol=1e-2, random_state=seed, max_iter=1000)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
