@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tlkit.shallow import sift
-from tlkit.shallow.gradients import direction_maps
+from tlkit.shallow.directions import direction_maps
 
 
 def dense_sift(grey, bin_size, step):

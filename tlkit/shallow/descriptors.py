@@ -9,7 +9,7 @@ from PIL import Image
 
 from tlkit.data.colours import LUMA
 from tlkit.errors import ModelError, OptionError
-from tlkit.shallow.gradients import direction_maps
+from tlkit.shallow.directions import direction_maps
 from tlkit.shallow.hog import oriented_gradients
 from tlkit.shallow.sift import DIRECTIONS, dense_sift
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tlkit.shallow.gradients import bin_sums, direction_maps, scaled, windows
+from tlkit.shallow.directions import bin_sums, direction_maps, scaled, windows
 
 DIRECTIONS = 12  # of a whole turn, so that bright on dark is not dark on bright
 CELL, BLOCK = 16, 3  # pixels of a cell's side, cells of a block's side

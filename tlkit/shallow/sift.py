@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tlkit.shallow.gradients import bin_sums, scaled, windows
+from tlkit.shallow.directions import bin_sums, scaled, windows
 
 DIRECTIONS, BINS = 8, 4  # per descriptor: 4 × 4 bins of 8 directions
 LARGEST = 0.2  # of a descriptor's length, for one bin (Lowe 2004, section 6.1)
