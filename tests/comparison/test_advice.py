@@ -45,10 +45,17 @@ def test_as_good_and_cheaper_is_taken_instead():
         standing("small", 378, rate=20),  # much slower to use
         standing("small", 374),  # more than a point worse, though it may be chance
         replace(standing("small", 378), seconds=None),  # nobody knows, for it was stopped in between
+        replace(standing("small", 378), reused=True),  # images had been read for it before
     ],
 )
 def test_else_it_is_not(small):
     assert advise([MAJORITY, small, standing("large", 380, seconds=1000)]).name == "large"
+
+
+def test_a_time_that_leaves_reading_out_is_no_saving_but_may_be_what_is_saved():
+    found = advise([MAJORITY, standing("small", 378), replace(standing("large", 380, seconds=1000), reused=True)])
+    assert found.name == "small"
+    assert "in 10 s instead of ≥ 16 min 40 s" in found.reason
 
 
 def test_the_better_of_two_cheap_ones():
@@ -79,7 +86,8 @@ def test_the_reason_is_the_one_there_is():
     best, slow = standing("large", 380, seconds=1000), standing("small", 378, rate=20)
     assert "nothing else here is as good" in advise([MAJORITY, standing("small", 300), best]).reason
     assert "not much slower to use" in advise([MAJORITY, slow, best]).reason
-    assert "is not known" in advise([MAJORITY, replace(slow, seconds=None), best]).reason
+    for unknown in ({"seconds": None}, {"reused": True}):
+        assert "is not known" in advise([MAJORITY, replace(slow, **unknown), best]).reason
 
 
 def test_equals_are_ranked_from_the_lowest():

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import math
 import shutil
+import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,16 +16,19 @@ pytest.importorskip("skimage")
 from tests.cli.test_cli import misused, refused, tlkit
 from tests.networks import use_keras_home
 from tlkit.cache import measure
-from tlkit.comparison import climb as climbing
+from tlkit.comparison import making, measuring
+from tlkit.comparison.beginning import start
 from tlkit.comparison.compare import compare, resume_comparison
 from tlkit.comparison.deadline import Deadline, OutOfTimeError
 from tlkit.comparison.keeping import fingerprint, rung_key
 from tlkit.comparison.rungs import backbones_at_hand, build_ladder
+from tlkit.comparison.tables import legend, table_lines
 from tlkit.data.folder import read_folder
-from tlkit.errors import OptionError, RunError
+from tlkit.durations import seconds_of
+from tlkit.errors import DataError, ModelError, OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.progress import Silent
-from tlkit.runs import load_run
+from tlkit.runs import Run, load_run
 from tlkit.settings import ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
 from tlkit.training import classic
 
@@ -30,15 +36,16 @@ SOME = CompareSettings(only="chance,majority,colours,classic")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_candidates():
-    """`--descriptor auto` among two that are quick."""
+def quickly():
+    """`--descriptor auto` among two that are quick; measured no longer than a moment."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "LONGEST", 0.1)
         patch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
         yield
 
 
 @pytest.fixture(scope="module")
-def done(colours, tmp_path_factory, few_candidates):
+def done(colours, tmp_path_factory, quickly):
     return compare(colours, tmp_path_factory.mktemp("ladder") / "run", SOME)
 
 
@@ -94,7 +101,7 @@ def forbid(monkeypatch):
     def fail(*given, **options):
         raise AssertionError("something was trained again")
 
-    monkeypatch.setattr(climbing, "TRAININGS", dict.fromkeys(climbing.TRAININGS, fail))
+    monkeypatch.setattr(making, "TRAININGS", dict.fromkeys(making.TRAININGS, fail))
 
 
 def test_what_was_trained_before_is_not_again(done, colours, tmp_path, monkeypatch):
@@ -141,17 +148,17 @@ def test_copies_of_kept_rungs_can_be_written_to(done, colours, tmp_path, own_cac
 def test_images_that_changed_since_end_a_comparison(colours, tmp_path, own_cache, monkeypatch):
     images = shutil.copytree(colours, tmp_path / "images")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(climbing, "TRAININGS", climbing.TRAININGS | {ClassicSettings: second_fails()})
+        patch.setattr(making, "TRAININGS", making.TRAININGS | {ClassicSettings: second_fails()})
         compare(images, tmp_path / "run", SOME)
     next(iter(sorted((images / "red").iterdir()))).unlink()
-    with pytest.raises(RunError, match="was begun, the images, tlkit or a package it needs have changed; compare anew"):
+    with pytest.raises(RunError, match="was begun, the images, .* or a package it needs have changed; compare anew"):
         resume_comparison(tmp_path / "run")
     assert (tmp_path / "run" / "colours" / "DONE").exists()
 
 
 def second_fails():
     """A training that is interrupted when it is called for the second time."""
-    real, calls = climbing.TRAININGS[ClassicSettings], []
+    real, calls = making.TRAININGS[ClassicSettings], []
 
     def training(*given):
         calls.append(given)
@@ -191,16 +198,184 @@ class Stopping(Silent):
 
 def test_a_training_that_takes_longer_than_it_may_is_ended(colours, tmp_path, own_cache, monkeypatch):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    monkeypatch.setattr(climbing, "PATIENCE", 0.0)  # every rung is over at its first step
-    monkeypatch.setattr(climbing, "LEAST", 0.0)
-    with pytest.raises(OptionError, match="colours was left out, for --time-limit leaves no time"):
+    monkeypatch.setattr(making, "PATIENCE", 0.0)  # every rung is over at its first step
+    monkeypatch.setattr(making, "SHORTEST", 0.0)
+    with pytest.raises(OptionError, match="trained: colours was left out: --time-limit leaves no time for it; give"):
         compare(colours, tmp_path / "run", CompareSettings(only="colours", time_limit="1h"))
+
+
+def test_of_a_short_limit_the_quick_rungs_are_made(colours, tmp_path, own_cache):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    short = CompareSettings(only="majority,colours,classic,linear", time_limit="19s")
+    found = compare(colours, tmp_path / "run", short)
+    assert [standing.name for standing in found.standings] == ["majority", "colours"]
+    left_out = "was left out: --time-limit leaves no time for it; give it more."
+    assert found.notes[-2:] == [f"linear {left_out}", f"classic {left_out}"]
+
+
+class Failing(Silent):
+    """Raises an error in a stage, or in an epoch."""
+
+    def __init__(self, where, error):
+        super().__init__()
+        self.where, self.error, self.epochs = where, error, 0
+
+    @contextmanager
+    def stage(self, name, total, unit):
+        if name == self.where:
+            raise self.error
+        yield lambda done: None
+
+    def epoch(self, row):
+        self.epochs += 1
+        if self.epochs == self.where:
+            raise self.error
+
+
+FAILURES = {
+    "something unexpected happened (ValueError: The least populated class has 1 member).": ValueError(
+        "The least populated class has 1 member\nand more of that"
+    ),
+    "something unexpected happened (MemoryError: no reason given).": MemoryError(),
+    "'x' has no image left.": DataError("'x' has no image left."),
+}
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_a_rung_that_fails_is_left_out_and_the_others_are_made(words, colours, tmp_path, own_cache):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    found = compare(colours, tmp_path / "run", SOME, Failing("colours", FAILURES[words]))
+    assert [standing.name for standing in found.standings] == ["chance", "majority", "classic"]
+    assert f"colours was left out: {words}" in found.notes
+    assert not (tmp_path / "run" / "colours").exists()
+    assert (tmp_path / "run" / "DONE").exists()
+
+
+def test_a_folder_nothing_can_be_learnt_from_ends_it(tmp_path):
+    for name in ("ant", "bee"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "1.png").write_text("no picture")
+    with pytest.raises(DataError, match="nothing could be trained: classic was left out: "):
+        compare(tmp_path / "images", tmp_path / "run", SOME)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_that_became_an_error_ends_it_and_nothing_is_removed(colours, tmp_path, own_cache, monkeypatch):
+    """As the terminal's line does, which looks for signals that C code has swallowed."""
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    monkeypatch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
+
+    def tell(line):
+        if "left out" in line:
+            raise KeyboardInterrupt
+
+    network = CompareSettings(only="majority,linear")
+    with pytest.raises(KeyboardInterrupt):
+        compare(colours, tmp_path / "run", network, Failing(3, ValueError("interrupted")), tell)
+    assert list((tmp_path / "run" / "linear").glob("checkpoint-*.npz"))
+    assert [one.name for one in resume_comparison(tmp_path / "run").standings] == ["majority", "linear"]
+
+
+def test_a_comparison_of_another_version_is_not_gone_on_with(colours, tmp_path):
+    run = start(colours, tmp_path / "run", SOME)
+    settings = run.read_json("settings.json")
+    for odd in (settings | {"rungs": 3}, {name: settings[name] for name in settings if name != "seed"}):
+        run.write_json("settings.json", odd)
+        said = refused(4, "compare", "--resume", run.path)
+        assert f"'{run.path}' was begun by another tlkit, whose settings differ from this one's in " in said
+        assert said.endswith("compare anew, or go on with that version.")
+
+
+def test_weights_that_come_or_go_end_a_comparison(colours, tmp_path, own_cache, monkeypatch):
+    shutil.rmtree(own_cache / "rungs", ignore_errors=True)
+    use_keras_home(monkeypatch, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compare(colours, tmp_path / "run", SOME, Failing("hog", KeyboardInterrupt()))
+    file = imagenet_file(find_backbone("mobilenet_025"), 224)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"some")
+    with pytest.raises(RunError, match="the pretrained weights at hand, .* have changed; compare anew"):
+        resume_comparison(tmp_path / "run")
+    file.unlink()
+    assert len(resume_comparison(tmp_path / "run").standings) == 4
+
+
+def test_what_an_earlier_training_had_read_is_no_saving(colours, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    first = compare(colours, tmp_path / "first", SOME)
+    shutil.rmtree(tmp_path / "cache" / "rungs")  # as if only features had been kept
+    again = compare(colours, tmp_path / "again", SOME)
+    assert [one.reused for one in first.standings] == [False] * 4
+    assert [one.reused for one in again.standings] == [False, False, True, True]
+    assert not any("≥" in line for line in table_lines(first.standings))
+    assert [line.count("≥ ") for line in table_lines(again.standings)] == [0, 0, 0, 1, 1]
+    assert [row["features_reused"] for row in rungs_of(again.run.path).values()] == ["False", "False", "True", "True"]
+    assert "≥ leaves out reading that was done before" in legend(again.standings)
+    assert "≥" not in legend(first.standings)
+    copied = compare(colours, tmp_path / "copied", SOME)  # what was kept keeps its sign
+    assert [one.reused for one in copied.standings] == [one.reused for one in again.standings]
+
+
+def test_what_a_rung_of_the_same_ladder_had_read_is_counted(colours, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    found = compare(colours, tmp_path / "run", CompareSettings(only="linear,mlp"))
+    linear, mlp = (load_run(tmp_path / "run" / name).read_json("metrics.json") for name in ("linear", "mlp"))
+    assert (linear["features_reused"], mlp["features_reused"]) == (0, 36)  # both see 28 pixels
+    assert [one.reused for one in found.standings] == [False, False]
+    assert found.standings[0].seconds == linear["seconds"]["total"]
+    assert found.standings[1].seconds == pytest.approx(mlp["seconds"]["total"] + linear["seconds"]["features"])
+
+
+def test_a_copy_that_differs_from_what_was_kept_is_none(colours, tmp_path, monkeypatch):
+    """As it is where another comparison replaces what is being copied."""
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    first = compare(colours, tmp_path / "first", SOME)
+    real = shutil.copyfile
+
+    def replaced(source, target):
+        real(source, target)
+        if source.name == "metrics.json" and source.is_relative_to(tmp_path / "cache"):
+            target.write_text("{}")
+
+    monkeypatch.setattr(shutil, "copyfile", replaced)
+    again = compare(colours, tmp_path / "again", SOME)
+    assert [one.accuracy for one in again.standings] == [one.accuracy for one in first.standings]
+    assert load_run(tmp_path / "again" / "colours").read_json("metrics.json")["features_reused"] == 36  # made anew
+
+
+def test_hashing_a_folder_shows(colours):
+    stages = []
+
+    class Watching(Silent):
+        def stage(self, *given):
+            stages.append(given)
+            return super().stage(*given)
+
+    fingerprint(read_folder(colours), Watching())
+    assert stages == [("hashing", 36, "images")]
+
+
+def test_speed_is_known_however_slow_a_rung_is(done, colours, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "LONGEST", 0.0)  # the first few images have taken longer
+    run = Run(shutil.copytree(done.run.path / "colours", tmp_path / "run"))
+    (run.path / "speed.json").unlink()
+    measuring.measure_speed(run, colours)
+    assert run.read_json("speed.json")["images_per_second"] > 0
+
+
+def test_a_head_alone_is_no_rung_of_upper_blocks(own_run, colours):
+    """As which it ends where there was no time for them."""
+    share = making.Share(seconds=math.inf, left=math.inf, least=0)
+    with pytest.raises(OutOfTimeError):
+        making.make_rung(colours, own_run.path, FinetuneSettings(freeze="lower"), "key", share, Silent())
+    making.make_rung(colours, own_run.path, FinetuneSettings(freeze="all"), "key", share, Silent())
+    assert own_run.read_json("speed.json")["training_seconds"] > 0
 
 
 def test_stopped_it_goes_on_with_what_is_missing(done, colours, tmp_path, monkeypatch, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
     trained = []
-    real = climbing.TRAININGS[ClassicSettings]
+    real = making.TRAININGS[ClassicSettings]
 
     def counting(data, output, settings, progress):
         trained.append(output.name)
@@ -208,7 +383,7 @@ def test_stopped_it_goes_on_with_what_is_missing(done, colours, tmp_path, monkey
             raise KeyboardInterrupt
         return real(data, output, settings, progress)
 
-    monkeypatch.setattr(climbing, "TRAININGS", {ClassicSettings: counting})
+    monkeypatch.setattr(making, "TRAININGS", {ClassicSettings: counting})
     with pytest.raises(KeyboardInterrupt):
         compare(colours, tmp_path / "run", SOME)
     assert (tmp_path / "run" / "UNFINISHED").exists()
@@ -217,7 +392,7 @@ def test_stopped_it_goes_on_with_what_is_missing(done, colours, tmp_path, monkey
     again = resume_comparison(tmp_path / "run")
     assert trained == ["colours", "classic", "classic"]
     assert [one.accuracy for one in again.standings] == [one.accuracy for one in done.standings]
-    with pytest.raises(RunError, match="is finished"):
+    with pytest.raises(RunError, match=r"is finished, .*compare.csv' has its figures, and `tlkit predict` takes each"):
         resume_comparison(tmp_path / "run")
 
 
@@ -230,7 +405,7 @@ def test_only_a_comparison_is_gone_on_with(colours, tmp_path, own_run):
 
 def test_what_fits_in_no_time_is_left_out_and_said(colours, tmp_path, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    with pytest.raises(OptionError, match="be trained: classic was left out, for --time-limit leaves no time"):
+    with pytest.raises(OptionError, match="be trained: classic was left out: --time-limit leaves no time"):
         compare(colours, tmp_path / "run", CompareSettings(only="colours,classic", time_limit="1s"))
     assert not (tmp_path / "run").exists()
 
@@ -240,22 +415,41 @@ def test_weights_that_cannot_be_read_make_no_rung(colours, tmp_path, monkeypatch
     file = imagenet_file(find_backbone("mobilenet_025"), 224)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(OptionError, match="nothing could be trained: mobilenet_025 was left out: .* cannot be loaded"):
+    with pytest.raises(ModelError, match="nothing could be trained: mobilenet_025 was left out: .* cannot be loaded"):
         compare(colours, tmp_path / "run", CompareSettings(only="mobilenet_025"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_limit_is_told_to_what_can_do_with_less(colours, tmp_path, monkeypatch, shared_data):
+    """What is frozen has all the time it wants, and so is kept."""
+    use_keras_home(monkeypatch, shared_data / "keras_home")
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    found = compare(colours, tmp_path / "run", CompareSettings(only="linear,mobilenet_025", time_limit="5m"))
+    assert [standing.name for standing in found.standings] == ["linear", "mobilenet_025"]
+    told = {
+        name: load_run(tmp_path / "run" / name).read_json("settings.json")["time_limit"]
+        for name in rungs_of(found.run.path)
+    }
+    assert told["mobilenet_025"] == ""
+    assert 100 < seconds_of(told["linear"]) < 300
+    assert len(list((tmp_path / "cache" / "rungs").iterdir())) == 1
 
 
 def test_a_copy_that_was_cut_off_is_no_rung(done, colours, tmp_path, monkeypatch, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(climbing, "measure_speed", interrupt)
+        patch.setattr(making, "measure_speed", interrupt)
         compare(colours, tmp_path / "run", SOME)
     (tmp_path / "run" / "classic").mkdir()  # as a copy that was killed leaves it
     (tmp_path / "run" / "classic" / "history.csv").touch()
     again = resume_comparison(tmp_path / "run")
     assert [one.accuracy for one in again.standings] == [one.accuracy for one in done.standings]
-    assert again.standings[2].seconds is None  # nobody knows how long it took
-    assert again.standings[3].seconds > 0
+    for standing in again.standings[2:]:  # the first was killed when it was done, but not measured
+        metrics = load_run(again.run.path / standing.name).read_json("metrics.json")
+        assert standing.seconds == metrics["seconds"]["total"]
+    forbid(monkeypatch)  # both have been kept
+    assert len(compare(colours, tmp_path / "copied", SOME).standings) == len(SOME.only.split(","))
 
 
 def interrupt(*given):
@@ -264,7 +458,7 @@ def interrupt(*given):
 
 def test_a_rung_that_takes_too_long_is_left_out(colours, tmp_path, monkeypatch, own_cache):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    real = climbing.TRAININGS[ClassicSettings]
+    real = making.TRAININGS[ClassicSettings]
 
     def slow(data, output, settings, progress):
         if settings.descriptor == "auto":
@@ -272,7 +466,7 @@ def test_a_rung_that_takes_too_long_is_left_out(colours, tmp_path, monkeypatch, 
             raise OutOfTimeError("the time is over")
         return real(data, output, settings, progress)
 
-    monkeypatch.setattr(climbing, "TRAININGS", {ClassicSettings: slow})
+    monkeypatch.setattr(making, "TRAININGS", {ClassicSettings: slow})
     found = compare(colours, tmp_path / "run", CompareSettings(only="colours,classic", time_limit="1h"))
     assert [standing.name for standing in found.standings] == ["colours"]
     assert any("classic was left out" in note for note in found.notes)
@@ -281,22 +475,26 @@ def test_a_rung_that_takes_too_long_is_left_out(colours, tmp_path, monkeypatch, 
 
 def test_a_deadline_ends_work_at_its_next_step():
     over, ample = Deadline(Silent(), -1), Deadline(Silent(), 1000)
-    with pytest.raises(OutOfTimeError), over.stage("reading", 3, "images") as advance:
-        advance(1)
+    with pytest.raises(OutOfTimeError), over.stage("reading", 3, "images"):
+        pytest.fail("it was begun")
     with pytest.raises(OutOfTimeError):
         over.epoch({})
     with ample.stage("reading", 3, "images") as advance:
+        advance(1)
+    short = Deadline(Silent(), 0.05)
+    with pytest.raises(OutOfTimeError), short.stage("reading", 3, "images") as advance:
+        time.sleep(0.1)
         advance(1)
 
 
 def test_a_rung_depends_on_its_images_and_its_settings(colours, tmp_path):
     copied = shutil.copytree(colours, tmp_path / "copy")
-    one, images = ClassicSettings(descriptor="hog"), fingerprint(read_folder(copied))
+    one, images = ClassicSettings(descriptor="hog"), fingerprint(read_folder(copied), Silent())
     others = (ClassicSettings(descriptor="hog", seed=1), TrainSettings(), FinetuneSettings(), CompareSettings())
     keys = {rung_key(images, settings) for settings in (one, *others)}
-    assert rung_key(fingerprint(read_folder(copied)), one) in keys
+    assert rung_key(fingerprint(read_folder(copied), Silent()), one) in keys
     (copied / "red" / "0.png").write_bytes((copied / "red" / "1.png").read_bytes())
-    keys.add(rung_key(fingerprint(read_folder(copied)), one))
+    keys.add(rung_key(fingerprint(read_folder(copied), Silent()), one))
     assert len(keys) == 6
 
 
@@ -309,6 +507,17 @@ def test_a_rung_depends_on_the_weights_it_starts_from(tmp_path, monkeypatch):
         file.write_bytes(content)
         keys.add(rung_key("images", FinetuneSettings()))
     assert len(keys) == 3
+
+
+def test_a_ladder_depends_on_all_weights_at_hand(tmp_path, monkeypatch):
+    use_keras_home(monkeypatch, tmp_path)
+    keys = {rung_key("images", CompareSettings())}
+    for name, content in (("mobilenet_v2", b"some"), ("mobilenet_v2", b"others"), ("mobilenet_025", b"some")):
+        file = imagenet_file(find_backbone(name), 224)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        keys.add(rung_key("images", CompareSettings()))
+    assert len(keys) == 4
 
 
 def test_only_backbones_whose_weights_are_there_are_tried(tmp_path, monkeypatch, shared_data):
@@ -326,7 +535,7 @@ def test_only_backbones_whose_weights_are_there_are_tried(tmp_path, monkeypatch,
 
 
 def test_the_command(done, colours, tmp_path):
-    found = tlkit("compare", colours, "-o", tmp_path / "run", "--only", "colours,majority")
+    found = tlkit("compare", colours, "-o", tmp_path / "run", "--only", "colours,majority", "--format", "table")
     assert "two colours, linear" in found.stdout
     assert "take nothing yet" in found.stdout  # seven images do not tell all right from two right: p = 0.06
     assert found.stderr == ""
@@ -339,4 +548,21 @@ def test_the_command(done, colours, tmp_path):
     assert "Missing argument 'DATA'" in misused("compare")
     said = refused(2, "compare", "--resume", tmp_path / "run", "--seed", "3")
     assert "--seed is what" in said
+    assert "is finished" in refused(4, "compare", "--resume", tmp_path / "run", "--format", "json")
     assert np.all([standing.right is None or len(standing.right) == done.num_images for standing in done.standings])
+
+
+def test_piped_it_gives_rows_and_tells_people_elsewhere(colours, tmp_path):
+    found = tlkit("compare", colours, "-o", tmp_path / "run", "--only", "colours,majority")
+    assert found.stdout == (tmp_path / "run" / "compare.csv").read_text()
+    lines = found.stderr.splitlines()
+    assert [line[:4] for line in lines if line][-3:] == ["take", "run ", "next"]
+    assert lines[-2:] == [f"run   {tmp_path / 'run'}", f"next  {rungs_of(tmp_path / 'run')['colours']['command']}"]
+
+
+def test_as_json_it_gives_all_of_it(colours, tmp_path):
+    found = tlkit("compare", colours, "-o", tmp_path / "run", "--only", "colours,majority", "--format", "json")
+    assert found.stderr == ""
+    all_of_it = json.loads(found.stdout)
+    assert (all_of_it.pop("run"), all_of_it.pop("num_images")) == (str(tmp_path / "run"), 7)
+    assert all_of_it == json.loads((tmp_path / "run" / "compare.json").read_text())

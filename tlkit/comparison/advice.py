@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tlkit.comparison.standing import Standing, find_best
+from tlkit.comparison.standing import Standing, find_best, spoken_seconds
 from tlkit.durations import spoken
 
 LEVEL = 0.05  # a difference less likely than this by chance is one
@@ -37,8 +37,8 @@ def _is_as_good(standing: Standing, best: Standing) -> bool:
 
 
 def _is_cheaper(standing: Standing, best: Standing) -> bool:
-    """To train, and not much slower to use."""
-    if not (standing.seconds and best.seconds and standing.rate and best.rate):
+    """To train, as far as is known, and not much slower to use; that the best left out some reading would only help."""
+    if standing.reused or not (standing.seconds and best.seconds and standing.rate and best.rate):
         return False
     return SAVING * standing.seconds <= best.seconds and SAVING * standing.rate >= best.rate
 
@@ -48,7 +48,7 @@ def _alternatives(best: Standing, standings: Sequence[Standing]) -> str:
     as_good = [standing for standing in standings if _is_as_good(standing, best)]
     if not as_good:
         return "nothing else here is as good"
-    if not all(standing.seconds for standing in [best, *as_good]):
+    if not best.seconds or any(standing.reused or not standing.seconds for standing in as_good):
         return "what others need to be trained is not known of all"
     return "nothing as good is both twice as quick to train and not much slower to use"
 
@@ -74,5 +74,5 @@ def _reason(taken: Standing, best: Standing, standings: Sequence[Standing]) -> s
     assert paired and taken.seconds and best.seconds
     return (
         f"{taken.title}: {taken.accuracy:.3f}, not told from {best.title}'s {best.accuracy:.3f} (p = {paired.p:.2f}), "
-        f"and trained in {spoken(taken.seconds)} instead of {spoken(best.seconds)}"
+        f"and trained in {spoken(taken.seconds)} instead of {spoken_seconds(best)}"
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlkit.comparison.advice import Advice, advise
-from tlkit.comparison.climb import Climb, Tell, climb, reopen, start
+from tlkit.comparison.beginning import reopen, start
+from tlkit.comparison.climb import Climb, Tell, climb
 from tlkit.comparison.plot import draw_ladder
 from tlkit.comparison.standing import Standing
 from tlkit.comparison.tables import write_comparison

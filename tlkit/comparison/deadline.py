@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tlkit.errors import TlkitError
+from tlkit.errors import OptionError
 from tlkit.progress import Advance, Progress
 
+NO_TIME = "--time-limit leaves no time for it; give it more."
 
-class OutOfTimeError(TlkitError):
-    """Work has taken longer than it had."""
+
+class OutOfTimeError(OptionError):
+    """Work would take longer than it may."""
 
 
 class Deadline:
@@ -23,8 +25,9 @@ class Deadline:
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """See `Progress.stage`.
 
-        raises: OutOfTimeError
+        raises: OutOfTimeError, before the first step, too
         """
+        self._check()
         with self._inner.stage(name, total, unit) as advance:
 
             def step(done: int) -> None:
@@ -46,4 +49,4 @@ class Deadline:
 
     def _check(self) -> None:
         if time.monotonic() > self._end:
-            raise OutOfTimeError("the time is over")
+            raise OutOfTimeError(NO_TIME)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import tlkit
 from tlkit.comparison.measuring import has_speed
+from tlkit.comparison.rungs import backbones_at_hand
 from tlkit.data.folder import ImageFolder
 from tlkit.errors import RunError
-from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically
+from tlkit.files import cache_root, sha256_file, sha256_text
 from tlkit.models.backbones import find_backbone, imagenet_file
-from tlkit.runs import DONE, load_run, read_facts
+from tlkit.progress import Progress
+from tlkit.runs import DONE, UNFINISHED, Run, close_run, is_done, read_facts
 from tlkit.settings import AnySettings, CompareSettings, FinetuneSettings, as_json
-from tlkit.workers import count_workers
+from tlkit.workers import count_workers, ordered_map
 
 PACKAGES = (  # whose versions a rung may depend on
     *("keras", "tensorflow", "ai-edge-litert", "openvino"),
@@ -26,10 +28,13 @@ PACKAGES = (  # whose versions a rung may depend on
 )
 
 
-def fingerprint(folder: ImageFolder) -> str:
+def fingerprint(folder: ImageFolder, progress: Progress) -> str:
     """SHA-256 over the place, the paths and the contents of every file of a folder."""
-    with ThreadPoolExecutor(count_workers()) as pool:
-        digests = list(pool.map(_content, folder.files))
+    digests = []
+    with progress.stage("hashing", len(folder), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
+        for digest in ordered_map(pool, _content, folder.files):
+            digests.append(digest)
+            advance(1)
     left_out = [(found.path, found.problem) for found in folder.left_out]
     return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out)
 
@@ -46,17 +51,20 @@ def rung_key(images: str, settings: AnySettings | CompareSettings) -> str:
 
 def find_rung(key: str, target: Path) -> bool:
     """Copy a rung trained earlier to a new folder, `DONE` last; whether there is one, whole and unchanged."""
-    source = _folder() / key
-    try:
-        run = load_run(source)
-        for name in read_facts(run).sha256:
-            run.checked_file(name)
-        _copy(source, target)
-        write_atomically(target / DONE, "")
-        return has_speed(target)
-    except (RunError, OSError):
-        shutil.rmtree(target, ignore_errors=True)
+    source, run = _folder() / key, Run(target)
+    if not is_done(source):
         return False
+    try:
+        _copy(source, target)
+        for name in read_facts(run).sha256:  # of the copy: another comparison may replace the source meanwhile
+            run.checked_file(name)
+        if has_speed(target):
+            close_run(run)
+            return True
+    except (RunError, OSError):
+        pass
+    shutil.rmtree(target, ignore_errors=True)
+    return False
 
 
 def keep_rung(key: str, run: Path) -> None:
@@ -73,7 +81,7 @@ def keep_rung(key: str, run: Path) -> None:
 
 def _copy(run: Path, target: Path) -> None:
     """The contents of a run without `DONE`; whether the copy may be written to does not depend on the original."""
-    for source in sorted(path for path in run.rglob("*") if path.is_file() and path.name != DONE):
+    for source in sorted(path for path in run.rglob("*") if path.is_file() and path.name not in (DONE, UNFINISHED)):
         copied = target / source.relative_to(run)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copied)
@@ -93,12 +101,12 @@ def _program() -> str:
     return sha256_text(*map(sha256_file, sorted(Path(tlkit.__file__).parent.rglob("*.py"))))
 
 
-def _weights(settings: AnySettings | CompareSettings) -> str:
-    """Of the pretrained network that a rung starts from, as a hash; "" of one that starts from nothing."""
-    if not isinstance(settings, FinetuneSettings):
-        return ""
-    row = find_backbone(settings.backbone)
-    return _content(imagenet_file(row, row.image_size))
+def _weights(settings: AnySettings | CompareSettings) -> dict[str, str]:
+    """Of the pretrained network that a rung starts from, or of all that a ladder may start from: hashes by name."""
+    names = [settings.backbone] if isinstance(settings, FinetuneSettings) else []
+    names += backbones_at_hand() if isinstance(settings, CompareSettings) else []
+    rows = [find_backbone(name) for name in names]
+    return {row.name: _content(imagenet_file(row, row.image_size)) for row in rows}
 
 
 def _content(file: Path) -> str:

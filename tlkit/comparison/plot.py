@@ -7,9 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tlkit.comparison.advice import Advice
-from tlkit.comparison.standing import Standing, find_best
+from tlkit.comparison.standing import Standing, find_best, spoken_seconds
 from tlkit.drawing import BLUE, INK, ORANGE, save_figure
-from tlkit.durations import spoken
 from tlkit.evaluation.wording import shortened
 
 KINDS = {"baseline": "#999999", "by hand": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}
@@ -59,7 +58,7 @@ def _draw_rung(axes: Any, place: int, standing: Standing) -> None:
 
 def _write_costs(axes: Any, place: int, standing: Standing) -> None:
     texts = (
-        spoken(standing.seconds) if standing.seconds else "",
+        spoken_seconds(standing),
         f"{standing.rate:,.0f}" if standing.rate else "",
         f"{standing.size / 1e6:.1f} MB" if standing.size else "",
     )
@@ -74,7 +73,9 @@ def _dress(axes: Any, standings: Sequence[Standing], advice: Advice) -> None:
         label.set_fontweight("bold" if standing.name == advice.name else "normal")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.6, len(standings) - 0.4)
-    axes.set_xlabel("accuracy on the validation images, with its 95 % interval; bold: advised", color=INK, fontsize=9)
+    read = "; ≥: without reading, done before" if any(standing.reused for standing in standings) else ""
+    what = "accuracy on the validation images, with its 95 % interval; bold: advised"
+    axes.set_xlabel(what + read, color=INK, fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT)

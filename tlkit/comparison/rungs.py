@@ -20,14 +20,14 @@ class Rung:
     name    what it is asked for by, and the name of its run folder
     title   what it is, in words
     kind    baseline, by hand, from scratch or pretrained
-    share   of a time limit, relative to the others
+    least   seconds it is begun with, enough for a small folder; a longer limit is dealt out in proportion
     choose  what to train; None for what needs no training
     """
 
     name: str
     title: str
     kind: str
-    share: float = 0
+    least: float = 0
     choose: Choose | None = None
 
 
@@ -75,25 +75,25 @@ def _by_hand(settings: CompareSettings) -> list[Rung]:
     colours = ClassicSettings(descriptor="colours", classifier="logistic", **shared)
     classic = ClassicSettings(descriptor="auto", classifier="svm", **shared)
     return [
-        Rung("colours", "two colours, linear", "by hand", 1, lambda _: colours),
-        Rung("classic", "best descriptors, SVM", "by hand", 6, lambda _: classic),
+        Rung("colours", "two colours, linear", "by hand", 5, lambda _: colours),
+        Rung("classic", "best descriptors, SVM", "by hand", 40, lambda _: classic),
     ]
 
 
 def _from_scratch(settings: CompareSettings) -> list[Rung]:
     return [
-        Rung("linear", "linear on pixels", "from scratch", 2, _network("linear", settings)),
-        Rung("mlp", "MLP", "from scratch", 2, _network("mlp", settings)),
-        Rung("lenet", "LeNet", "from scratch", 4, _network("lenet5_relu", settings)),
+        Rung("linear", "linear on pixels", "from scratch", 15, _network("linear", settings)),
+        Rung("mlp", "MLP", "from scratch", 15, _network("mlp", settings)),
+        Rung("lenet", "LeNet", "from scratch", 15, _network("lenet5_relu", settings)),
     ]
 
 
 def _pretrained(settings: CompareSettings) -> list[Rung]:
     names = backbones_at_hand()
-    frozen = [Rung(name, f"{name}, frozen", "pretrained", 2, _frozen(name, settings)) for name in names]
+    frozen = [Rung(name, f"{name}, frozen", "pretrained", 10, _frozen(name, settings)) for name in names]
     if not names:
         return []
-    return [*frozen, Rung("lower", "upper blocks", "pretrained", 10, _upper_blocks(names, settings))]
+    return [*frozen, Rung("lower", "upper blocks", "pretrained", 30, _upper_blocks(names, settings))]
 
 
 def _network(model: str, settings: CompareSettings) -> Choose:

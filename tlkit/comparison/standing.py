@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlkit.durations import spoken
 from tlkit.evaluation.paired import Paired, compare_paired
+
+AT_LEAST = "≥ "  # before seconds that leave something out
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Standing:
     interval           of it, 95 %; None where it is known exactly
     right              bool (images,): which of them it got right; None of "chance"
     selected           whether epochs or layers were chosen on these images
-    seconds            it took to train, when it was trained
+    seconds            that training it takes from nothing, when it was trained
+    reused             whether they leave out what reading takes, for features were kept from before the ladder
     rate               images a second that `predict` classifies, reading included, when it was trained
     size               bytes of the files that `predict` needs
     command            that trains it
@@ -31,6 +35,7 @@ class Standing:
     right: np.ndarray | None = None
     selected: bool = False
     seconds: float | None = None
+    reused: bool = False
     rate: float | None = None
     size: int | None = None
     command: str = ""
@@ -45,3 +50,8 @@ class Standing:
 def find_best(standings: Sequence[Standing]) -> Standing:
     """The one that is right most often; of equals the lowest on the ladder."""
     return max(standings, key=lambda standing: standing.accuracy)
+
+
+def spoken_seconds(standing: Standing) -> str:
+    """What training it takes, in words; "" where nobody knows."""
+    return (AT_LEAST if standing.reused else "") + spoken(standing.seconds) if standing.seconds else ""

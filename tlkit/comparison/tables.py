@@ -5,14 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 from tlkit.comparison.advice import Advice
-from tlkit.comparison.standing import Standing, find_best
-from tlkit.durations import spoken
+from tlkit.comparison.standing import AT_LEAST, Standing, find_best, spoken_seconds
 from tlkit.evaluation.paired import Paired
 from tlkit.runs import COMPARISON, Run
 
 COLUMNS = (
     *("rung", "title", "kind", "accuracy", "ci95_low", "ci95_high", "difference_to_best", "difference_low"),
-    *("difference_high", "p", "train_seconds", "images_per_second", "bytes", "selected_on_validation", "command"),
+    *("difference_high", "p", "train_seconds", "features_reused", "images_per_second", "bytes"),
+    *("selected_on_validation", "command"),
 )
 HEADER = ("rung", "accuracy", "95 % interval", "to the best", "p", "trained in", "images/s", "size")
 MARK = "*"  # of what was chosen on the validation images
@@ -20,11 +20,24 @@ MARK = "*"  # of what was chosen on the validation images
 
 def write_comparison(run: Run, standings: Sequence[Standing], advice: Advice, notes: Sequence[str]) -> None:
     """`compare.json` and `compare.csv`."""
+    run.write_json("compare.json", as_json(standings, advice, notes))
+    run.write_rows(COMPARISON, COLUMNS, csv_rows(standings))
+
+
+def as_json(standings: Sequence[Standing], advice: Advice, notes: Sequence[str]) -> dict[str, Any]:
+    """Everything a comparison found."""
+    facts = {"advice": asdict(advice), "notes": list(notes), "best": find_best(standings).name}
+    return facts | {"rungs": [dict(zip(COLUMNS, row, strict=True)) for row in _rows(standings)]}
+
+
+def csv_rows(standings: Sequence[Standing]) -> list[list[Any]]:
+    """The values of `COLUMNS` of every rung, from the lowest; "" where there is none."""
+    return [["" if value is None else value for value in row] for row in _rows(standings)]
+
+
+def _rows(standings: Sequence[Standing]) -> list[list[Any]]:
     best = find_best(standings)
-    rows = [_values(standing, standing.against(best)) for standing in standings]
-    facts = {"advice": asdict(advice), "notes": list(notes), "best": best.name}
-    run.write_json("compare.json", facts | {"rungs": [dict(zip(COLUMNS, row, strict=True)) for row in rows]})
-    run.write_rows(COMPARISON, COLUMNS, [["" if value is None else value for value in row] for row in rows])
+    return [_values(standing, standing.against(best)) for standing in standings]
 
 
 def table_lines(standings: Sequence[Standing]) -> list[str]:
@@ -42,11 +55,27 @@ def table_lines(standings: Sequence[Standing]) -> list[str]:
     return lines
 
 
+def legend(standings: Sequence[Standing]) -> str:
+    """What the table's columns and signs mean, in a few lines."""
+    lines = [
+        "p: McNemar's exact test against the best, which",
+        "looks a little better than it is, for it was chosen on them",
+    ]
+    if any(standing.selected for standing in standings):
+        lines.append(f"{MARK} the best epoch was chosen on these images, too")
+    if any(standing.reused for standing in standings):
+        lines.append(
+            f"{AT_LEAST}leaves out reading that was done before this comparison; no rung is taken for such a time"
+        )
+    return "\n".join(lines)
+
+
 def _values(standing: Standing, paired: Paired | None) -> list[Any]:
     low, high = standing.interval or (None, None)
     to_best = [paired.difference, *paired.interval, paired.p] if paired else [None] * 4
     named = [standing.name, standing.title, standing.kind, standing.accuracy, low, high]
-    return [*named, *to_best, standing.seconds, standing.rate, standing.size, standing.selected, standing.command]
+    costs = [standing.seconds, standing.reused, standing.rate, standing.size]
+    return [*named, *to_best, *costs, standing.selected, standing.command]
 
 
 def _cells(standing: Standing, best: Standing) -> tuple[str, ...]:
@@ -59,7 +88,7 @@ def _cells(standing: Standing, best: Standing) -> tuple[str, ...]:
         interval,
         "best" if standing is best else difference,
         p,
-        spoken(standing.seconds) if standing.seconds else "",
+        spoken_seconds(standing),
         f"{standing.rate:,.0f}" if standing.rate else "",
         f"{standing.size / 1e6:.1f} MB" if standing.size else "",
     )
