@@ -43,7 +43,7 @@ def measure() -> dict[str, str]:
     found = {"sample": tlkit("sample", "digits", "digits")}
     found["scenes"] = head(tlkit(*train("scenes", "colours"), "--classifier", "logistic", "--validation-split", 0.3), 3)
     found["hog"] = head(tlkit(*train("digits", "hog")), 3)
-    found["ladder"] = tlkit("compare", "digits", "-o", "ladder")
+    found["ladder"] = tlkit("compare", "digits", "-o", "ladder", "--format", "table")
     found["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
     found["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
     found["features"] = tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz")

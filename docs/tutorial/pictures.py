@@ -2,15 +2,17 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from skimage.feature import hog
 
 from tlkit.drawing import BLUE, INK, ORANGE, save_figure
 from tlkit.shallow.descriptors import describe_colours, resized
+from tlkit.shallow.directions import bin_sums, direction_maps
+from tlkit.shallow.hog import CELL, DIRECTIONS
 
 TEN = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#79706e")
 
@@ -31,17 +33,26 @@ def draw_colours(scenes: Path, file: Path) -> None:
 
 
 def draw_hog(digits: Path, file: Path) -> None:
-    """Digits, and beside each the directions of its edges, cell by cell."""
+    """Digits, and beside each what its cells count: arrows from dark to bright, as long as there is gradient."""
     figure = Figure(figsize=(10, 1.2), layout="constrained")
     axes = figure.subplots(1, 10)
     for place, name in enumerate(("0", "3", "5", "7", "8")):
         pixels = np.asarray(Image.open(sorted((digits / name).glob("*.png"))[0]).convert("L").resize((96, 96)))
-        _, drawn = hog(pixels, 9, (16, 16), (3, 3), visualize=True)
         axes[2 * place].imshow(pixels, cmap="gray")
-        axes[2 * place + 1].imshow(drawn, cmap="magma")
+        axes[2 * place + 1].imshow(pixels, cmap="gray", alpha=0.25)
+        _draw_cells(axes[2 * place + 1], pixels.astype(np.float32) / 255)
     for each in axes:
         each.set_axis_off()
     save_figure(figure, file)
+
+
+def _draw_cells(axes: Any, grey: np.ndarray) -> None:
+    sums = bin_sums(direction_maps(grey, DIRECTIONS), CELL)
+    down, across, direction = (places.ravel() for places in np.indices(sums.shape))
+    turn, strength = 2 * np.pi * direction / DIRECTIONS, sums.ravel() / sums.max()
+    centres = CELL * (across + 0.5), CELL * (down + 0.5)
+    ends = CELL * strength * np.cos(turn), CELL * strength * np.sin(turn)
+    axes.quiver(*centres, *ends, color=BLUE, angles="xy", scale_units="xy", scale=1, width=0.012)
 
 
 def draw_templates(model: Path, file: Path) -> None:
