@@ -10,7 +10,7 @@ from tlkit.errors import RunError
 from tlkit.files import sha256_file
 from tlkit.prediction import Predictor
 from tlkit.runs import DONE, UNFINISHED, Run, create_run, discard_run, finish_run, is_done, load_run, read_facts
-from tlkit.training.resume import reopen_run, was_resumed
+from tlkit.training.resume import keep_split, reopen_run, was_resumed
 
 
 @pytest.fixture
@@ -251,12 +251,16 @@ def test_a_folder_of_something_else_is_no_run(here, colours):
     assert words == f"'{colours}' is no unfinished run; give the folder of one that was stopped."
 
 
-def test_a_run_says_whether_anything_was_trained_before_it_was_gone_on_with(tmp_path):
+def test_a_run_says_whether_anything_was_trained_before_it_was_gone_on_with(tmp_path, finetuned):
     run = create_run(tmp_path / "mine", "finetune")
     run.write_json("settings.json", {})
-    assert not was_resumed(reopen_run(run.path))
+    for _ in range(2):  # stopped before anything was trained, and begun again
+        keep_split(run, finetuned.split)
+        assert not was_resumed(run)
     (run.path / "checkpoint-head.npz").touch()
-    assert was_resumed(reopen_run(run.path))
+    assert not was_resumed(reopen_run(run.path))  # it may still be refused
+    keep_split(run, finetuned.split)
+    assert was_resumed(run)
 
 
 DAMAGE = {

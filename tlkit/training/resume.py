@@ -11,7 +11,7 @@ from tlkit.runs import COMPARISON, UNFINISHED, Run, is_done
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
-RESUMED = "RESUMED"  # in a run that was stopped and gone on with
+RESUMED = "RESUMED"  # in a run that was gone on with from where it was stopped
 
 
 def reopen_run(path: Path) -> Run:
@@ -25,10 +25,7 @@ def reopen_run(path: Path) -> Run:
         raise RunError(f"'{path}' is no unfinished run; give the folder of one that was stopped.")
     for file in [*path.glob(".*"), *path.glob("*/.*")]:
         file.unlink(missing_ok=True)
-    run = Run(path)
-    if has_progress(run):
-        write_atomically(path / RESUMED, "What was trained before it was stopped is not in its seconds.\n")
-    return run
+    return Run(path)
 
 
 def was_resumed(run: Run) -> bool:
@@ -43,7 +40,7 @@ def _use_of(finished: Path) -> str:
 
 
 def keep_split(run: Run, split: Split) -> None:
-    """Write `split.csv` at once; in a resumed run, require that it says the same.
+    """Write `split.csv` at once; in a resumed run, require that it says the same, and note that it is one.
 
     raises: RunError with the first difference, where the images are not what the run began with
     """
@@ -54,6 +51,8 @@ def keep_split(run: Run, split: Split) -> None:
     before = file.read_bytes().decode("utf-8", "surrogateescape")
     if before != text:
         raise RunError(f"the images are not those '{run.path}' began with: {_difference(before, text)}; start anew.")
+    if has_progress(run):
+        write_atomically(run.path / RESUMED, "What was trained before it was stopped is not in its seconds.\n")
 
 
 def has_progress(run: Run) -> bool:
