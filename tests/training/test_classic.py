@@ -79,7 +79,7 @@ def test_a_second_run_describes_nothing_anew_and_is_the_same(local, colours, tmp
 
 
 def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_path, monkeypatch):
-    from tlkit.training import described
+    from tlkit.training import by_hand
 
     seen = []
 
@@ -87,7 +87,7 @@ def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_p
         seen.append(patches)
         stop()
 
-    monkeypatch.setattr(described, "learn_vocabulary", keep)
+    monkeypatch.setattr(by_hand, "learn_vocabulary", keep)
     with pytest.raises(StoppedError):
         train_classic(colours, tmp_path / "run", LOCAL)
     patches = len(describe_sift(np.zeros((64, 64, 3), np.uint8)))
@@ -166,21 +166,21 @@ def test_pictures_without_texture_end_no_training(descriptor, textured, tmp_path
 
 
 def test_descriptions_that_memory_does_not_hold_are_refused(colours, tmp_path, monkeypatch):
-    from tlkit.training import described
+    from tlkit.training import by_hand
 
-    monkeypatch.setattr(described, "MOST_BYTES", 1e5)
+    monkeypatch.setattr(by_hand, "MOST_BYTES", 1e5)
     with pytest.raises(OptionError, match="2,566 values for each of 29 images .* take fewer levels of --pyramid"):
         train_classic(colours, tmp_path / "run", LOCAL)
     assert not (tmp_path / "run").exists()
 
 
 def test_auto_describes_and_learns_a_vocabulary_once(colours, tmp_path, monkeypatch):
-    from tlkit.training import classic, described
+    from tlkit.training import by_hand, classic
 
     learnt = []
-    learn = described.learn_vocabulary
+    learn = by_hand.learn_vocabulary
     monkeypatch.setattr(classic, "CANDIDATES", ("hog", "fisher+hog", "fisher+histogram"))
-    monkeypatch.setattr(described, "learn_vocabulary", lambda *parts: learnt.append(parts[0]) or learn(*parts))
+    monkeypatch.setattr(by_hand, "learn_vocabulary", lambda *parts: learnt.append(parts[0]) or learn(*parts))
     found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
     assert learnt == ["fisher"]
     chosen = found.run.read_json("model.json")["descriptor"]

@@ -73,7 +73,7 @@ def train_pipeline(
     test = _report(decider, described, split.test, progress) if len(split.test) else None
     write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": read.reused}
+    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     finish_run(run, _facts(split, fitted.settings, stages))
@@ -108,6 +108,7 @@ class Fitted:
     """One description with the classifier fitted on it.
 
     settings  with the descriptor that this is
+    reused    images of which something had been kept before this run
     tried     accuracies in folds of all descriptions that it was chosen from; None where there were no folds
     """
 
@@ -116,6 +117,7 @@ class Fitted:
     split: Split
     decider: Decider
     choice: Choice
+    reused: int
     tried: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -130,12 +132,9 @@ def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: 
     described = described.learn(split.train, settings.seed, progress)
     found = fit_each(described, split.train, settings, candidates, progress)
     clock.lap("fit")
-    chosen = find_best(found)
-    decider, choice = found[chosen]
-    if settings.descriptor:
-        described = described.only(chosen.split("+"))
-    tried = {name: known(each.accuracy) for name, (_, each) in found.items()} if len(candidates) > 1 else {}
-    return Fitted(as_chosen(settings, chosen), described, split, decider, choice, tried)
+    chosen, reused = find_best(found), described.extracted.reused
+    tried = {name: known(choice.accuracy) for name, (_, choice) in found.items()} if len(found) > 1 else {}
+    return Fitted(as_chosen(settings, chosen), described.only(chosen.split("+")), split, *found[chosen], reused, tried)
 
 
 def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
