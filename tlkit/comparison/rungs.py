@@ -93,7 +93,7 @@ def _pretrained(settings: CompareSettings) -> list[Rung]:
     frozen = [Rung(name, f"{name}, frozen", "pretrained", 10, _frozen(name, settings)) for name in names]
     if not names:
         return []
-    return [*frozen, Rung("lower", "upper blocks", "pretrained", 30, _upper_blocks(names, settings))]
+    return [*frozen, Rung("lower", "upper blocks", "pretrained", 45, _upper_blocks(names, settings))]
 
 
 def _network(model: str, settings: CompareSettings) -> Choose:
