@@ -65,6 +65,16 @@ def test_a_broken_file_is_an_error_row(done, tmp_path):
     assert row.status == "error"
 
 
+def test_odd_files_get_the_rows_that_a_network_gives_them(done, finetuned, shared_data):
+    odd = shared_data / "awkward" / "images"
+    ours, theirs = (
+        [(one.path, one.status, one.error) for one in predict(run, odd)] for run in (done.run, finetuned.run)
+    )
+    assert ours == theirs
+    assert len(ours) == 48
+    assert {status for _, status, _ in ours} == {"ok", "error"}
+
+
 def test_what_is_kept_is_arrays_and_json(done):
     with np.load(done.run.path / FILE, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
