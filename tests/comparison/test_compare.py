@@ -286,6 +286,13 @@ def test_a_comparison_of_another_version_is_not_gone_on_with(colours, tmp_path):
         assert said.endswith("compare anew, or go on with that version.")
 
 
+def test_another_command_names_the_one_that_goes_on_with_a_comparison(colours, tmp_path):
+    run = start(colours, tmp_path / "run", SOME)
+    for command in ("finetune", "train"):
+        said = refused(4, command, "--resume", run.path)
+        assert said.endswith(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
+
+
 def test_weights_that_come_or_go_end_a_comparison(colours, tmp_path, own_cache, monkeypatch):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
     use_keras_home(monkeypatch, tmp_path)

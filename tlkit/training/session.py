@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.mirrors import sided_class
 from tlkit.data.split import Split
-from tlkit.errors import OptionError, TlkitError
+from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.facts import Stage
 from tlkit.progress import Clock, Progress, Silent
-from tlkit.runs import Run, create_run, discard_run, finish_run
+from tlkit.runs import Run, begun_by, create_run, discard_run, finish_run
 from tlkit.settings import (
     AnySettings,
     ClassicSettings,
@@ -79,6 +79,8 @@ def resume(path: str | Path, progress: Progress | None = None) -> Outcome:
     """
     clock = Clock()
     run = reopen_run(Path(path))
+    if begun_by(run) == "compare":
+        raise RunError(f"'{path}' is a comparison; `tlkit compare --resume {path}` goes on with it.")
     request = run.read_json("settings.json")
     folder = read_folder(request["data"])
     clock.lap("scan")
