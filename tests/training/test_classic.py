@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
     from tlkit.training import candidates
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(candidates, "fit_decider", lambda *parts: stop())
+        patch.setattr(candidates, "fit_chosen", lambda *parts: stop())
         train_classic(colours, tmp_path / "run", PLAIN)
     again = resume(tmp_path / "run")
     assert again.metrics["accuracy"] == done.metrics["accuracy"]

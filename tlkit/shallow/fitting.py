@@ -69,15 +69,25 @@ def fit_decider(values: np.ndarray, parts: Sequence[Part], sides: Sides, fitting
     parts: of the columns, which are made to weigh alike
     raises: OptionError where there cannot be so many components
     """
+    scaling, choice = choose_fit(values, parts, sides, fitting)
+    return fit_chosen(values, sides, (scaling, choice), fitting), choice
+
+
+def choose_fit(values: np.ndarray, parts: Sequence[Part], sides: Sides, fitting: Fitting) -> tuple[Scaling, Choice]:
+    """What `fit_decider` fits with, before it does."""
     scaling = fit_scaling(values, parts, fitting.components, fitting.seed)
-    scaled = scaling.apply(values)
-    choice = choose_options(scaled, sides, fitting.classifier, fitting.seed, fitting.progress)
+    return scaling, choose_options(scaling.apply(values), sides, fitting.classifier, fitting.seed, fitting.progress)
+
+
+def fit_chosen(values: np.ndarray, sides: Sides, chosen: tuple[Scaling, Choice], fitting: Fitting) -> Decider:
+    """A decider fitted on all training images, with what was chosen."""
+    scaling, choice = chosen
     row = choice.row
     with fitting.progress.stage("fit", 1, "") as advance:
-        fitted = fit_quietly(row.make(choice.options, fitting.seed), scaled, sides.labels)
+        fitted = fit_quietly(row.make(choice.options, fitting.seed), scaling.apply(values), sides.labels)
         advance(1)
     kept = {name: np.asarray(array) for name, array in row.export(fitted).items()}
-    return Decider(row.name, _temperature(choice), scaling, kept), choice
+    return Decider(row.name, _temperature(choice), scaling, kept)
 
 
 def _temperature(choice: Choice) -> float:

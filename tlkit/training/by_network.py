@@ -19,6 +19,8 @@ from tlkit.shallow.describer import Describer
 from tlkit.shallow.fitting import Part, place_parts
 from tlkit.training.lower import lower_alone
 
+FEATURES = "features"  # the name of all columns
+
 
 @dataclass(frozen=True)
 class ByNetwork:
@@ -38,7 +40,7 @@ class ByNetwork:
 
     def parts(self, train: ImageFolder) -> list[Part]:
         """See `Described`: one, of features with units of their own."""
-        return place_parts([("features", self.extracted.values(train.pick([0])).shape[1], True)])
+        return place_parts([(FEATURES, self.extracted.values(train.pick([0])).shape[1], True)])
 
     def only(self, names: Sequence[str]) -> "ByNetwork":
         """See `Described`: it has one part."""

@@ -1,7 +1,8 @@
 """`--descriptor auto`: descriptions that are tried side by side, on training images alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tlkit.settings import ClassicSettings
 from tlkit.shallow.choosing import Choice, Sides
 from tlkit.shallow.decider import Decider
 from tlkit.shallow.descriptors import DESCRIPTORS, descriptor_sizes, find_descriptors
-from tlkit.shallow.fitting import Fitting, fit_decider, pick_parts
+from tlkit.shallow.fitting import Fitting, choose_fit, fit_chosen, pick_parts
 from tlkit.training.described import Described
 
 AUTO = "auto"
@@ -27,27 +28,44 @@ def describe_all(settings: ClassicSettings, candidates: Sequence[str]) -> Classi
     return replace(settings, descriptor="+".join(names), image_size=max(sizes))
 
 
-def fit_each(
+@dataclass(frozen=True)
+class Best:
+    """The candidate that was taken.
+
+    name     its descriptors
+    choices  what folds found for each candidate
+    """
+
+    name: str
+    decider: Decider
+    choices: Mapping[str, Choice]
+
+
+def fit_best(
     described: Described, train: ImageFolder, settings: ClassicSettings, candidates: Sequence[str], progress: Progress
-) -> dict[str, tuple[Decider, Choice]]:
-    """Each candidate's classifier, fitted on training images that are described once."""
+) -> Best:
+    """Try all candidates in folds of the training images, which are described once, and fit the best on all of them."""
     values, parts = described.values(train, progress), described.parts(train)
     sides = Sides(train.labels, train.groups)
     fitting = Fitting(settings.classifier, settings.pca, settings.seed, progress)
-    if settings.features:
-        return {"": fit_decider(values, parts, sides, fitting)}
-    return {name: fit_decider(*pick_parts(values, parts, name.split("+")), sides, fitting) for name in candidates}
+    picked = {name: partial(pick_parts, values, parts, name.split("+")) for name in candidates}
+    chosen = {name: choose_fit(*pick(), sides, fitting) for name, pick in picked.items()}
+    choices = {name: choice for name, (_, choice) in chosen.items()}
+    best = _best_of(choices)
+    return Best(best, fit_chosen(picked[best]()[0], sides, chosen[best], fitting), choices)
 
 
-def find_best(found: Mapping[str, tuple[Decider, Choice]]) -> str:
+def _best_of(choices: Mapping[str, Choice]) -> str:
     """The most accurate in folds; without any the last, which is the fullest."""
-    shares = {name: share for name, (_, choice) in found.items() if (share := known(choice.accuracy)) is not None}
-    return max(shares, key=lambda name: shares[name]) if shares else list(found)[-1]
+    shares = {name: share for name, choice in choices.items() if (share := known(choice.accuracy)) is not None}
+    return max(shares, key=lambda name: shares[name]) if shares else list(choices)[-1]
 
 
 def as_chosen(settings: ClassicSettings, chosen: str) -> ClassicSettings:
     """With the description taken, which has no pyramid where there is nothing local in it."""
-    local = bool(chosen) and any(row.local for row in find_descriptors(chosen))
+    if settings.features:
+        return settings
+    local = any(row.local for row in find_descriptors(chosen))
     return replace(settings, descriptor=chosen, pyramid=settings.pyramid if local else 1)
 
 

@@ -1,6 +1,6 @@
 """Trains a classifier that is no network: on descriptors made by hand, or on a frozen network's features."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from tlkit.models.backbones import check_size, find_backbone
 from tlkit.progress import Clock, Progress
 from tlkit.runs import Run, finish_run
 from tlkit.settings import ClassicSettings
-from tlkit.shallow.choosing import Choice
 from tlkit.shallow.decider import Decider
 from tlkit.shallow.descriptors import descriptor_sizes, find_descriptors, require_packages
 from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
-from tlkit.training.candidates import AUTO, CANDIDATES, as_chosen, describe_all, find_best, fit_each, known
+from tlkit.training.by_network import FEATURES
+from tlkit.training.candidates import AUTO, CANDIDATES, Best, as_chosen, describe_all, fit_best, known
 from tlkit.training.described import Described, describe_folder
 from tlkit.training.resume import keep_split
 from tlkit.training.session import Outcome, begin
@@ -63,7 +63,7 @@ def train_pipeline(
     settings: resolved
     """
     fitted = _choose(run, folder, settings, progress, clock)
-    described, decider, split = fitted.described, fitted.decider, fitted.split
+    described, decider, split = fitted.described, fitted.best.decider, fitted.split
     read = described.extracted
     write_atomically(run.path / FILE, to_bytes(Pipeline(described.describer(), decider)))
     stages = (*described.stages(run), Stage(FILE, "float32"))
@@ -108,33 +108,30 @@ class Fitted:
     """One description with the classifier fitted on it.
 
     settings  with the descriptor that this is
+    best      the classifier, and what it was chosen from
     reused    images of which something had been kept before this run
-    tried     accuracies in folds of all descriptions that it was chosen from; None where there were no folds
     """
 
     settings: ClassicSettings
     described: Described
     split: Split
-    decider: Decider
-    choice: Choice
+    best: Best
     reused: int
-    tried: dict[str, float | None] = field(default_factory=dict)
 
 
 def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
     """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
-    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor,)
+    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor or FEATURES,)
     settings = describe_all(settings, candidates)
     described = describe_folder(folder, settings, progress)
     split = split_folder(described.extracted.folder, settings.validation_split, settings.test_split, settings.seed)
     keep_split(run, split)
     clock.lap("features")
     described = described.learn(split.train, settings.seed, progress)
-    found = fit_each(described, split.train, settings, candidates, progress)
+    best = fit_best(described, split.train, settings, candidates, progress)
     clock.lap("fit")
-    chosen, reused = find_best(found), described.extracted.reused
-    tried = {name: known(choice.accuracy) for name, (_, choice) in found.items()} if len(found) > 1 else {}
-    return Fitted(as_chosen(settings, chosen), described.only(chosen.split("+")), split, *found[chosen], reused, tried)
+    chosen = described.only(best.name.split("+"))
+    return Fitted(as_chosen(settings, best.name), chosen, split, best, described.extracted.reused)
 
 
 def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
@@ -143,7 +140,7 @@ def _report(decider: Decider, described: Described, part: ImageFolder, progress:
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
     """What `metrics.json` says of these trainings only, and what it cannot say of them."""
-    choice = fitted.choice
+    choice = fitted.best.choices[fitted.best.name]
     return {
         "selected_on_validation": False,
         "cross_validated_accuracy": known(choice.accuracy),
@@ -158,9 +155,9 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
 
 def _advice(fitted: Fitted) -> dict[str, Any] | None:
     """What `--descriptor auto` has chosen, and from what."""
-    if not fitted.tried:
+    chosen, tried = fitted.best.name, {name: known(choice.accuracy) for name, choice in fitted.best.choices.items()}
+    if len(tried) == 1:
         return None
-    chosen, tried = fitted.settings.descriptor, fitted.tried
     if all(share is None for share in tried.values()):
         reason = f"too few images to compare descriptors in folds: {chosen}, the fullest, was taken"
     else:
