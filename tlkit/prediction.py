@@ -16,7 +16,7 @@ from tlkit.data.pixels import Photo, decode_photo, plain_view
 from tlkit.engines.chain import ChainEngine
 from tlkit.engines.engine import Engine, RowRunner
 from tlkit.engines.open import open_engine
-from tlkit.errors import ImageError, OptionError
+from tlkit.errors import ImageError, OptionError, RunError
 from tlkit.facts import ModelFacts, Stage
 from tlkit.runs import MODEL, Run, load_run, read_facts
 from tlkit.workers import CHUNK, count_workers, in_chunks, one_thread_each, ordered_map
@@ -58,6 +58,7 @@ class Predictor:
     def __init__(self, run: Run, engine: str = "auto", top_k: int = 1) -> None:
         self.facts = read_facts(run)
         self.top_k = min(top_k, len(self.facts.class_names))
+        self._path = run.path
         self._run = RowRunner(open_run_engine(run, self.facts, engine))
 
     def predict(self, paths: Iterable[str | Path], identify: bool = False) -> Iterator[Prediction]:
@@ -77,13 +78,25 @@ class Predictor:
     def _predict_chunk(self, paths: list[str | Path], identify: bool) -> list[Prediction]:
         decoded = [self._decode(Path(path), identify) for path in paths]
         photos = [item for item in decoded if isinstance(item, Photo)]
-        rows = iter(self._run(np.stack([photo.pixels for photo in photos])) if photos else ())
+        rows = iter(self._classified(photos))
         return [
             self._prediction(path, item, next(rows))
             if isinstance(item, Photo)
             else Prediction(str(path), "error", error=str(item))
             for path, item in zip(paths, decoded, strict=True)
         ]
+
+    def _classified(self, photos: list[Photo]) -> Iterable[np.ndarray]:
+        """Probabilities of each; RunError where they are not those of the run's classes."""
+        if not photos:
+            return ()
+        rows, names = self._run(np.stack([photo.pixels for photo in photos])), self.facts.class_names
+        if rows.shape[1] != len(names):
+            raise RunError(
+                f"'{self._path}' names {len(names)} classes in model.json, but what it predicts with knows "
+                f"{rows.shape[1]}; restore model.json or train again."
+            )
+        return rows
 
     def _decode(self, path: Path, identify: bool) -> Photo | ImageError:
         size = (self.facts.image_size, self.facts.resize)

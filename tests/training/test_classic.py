@@ -1,5 +1,6 @@
 """The classic pipeline: the folder, split, run and commands of every training, without a network."""
 
+import json
 import shutil
 
 import numpy as np
@@ -63,6 +64,21 @@ def test_a_broken_file_is_an_error_row(done, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     (row,) = predict(done.run, tmp_path / "broken.jpg")
     assert row.status == "error"
+
+
+def test_a_class_list_that_does_not_fit_is_found_out(done, colours, tmp_path):
+    copy = shutil.copytree(done.run.path, tmp_path / "copy")
+    facts = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    names = facts["class_names"]
+    (copy / "model.json").write_text(json.dumps(facts | {"class_names": names[1:]}), encoding="utf-8")
+    said = rf"names {len(names) - 1} classes in model.json, but what it predicts with knows {len(names)}"
+    with pytest.raises(RunError, match=said):
+        list(predict(copy, colours / "red" / "0.png"))
+    assert "classes in model.json" in refused(4, "predict", copy, colours / "red" / "0.png")
+
+
+def test_too_few_images_to_judge_by_are_told(done):
+    assert "too few images to validate on" in done.metrics["diagnosis"][0]["words"]
 
 
 def test_odd_files_get_the_rows_that_a_network_gives_them(done, finetuned, shared_data):
@@ -245,6 +261,8 @@ def test_sizes_are_the_descriptors_own_unless_one_is_asked_for():
         resolve_classic(ClassicSettings(descriptor="hog", pyramid=2))
     with pytest.raises(OptionError, match="there is no 'hok'. expected auto, colours, histogram"):
         resolve_classic(ClassicSettings(descriptor="hok"))
+    with pytest.raises(OptionError, match="auto chooses among several by itself: give it alone"):
+        resolve_classic(ClassicSettings(descriptor="auto+hog"))
     with pytest.raises(OptionError, match="each descriptor once"):
         resolve_classic(ClassicSettings(descriptor="hog+hog"))
 

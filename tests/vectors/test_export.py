@@ -155,6 +155,8 @@ def test_the_command(small, colours, tmp_path, run):
     assert "f.csv" in out
     before = (tmp_path / "f.csv").read_bytes()
     assert "already there" in refused(2, "features", colours, *options, "-o", tmp_path / "f.csv")
+    assert "would lie inside the images" in refused(2, "features", colours, *options, "-o", colours / "f.npz")
+    assert not (colours / "f.npz").exists()
     assert (tmp_path / "f.csv").read_bytes() == before
     assert "does not end in .npz" in refused(2, "features", colours, *options, "-o", tmp_path / "f.txt")
     assert "is no folder" in refused(2, "features", colours, *options, "-o", tmp_path / "no" / "f.csv")

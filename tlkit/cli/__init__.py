@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -40,6 +41,9 @@ class _Group(click.Group):
         if args is not None:
             return super().main(args, *positional, **extra)
         take_signals()
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # where the shell has closed it, as by >&-
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         try:
             super().main(**extra)
         except SystemExit as finished:

@@ -45,7 +45,7 @@ def _lines(done: "Exported") -> list[str]:
     images, values = done.shape
     sides = ", ".join(f"{len(part)} {side}" for side, part in done.split.parts.items() if len(part))
     lines = [f"{images} images ({sides}), {values} values each"]
-    lines += [f"{done.left_out} files were left out"] * bool(done.left_out)
+    lines += [f"left out: {count} × {printable(reason)}" for reason, count in done.left_out.items()]
     lines += [
         f"nearest training image of the same class, by {ROWS[kind]}: {share:.3f} of the validation images"
         for kind, share in done.neighbour.items()

@@ -20,15 +20,16 @@ class Advice:
     command: str
 
 
-def advise(standings: Sequence[Standing]) -> Advice:
+def advise(standings: Sequence[Standing], blind: Sequence[Standing] = ()) -> Advice:
     """The best rung, or one that is as good and cheaper.
 
     standings: from the lowest rung; at least one that was trained
+    blind: what answers without looking, which the best must be told from, among the standings or not
     """
     best = find_best([standing for standing in standings if standing.command])
     cheaper = [standing for standing in standings if _is_as_good(standing, best) and _is_cheaper(standing, best)]
     taken = find_best(cheaper) if cheaper else best
-    return Advice(taken.name, _reason(taken, best, standings), taken.command)
+    return Advice(taken.name, _reason(taken, best, standings, blind), taken.command)
 
 
 def _is_as_good(standing: Standing, best: Standing) -> bool:
@@ -47,10 +48,20 @@ def _alternatives(best: Standing, standings: Sequence[Standing]) -> str:
     """Why the best itself is taken, as the end of a sentence."""
     as_good = [standing for standing in standings if _is_as_good(standing, best)]
     if not as_good:
-        return "nothing else here is as good"
+        return _runner_up(best, standings)
     if not best.seconds or any(standing.reused or not standing.seconds for standing in as_good):
-        return "what others need to be trained is not known of all"
-    return "nothing as good is both twice as quick to train and not much slower to use"
+        return "and what others need to be trained is not known of all"
+    return "and nothing as good is both twice as quick to train and not much slower to use"
+
+
+def _runner_up(best: Standing, standings: Sequence[Standing]) -> str:
+    """Which other rung these images cannot tell from the best, though it looks worse."""
+    pairs = [(standing, paired) for standing in standings if standing.command and (paired := standing.against(best))]
+    alike = [(standing, paired) for standing, paired in pairs if paired.p >= LEVEL]
+    if not alike:
+        return "and nothing else here is as good"
+    next_best, paired = max(alike, key=lambda pair: pair[1].difference)
+    return f"though {next_best.title}'s {next_best.accuracy:.3f} is not told from it (p = {paired.p:.2f})"
 
 
 def _is_told(blind: Standing, best: Standing) -> bool:
@@ -60,16 +71,16 @@ def _is_told(blind: Standing, best: Standing) -> bool:
     return best.interval is not None and best.interval[0] > blind.accuracy
 
 
-def _reason(taken: Standing, best: Standing, standings: Sequence[Standing]) -> str:
-    alike = [standing for standing in standings if not standing.command and not _is_told(standing, best)]
-    if alike:
-        blind = find_best(alike)
+def _reason(taken: Standing, best: Standing, standings: Sequence[Standing], blind: Sequence[Standing]) -> str:
+    unlearnt = [*blind, *(standing for standing in standings if not standing.command)]
+    if alike := [standing for standing in unlearnt if not _is_told(standing, best)]:
+        nearest = find_best(alike)
         return (
-            f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {blind.title} "
-            f"({blind.accuracy:.3f}); check the labels, or collect more"
+            f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {nearest.title} "
+            f"({nearest.accuracy:.3f}); check the labels, or collect more"
         )
     if taken is best:
-        return f"{best.title}: {best.accuracy:.3f}, and {_alternatives(best, standings)}"
+        return f"{best.title}: {best.accuracy:.3f}, {_alternatives(best, standings)}"
     paired = taken.against(best)
     assert paired and taken.seconds and best.seconds
     return (

@@ -52,7 +52,10 @@ def requested(run: Run) -> tuple[Path, CompareSettings]:
             f"'{run.path}' was begun by another tlkit, whose settings differ from this one's in '{odd[0]}'; "
             "compare anew, or go on with that version."
         )
-    return Path(request["data"]), CompareSettings(**{name: request[name] for name in names})
+    try:
+        return Path(request["data"]), CompareSettings(**{name: request[name] for name in names})
+    except (OptionError, TypeError) as error:
+        raise RunError(f"'{run.path / 'settings.json'}' is damaged ({error}); restore it or compare anew.") from None
 
 
 def check_unchanged(run: Run, key: str) -> None:

@@ -11,7 +11,7 @@ from tlkit.comparison.beginning import check_unchanged, requested
 from tlkit.comparison.keeping import fingerprint, rung_key
 from tlkit.comparison.making import Share, make_rung
 from tlkit.comparison.measuring import Judged, Reading, baseline, command_of, judged_by, look_at, notes_of
-from tlkit.comparison.rungs import Rung, build_ladder, missing
+from tlkit.comparison.rungs import Rung, baselines, build_ladder, missing
 from tlkit.comparison.standing import Standing
 from tlkit.data.folder import read_folder
 from tlkit.durations import seconds_of
@@ -19,6 +19,7 @@ from tlkit.errors import TlkitError
 from tlkit.progress import Progress, Silent
 from tlkit.runs import Run
 from tlkit.settings import CompareSettings
+from tlkit.training.diagnosis import FEW_IMAGES, few_images
 
 WRITING = 5.0  # seconds for tables and the plot at the end
 Tell = Callable[[str], None]
@@ -35,6 +36,7 @@ class Climb:
     end        when all should be done, on the monotonic clock
     judged     the validation images, once a rung was judged on them
     standings  of the rungs climbed
+    blind      what answers without looking, asked for or not
     notes      what a person should know
     readings   seconds that reading the images took rungs of this ladder
     failure    why the last rung that was left out was
@@ -48,6 +50,7 @@ class Climb:
     end: float
     judged: Judged | None = None
     standings: list[Standing] = field(default_factory=list)
+    blind: list[Standing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     readings: dict[Reading, float] = field(default_factory=dict)
     failure: TlkitError | None = None
@@ -72,9 +75,12 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     if state.judged is None:
         assert state.failure
         raise type(state.failure)(f"nothing could be trained: {state.notes[-1]}")
-    below = [baseline(rung, state.judged) for rung in ladder if not rung.choose]
+    state.blind = [baseline(rung, state.judged) for rung in baselines()]
     order = [rung.name for rung in ladder]
-    state.standings = sorted([*below, *state.standings], key=lambda standing: order.index(standing.name))
+    asked = [standing for standing in state.blind if standing.name in order]
+    state.standings = sorted([*asked, *state.standings], key=lambda standing: order.index(standing.name))
+    if len(state.judged.paths) < FEW_IMAGES:
+        state.notes.append(f"{few_images(len(state.judged.paths))}; more photos tell more than more rungs.")
     return state
 
 

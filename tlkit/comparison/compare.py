@@ -67,7 +67,7 @@ def resume_comparison(path: str | Path, progress: Progress | None = None, tell: 
 
 def _finished(state: Climb) -> Comparison:
     assert state.judged
-    advice = advise(state.standings)
+    advice = advise(state.standings, state.blind)
     num_images = len(state.judged.paths)
     title = f"{state.root.name}: {state.judged.num_classes} classes, {num_images} validation images"
     draw_ladder(state.standings, advice, title, state.run.path / PICTURE)

@@ -36,7 +36,7 @@ def build_ladder(settings: CompareSettings) -> list[Rung]:
 
     raises: OptionError for a rung there is not
     """
-    rungs = [*_baselines(), *_by_hand(settings), *_from_scratch(settings), *_pretrained(settings)]
+    rungs = [*baselines(), *_by_hand(settings), *_from_scratch(settings), *_pretrained(settings)]
     if not settings.only:
         return rungs
     names, asked = [rung.name for rung in rungs], settings.only.split(",")
@@ -64,7 +64,8 @@ def missing() -> list[str]:
     return notes
 
 
-def _baselines() -> list[Rung]:
+def baselines() -> list[Rung]:
+    """What needs no training."""
     return [Rung("chance", "any class at random", "baseline"), Rung("majority", "the commonest class", "baseline")]
 
 

@@ -129,6 +129,8 @@ def find_descriptors(names: str) -> list[Descriptor]:
     raises: OptionError
     """
     found = names.split("+")
+    if "auto" in found:
+        raise OptionError(f"--descriptor is '{names}'; auto chooses among several by itself: give it alone.")
     if unknown := [name for name in found if name not in DESCRIPTORS]:
         known = ", ".join(DESCRIPTORS)
         raise OptionError(

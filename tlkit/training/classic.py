@@ -22,6 +22,7 @@ from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
 from tlkit.training.by_network import FEATURES
 from tlkit.training.candidates import AUTO, CANDIDATES, Best, as_chosen, describe_all, fit_best, known
 from tlkit.training.described import Described, describe_folder
+from tlkit.training.diagnosis import FEW_IMAGES, few_images
 from tlkit.training.resume import keep_split
 from tlkit.training.session import Outcome, begin
 from tlkit.training.tables import measure, write_left_out, write_report
@@ -149,8 +150,15 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
         "notes": list(fitted.split.notes),
         **dict.fromkeys(("forecast", "folds", "seeds")),
         "advice": _advice(fitted),
-        "diagnosis": [],
+        "diagnosis": _diagnosis(len(fitted.split.validation)),
     }
+
+
+def _diagnosis(num_validation: int) -> list[dict[str, str]]:
+    """There is no history; too few images to judge by are too few for every classifier."""
+    if num_validation >= FEW_IMAGES:
+        return []
+    return [{"words": f"{few_images(num_validation)}.", "next": "more photos, or --validation-split 0.5"}]
 
 
 def _advice(fitted: Fitted) -> dict[str, Any] | None:

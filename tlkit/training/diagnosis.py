@@ -63,10 +63,12 @@ def _rate(seen: Seen) -> Diagnosis | None:
 def _few(seen: Seen) -> Diagnosis | None:
     if seen.num_validation >= FEW_IMAGES:
         return None
-    return Diagnosis(
-        f"too few images to validate on ({seen.num_validation}) to tell a good classifier from a fair one.",
-        "--folds 5, which measures on every image",
-    )
+    return Diagnosis(f"{few_images(seen.num_validation)}.", "--folds 5, which measures on every image")
+
+
+def few_images(num_validation: int) -> str:
+    """What is the matter with fewer than `FEW_IMAGES`."""
+    return f"too few images to validate on ({num_validation}) to tell a good classifier from a fair one"
 
 
 def _fit(seen: Seen) -> Diagnosis | None:

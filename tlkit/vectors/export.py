@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from tlkit.data.folder import read_folder
+from tlkit.data.listing import count_reasons
 from tlkit.data.split import Split, split_folder
 from tlkit.engines.engine import versions
+from tlkit.errors import OptionError
 from tlkit.extraction import Extracted, extract
 from tlkit.progress import Progress, Silent
 from tlkit.settings import FeaturesSettings
@@ -29,14 +31,14 @@ class Exported:
     shape      of the table: images, values
     neighbour  share of the validation images whose nearest training image is of their class: by the features
                as they are, and by what they were made into
-    left_out   images that are not in the table
+    left_out   how many images are not in the table, by the reason
     """
 
     files: list[Path]
     shape: tuple[int, int]
     neighbour: dict[str, float]
     split: Split
-    left_out: int
+    left_out: dict[str, int]
 
 
 def export_features(
@@ -49,13 +51,15 @@ def export_features(
     """
     file, settings = Path(output), resolve_features(settings or FeaturesSettings())
     check_file(file, learns=bool(settings.pca or settings.pq))
+    if file.resolve().is_relative_to(Path(data).resolve()):
+        raise OptionError(f"'{file}' would lie inside the images of '{data}'; choose another -o.")
     require(settings.pca, settings.pq)
     extracted = _extract(data, settings, progress or Silent())
     shares = (settings.validation_split, settings.test_split)
     split = split_folder(extracted.folder, *shares, settings.seed, former_sides(settings))
     codec = learn_codec(_values(extracted, split.train), settings.pca, settings.pq, settings.seed)
     table = _table(extracted, split, codec, settings)
-    left_out = len(extracted.folder.left_out) + len(split.train.left_out)
+    left_out = count_reasons([*extracted.folder.left_out, *split.train.left_out])
     return Exported(write_table(table, file), table.rows.shape, _neighbours(extracted, split, codec), split, left_out)
 
 

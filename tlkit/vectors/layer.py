@@ -13,6 +13,7 @@ from tlkit.runs import MODEL, load_run, read_facts
 from tlkit.settings import FeaturesSettings, option_name
 
 OF_THE_NETWORK = ("backbone", "weights", "image_size", "resize")  # a run has its own
+OF_THE_SPLIT = ("seed", "validation_split", "test_split")  # as the run's unless they are given
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 
 
@@ -86,7 +87,10 @@ def _of_run(settings: FeaturesSettings) -> FeaturesSettings:
                 f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; leave it out."
             )
     resize: Any = facts.resize
-    return replace(settings, image_size=facts.image_size, resize=resize)
+    split = {
+        name: theirs[name] for name in OF_THE_SPLIT if getattr(settings, name) == defaults[name] and name in theirs
+    }
+    return replace(settings, image_size=facts.image_size, resize=resize, **split)
 
 
 def _network(settings: FeaturesSettings) -> Any:
