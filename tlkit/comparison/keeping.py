@@ -1,7 +1,6 @@
 """Finished rungs kept in the cache: a rung is a function of images, settings and versions, so it is trained once."""
 
 import hashlib
-import importlib.metadata
 import json
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ import tlkit
 from tlkit.comparison.measuring import has_speed
 from tlkit.comparison.rungs import backbones_at_hand
 from tlkit.data.folder import ImageFolder
+from tlkit.engines.engine import installed_version
 from tlkit.errors import RunError
 from tlkit.files import cache_root, sha256_file, sha256_text
 from tlkit.models.backbones import find_backbone, imagenet_file
@@ -44,7 +44,7 @@ def rung_key(images: str, settings: AnySettings | CompareSettings) -> str:
 
     images: the folder's fingerprint
     """
-    installed = [(package, version_of(package)) for package in PACKAGES]
+    installed = [(package, installed_version(package)) for package in PACKAGES]
     facts = [as_json(settings), type(settings).__name__, installed, _weights(settings)]
     return sha256_text(_program(), images, json.dumps(facts, sort_keys=True))
 
@@ -85,14 +85,6 @@ def _copy(run: Path, target: Path) -> None:
         copied = target / source.relative_to(run)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copied)
-
-
-def version_of(package: str) -> str:
-    """Of what is installed; "" of what is not."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 @cache
