@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from tlkit.files import cache_root, open_atomically, sha256_file, sha256_text, write_atomically, write_json
+from tlkit.errors import OptionError
+from tlkit.files import (
+    TEMPORARY,
+    cache_root,
+    next_free,
+    open_atomically,
+    open_new,
+    rename_new_folder,
+    sha256_file,
+    sha256_text,
+    temporary_beside,
+    write_atomically,
+    write_json,
+    write_new,
+)
 
 
 @pytest.mark.parametrize("content", ["", "text\n", "Grüße 花\r\n", b"", b"\0\xff\r\n"])
@@ -140,3 +155,83 @@ def test_without_a_word_the_cache_lies_in_a_folder_of_the_user(monkeypatch, valu
 
 def test_tests_have_a_cache_of_their_own(own_cache):
     assert cache_root() == own_cache
+
+
+# the one door
+
+
+def appear(path, kind):
+    """Make something at a path: what else may lie there."""
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path.with_name("target"))
+
+
+def without_hard_links(monkeypatch):
+    def refuse(*given, **options):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("content", ["", "Grüße 花\r\n", b"\0\xff"])
+def test_a_new_file_is_whole_and_nothing_lies_beside_it(tmp_path, monkeypatch, content, links):
+    if not links:
+        without_hard_links(monkeypatch)
+    write_new(tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == (content if isinstance(content, bytes) else content.encode())
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_appears_while_a_new_file_is_written_is_left_as_it_is(tmp_path, monkeypatch, kind, links):
+    if not links:
+        without_hard_links(monkeypatch)
+    with pytest.raises(OptionError, match="is already there"), open_new(tmp_path / "x") as file:
+        file.write("new")
+        appear(tmp_path / "x", kind)
+        before = (tmp_path / "x").lstat()
+    assert (tmp_path / "x").lstat() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_is_not_whole_yet_has_a_name_that_can_be_told(tmp_path):
+    for opened in (open_new, open_atomically):
+        with opened(tmp_path / opened.__name__):
+            (temporary,) = (path.name for path in tmp_path.iterdir() if path.name.startswith("."))
+            assert TEMPORARY.fullmatch(temporary)
+    assert TEMPORARY.fullmatch(temporary_beside(tmp_path / "model.keras", ".keras").name)
+    for name in (".gitignore", ".tlkit", ".tlkit-0.tmp", "x.tmp", f".tlkit-{'0' * 16}.tmp.txt", f"{'0' * 16}.tmp"):
+        assert not TEMPORARY.fullmatch(name)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_new_file_that_fails_leaves_nothing(tmp_path, error):
+    with pytest.raises(error), open_new(tmp_path / "x") as file:
+        file.write("half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_free_name_passes_over_whatever_is_there(tmp_path):
+    assert next_free(tmp_path / "a.png") == tmp_path / "a.png"
+    for kind, name in (("file", "a.png"), ("link", "a-2.png"), ("folder", "a-3.png")):
+        appear(tmp_path / name, kind)
+    assert next_free(tmp_path / "a.png") == tmp_path / "a-4.png"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_a_new_folder_replaces_nothing(tmp_path, kind):
+    (tmp_path / "new").mkdir()
+    appear(tmp_path / "x", kind)
+    before = (tmp_path / "x").lstat().st_ino
+    with pytest.raises(FileExistsError):
+        rename_new_folder(tmp_path / "new", tmp_path / "x")
+    assert (tmp_path / "x").lstat().st_ino == before
+    assert (tmp_path / "new").is_dir()

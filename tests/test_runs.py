@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.making import CHAIN_FILES, RUN_FILES
-from tlkit.errors import RunError
+from tlkit.errors import OptionError, RunError
 from tlkit.files import sha256_file
 from tlkit.prediction import Predictor
 from tlkit.runs import DONE, UNFINISHED, Run, create_run, discard_run, finish_run, is_done, load_run, read_facts
@@ -20,10 +20,10 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def refusal(function, *args):
-    with pytest.raises(RunError) as caught:
+def refusal(function, *args, error=RunError):
+    with pytest.raises(error) as caught:
         function(*args)
-    assert caught.value.exit_code == 4
+    assert caught.value.exit_code == {OptionError: 2, RunError: 4}[error]
     assert str(caught.value).endswith(".")
     return str(caught.value)
 
@@ -82,7 +82,7 @@ def test_nothing_that_is_there_is_written_into(tmp_path, kind):
     if kind == "full folder":
         (path / "thesis.txt").write_text("years of work")
     before = sorted(tmp_path.rglob("*"))
-    assert refusal(create_run, path, "finetune") == (
+    assert refusal(create_run, path, "finetune", error=OptionError) == (
         f"'{path}' is already there and is never written into; choose another -o."
     )
     assert sorted(tmp_path.rglob("*")) == before
@@ -91,18 +91,20 @@ def test_nothing_that_is_there_is_written_into(tmp_path, kind):
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_a_broken_link_is_not_written_through(tmp_path):
     (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
-    assert "is already there" in refusal(create_run, tmp_path / "mine", "finetune")
+    assert "is already there" in refusal(create_run, tmp_path / "mine", "finetune", error=OptionError)
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_place_inside_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    assert "no run folder can be made at" in refusal(create_run, tmp_path / "file" / "mine", "finetune")
+    assert "no run folder can be made at" in refusal(
+        create_run, tmp_path / "file" / "mine", "finetune", error=OptionError
+    )
 
 
 def test_runs_that_is_a_file_is_refused(here):
     (here / "runs").touch()
-    assert "no run folder can be made at 'runs'" in refusal(create_run, None, "finetune")
+    assert "no run folder can be made at 'runs'" in refusal(create_run, None, "finetune", error=OptionError)
 
 
 def test_an_unfinished_folder_says_what_it_is(tmp_path):

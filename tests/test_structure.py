@@ -170,9 +170,9 @@ def test_no_function_has_more_than_6_parameters():
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=module_name)
-def test_a_module_has_at_most_200_lines(file):
+def test_a_module_has_at_most_350_lines(file):
     lines = len(file.read_text(encoding="utf-8").splitlines())
-    assert lines <= 200
+    assert lines <= 350
 
 
 def public_items():

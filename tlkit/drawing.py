@@ -1,18 +1,32 @@
 """What all pictures have in common: their inks, and how they are written."""
 
 from pathlib import Path
+from typing import IO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tlkit.files import open_atomically
+from tlkit.files import open_atomically, open_new
 
 INK, BLUE, ORANGE = "#333333", "#2166ac", "#d6604d"
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    """A figure as PNG, written whole or not at all."""
+    """A figure of a run as PNG, written whole or not at all, in place of an older one."""
     file.parent.mkdir(exist_ok=True)
     with open_atomically(file, "wb") as out:
-        FigureCanvasAgg(figure)
-        figure.savefig(out, format="png", dpi=120)
+        _draw(figure, out)
+
+
+def save_new_figure(figure: Figure, file: Path) -> None:
+    """A figure as PNG where the user wants it, written whole or not at all.
+
+    raises: OptionError where anything is there
+    """
+    with open_new(file, "wb") as out:
+        _draw(figure, out)
+
+
+def _draw(figure: Figure, out: IO[bytes]) -> None:
+    FigureCanvasAgg(figure)
+    figure.savefig(out, format="png", dpi=120)

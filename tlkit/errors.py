@@ -1,10 +1,10 @@
 """Errors tlkit raises on purpose. Each class has one exit code; each message is one sentence.
 
 TlkitError
-  OptionError    2  an option or a settings file that cannot mean anything
+  OptionError    2  an option or a settings file that cannot mean anything, or an output that is already there
   DataError      3  the image folder cannot be used as it is
   ModelError     4  a backbone, its weights or an engine cannot be used
-    RunError     4  a run folder is missing, unfinished, damaged or already there
+    RunError     4  a run folder is missing, unfinished or damaged
   GateError      5  a quality gate such as `--min-accuracy` was not met
   ImageError     3  one image cannot be read; usually handled as a value, it ends no run
 """
@@ -41,7 +41,7 @@ class ModelError(TlkitError):
 
 
 class RunError(ModelError):
-    """A run folder is missing, unfinished, damaged or already there."""
+    """A run folder is missing, unfinished or damaged."""
 
 
 class GateError(TlkitError):

@@ -1,28 +1,41 @@
-"""Files that are either whole or absent, and where the cache lives."""
+"""Files that are either whole or absent, the one door for what a command writes, and where the cache lives."""
 
 import csv
 import hashlib
 import json
 import os
+import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
 from tlkit.errors import OptionError
 
 MOST_FILES = 10_000  # open at once: the most that macOS has for one process
+TEMPORARY = re.compile(r"\.tlkit-[0-9a-f]{16}\.tmp(?:\.keras)?")  # names of what is not whole yet
+
+
+def temporary_beside(path: Path, suffix: str = "") -> Path:
+    """A name beside `path` that nothing has, and that `TEMPORARY` fits.
+
+    suffix: "" or ".keras", for what looks at the ending
+    """
+    return path.with_name(f".tlkit-{secrets.token_hex(8)}.tmp{suffix}")
 
 
 @contextmanager
 def open_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that takes its name only when the block ends without an error.
+    """Open a file that takes its name, from an older one if there is, only when the block ends without an error.
 
+    For what tlkit itself owns: files of a run folder, of the cache. What the user names is opened by `open_new`.
     Text is UTF-8; a file name that is not UTF-8 is written with the bytes it has on disk.
     Until then the content lies in a hidden file beside it, which a failure removes.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = temporary_beside(path)
     try:
         with _opened(temporary, mode) as file:
             yield file
@@ -41,14 +54,107 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         file.write(content)
 
 
-def check_new_file(path: Path) -> None:
-    """raises: OptionError where a file cannot be made there, or is there already"""
-    if path.exists():
-        raise OptionError(f"'{path}' is already there and is not overwritten; choose another -o or delete it.")
-    if not path.parent.is_dir():
-        raise OptionError(f"'{path.parent}' is no folder; make it or choose another -o.")
-    if not os.access(path.parent, os.W_OK):
-        raise OptionError(f"'{path.parent}' cannot be written to; choose another -o.")
+def check_new_file(path: str | Path) -> None:
+    """Before any work: a new regular file can be made at `path`.
+
+    raises: OptionError where anything is there, be it a broken link, a folder or a device; where its folder is
+        missing or cannot be written to; where it is no name of a file
+    """
+    if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - a Path has lost the slash of "name/"
+        raise OptionError(f"'{path}' names no file; choose another -o.")
+    folder = Path(path).parent
+    try:
+        if not folder.is_dir():
+            raise OptionError(f"'{folder}' is no folder; make it or choose another -o.")
+        with suppress(FileNotFoundError):
+            Path(path).lstat()
+            raise _taken(path)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionError(f"'{path}' cannot be written ({error.strerror}); choose another -o.") from None
+
+
+@contextmanager
+def open_new(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a new file that takes its name when the block ends without an error, and never replaces anything.
+
+    Every output a user names goes through here. Until the end the content lies in a hidden file beside it.
+    raises: OptionError as `check_new_file`, too where something has taken the name meanwhile
+    """
+    check_new_file(path)
+    temporary = temporary_beside(path)
+    try:
+        with _opened(temporary, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _give_name(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_new(path: Path, content: str | bytes) -> None:
+    """Write `content` to a new file, as `open_new` does.
+
+    raises: OptionError
+    """
+    with open_new(path, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
+
+
+def rename_new_folder(temporary: Path, path: Path) -> None:
+    """Give a finished folder its name, which nothing has.
+
+    raises: FileExistsError where something has it; OSError
+    """
+    if os.name == "nt":  # where a rename replaces nothing
+        temporary.rename(path)
+        return
+    path.mkdir()  # the name is ours from here on; a rename replaces an empty folder, and none that was filled meanwhile
+    try:
+        temporary.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            path.rmdir()
+        raise
+
+
+def next_free(path: Path) -> Path:
+    """`path`, or the first of name-2, name-3 ... that nothing has."""
+    names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def refuse_inside(root: Path, output: str | Path) -> None:
+    """What is written among the images would be read as images the next time.
+
+    raises: OptionError where `output` would lie in the folder `root` or below
+    """
+    place = Path(os.path.realpath(output))
+    for above in (place, *place.parents):
+        with suppress(OSError):  # what is not there yet
+            if above.samefile(root):
+                raise OptionError(f"'{output}' would lie inside the images of '{root}'; choose another -o.")
+
+
+def _taken(path: str | Path) -> OptionError:
+    return OptionError(f"'{path}' is already there and is not overwritten; choose another -o.")
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """raises: OptionError where something has the name"""
+    try:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # the file system has no hard links
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            temporary.replace(path)  # an empty file, our own
+    except FileExistsError:
+        raise _taken(path) from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tlkit.data.pixels import DECODE_VERSION
 from tlkit.engines.engine import versions
-from tlkit.errors import RunError
+from tlkit.errors import OptionError, RunError
 from tlkit.facts import FORMAT_VERSION, ModelFacts, parse_facts
 from tlkit.files import csv_writer, open_atomically, sha256_file, write_atomically, write_json
 
@@ -82,7 +82,7 @@ class Run:
 def create_run(path: Path | None, command: str) -> Run:
     """Start a run folder at `path`, or at the next free `runs/<command>-001`.
 
-    raises: RunError where there is something already, or nothing can be written
+    raises: OptionError where there is something already, or nothing can be written
     """
     try:
         run = Run(_made(path) if path else _next_free(Path("runs"), command))
@@ -91,9 +91,9 @@ def create_run(path: Path | None, command: str) -> Run:
         )
         return run
     except FileExistsError:
-        raise RunError(f"'{path}' is already there and is never written into; choose another -o.") from None
+        raise OptionError(f"'{path}' is already there and is never written into; choose another -o.") from None
     except OSError as error:
-        raise RunError(
+        raise OptionError(
             f"no run folder can be made at '{path or 'runs'}' ({error.strerror}); choose another -o."
         ) from None
 

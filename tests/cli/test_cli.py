@@ -229,9 +229,9 @@ def test_a_class_without_a_readable_image_ends_with_3_and_leaves_no_run(colours,
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_is_there_ends_with_4_and_stays(colours, own_run):
+def test_a_run_that_is_there_ends_with_2_and_stays(colours, own_run):
     before = {file: file.stat().st_mtime_ns for file in own_run.path.rglob("*")}
-    words = refused(4, "finetune", colours, "-o", own_run.path, *SMALL, "none")
+    words = refused(2, "finetune", colours, "-o", own_run.path, *SMALL, "none")
     assert "is already there and is never written into" in words
     assert {file: file.stat().st_mtime_ns for file in own_run.path.rglob("*")} == before
 
@@ -485,7 +485,7 @@ def test_digits_are_written_as_a_folder_of_classes(tmp_path):
 def test_digits_are_not_written_over_what_is_there(tmp_path):
     pytest.importorskip("sklearn")
     touch(tmp_path, "digits/mine.txt")
-    assert tlkit("sample", "digits", tmp_path / "digits").exit_code in (2, 3)
+    assert tlkit("sample", "digits", tmp_path / "digits").exit_code == 2
     assert [path.name for path in (tmp_path / "digits").iterdir()] == ["mine.txt"]
 
 

@@ -557,7 +557,7 @@ def test_the_command(done, colours, tmp_path):
     assert found.stderr == ""
     assert {"compare.csv", "compare.png", "compare.json", "DONE"} < {file.name for file in (tmp_path / "run").iterdir()}
     assert json.loads((tmp_path / "run" / "compare.json").read_text())["best"] == "colours"
-    assert "already there" in refused(4, "compare", colours, "-o", tmp_path / "run")
+    assert "already there" in refused(2, "compare", colours, "-o", tmp_path / "run")
     assert "names 'lenets'; the rungs here are chance" in refused(2, "compare", colours, "--only", "lenets")
     assert "names no rung that is trained" in refused(2, "compare", colours, "--only", "chance")
     assert "would lie inside the images" in refused(2, "compare", colours, "-o", colours / "run")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tlkit.data.folder import read_folder
 from tlkit.data.samples import write_digits
-from tlkit.errors import DataError
+from tlkit.errors import OptionError
 
 datasets = pytest.importorskip("sklearn.datasets")
 
@@ -21,7 +21,7 @@ def digits(tmp_path_factory):
 
 
 def refused(folder):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(OptionError) as caught:
         write_digits(folder)
     return str(caught.value)
 
@@ -56,10 +56,17 @@ def test_only_the_finished_folder_is_left(digits):
     assert list(digits.parent.iterdir()) == [digits]
 
 
-def test_an_empty_folder_is_filled_even_the_current_one(tmp_path, monkeypatch):
+def test_an_empty_folder_is_refused_even_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert write_digits(Path()) == 1797
-    assert {path.name for path in Path.cwd().iterdir()} == set("0123456789")
+    assert "is already there" in refused(Path())
+    assert "is already there" in refused(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_link_is_refused_and_nothing_is_written_through_it(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert "is already there" in refused(tmp_path / "link")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 
 def test_missing_parents_are_made(tmp_path):
@@ -69,16 +76,14 @@ def test_missing_parents_are_made(tmp_path):
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    assert refused(tmp_path) == (
-        f"the folder '{tmp_path}' is not empty; expected a new or an empty one, so name another."
-    )
+    assert refused(tmp_path) == f"'{tmp_path}' is already there and is never written into; name a new folder."
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
 
 
 def test_a_file_in_the_way_is_refused_and_left_alone(tmp_path):
     file = tmp_path / "taken"
     file.write_text("mine")
-    assert "is there already and is no folder" in refused(file)
+    assert "is already there" in refused(file)
     assert file.read_text() == "mine"
 
 

@@ -117,7 +117,7 @@ def table_of(learnt):
 
 def test_what_was_learnt_is_written_before_the_codes_it_decodes(tmp_path):
     (tmp_path / "t.csv").mkdir()  # so that the table cannot be written
-    with pytest.raises(OSError):
+    with pytest.raises(OptionError):
         write_table(table_of({"centres": np.zeros((2, 5, 1), np.float32)}), tmp_path / "t.csv")
     assert opened(tmp_path / "t.learnt.npz")["centres"].shape == (2, 5, 1)
 

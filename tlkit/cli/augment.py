@@ -4,22 +4,13 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.cli.options import GroupedCommand, options_from, output_option
 from tlkit.settings import SheetSettings
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("augment.png"),
-    show_default=True,
-    cls=GroupedOption,
-    group="Main",
-    help="Picture to draw.",
-)
+@output_option("Picture to draw.", default="augment.png")
 @options_from(SheetSettings)
 def augment(data: Path, output: Path, settings: SheetSettings) -> None:
     """Draw a contact sheet of what training sees of the images in DATA.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.cli.options import GroupedCommand, options_from, output_option
 from tlkit.settings import FeaturesSettings
 
 if TYPE_CHECKING:
@@ -16,15 +16,7 @@ ROWS = {"features": "features", "components": "principal components", "codes": "
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    cls=GroupedOption,
-    group="Main",
-    help="File to write: .npz, .parquet or .csv.",
-)
+@output_option("File to write: .npz, .parquet or .csv.", required=True)
 @options_from(FeaturesSettings)
 def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     """Write what a network says of every image of DATA, for other programs.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.console import Console
+from tlkit.cli.options import output_option
 from tlkit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
 @click.argument("network", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
 @click.option("--measure", is_flag=True, help="Images a second on this machine, too; seconds to minutes a network.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Draw accuracy against operations: a PNG."
-)
+@output_option("Draw accuracy against operations: a PNG.")
 @click.option("--cuts", is_flag=True, help="List where NETWORK can be cut for --freeze lower.")
 @click.option("--image-size", type=click.IntRange(min=0), default=0, help="For --cuts, in pixels; 0 for its own.")
 def models(network: str | None, as_json: bool, measure: bool, output: Path | None, cuts: bool, image_size: int) -> None:

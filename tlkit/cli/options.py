@@ -131,6 +131,35 @@ def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     )
 
 
+def output_option(
+    words: str, group: str = "Main", required: bool = False, default: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`-o FILE`, of a command that writes one file: a new one, which is seen to before anything else is done.
+
+    default: what the file is called where -o is not given; the next free one of that name is taken
+    """
+
+    def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
+        from tlkit.files import check_new_file, next_free
+
+        path = next_free(Path(default)) if given is None and default else given
+        if path is not None:
+            check_new_file(path)
+        return None if path is None else Path(path)
+
+    taken = f"  [default: {default}, or the next free {Path(default).stem}-N{Path(default).suffix}]" * bool(default)
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(),  # as text: a Path has lost the "/" at the end of "name/"
+        required=required,
+        callback=check,
+        cls=GroupedOption,
+        group=group,
+        help=words + taken,
+    )
+
+
 def config_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--config FILE`: defaults from a run's `settings.json`; what is typed wins.
 

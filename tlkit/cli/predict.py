@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.cli.options import GroupedCommand, options_from, output_option
 from tlkit.settings import PredictSettings
 
 SOME_FAILED = 6
@@ -17,14 +17,7 @@ SOME_FAILED = 6
 @click.command(cls=GroupedCommand)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    cls=GroupedOption,
-    group="Output",
-    help="File to write; its ending chooses the format.",
-)
+@output_option("File to write; its ending chooses the format.", "Output")
 @options_from(PredictSettings)
 def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: PredictSettings) -> None:
     """Classify each INPUT with the finished RUN.
@@ -59,13 +52,12 @@ def _listed(inputs: Iterable[str]) -> Iterator[str]:
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """Standard output, or a new file that is whole or absent."""
-    from tlkit.files import check_new_file, open_atomically
+    from tlkit.files import open_new
 
     if output is None:
         yield sys.stdout
         return
-    check_new_file(output)
-    with open_atomically(output) as file:
+    with open_new(output) as file:
         yield file
 
 

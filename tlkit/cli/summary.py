@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.cli.options import GroupedCommand, GroupedOption, options_from, output_option
 from tlkit.settings import SummarySettings
 
 if TYPE_CHECKING:
@@ -18,14 +18,7 @@ COLUMNS = ("layer", "kind", "output", "window", "stride", "zeros", "parameters",
 @click.command(cls=GroupedCommand)
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Output", help="Everything, as JSON.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    cls=GroupedOption,
-    group="Output",
-    help="Draw the network, too: an SVG file.",
-)
+@output_option("Draw the network, too: an SVG file.", "Output")
 @options_from(SummarySettings)
 def summary(model: str, as_json: bool, output: Path | None, settings: SummarySettings) -> None:
     """Show a network layer by layer: MODEL by name, or that of RUN.
@@ -43,10 +36,10 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     network = _network_of(model) if is_run(model) else named_network(model, settings)
     anatomy = dissect(network)
     if output:
-        from tlkit.files import write_atomically
+        from tlkit.files import write_new
         from tlkit.models.diagram import draw_network
 
-        write_atomically(output, draw_network(anatomy))
+        write_new(output, draw_network(anatomy))
     click.echo(json.dumps(_as_json(anatomy, network), indent=2) if as_json else "\n".join(_lines(anatomy)))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from tlkit.comparison.rungs import build_ladder
 from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError, RunError
+from tlkit.files import refuse_inside
 from tlkit.runs import Run, begun_by, create_run
 from tlkit.settings import CompareSettings, as_json
 from tlkit.training.resume import reopen_run
-from tlkit.training.session import refuse_inside
 
 BEGUN = "begun.json"  # what all its rungs depend on, as a hash
 
@@ -23,7 +23,7 @@ def start(data: str | Path, output: str | Path | None, settings: CompareSettings
     rungs = build_ladder(settings)
     if not any(rung.choose for rung in rungs):
         raise OptionError("--only names no rung that is trained; add one, such as linear.")
-    refuse_inside(folder.root, output)
+    refuse_inside(folder.root, output or "runs")
     run = create_run(Path(output) if output else None, "compare")
     run.write_json("settings.json", {"command": "compare", "data": str(folder.root.resolve()), **as_json(settings)})
     return run

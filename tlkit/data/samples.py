@@ -1,12 +1,12 @@
 """Small real image folders that need no download, to try things on."""
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlkit.errors import DataError
+from tlkit.errors import DataError, OptionError
+from tlkit.files import rename_new_folder, temporary_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,41 +23,24 @@ def write_digits(folder: Path) -> int:
     They take their place when all are written: an interrupted run leaves nothing there.
 
     returns: the number of files
-    raises: DataError where `folder` holds something, cannot be written, or scikit-learn is missing
+    raises: OptionError where anything is at `folder`, or it cannot be written; DataError where scikit-learn is missing
     """
-    target = Path(os.path.realpath(folder))
-    unfinished = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    taken = OptionError(f"'{folder}' is already there and is never written into; name a new folder.")
+    if os.path.lexists(folder):
+        raise taken
+    unfinished = temporary_beside(folder)
     try:
-        _refuse_taken(target)
         images, labels = _load_digits()
         _write_classes(unfinished, images, labels)
-        _move(unfinished, target)
+        rename_new_folder(unfinished, folder)
+    except FileExistsError:
+        raise taken from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(f"'{folder}' cannot be written ({reason}); choose a folder that can.") from error
+        raise OptionError(f"'{folder}' cannot be written ({reason}); name another folder.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return len(labels)
-
-
-def _refuse_taken(folder: Path) -> None:
-    """An empty folder may be filled; anything else that is there is somebody's."""
-    if folder.is_dir():
-        if any(folder.iterdir()):
-            raise DataError(f"the folder '{folder}' is not empty; expected a new or an empty one, so name another.")
-    elif folder.exists():
-        raise DataError(
-            f"'{folder}' is there already and is no folder; expected a new or an empty one, so name another."
-        )
-
-
-def _move(finished: Path, target: Path) -> None:
-    """Give a finished folder its name; an empty folder of that name stays itself, as it may be the current one."""
-    if not target.exists():
-        finished.replace(target)
-        return
-    for part in sorted(finished.iterdir()):
-        part.replace(target / part.name)
 
 
 def _load_digits() -> "tuple[np.ndarray, np.ndarray]":

@@ -11,7 +11,7 @@ from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.pixels import decode_photo
 from tlkit.errors import DataError, ImageError
-from tlkit.files import write_atomically
+from tlkit.files import check_new_file, refuse_inside, write_new
 from tlkit.settings import SheetSettings
 
 GAP = 4  # white pixels between views
@@ -21,9 +21,11 @@ def draw_sheet(data: str | Path, file: Path, settings: SheetSettings) -> list[st
     """Write a PNG with one line of views per picture.
 
     returns: the paths of the pictures, relative to `data`, in the order of the lines
-    raises: DataError where no picture can be read
+    raises: DataError where no picture can be read; OptionError where `file` is there, or would lie among the images
     """
+    check_new_file(file)
     folder = read_folder(data)
+    refuse_inside(folder.root, file)
     views = Views(settings.views, settings.seed, choose_augmentation(settings))
     lines: dict[str, np.ndarray] = {}
     for row in _spread(folder):
@@ -59,4 +61,4 @@ def _write(views: np.ndarray, file: Path) -> None:
         sheet[top : top + size, left : left + size] = views[row, column]
     content = io.BytesIO()
     Image.fromarray(sheet).save(content, "PNG")
-    write_atomically(file, content.getvalue())
+    write_new(file, content.getvalue())

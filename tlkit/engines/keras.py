@@ -1,7 +1,6 @@
 """Keras itself as an engine: slower on a CPU, but everywhere, and the measure of the others."""
 
 import os
-import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.engine import Session
+from tlkit.files import temporary_beside
 from tlkit.models.backend import silenced_stderr, start_keras
 
 
@@ -43,7 +43,7 @@ def load_network(file: Path) -> Any:
 
 def save_network(network: Any, file: Path) -> None:
     """Save as `.keras`, so that a crash leaves no part of it under its name (Keras writes in place)."""
-    temporary = file.with_name(f".{secrets.token_hex(6)}.{file.name}")
+    temporary = temporary_beside(file, ".keras")
     try:
         network.save(temporary)
         with temporary.open("rb+") as written:

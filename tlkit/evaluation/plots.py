@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tlkit.drawing import BLUE, INK, ORANGE, save_figure
+from tlkit.drawing import BLUE, INK, ORANGE, save_figure, save_new_figure
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.wording import shortened
 
@@ -58,7 +58,10 @@ def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
 
 
 def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:
-    """The loss at each learning rate, and the rate suggested."""
+    """The loss at each learning rate, and the rate suggested.
+
+    raises: OptionError where `file` is there already
+    """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.semilogx(rates, losses, color=BLUE)
@@ -67,7 +70,7 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     axes.set_xlabel("learning rate", color=INK)
     axes.set_title("loss while the rate grows", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, file)
+    save_new_figure(figure, file)
 
 
 def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # type: ignore[no-untyped-def]

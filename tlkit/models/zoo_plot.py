@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tlkit.drawing import INK, save_figure
+from tlkit.drawing import INK, save_new_figure
 from tlkit.models.zoo import SOURCES, Figures
 
 FAMILIES = {  # the beginning of a name: colour; the first that fits
@@ -33,6 +33,8 @@ def draw_zoo(rows: Sequence[Figures], file: Path) -> None:
 
     Full bubbles are networks that come with weights, rings those trained from scratch; labels that
     would cover another are left out, those of the best for their cost last.
+
+    raises: OptionError where `file` is there already
     """
     shown = [row for row in rows if row.top1]
     figure = Figure(figsize=(11, 7), layout="constrained")
@@ -49,7 +51,7 @@ def draw_zoo(rows: Sequence[Figures], file: Path) -> None:
     axes.set_axisbelow(True)
     _legend(axes)
     _label(figure, axes, shown)
-    save_figure(figure, file)
+    save_new_figure(figure, file)
 
 
 def _bubble(axes: Any, row: Figures) -> None:

@@ -11,6 +11,7 @@ from tlkit.data.split import Split
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.facts import Stage
+from tlkit.files import refuse_inside
 from tlkit.progress import Clock, Progress, Silent
 from tlkit.runs import Run, begun_by, create_run, discard_run, finish_run
 from tlkit.settings import (
@@ -60,7 +61,7 @@ def begin(data: str | Path, output: str | Path | None, settings: AnySettings, pr
         raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
     folder = read_folder(data)
     settings = _unmirrored(settings, folder)
-    refuse_inside(folder.root, output)
+    refuse_inside(folder.root, output or "runs")
     clock.lap("scan")
     run = create_run(Path(output) if output else None, _command(settings))
     run.write_json("settings.json", _request(folder, settings))
@@ -109,16 +110,6 @@ def _command(settings: AnySettings) -> str:
 def _request(folder: ImageFolder, settings: AnySettings) -> dict[str, Any]:
     """What `settings.json` holds: enough to run again."""
     return {"command": _command(settings), "data": str(folder.root.resolve()), **as_json(settings)}
-
-
-def refuse_inside(root: Path, output: str | Path | None) -> None:
-    """A run among the images would be read as images the next time.
-
-    raises: OptionError
-    """
-    target = Path(output or "runs")
-    if target.resolve().is_relative_to(root.resolve()):
-        raise OptionError(f"the run folder '{target}' would lie inside the images of '{root}'; choose another -o.")
 
 
 def _trained(run: Run, folder: ImageFolder, settings: TrainingSettings, progress: Progress, clock: Clock) -> Outcome:

@@ -11,8 +11,8 @@ from tlkit.data.folder import read_folder
 from tlkit.data.listing import count_reasons
 from tlkit.data.split import Split, split_folder
 from tlkit.engines.engine import versions
-from tlkit.errors import OptionError
 from tlkit.extraction import Extracted, extract
+from tlkit.files import refuse_inside
 from tlkit.progress import Progress, Silent
 from tlkit.settings import FeaturesSettings
 from tlkit.shallow.distances import find_nearest
@@ -51,8 +51,7 @@ def export_features(
     """
     file, settings = Path(output), resolve_features(settings or FeaturesSettings())
     check_file(file, learns=bool(settings.pca or settings.pq))
-    if file.resolve().is_relative_to(Path(data).resolve()):
-        raise OptionError(f"'{file}' would lie inside the images of '{data}'; choose another -o.")
+    refuse_inside(Path(data), file)
     require(settings.pca, settings.pq)
     extracted = _extract(data, settings, progress or Silent())
     shares = (settings.validation_split, settings.test_split)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import ModelError, OptionError
-from tlkit.files import check_new_file, csv_writer, open_atomically, write_atomically
+from tlkit.files import check_new_file, csv_writer, open_new, write_new
 
 NAMES = ("path", "class", "split")
 
@@ -57,10 +57,14 @@ def check_file(file: Path, learns: bool) -> None:
 
 
 def write_table(table: Table, file: Path) -> list[Path]:
-    """Write a table, and beside one that cannot hold them the arrays that were learnt; returns the files."""
+    """Write a table, and beside one that cannot hold them the arrays that were learnt.
+
+    returns: the files
+    raises: OptionError where one is there already
+    """
     beside = [] if _holds_all(file) or not table.learnt else [learnt_file(file)]
     for path in beside:  # before the table: codes that nothing can decode are worth nothing
-        write_atomically(path, _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
+        write_new(path, _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
     WRITERS[file.suffix.lower()](table, file)
     return [file, *beside]
 
@@ -77,11 +81,11 @@ def _holds_all(file: Path) -> bool:
 def _write_npz(table: Table, file: Path) -> None:
     names = {name: np.array(values) for name, values in zip(NAMES, table.names, strict=True)}
     facts = {"facts": np.array(json.dumps(table.facts))}
-    write_atomically(file, _npz({table.kind: table.rows} | names | facts | table.learnt))
+    write_new(file, _npz({table.kind: table.rows} | names | facts | table.learnt))
 
 
 def _write_csv(table: Table, file: Path) -> None:
-    with open_atomically(file) as lines:
+    with open_new(file) as lines:
         writer = csv_writer(lines)
         writer.writerow([*NAMES, *table.columns])
         for *names, row in zip(*table.names, table.rows, strict=True):
@@ -97,7 +101,7 @@ def _write_parquet(table: Table, file: Path) -> None:
     found = pyarrow.table(columns).replace_schema_metadata({"tlkit": json.dumps(table.facts)})
     buffer = io.BytesIO()
     parquet.write_table(found, buffer)
-    write_atomically(file, buffer.getvalue())
+    write_new(file, buffer.getvalue())
 
 
 WRITERS: dict[str, Callable[[Table, Path], None]] = {
