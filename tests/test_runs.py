@@ -5,11 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.making import CHAIN_FILES, RUN_FILES
+from tests.making import CHAIN_FILES
+from tests.making import RUN_FILES as RUN_FILES_MADE
 from tlkit.errors import OptionError, RunError
-from tlkit.files import sha256_file
+from tlkit.files import owned_files, sha256_file
 from tlkit.prediction import Predictor
-from tlkit.runs import DONE, UNFINISHED, Run, create_run, discard_run, finish_run, is_done, load_run, read_facts
+from tlkit.runs import (
+    DONE,
+    RUN_FILES,
+    UNFINISHED,
+    Run,
+    create_run,
+    discard_run,
+    finish_run,
+    is_done,
+    load_run,
+    read_facts,
+)
 from tlkit.training.resume import keep_split, reopen_run, was_resumed
 
 
@@ -120,6 +132,30 @@ def test_a_discarded_run_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_discarded_run_leaves_what_is_not_its_own_and_what_lies_behind_links(tmp_path):
+    run = create_run(tmp_path / "mine", "finetune")
+    for name in ("settings.json", "plots/curves.png", "engine/lower.tflite", "tensorboard/head/events.out.tfevents.1"):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).touch()
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "upper.tflite").write_text("mine")
+    (run.path / "plots" / "mine.png").write_text("mine")
+    (run.path / "tensorboard" / "blocks").symlink_to(tmp_path / "engine")
+    (run.path / "metrics.json").symlink_to(tmp_path / "engine" / "upper.tflite")
+    (tmp_path / "link").symlink_to(run.path)
+    discard_run(Run(tmp_path / "link"))
+    assert (run.path / "settings.json").exists()
+    discard_run(run)
+    left = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*")}
+    assert left == {"plots", "plots/mine.png", "tensorboard", "tensorboard/blocks", "metrics.json"}
+    assert (tmp_path / "engine" / "upper.tflite").read_text() == "mine"
+
+
+def test_every_file_of_a_run_is_known_as_its_own(run):
+    files = {file.relative_to(run.path).as_posix() for file in owned_files(run.path, RUN_FILES)}
+    assert files == RUN_FILES_MADE | CHAIN_FILES
+
+
 # finishing one
 
 
@@ -128,11 +164,12 @@ FACTS = {"class_names": ["a", "b"], "image_size": 32, "resize": "crop", "precisi
 
 def test_a_finished_run_has_done_and_no_word_of_being_unfinished(tmp_path):
     run = create_run(tmp_path / "mine", "finetune")
-    run.write_rows("x.csv", ["a"], [[1]])
+    run.write_rows("left_out.csv", ["a"], [[1]])
+    (run.path / "notes.txt").write_text("mine")
     finish_run(run, {**FACTS, "stages": []})
-    assert sorted(file.name for file in run.path.iterdir()) == [DONE, "model.json", "x.csv"]
+    assert sorted(file.name for file in run.path.iterdir()) == [DONE, "left_out.csv", "model.json", "notes.txt"]
     assert load_run(run.path) == run
-    assert read_facts(run).sha256 == {"x.csv": sha256_file(run.path / "x.csv")}
+    assert read_facts(run).sha256 == {"left_out.csv": sha256_file(run.path / "left_out.csv")}
 
 
 def test_done_is_the_last_file_to_be_written(run):
@@ -162,7 +199,7 @@ def test_a_run_that_is_killed_between_its_last_two_steps_is_done(tmp_path):
 
 def test_a_run_has_the_files_that_other_work_leans_on(run):
     files = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*") if file.is_file()}
-    assert files == RUN_FILES | CHAIN_FILES
+    assert files == RUN_FILES_MADE | CHAIN_FILES
 
 
 def test_the_model_file_has_the_hash_of_every_other_file(run):
@@ -386,9 +423,9 @@ NAMES = [
 
 def test_a_table_comes_back_as_it_was_written(tmp_path):
     run = create_run(tmp_path / "mine", "finetune")
-    run.write_rows("x.csv", ["path", "number"], [[name, number] for number, name in enumerate(NAMES)])
+    run.write_rows("left_out.csv", ["path", "number"], [[name, number] for number, name in enumerate(NAMES)])
     finish_run(run, {**FACTS, "stages": []})
-    rows = run.read_rows("x.csv")
+    rows = run.read_rows("left_out.csv")
     assert [(row["path"], row["number"]) for row in rows] == [(name, str(k)) for k, name in enumerate(NAMES)]
 
 

@@ -29,7 +29,7 @@ LAYERS = [
         "reading",
         "extraction",
     ),
-    *("cache", "facts", "runs", "prediction", "evaluation", "training", "vectors", "comparison", "cli", "__main__"),
+    *("facts", "runs", "cache", "prediction", "evaluation", "training", "vectors", "comparison", "cli", "__main__"),
 ]
 HEAVY = (
     *("tensorflow", "keras", "numpy", "ai_edge_litert", "openvino", "rich", "matplotlib"),

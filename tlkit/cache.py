@@ -1,26 +1,59 @@
-"""What lies in the cache folder, and how to empty it: only what tlkit itself put there."""
+"""What lies in the cache folder, and how to empty it: only of what tlkit itself put there."""
 
-import shutil
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
-from tlkit.files import cache_root
+from tlkit.files import MARKER, TEMPORARY, Owned, cache_root, is_cache, owned_files, remove_owned
+from tlkit.runs import RUN_FILES
 
 PARTS = ("engines", "features", "rungs")
+_KEY, _UNFINISHED = "[0-9a-f]{64}", TEMPORARY.pattern
+_RUNG = f"rungs/(?:{_KEY}|{_UNFINISHED})"  # a run folder, perhaps one that is still copied
+CACHE_FILES = Owned(
+    files=re.compile(
+        rf"engines/{_KEY}\.(?:tflite|json)|features/{_KEY}/[0-9a-f]{{32}}\.npy|{_RUNG}/(?:{RUN_FILES.files.pattern})"
+        rf"|(?:engines/|features/{_KEY}/)?{_UNFINISHED}"
+    ),
+    folders=re.compile(rf"engines|features(?:/{_KEY})?|rungs|{_RUNG}(?:/(?:{RUN_FILES.folders.pattern}))?"),
+)
 
 
 def measure() -> dict[str, tuple[int, int]]:
     """Files and bytes of each part of the cache."""
-    sizes = {part: [file.stat().st_size for file in _files(cache_root() / part)] for part in PARTS}
+    root, sizes = cache_root(), dict[str, list[int]]({part: [] for part in PARTS})
+    for file in owned_files(root, CACHE_FILES):
+        part = file.relative_to(root).parts[0]
+        if part in sizes:
+            sizes[part].append(file.lstat().st_size)
     return {part: (len(found), sum(found)) for part, found in sizes.items()}
 
 
-def clear() -> int:
-    """Remove every part of the cache; returns the bytes that were in it."""
-    freed = sum(size for _, size in measure().values())
-    for part in PARTS:
-        shutil.rmtree(cache_root() / part, ignore_errors=True)
-    return freed
+def clear() -> tuple[int, list[Path]]:
+    """Remove from the cache what tlkit wrote; its root stays, marked.
+
+    returns: the bytes that were removed, and what was left because it is not tlkit's
+    raises: OptionError where the folder is not tlkit's cache
+    """
+    with suppress(OSError):  # what cannot be looked into is as good as empty
+        if is_cache():
+            before = _bytes()
+            remove_owned(cache_root(), CACHE_FILES)
+            return before - _bytes(), _others()
+    return 0, []
 
 
-def _files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file()]
+def _bytes() -> int:
+    return sum(size for _, size in measure().values())
+
+
+def _others() -> list[Path]:
+    """Files, links and empty folders that lie in the cache and are not tlkit's, as paths from its root."""
+    root, found = cache_root(), list[Path]()
+    for place, folders, files in os.walk(root):
+        folder = Path(place)
+        found += [folder / name for name in files]
+        found += [folder / name for name in folders if (folder / name).is_symlink()]
+        found += [folder] * (folder != root and not folders and not files)
+    return sorted({path.relative_to(root) for path in found} - {Path(MARKER)})

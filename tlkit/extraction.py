@@ -1,6 +1,7 @@
 """What one pass over a folder leaves: its readable images, and features of each."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import Found
 from tlkit.errors import ImageError
 from tlkit.features import FeatureTable, KeptRows, Row
+from tlkit.files import claim_cache
 from tlkit.progress import Progress
 from tlkit.reading import Lower, Outcome, Pass, kept, outcomes
 from tlkit.workers import count_workers
@@ -58,8 +60,10 @@ def extract(
     size: image size in pixels, and the resize mode
     views: what is made of each picture instead of the plain view; with `Views` each row is (views, …)
     name: what the pass is called where progress is shown
-    raises: whatever preparing the lower network raised
+    raises: whatever preparing the lower network raised; OptionError where the cache folder is not tlkit's
     """
+    with suppress(OSError):  # where it cannot be written, nothing is kept
+        claim_cache()
     work = Pass(lower, *size, views)
     with (
         progress.stage(name or ("views" if views else "features"), len(folder), "images") as advance,

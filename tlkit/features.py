@@ -7,6 +7,7 @@ is found by the SHA-256 of the image file's bytes.
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.files import allow_many_files, cache_root, sha256_text, write_atomically
+from tlkit.files import allow_many_files, cache_root, claim_cache, is_regular, sha256_text, write_atomically
 
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 FORMAT_VERSION = 1
+SHARD = re.compile(r"[0-9a-f]{32}\.npy")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class FeatureTable:
         allow_many_files()  # each shard is one, for as long as its rows may be asked for
         self._rows: dict[bytes, tuple[np.ndarray, int]] = {}
         for file in sorted(self.folder.glob("*.npy")):
-            self._open(file)
+            if SHARD.fullmatch(file.name) and is_regular(file):  # whatever else is there is somebody's
+                self._open(file)
         self._earlier = frozenset(self._rows)
 
     def find(self, sha256: str) -> Row | None:
@@ -81,12 +84,16 @@ class FeatureTable:
         return bytes.fromhex(sha256) in self._earlier
 
     def add(self, rows: list[Row]) -> None:
-        """Keep rows as one shard. Where the disk does not take it, they stay in memory."""
+        """Keep rows as one shard. Where the disk does not take it, they stay in memory.
+
+        raises: OptionError where the cache folder is not tlkit's
+        """
         if not rows:
             return
         shard = _as_records(rows)
         content = _as_npy(shard)
         with suppress(OSError):
+            claim_cache()
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / f"{_checksum(content)}.npy"
             write_atomically(file, content)
@@ -113,8 +120,9 @@ class FeatureTable:
             self._index(_mapped(file, content))
             return
         self.damaged += 1
-        with suppress(OSError):
-            file.unlink()
+        if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
+            with suppress(OSError):
+                file.unlink()
 
     def _index(self, shard: np.ndarray) -> None:
         keys = np.ascontiguousarray(shard["sha256"])

@@ -1,14 +1,17 @@
-"""Files that are either whole or absent, the one door for what a command writes, and where the cache lives."""
+"""Files that are whole or absent, the one door for outputs, what is ours to remove, and where the cache lives."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +20,11 @@ from tlkit.errors import OptionError
 
 MOST_FILES = 10_000  # open at once: the most that macOS has for one process
 TEMPORARY = re.compile(r"\.tlkit-[0-9a-f]{16}\.tmp(?:\.keras)?")  # names of what is not whole yet
+MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
+MARK = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder is the cache of tlkit, which made it and may empty it: `tlkit cache clear`.\n"
+)
 
 
 def temporary_beside(path: Path, suffix: str = "") -> Path:
@@ -139,6 +147,46 @@ def refuse_inside(root: Path, output: str | Path) -> None:
                 raise OptionError(f"'{output}' would lie inside the images of '{root}'; choose another -o.")
 
 
+@dataclass(frozen=True)
+class Owned:
+    """What tlkit writes below a folder, as patterns of paths from there, with "/".
+
+    folders  that it makes
+    """
+
+    files: re.Pattern[str]
+    folders: re.Pattern[str]
+
+
+def owned_files(root: Path, owned: Owned) -> list[Path]:
+    """The regular files below a folder whose paths are tlkit's, sorted; no link is followed."""
+    found = [Path(place) / name for place, _, names in os.walk(root) for name in names]
+    return sorted(
+        file for file in found if owned.files.fullmatch(file.relative_to(root).as_posix()) and is_regular(file)
+    )
+
+
+def remove_owned(root: Path, owned: Owned) -> None:
+    """Remove tlkit's regular files below a folder, then its folders and the root where they are empty.
+
+    Whatever else is there stays, and so do the folders it lies in; no link is followed.
+    """
+    for file in owned_files(root, owned):
+        with suppress(OSError):
+            file.unlink()
+    for place, _, _ in os.walk(root, topdown=False):
+        if Path(place) == root or owned.folders.fullmatch(Path(place).relative_to(root).as_posix()):
+            with suppress(OSError):  # it is not empty
+                Path(place).rmdir()
+
+
+def is_regular(file: Path) -> bool:
+    """Whether a regular file is there, and no link to one."""
+    with suppress(OSError):
+        return stat.S_ISREG(file.lstat().st_mode)
+    return False
+
+
 def _taken(path: str | Path) -> OptionError:
     return OptionError(f"'{path}' is already there and is not overwritten; choose another -o.")
 
@@ -196,6 +244,39 @@ def cache_root() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("tlkit", appauthor=False)
+
+
+def is_cache() -> bool:
+    """Whether the cache's root has tlkit's mark; where it has none it is new or empty.
+
+    raises: OptionError where it holds something and has no mark; OSError where it cannot be looked into
+    """
+    root = cache_root()
+    try:
+        holds = [path for path in root.iterdir() if path.name[0] != "." and path.name != "lost+found"]
+    except FileNotFoundError:
+        return False
+    if is_regular(root / MARKER) and (root / MARKER).read_bytes()[: len(MARK)] == MARK.encode():
+        return True
+    if holds:  # looked at before the mark, which another process may just have set
+        raise OptionError(
+            f"'{root}' is not tlkit's cache, for it is not empty and has no {MARKER} of tlkit; "
+            "expected a new or an empty folder: set TLKIT_CACHE to one."
+        )
+    return False
+
+
+def claim_cache() -> None:
+    """Make the cache's root and mark it as tlkit's, before anything is written into it.
+
+    raises: OptionError where it holds what is not tlkit's; OSError where it cannot be written
+    """
+    root = cache_root()
+    if root.is_dir() and not os.access(root, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
+    if not is_cache():
+        root.mkdir(parents=True, exist_ok=True)
+        write_atomically(root / MARKER, MARK)
 
 
 def _opened(path: Path, mode: str) -> IO[Any]:

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,34 @@ from tlkit.data.pixels import DECODE_VERSION
 from tlkit.engines.engine import versions
 from tlkit.errors import OptionError, RunError
 from tlkit.facts import FORMAT_VERSION, ModelFacts, parse_facts
-from tlkit.files import csv_writer, open_atomically, sha256_file, write_atomically, write_json
+from tlkit.files import (
+    TEMPORARY,
+    Owned,
+    csv_writer,
+    open_atomically,
+    owned_files,
+    remove_owned,
+    sha256_file,
+    write_atomically,
+    write_json,
+)
 
 UNFINISHED = "UNFINISHED"
 DONE = "DONE"
 MODEL = "model.keras"  # the whole network, of runs that have one
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
+RUN_FILES = Owned(  # everything a run or a comparison writes; whatever else is in its folder is somebody's
+    files=re.compile(
+        r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
+        r"|(?:settings|model|metrics|speed|begun|compare|checkpoint-strategy)\.json"
+        r"|(?:split|history|left_out|per_class|confusion_matrix|predictions_val|compare)\.csv"
+        r"|compare\.png|checkpoint-[a-z]+\.npz"
+        r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves)\.png"
+        r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
+        rf"|(?:(?:engine|plots)/)?{TEMPORARY.pattern}"
+    ),
+    folders=re.compile(r"engine|plots|tensorboard(?:/[a-z]+)?"),
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +120,9 @@ def create_run(path: Path | None, command: str) -> Run:
 
 
 def finish_run(run: Run, facts: dict[str, Any]) -> None:
-    """Write `model.json` with the hash of every file, and `DONE` last."""
-    files = sorted(file for file in run.path.rglob("*") if file.is_file() and file.name != UNFINISHED)
+    """Write `model.json` with the hash of every file that the run wrote, and `DONE` last."""
+    files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
+    files = [file for file in files if file.name not in (UNFINISHED, "model.json")]
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
     later = {"temperature": None, "unknown_threshold": None, "golden_samples": None}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(facts["engine"])}
@@ -120,8 +142,9 @@ def is_done(path: Path) -> bool:
 
 
 def discard_run(run: Run) -> None:
-    """Remove a run folder in which nothing was trained yet."""
-    shutil.rmtree(run.path, ignore_errors=True)
+    """Remove what a run writes, and its folder where nothing else is in it; never anything behind a link."""
+    if not run.path.is_symlink():
+        remove_owned(run.path, RUN_FILES)
 
 
 def load_run(path: str | Path) -> Run:

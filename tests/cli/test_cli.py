@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from tests.making import encoded, noise, touch
 from tlkit.cli import main
+from tlkit.files import claim_cache
 from tlkit.runs import load_run
 
 SMALL = ["--backbone", "mobilenet_025", "--image-size", "32", "--hidden", "0"]
@@ -452,14 +453,14 @@ def test_top_k_is_told_as_it_was_asked(run):
 
 def test_the_cache_is_shown_and_emptied(monkeypatch, tmp_path):
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path))
-    touch(tmp_path, "mine.txt")
+    claim_cache()
     (tmp_path / "engines").mkdir()
-    (tmp_path / "engines" / "x.tflite").write_bytes(b"0" * 2_000_000)
+    (tmp_path / "engines" / f"{'0' * 64}.tflite").write_bytes(b"0" * 2_000_000)
     lines = tlkit("cache", "info").stdout.splitlines()
     assert lines[0] == str(tmp_path)
     assert lines[1].split() == ["engines", "1", "files", "2.0", "MB"]
     assert tlkit("cache", "clear").stdout == "2.0 MB removed\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["CACHEDIR.TAG"]
     assert tlkit("cache", "clear").stdout == "0.0 MB removed\n"
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import refused, tlkit
+from tlkit.features import FeatureKey, FeatureTable
+from tlkit.files import MARK, claim_cache
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")
 
@@ -177,3 +179,144 @@ def test_a_name_that_no_digits_can_be_written_under_is_refused_in_a_sentence(hom
     before = everything(home)
     refused(2, "sample", "digits", path)
     assert everything(home) == before
+
+
+# the cache
+
+KEY, SHARD = "0" * 64, "0" * 32
+OURS = (  # what the cache may hold
+    *(f"engines/{KEY}.tflite", f"engines/{KEY}.json", f"engines/.tlkit-{'0' * 16}.tmp"),
+    *(f"features/{KEY}/{SHARD}.npy", f"features/{KEY}/.tlkit-{'1' * 16}.tmp"),
+    *(f"rungs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/upper.tflite", "plots/curves.png")),
+    f"rungs/.tlkit-{'2' * 16}.tmp/settings.json",
+)
+THEIRS = (  # what somebody has put into it
+    *("thesis.txt", ".hidden", "engines/v8.txt", f"engines/{KEY}.txt", f"engines/{KEY[:-1]}.tflite"),
+    *("features/thesis/x.csv", f"features/{KEY}/x.csv", f"features/{KEY}/.mine", f"features/{KEY}/deep/{SHARD}.npy"),
+    *("features/" + f"{SHARD}.npy", f"rungs/{KEY}/notes.txt", f"rungs/{KEY}/plots/mine.png", "rungs/mine/model.keras"),
+)
+
+
+def put(root, paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+
+
+@pytest.fixture
+def cache(home, monkeypatch):
+    """A folder of this person's that TLKIT_CACHE names, not there yet."""
+    monkeypatch.setenv("TLKIT_CACHE", str(home / "cache"))
+    return home / "cache"
+
+
+def test_a_cache_is_made_and_marked_and_emptied(home, cache):
+    before = everything(home)
+    assert tlkit(*RUNS["train"][0], "-o", "runs/new").exit_code == 0
+    shutil.rmtree(home / "runs" / "new")
+    lines = (cache / "CACHEDIR.TAG").read_text().splitlines()
+    assert lines[0] == "Signature: 8a477f597d28d172789f06886806bc55"
+    assert "tlkit" in lines[1]
+    assert list(cache.glob("features/*/*.npy"))
+    done = tlkit("cache", "clear")
+    assert (done.exit_code, done.stdout.endswith(" MB removed\n")) == (0, True)
+    after = everything(home)
+    assert after.keys() - before.keys() == {"cache", "cache/CACHEDIR.TAG"}
+    assert {path: after[path] for path in before} == before
+
+
+def test_clearing_leaves_what_is_not_the_caches_at_every_level(home, cache):
+    cache.mkdir()
+    claim_cache()
+    put(cache, OURS)
+    for place in ("engines", f"features/{KEY}", f"rungs/{KEY}/plots"):
+        (cache / place / "link").symlink_to(home / "notes")
+    (cache / "features" / ("1" * 64)).symlink_to(home / "notes")
+    (home / "notes" / f"{SHARD}.npy").write_text("behind a link, with a shard's name")
+    (cache / f"engines/{'3' * 64}.json").symlink_to(home / "notes" / "thesis.txt")
+    os.mkfifo(cache / f"engines/{'4' * 64}.json")
+    (cache / "features" / KEY / "empty").mkdir()
+    put(cache, THEIRS)
+    before = everything(home)
+    done = tlkit("cache", "clear")
+    assert done.exit_code == 0, done.stderr
+    after = everything(home)
+    gone = {path.removeprefix("cache/") for path in before.keys() - after.keys()}
+    folders = {f"rungs/{KEY}/engine", f"rungs/.tlkit-{'2' * 16}.tmp"}
+    assert gone == {*OURS, *folders}
+    assert {path: after[path] for path in after} == {path: before[path] for path in after}
+    assert f"left as it is, for tlkit did not write it: .hidden, engines/{KEY[:-1]}.tflite" in done.stdout
+
+
+def foreign(home, kind):
+    """A folder that is not tlkit's cache, by whatever is in it."""
+    root = home / "cache"
+    put(root, [*OURS, *THEIRS])
+    marks = {
+        "another mark": "Signature: 8a477f597d28d172789f06886806bc55\n# of another program\n",
+        "half a mark": "tlkit",
+    }
+    if kind in marks:
+        (root / "CACHEDIR.TAG").write_text(marks[kind])
+    elif kind == "a link to a mark":
+        (home / "notes" / "mark").write_text(MARK)
+        (root / "CACHEDIR.TAG").symlink_to(home / "notes" / "mark")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["no mark", "another mark", "half a mark", "a link to a mark"])
+def test_a_folder_that_is_not_the_caches_is_neither_emptied_nor_written_into(home, cache, kind):
+    foreign(home, kind)
+    before = everything(home)
+    for arguments in (("cache", "clear"), *(COMMANDS[name][0] for name in ("features", "lr-find", *RUNS))):
+        asked = () if arguments[0] == "cache" else ("-o", "runs/new.npz")
+        words = refused(2, *arguments, *asked)
+        assert words.startswith(f"'{home / 'cache'}' is not tlkit's cache")
+        assert words.endswith("expected a new or an empty folder: set TLKIT_CACHE to one.")
+        assert everything(home) == before
+    done = tlkit("cache", "info")
+    assert done.exit_code == 0
+    assert "is not tlkit's cache" in done.stdout
+    assert everything(home) == before
+
+
+def test_an_empty_folder_becomes_the_cache_and_looking_at_it_writes_nothing(home, cache):
+    put(cache, [".directory"])
+    (cache / "lost+found").mkdir()
+    before = everything(home)
+    for command in ("info", "clear"):
+        assert tlkit("cache", command).exit_code == 0
+        assert everything(home) == before
+    claim_cache()
+    assert everything(home).keys() - before.keys() == {"cache/CACHEDIR.TAG"}
+    claim_cache()
+
+
+@pytest.mark.parametrize("place", ["notes/thesis.txt", "notes/thesis.txt/cache", "/proc/cache"])
+def test_where_there_can_be_no_cache_everything_works(home, monkeypatch, place):
+    monkeypatch.setenv("TLKIT_CACHE", place)
+    before = everything(home)
+    for command in ("info", "clear"):
+        assert tlkit("cache", command).exit_code == 0
+    done = tlkit(*RUNS["train"][0], "-o", "new")
+    assert done.exit_code == 0, done.stderr
+    assert {path.split("/")[0] for path in everything(home).keys() - before.keys()} == {"new"}
+
+
+@pytest.mark.parametrize("place", ["shard", "folder", "part"])
+def test_a_damaged_shard_is_removed_unless_it_lies_behind_a_link(home, cache, place):
+    claim_cache()
+    key = FeatureKey(1, "crop", 32, "keras", "1", "float32", "0" * 64, "")
+    folder = cache / "features" / key.digest
+    put(home / "notes", [f"{key.digest}/{SHARD}.npy"])
+    links = {"shard": folder / f"{SHARD}.npy", "folder": folder, "part": folder.parent}
+    target = {"shard": f"{key.digest}/{SHARD}.npy", "folder": key.digest, "part": ""}
+    links[place].parent.mkdir(parents=True, exist_ok=True)
+    links[place].symlink_to(home / "notes" / target[place])
+    before = everything(home)
+    FeatureTable(key)
+    assert everything(home) == before
+    links[place].unlink()
+    put(folder, [f"{SHARD}.npy", f"{'1' * 32}.txt", "2.npy"])
+    FeatureTable(key)
+    assert sorted(path.name for path in folder.iterdir()) == [f"{'1' * 32}.txt", "2.npy"]

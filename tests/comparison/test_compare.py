@@ -27,9 +27,10 @@ from tlkit.comparison.tables import legend, table_lines
 from tlkit.data.folder import read_folder
 from tlkit.durations import seconds_of
 from tlkit.errors import DataError, ModelError, OptionError, RunError
+from tlkit.files import owned_files
 from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.progress import Silent
-from tlkit.runs import Run, load_run
+from tlkit.runs import RUN_FILES, Run, load_run
 from tlkit.settings import ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
 from tlkit.training import classic
 
@@ -75,6 +76,11 @@ def test_figures_are_those_of_the_runs(done):
     assert rows["colours"]["accuracy"] == "1.0"
     assert float(rows["majority"]["p"]) < 0.5
     assert float(rows["majority"]["difference_to_best"]) == pytest.approx(float(rows["majority"]["accuracy"]) - 1)
+
+
+def test_every_file_of_a_ladder_is_known_as_its_own(done):
+    known = [file for name in (".", "colours", "classic") for file in owned_files(done.run.path / name, RUN_FILES)]
+    assert sorted(known) == sorted(path for path in done.run.path.rglob("*") if path.is_file())
 
 
 def test_a_rung_is_a_run_and_the_ladder_is_none(done, colours):
@@ -478,7 +484,7 @@ def test_a_rung_that_takes_too_long_is_left_out(colours, tmp_path, monkeypatch, 
 
     def slow(data, output, settings, progress):
         if settings.descriptor == "auto":
-            (output / "part").mkdir(parents=True)
+            (output / "plots").mkdir(parents=True)
             raise OutOfTimeError("the time is over")
         return real(data, output, settings, progress)
 

@@ -8,6 +8,7 @@ import pytest
 from tests.networks import keras
 from tests.training.test_fit import head, plan, samples
 from tlkit.progress import Silent
+from tlkit.runs import read_facts
 from tlkit.settings import FinetuneSettings
 from tlkit.training.finetune import finetune
 from tlkit.training.lr_find import STEPS, find_rate, moving_average, range_test, suggest_rate
@@ -85,6 +86,7 @@ def test_tensorboard_gets_every_epoch_of_every_scalar(repeated):
     from tensorflow.python.summary.summary_iterator import summary_iterator
 
     [file] = (repeated.run.path / "tensorboard" / "head").iterdir()
+    assert f"tensorboard/head/{file.name}" in read_facts(repeated.run).sha256
     events = [(value.tag, event.step) for event in summary_iterator(str(file)) for value in event.summary.value]
     epochs = repeated.metrics["epochs"]
     assert sorted(step for tag, step in events if tag == "val_loss") == list(range(1, epochs + 1))

@@ -1,9 +1,9 @@
 """Climbs the ladder: makes rung after rung within the time there is, and leaves out what cannot be made."""
 
 import math
-import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from tlkit.comparison.standing import Standing
 from tlkit.data.folder import read_folder
 from tlkit.durations import seconds_of
 from tlkit.errors import TlkitError
+from tlkit.files import claim_cache
 from tlkit.progress import Progress, Silent
-from tlkit.runs import Run
+from tlkit.runs import Run, discard_run
 from tlkit.settings import CompareSettings
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
 
@@ -61,10 +62,13 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
 
     run: begun, perhaps stopped
     tell: is given a line before each rung, and one after it; an interrupt it raises ends the climb
-    raises: DataError, RunError; where nothing could be trained, what the last rung failed for
+    raises: DataError, RunError; OptionError where the cache folder is not tlkit's;
+        where nothing could be trained, what the last rung failed for
     """
     started = time.monotonic()
     data, settings = requested(run)
+    with suppress(OSError):  # where the cache cannot be written, nothing is kept
+        claim_cache()  # at once, for a rung that is refused is left out
     folder = read_folder(data)
     progress, tell = progress or Silent(), tell or (lambda line: None)
     images = fingerprint(folder, progress)
@@ -128,7 +132,7 @@ def _leave_out(state: Climb, rung: Rung, failure: TlkitError) -> None:
     state.failure = failure
     state.notes.append(f"{rung.name} was left out: {failure}")
     state.tell(state.notes[-1])  # before anything is removed: it may have been an interrupt that C code made an error
-    shutil.rmtree(state.run.path / rung.name, ignore_errors=True)
+    discard_run(Run(state.run.path / rung.name))
 
 
 def _in_a_sentence(error: Exception) -> TlkitError:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -15,10 +14,10 @@ from tlkit.comparison.rungs import backbones_at_hand
 from tlkit.data.folder import ImageFolder
 from tlkit.engines.engine import installed_version
 from tlkit.errors import RunError
-from tlkit.files import cache_root, sha256_file, sha256_text
+from tlkit.files import cache_root, claim_cache, owned_files, sha256_file, sha256_text, temporary_beside
 from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.progress import Progress
-from tlkit.runs import DONE, UNFINISHED, Run, close_run, is_done, read_facts
+from tlkit.runs import DONE, RUN_FILES, UNFINISHED, Run, close_run, discard_run, is_done, read_facts
 from tlkit.settings import AnySettings, CompareSettings, FinetuneSettings, as_json
 from tlkit.workers import count_workers, ordered_map
 
@@ -63,25 +62,30 @@ def find_rung(key: str, target: Path) -> bool:
             return True
     except (RunError, OSError):
         pass
-    shutil.rmtree(target, ignore_errors=True)
+    discard_run(run)
     return False
 
 
 def keep_rung(key: str, run: Path) -> None:
-    """Keep a copy of a finished rung, where the cache can be written; in place of one that was damaged."""
-    with suppress(OSError):
-        _folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_folder(), prefix=".") as beside:
-            copied = Path(beside) / "run"
+    """Keep a copy of a finished rung, where the cache can be written; in place of one that was damaged.
+
+    raises: OptionError where the cache folder is not tlkit's
+    """
+    copied = temporary_beside(_folder() / key)
+    try:
+        with suppress(OSError):
+            claim_cache()
             _copy(run, copied)
             (copied / DONE).touch()
-            shutil.rmtree(_folder() / key, ignore_errors=True)
-            copied.rename(_folder() / key)
+            discard_run(Run(_folder() / key))
+            copied.rename(_folder() / key)  # fails where something that is not a run's was left there
+    finally:
+        discard_run(Run(copied))
 
 
 def _copy(run: Path, target: Path) -> None:
-    """The contents of a run without `DONE`; whether the copy may be written to does not depend on the original."""
-    for source in sorted(path for path in run.rglob("*") if path.is_file() and path.name not in (DONE, UNFINISHED)):
+    """What a run wrote, without `DONE`; whether the copy may be written to does not depend on the original."""
+    for source in (path for path in owned_files(run, RUN_FILES) if path.name not in (DONE, UNFINISHED)):
         copied = target / source.relative_to(run)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copied)

@@ -1,7 +1,7 @@
 """Makes one rung: a run that is finished and measured, be it copied, gone on with or trained."""
 
 import math
-import shutil
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 from tlkit.comparison.deadline import NO_TIME, Deadline, OutOfTimeError
 from tlkit.comparison.keeping import find_rung, keep_rung
 from tlkit.comparison.measuring import has_speed, measure_speed, training_seconds
+from tlkit.errors import RunError
 from tlkit.progress import Progress
-from tlkit.runs import UNFINISHED, Run, is_done
+from tlkit.runs import UNFINISHED, Run, discard_run, is_done
 from tlkit.settings import AnySettings, ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training.classic import train_classic
 from tlkit.training.finetune import finetune
@@ -48,12 +49,14 @@ def make_rung(root: Path, target: Path, settings: AnySettings, key: str, share: 
     root: of the images
     target: its run folder
     key: what it depends on where nothing limits its time
-    raises: OutOfTimeError, and whatever a training raises
+    raises: OutOfTimeError, RunError where something else is in its folder, and whatever a training raises
     """
     if is_done(target) and has_speed(target):
         return
     if not is_done(target) and not _is_begun(target):
-        shutil.rmtree(target, ignore_errors=True)  # of a copy or a training that was stopped early
+        discard_run(Run(target))  # of a copy or a training that was stopped early
+        if os.path.lexists(target):
+            raise RunError(f"'{target}' holds what tlkit did not write; move it elsewhere and compare anew.")
         if find_rung(key, target):
             return
     if not is_done(target):

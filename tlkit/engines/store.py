@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.files import cache_root, sha256_file, sha256_text, write_atomically, write_json
+from tlkit.files import cache_root, claim_cache, sha256_file, sha256_text, write_atomically, write_json
 from tlkit.models.backbones import Backbone, imagenet_file
 
 CONVERSION_VERSION = 1
@@ -54,9 +54,13 @@ def find_converted(key: str | None) -> Converted | None:
 
 
 def keep_converted(key: str, content: bytes, weights_sha256: str) -> Converted:
-    """Keep a converted network, where the cache can be written; the note, written last, makes it count."""
+    """Keep a converted network, where the cache can be written; the note, written last, makes it count.
+
+    raises: OptionError where the cache folder is not tlkit's
+    """
     folder = _folder()
     try:
+        claim_cache()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

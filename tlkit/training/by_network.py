@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from shutil import copyfile
 from typing import cast
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from tlkit.data.folder import ImageFolder
 from tlkit.extraction import Extracted, extract
 from tlkit.facts import Stage
+from tlkit.files import write_atomically
 from tlkit.progress import Progress
 from tlkit.reading import Lower
 from tlkit.runs import Run
@@ -54,7 +54,7 @@ class ByNetwork:
         """See `Described`: the network."""
         (run.path / "engine").mkdir(exist_ok=True)
         if self.lower.file:
-            copyfile(self.lower.file, run.path / "engine" / "lower.tflite")
+            write_atomically(run.path / "engine" / "lower.tflite", self.lower.file.read_bytes())
             return (Stage("engine/lower.tflite", self.precision),)
         from tlkit.engines.keras import KerasEngine, save_network
 

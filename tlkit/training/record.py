@@ -1,7 +1,5 @@
 """Writes what a training leaves: the joined model, what `predict` runs, tables, figures, pictures."""
 
-import shutil
-
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
@@ -51,7 +49,7 @@ def _write_engine(run: Run, trained: Trained, settings: TrainingSettings) -> tup
     if trained.lower is None:
         write_atomically(folder / "classifier.tflite", to_litert(trained.classifier, pixels=True))
         return (Stage("engine/classifier.tflite", settings.precision),)
-    shutil.copyfile(trained.lower, folder / "lower.tflite")
+    write_atomically(folder / "lower.tflite", trained.lower.read_bytes())
     write_atomically(folder / "upper.tflite", to_litert(trained.upper, pixels=False))
     return Stage("engine/lower.tflite", settings.precision), Stage("engine/upper.tflite", "float32")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tlkit.data.split import Split
 from tlkit.errors import RunError
-from tlkit.files import csv_writer, write_atomically
-from tlkit.runs import COMPARISON, UNFINISHED, Run, is_done
+from tlkit.files import csv_writer, owned_files, write_atomically
+from tlkit.runs import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
@@ -62,8 +62,9 @@ def has_progress(run: Run) -> bool:
 
 def drop_checkpoints(run: Run) -> None:
     """A finished run needs none."""
-    for file in run.path.glob("checkpoint-*"):
-        file.unlink()
+    for file in owned_files(run.path, RUN_FILES):
+        if file.name.startswith("checkpoint-"):
+            file.unlink()
 
 
 def _as_csv(split: Split) -> str:

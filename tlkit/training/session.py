@@ -1,5 +1,6 @@
 """A training, from a folder of images to a finished run: cut, features, train above the cut, join."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from tlkit.data.split import Split
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.facts import Stage
-from tlkit.files import refuse_inside
+from tlkit.files import claim_cache, refuse_inside
 from tlkit.progress import Clock, Progress, Silent
 from tlkit.runs import Run, begun_by, create_run, discard_run, finish_run
 from tlkit.settings import (
@@ -62,6 +63,8 @@ def begin(data: str | Path, output: str | Path | None, settings: AnySettings, pr
     folder = read_folder(data)
     settings = _unmirrored(settings, folder)
     refuse_inside(folder.root, output or "runs")
+    with suppress(OSError):  # where the cache cannot be written, nothing is kept
+        claim_cache()
     clock.lap("scan")
     run = create_run(Path(output) if output else None, _command(settings))
     run.write_json("settings.json", _request(folder, settings))
