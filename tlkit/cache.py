@@ -1,11 +1,10 @@
 """What lies in the cache folder, and how to empty it: only of what tlkit itself put there."""
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
-from tlkit.files import MARKER, TEMPORARY, Owned, cache_root, is_cache, owned_files, remove_owned
+from tlkit.files import MARKER, TEMPORARY, Owned, cache_root, is_cache, other_paths, owned_files, remove_owned
 from tlkit.runs import RUN_FILES
 
 PARTS = ("engines", "features", "rungs")
@@ -33,27 +32,17 @@ def measure() -> dict[str, tuple[int, int]]:
 def clear() -> tuple[int, list[Path]]:
     """Remove from the cache what tlkit wrote; its root stays, marked.
 
-    returns: the bytes that were removed, and what was left because it is not tlkit's
+    returns: the bytes that were removed, and as paths from the root what was left because it is not tlkit's
     raises: OptionError where the folder is not tlkit's cache
     """
     with suppress(OSError):  # what cannot be looked into is as good as empty
         if is_cache():
             before = _bytes()
             remove_owned(cache_root(), CACHE_FILES)
-            return before - _bytes(), _others()
+            others = {path.relative_to(cache_root()) for path in other_paths(cache_root(), CACHE_FILES)}
+            return before - _bytes(), sorted(others - {Path(MARKER)})
     return 0, []
 
 
 def _bytes() -> int:
     return sum(size for _, size in measure().values())
-
-
-def _others() -> list[Path]:
-    """Files, links and empty folders that lie in the cache and are not tlkit's, as paths from its root."""
-    root, found = cache_root(), list[Path]()
-    for place, folders, files in os.walk(root):
-        folder = Path(place)
-        found += [folder / name for name in files]
-        found += [folder / name for name in folders if (folder / name).is_symlink()]
-        found += [folder] * (folder != root and not folders and not files)
-    return sorted({path.relative_to(root) for path in found} - {Path(MARKER)})

@@ -180,6 +180,18 @@ def remove_owned(root: Path, owned: Owned) -> None:
                 Path(place).rmdir()
 
 
+def other_paths(root: Path, owned: Owned) -> list[Path]:
+    """Files, links and empty folders below a folder that are not tlkit's, sorted."""
+    ours, found = set(owned_files(root, owned)), list[Path]()
+    for place, folders, files in os.walk(root):
+        folder = Path(place)
+        found += [folder / name for name in files]
+        found += [folder / name for name in folders if (folder / name).is_symlink()]
+        if not (folders or files or folder == root or owned.folders.fullmatch(folder.relative_to(root).as_posix())):
+            found.append(folder)
+    return sorted(path for path in found if path not in ours)
+
+
 def is_regular(file: Path) -> bool:
     """Whether a regular file is there, and no link to one."""
     with suppress(OSError):

@@ -1,7 +1,9 @@
 """What commands do to files that are somebody's: nothing. Only what was asked for is new, or gone."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -9,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("sklearn")
+pytest.importorskip("skimage")
+
 from tests.cli.test_cli import refused, tlkit
+from tlkit.comparison.keeping import fingerprint, rung_key
+from tlkit.data.folder import read_folder
 from tlkit.features import FeatureKey, FeatureTable
 from tlkit.files import MARK, claim_cache
+from tlkit.progress import Silent
+from tlkit.runs import RUN_FILES
+from tlkit.settings import CompareSettings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")
 
@@ -320,3 +330,149 @@ def test_a_damaged_shard_is_removed_unless_it_lies_behind_a_link(home, cache, pl
     put(folder, [f"{SHARD}.npy", f"{'1' * 32}.txt", "2.npy"])
     FeatureTable(key)
     assert sorted(path.name for path in folder.iterdir()) == [f"{'1' * 32}.txt", "2.npy"]
+
+
+# --resume
+
+TEMPORARIES = [f".tlkit-{digit * 16}.tmp" for digit in "abc"]
+
+
+@pytest.fixture(scope="module")
+def stopped(colours, tmp_path_factory):
+    """A run of each command, as if it had been stopped before its end, and its images."""
+    root = tmp_path_factory.mktemp("stopped")
+    shutil.copytree(colours, root / "photos")
+    for name, (arguments, _) in RUNS.items():
+        done = tlkit(*(root / "photos" if word == "photos" else word for word in arguments), "-o", root / name)
+        assert done.exit_code == 0, done.stderr
+        for file in ("DONE", *(["model.json"] if name != "compare" else [])):
+            (root / name / file).unlink()
+        (root / name / "UNFINISHED").write_text("stopped")
+    return root
+
+
+@pytest.fixture
+def resumable(stopped, home):
+    """Copies of these runs among this person's things, and things of this person's in them."""
+    shutil.copytree(stopped / "photos", home / "photos", dirs_exist_ok=True)
+    for name in RUNS:
+        path = shutil.copytree(stopped / name, home / "runs" / name)
+        for file in path.rglob("settings.json"):
+            file.write_text(file.read_text().replace(str(stopped / "photos"), str(home / "photos")))
+        put(path, [".gitignore", "notes.txt", "plots/.mine", ".ipynb_checkpoints/x", ".secret/deep/y", "checkpoint-me"])
+        for place, temporary in zip(("", "plots", "engine"), TEMPORARIES, strict=True):
+            put(path, [f"{place}/{temporary}"])
+        (path / "pictures").symlink_to(home / "notes")
+        (path / f".tlkit-{'d' * 16}.tmp").symlink_to(home / "notes" / "thesis.txt")
+        (path / f".tlkit-{'e' * 16}.tmp").mkdir()
+        put(path, [f".tlkit-{'e' * 16}.tmp/mine", f"pictures/{TEMPORARIES[0]}", "pictures/.bashrc"])
+    settings = CompareSettings(only="colours")  # what the comparison depends on has the place of the images in it
+    key = rung_key(fingerprint(read_folder(home / "photos"), Silent()), settings)
+    (home / "runs" / "compare" / "begun.json").write_text(json.dumps(key))
+    return home
+
+
+def with_times(root):
+    """Everything below a folder, and when each folder was changed."""
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())]
+    return everything(root), {path: path.lstat().st_mtime_ns for path in folders}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_resume_changes_what_a_run_writes_and_nothing_else(resumable, name):
+    path = resumable / "runs" / name
+    before = everything(resumable)
+    done = tlkit(name, "--resume", path)
+    assert done.exit_code == 0, done.stderr
+    assert (path / "DONE").exists()
+    after = everything(resumable)
+    changed = {file for file in before.keys() | after.keys() if before.get(file) != after.get(file)}
+    assert all(file.startswith(f"runs/{name}/") for file in changed)
+    assert all(RUN_FILES.files.fullmatch(file.removeprefix(f"runs/{name}/")) for file in changed)
+    assert not any(
+        (path / place / file).exists() for place, file in zip(("", "plots", "engine"), TEMPORARIES, strict=True)
+    )
+    assert (path / "pictures" / TEMPORARIES[0]).exists()
+
+
+def change_images(home, path):
+    (home / "photos" / "red" / "0.png").unlink()
+
+
+def damage_settings(home, path):
+    (path / "settings.json").write_text("{")
+
+
+def link(name):
+    def change(home, path):
+        shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
+        (path / name).symlink_to(home / "notes" / ("thesis.txt" if "." in name else ""))
+
+    return change
+
+
+def pipe(home, path):
+    (path / "history.csv").unlink(missing_ok=True)
+    os.mkfifo(path / "history.csv")
+
+
+REFUSED = {  # what was done to a run, the exit code of --resume and words of the sentence
+    "another seed": (None, 2, "begun with"),
+    "changed images": (change_images, 4, "began with|have changed"),
+    "damaged settings": (damage_settings, 4, "settings.json|is no comparison"),
+    "linked plots": (link("plots"), 4, "plots' is a symbolic link"),
+    "linked tensorboard": (link("tensorboard"), 4, "tensorboard' is a symbolic link"),
+    "linked model": (link("model.keras"), 4, "model.keras' is a symbolic link"),
+    "linked table": (link("split.csv"), 4, "split.csv' is a symbolic link"),
+    "link inside": (link("engine/upper.tflite"), 4, "upper.tflite' is a symbolic link"),
+    "a FIFO": (pipe, 4, "history.csv' is no regular file"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("name", RUNS)
+def test_a_resume_that_is_refused_changes_nothing(resumable, name, why):
+    path = resumable / "runs" / name
+    change, code, words = REFUSED[why]
+    if change:
+        change(resumable, path)
+    before = with_times(resumable)
+    said = refused(code, name, "--resume", path, *(("--seed", "5") if not change else ()))
+    assert re.search(words, said), said
+    assert with_times(resumable) == before
+
+
+@pytest.mark.parametrize("name", ["colours", "colours/plots", "colours/metrics.json"])
+def test_a_comparison_is_not_gone_on_with_through_links_in_its_runs(resumable, name):
+    path = resumable / "runs" / "compare"
+    link(name)(resumable, path)
+    before = with_times(resumable)
+    assert f"{name}' is a symbolic link" in refused(4, "compare", "--resume", path)
+    assert with_times(resumable) == before
+
+
+def test_a_rung_that_was_stopped_goes_on_beside_what_somebody_put_there(resumable, cache):
+    path = resumable / "runs" / "compare"
+    for name in ("DONE", "model.json", "speed.json"):
+        (path / "colours" / name).unlink()
+    put(path / "colours", ["UNFINISHED", ".gitignore", ".ipynb_checkpoints/x", f"plots/{TEMPORARIES[0]}"])
+    before = everything(resumable)
+    done = tlkit("compare", "--resume", path)
+    assert done.exit_code == 0, done.stderr
+    assert (path / "colours" / "DONE").exists()
+    after = everything(resumable)
+    mine = [file for file in before if "colours/." in file]
+    assert {file: after[file] for file in mine} == {file: before[file] for file in mine}
+    assert not (path / "colours" / "plots" / TEMPORARIES[0]).exists()
+
+
+def test_a_rung_folder_with_somebodys_files_alone_is_left_as_it_is(resumable, cache):
+    path = resumable / "runs" / "compare"
+    shutil.rmtree(path / "colours")
+    put(path, ["colours/thesis.txt"])
+    before = everything(resumable)
+    assert "holds what tlkit did not write" in refused(4, "compare", "--resume", path)
+    after = everything(resumable)
+    assert {file: after[file] for file in before if "colours" in file} == {
+        file: before[file] for file in before if "colours" in file
+    }

@@ -1,5 +1,7 @@
 """How a comparison is begun, and with what it may be gone on with."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from tlkit.errors import OptionError, RunError
 from tlkit.files import refuse_inside
 from tlkit.runs import Run, begun_by, create_run
 from tlkit.settings import CompareSettings, as_json
-from tlkit.training.resume import reopen_run
+from tlkit.training.resume import drop_temporaries, refuse_links, refuse_special, reopen_run
 
 BEGUN = "begun.json"  # what all its rungs depend on, as a hash
 
@@ -59,15 +61,29 @@ def requested(run: Run) -> tuple[Path, CompareSettings]:
 
 
 def check_unchanged(run: Run, key: str) -> None:
-    """Note what a comparison depends on when it is begun, and hold it to that when it is gone on with.
+    """Hold a comparison that is gone on with to what it was begun with.
 
-    key: all of it, as a hash
+    key: all that it depends on, as a hash
     raises: RunError
     """
-    if not (run.path / BEGUN).exists():
-        run.write_json(BEGUN, key)
-    elif run.read_json(BEGUN) != key:
+    if (run.path / BEGUN).exists() and run.read_json(BEGUN) != key:
         raise RunError(
             f"since '{run.path}' was begun, the images, the pretrained weights at hand, tlkit or a package it needs "
             "have changed; compare anew."
         )
+
+
+def accept(run: Run, key: str, rungs: Sequence[str]) -> None:
+    """Note what a comparison depends on; the first change to the folder of one that is gone on with.
+
+    rungs: names of those that will be made in it
+    raises: RunError where one of them is a link, or holds one where tlkit would write
+    """
+    there = [run.path / name for name in rungs if os.path.lexists(run.path / name)]
+    for path in there:
+        refuse_special(path, "folder")
+        refuse_links(path)
+    for path in (run.path, *there):
+        drop_temporaries(Run(path))
+    if not (run.path / BEGUN).exists():
+        run.write_json(BEGUN, key)

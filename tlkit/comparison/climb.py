@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlkit.comparison.beginning import check_unchanged, requested
+from tlkit.comparison.beginning import accept, check_unchanged, requested
 from tlkit.comparison.keeping import fingerprint, rung_key
 from tlkit.comparison.making import Share, make_rung
 from tlkit.comparison.measuring import Judged, Reading, baseline, command_of, judged_by, look_at, notes_of
@@ -72,9 +72,11 @@ def climb(run: Run, progress: Progress | None = None, tell: Tell | None = None) 
     folder = read_folder(data)
     progress, tell = progress or Silent(), tell or (lambda line: None)
     images = fingerprint(folder, progress)
-    check_unchanged(run, rung_key(images, settings))
-    state = Climb(run, folder.root, images, progress, tell, started + _limit(settings), notes=missing())
+    key = rung_key(images, settings)
+    check_unchanged(run, key)
     ladder = build_ladder(settings)
+    accept(run, key, [rung.name for rung in ladder])
+    state = Climb(run, folder.root, images, progress, tell, started + _limit(settings), notes=missing())
     _climb_all(state, ladder)
     if state.judged is None:
         assert state.failure

@@ -11,8 +11,9 @@ from tlkit.comparison.deadline import NO_TIME, Deadline, OutOfTimeError
 from tlkit.comparison.keeping import find_rung, keep_rung
 from tlkit.comparison.measuring import has_speed, measure_speed, training_seconds
 from tlkit.errors import RunError
+from tlkit.files import other_paths
 from tlkit.progress import Progress
-from tlkit.runs import UNFINISHED, Run, discard_run, is_done
+from tlkit.runs import RUN_FILES, UNFINISHED, Run, discard_run, is_done
 from tlkit.settings import AnySettings, ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training.classic import train_classic
 from tlkit.training.finetune import finetune
@@ -69,8 +70,10 @@ def make_rung(root: Path, target: Path, settings: AnySettings, key: str, share: 
 
 
 def _is_begun(target: Path) -> bool:
-    """Whether there is a training that can be gone on with."""
-    return (target / UNFINISHED).exists() and has_progress(Run(target))
+    """Whether there is a training to go on with; without progress only where somebody put something beside it."""
+    if not (target / UNFINISHED).exists():
+        return False
+    return has_progress(Run(target)) or ((target / "settings.json").exists() and bool(other_paths(target, RUN_FILES)))
 
 
 def _train(root: Path, target: Path, settings: AnySettings, share: Share, progress: Progress) -> None:

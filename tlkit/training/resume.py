@@ -2,11 +2,12 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 from tlkit.data.split import Split
 from tlkit.errors import RunError
-from tlkit.files import csv_writer, owned_files, write_atomically
+from tlkit.files import TEMPORARY, csv_writer, is_regular, owned_files, write_atomically
 from tlkit.runs import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
 
 SPLIT = "split.csv"
@@ -15,17 +16,45 @@ RESUMED = "RESUMED"  # in a run that was gone on with from where it was stopped
 
 
 def reopen_run(path: Path) -> Run:
-    """An unfinished run, to go on with; what a killed process left half written is removed.
+    """An unfinished run, to go on with; nothing in it is changed.
 
-    raises: RunError where there is none, or it is finished
+    raises: RunError where there is none, it is finished, or what it would write is a link
     """
     if is_done(path):
         raise RunError(f"'{path}' is finished, there is nothing to resume; {_use_of(path)}.")
     if not (path / UNFINISHED).exists() or not (path / "settings.json").exists():
         raise RunError(f"'{path}' is no unfinished run; give the folder of one that was stopped.")
-    for file in [*path.glob(".*"), *path.glob("*/.*")]:
-        file.unlink(missing_ok=True)
+    refuse_links(path)
     return Run(path)
+
+
+def refuse_links(path: Path) -> None:
+    """Of what a run writes in its folder, all that is there must be plain files and folders.
+
+    raises: RunError that names a link, which could lead anywhere, or another special file
+    """
+    for place, folders, files in os.walk(path):
+        for found in (Path(place) / name for name in (*folders, *files)):
+            name = found.relative_to(path).as_posix()
+            if RUN_FILES.folders.fullmatch(name):
+                refuse_special(found, "folder")
+            elif RUN_FILES.files.fullmatch(name) and not TEMPORARY.fullmatch(found.name):
+                refuse_special(found, "regular file")
+
+
+def refuse_special(path: Path, expected: str) -> None:
+    """raises: RunError where `path` is a link, or not what is expected: "folder" or "regular file"."""
+    if not path.is_symlink() and (path.is_dir() if expected == "folder" else is_regular(path)):
+        return
+    found = "a symbolic link" if path.is_symlink() else f"no {expected}"
+    raise RunError(f"'{path}' is {found}, where tlkit writes a {expected} of its own; move it away, or start anew.")
+
+
+def drop_temporaries(run: Run) -> None:
+    """Remove what a killed process left half written; only once it is certain that the run is gone on with."""
+    for file in owned_files(run.path, RUN_FILES):
+        if TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def was_resumed(run: Run) -> bool:
@@ -40,18 +69,18 @@ def _use_of(finished: Path) -> str:
 
 
 def keep_split(run: Run, split: Split) -> None:
-    """Write `split.csv` at once; in a resumed run, require that it says the same, and note that it is one.
+    """Write `split.csv` at once; in a resumed run, require that it says the same, and only then begin to change it.
 
     raises: RunError with the first difference, where the images are not what the run began with
     """
     text, file = _as_csv(split), run.path / SPLIT
-    if not file.exists():
-        write_atomically(file, text)
-        return
-    before = file.read_bytes().decode("utf-8", "surrogateescape")
-    if before != text:
+    before = file.read_bytes().decode("utf-8", "surrogateescape") if file.exists() else None
+    if before is not None and before != text:
         raise RunError(f"the images are not those '{run.path}' began with: {_difference(before, text)}; start anew.")
-    if has_progress(run):
+    drop_temporaries(run)
+    if before is None:
+        write_atomically(file, text)
+    elif has_progress(run):
         write_atomically(run.path / RESUMED, "What was trained before it was stopped is not in its seconds.\n")
 
 
