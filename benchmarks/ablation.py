@@ -16,7 +16,7 @@ from measure import say, table
 
 from tlkit import FinetuneSettings, finetune
 from tlkit.evaluation.metrics import wilson_interval
-from tlkit.progress import Silent
+from tlkit.utils.progress import Silent
 
 FILE = Path(__file__).parents[1] / "docs" / "ablation.md"
 ARMS: dict[str, dict[str, dict[str, object]]] = {

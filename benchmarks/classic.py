@@ -15,8 +15,8 @@ from statistics import median
 from measure import say, table
 
 from tlkit import ClassicSettings
-from tlkit.progress import Silent
 from tlkit.training.classic import train_classic
+from tlkit.utils.progress import Silent
 
 TRASH = ("fisher", "lbp", "histogram", "bow+histogram", "fisher+histogram", "fisher+histogram+lbp")
 DEEP = ("linear-svm", "logistic", "random-forest", "knn")
@@ -52,7 +52,7 @@ def find_data(name: str) -> Path:
     """A folder of real photos, or digits made beside them."""
     if name != "digits":
         return Path(os.environ["TLKIT_TEST_DATA"]) / "images" / name
-    from tlkit.data.samples import write_digits
+    from tlkit.data.sample_datasets import write_digits
 
     folder = Path(tempfile.mkdtemp()) / "digits"
     write_digits(folder)

@@ -24,14 +24,14 @@ import numpy as np
 from parts import ready_lower
 
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.data.pixels import Photo, read_photo
-from tlkit.engines.engine import Engine, run_rows
-from tlkit.extraction import extract
-from tlkit.progress import Silent
-from tlkit.reading import Lower
-from tlkit.settings import FinetuneSettings
+from tlkit.data.image import DecodedImage, read_photo
+from tlkit.engines.base import Engine, run_in_batches
+from tlkit.features.extract import extract
+from tlkit.features.extractor import FeatureExtractor
+from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import resolve
-from tlkit.workers import CHUNK, count_workers, in_chunks
+from tlkit.utils.parallel import CHUNK, count_workers, in_chunks
+from tlkit.utils.progress import Silent
 
 Size = tuple[int, str]
 
@@ -44,7 +44,7 @@ def decode(chunks: list[list[Path]], size: Size) -> None:
 
 
 def _decode_chunk(files: list[Path], size: Size) -> int:
-    return sum(isinstance(read_photo(file, *size), Photo) for file in files)
+    return sum(isinstance(read_photo(file, *size), DecodedImage) for file in files)
 
 
 def infer(chunks: list[np.ndarray], engine: Engine) -> None:
@@ -54,16 +54,16 @@ def infer(chunks: list[np.ndarray], engine: Engine) -> None:
     def work(rows: np.ndarray) -> int:
         if not hasattr(own, "session"):
             own.session = engine.session()
-        return len(run_rows(engine, own.session, rows))
+        return len(run_in_batches(engine, own.session, rows))
 
     with ThreadPoolExecutor(count_workers()) as pool:
         for _ in pool.map(work, chunks):
             pass
 
 
-def stage(folder: ImageFolder, lower: Lower, size: Size) -> None:
+def stage(folder: ImageFolder, lower: FeatureExtractor, size: Size) -> None:
     """The feature stage as it is, with nothing kept from before."""
-    ready: Future[Lower] = Future()
+    ready: Future[FeatureExtractor] = Future()
     ready.set_result(lower)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TLKIT_CACHE"] = cache
@@ -73,7 +73,9 @@ def stage(folder: ImageFolder, lower: Lower, size: Size) -> None:
 def pixels_of(files: list[Path], size: Size) -> list[np.ndarray]:
     """Every readable image, decoded, in chunks."""
     with ThreadPoolExecutor(count_workers()) as pool:
-        photos = [item for item in pool.map(lambda file: read_photo(file, *size), files) if isinstance(item, Photo)]
+        photos = [
+            item for item in pool.map(lambda file: read_photo(file, *size), files) if isinstance(item, DecodedImage)
+        ]
     return [np.stack([photo.pixels for photo in chunk]) for chunk in in_chunks(photos, CHUNK)]
 
 

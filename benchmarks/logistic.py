@@ -15,13 +15,14 @@ from parts import ready_lower
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tlkit.extraction import Lower
 
 from tlkit.data.folder import read_folder
 from tlkit.data.split import split_folder
-from tlkit.extraction import Extracted, Lower, extract
-from tlkit.progress import Silent
-from tlkit.settings import FinetuneSettings
+from tlkit.features.extract import Features, extract
+from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import resolve
+from tlkit.utils.progress import Silent
 
 
 def regressions() -> dict[str, Any]:
@@ -33,14 +34,14 @@ def regressions() -> dict[str, Any]:
     }
 
 
-def features_of(data: Path, settings: FinetuneSettings) -> Extracted:
+def features_of(data: Path, settings: FinetuneSettings) -> Features:
     """The features of every image of a folder, kept ones where there are any."""
     lower: Future[Lower] = Future()
     lower.set_result(ready_lower(settings))
     return extract(read_folder(data), lower, (settings.image_size, settings.resize), Silent())
 
 
-def accuracies(extracted: Extracted, settings: FinetuneSettings, seed: int) -> dict[str, float]:
+def accuracies(extracted: Features, settings: FinetuneSettings, seed: int) -> dict[str, float]:
     """Validation accuracy of each regression for one split."""
     split = split_folder(extracted.folder, settings.validation_split, settings.test_split, seed)
     train, validation = extracted.values(split.train), extracted.values(split.validation)

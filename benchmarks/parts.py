@@ -3,9 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tlkit.reading import Lower
-from tlkit.settings import FinetuneSettings
-from tlkit.training.lower import build_in_background, prepare_lower
+from tlkit.features.extractor import FeatureExtractor, build_in_background, prepare_extractor
+from tlkit.settings.training import FinetuneSettings
 
 
 class BodyWhenNeeded:
@@ -20,11 +19,11 @@ class BodyWhenNeeded:
             return build_in_background(background, self._settings).result()
 
 
-def ready_lower(settings: FinetuneSettings) -> Lower:
+def ready_lower(settings: FinetuneSettings) -> FeatureExtractor:
     """The frozen part of the network, converted and opened.
 
     settings: resolved
     """
     with ThreadPoolExecutor(1) as background:
         body: Any = BodyWhenNeeded(settings)
-        return prepare_lower(background, body, settings).result()
+        return prepare_extractor(background, body, settings).result()

@@ -11,8 +11,8 @@ import json
 import time
 from pathlib import Path
 
-from tlkit.prediction import Predictor, expand_inputs
-from tlkit.runs import load_run
+from tlkit.inference.predictor import Predictor, expand_inputs
+from tlkit.runs.run import load_run
 
 WARM_UP = 32  # images, as many as Keras's first batch
 

@@ -49,7 +49,7 @@ def weights_file(colours, tmp_path_factory):
     Random weights alone give every image the same features; here each batch norm has the
     statistics of the coloured squares.
     """
-    from tlkit.models.backend import start_keras
+    from tlkit.models.keras_setup import start_keras
 
     keras = start_keras()
     keras.utils.set_random_seed(0)
@@ -91,6 +91,6 @@ def run(finetuned):
 @pytest.fixture
 def own_run(run, tmp_path):
     """A copy of the finished run that a test may damage."""
-    from tlkit.runs import Run
+    from tlkit.runs.run import Run
 
     return Run(shutil.copytree(run.path, tmp_path / "own_run"))

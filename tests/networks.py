@@ -5,16 +5,16 @@ from functools import cache
 import numpy as np
 
 from tlkit.models.backbones import BACKBONES
-from tlkit.models.backend import start_keras
+from tlkit.models.keras_setup import start_keras
 
 keras = start_keras()
 
-from tlkit.models.body import build_body
+from tlkit.models.build import build_backbone
 
 
 def lively_body(name="mobilenet_025", image_size=64, seed=1):
     """A random body whose features differ between images: a fresh one's all but vanish in its batch norms."""
-    body = build_body(BACKBONES[name], "none", image_size)
+    body = build_backbone(BACKBONES[name], "none", image_size)
     enliven(body, seed)
     return body
 

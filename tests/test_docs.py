@@ -5,7 +5,9 @@ import pytest
 
 from tests.write_commands import FILE, commands, help_of, page
 from tlkit.errors import OptionError
-from tlkit.settings import EvaluateSettings, FinetuneSettings, PredictSettings, as_json, option_name
+from tlkit.settings.base import option_name, to_json
+from tlkit.settings.commands import EvaluateSettings, PredictSettings
+from tlkit.settings.training import FinetuneSettings
 
 SETTINGS = {"finetune": FinetuneSettings, "predict": PredictSettings, "evaluate": EvaluateSettings}
 
@@ -43,7 +45,7 @@ def test_a_help_page_fits_80_columns_and_ends_its_sentences(words):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_help_page_has_every_option_of_its_settings(name):
     text = help_of((name,))
-    assert all(option_name(setting) in text for setting in as_json(SETTINGS[name]()))
+    assert all(option_name(setting) in text for setting in to_json(SETTINGS[name]()))
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -215,8 +215,8 @@ def test_no_function_shares_its_modules_name_outside_the_commands():
     twins = [f"{m}.{node.name}" for m, node in FUNCTIONS if m.split(".")[-1] == node.name and ".cli" not in m]
     assert set(twins) <= {
         "tlkit.comparison.compare.compare",
-        "tlkit.evaluation.evaluate.evaluate",
+        "tlkit.inference.evaluate.evaluate",
         "tlkit.training.finetune.finetune",
-        "tlkit.training.train.train",
-        "tlkit.training.fit.fit",
+        "tlkit.training.from_scratch.train",
+        "tlkit.training.loop.fit.fit",
     }

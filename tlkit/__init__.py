@@ -11,18 +11,18 @@ _HOMES = {
     "read_folder": "tlkit.data.folder",
     "finetune": "tlkit.training.finetune",
     "FinetuneSettings": "tlkit.settings",
-    "train": "tlkit.training.train",
+    "train": "tlkit.training.from_scratch",
     "TrainSettings": "tlkit.settings",
-    "load_run": "tlkit.runs",
-    "predict": "tlkit.prediction",
-    "evaluate": "tlkit.evaluation.evaluate",
+    "load_run": "tlkit.runs.run",
+    "predict": "tlkit.inference.predictor",
+    "evaluate": "tlkit.inference.evaluate",
     "train_classic": "tlkit.training.classic",
     "ClassicSettings": "tlkit.settings",
     "compare": "tlkit.comparison.compare",
     "CompareSettings": "tlkit.settings",
-    "export_features": "tlkit.vectors.export",
+    "export_features": "tlkit.features.export",
     "FeaturesSettings": "tlkit.settings",
-    "check_backbone": "tlkit.training.checks",
+    "check_backbone": "tlkit.testing",
 }
 __all__ = [
     "ClassicSettings",
@@ -45,21 +45,16 @@ __all__ = [
 if TYPE_CHECKING:
     from tlkit.comparison.compare import compare
     from tlkit.data.folder import read_folder
-    from tlkit.evaluation.evaluate import evaluate
-    from tlkit.prediction import predict
-    from tlkit.runs import load_run
-    from tlkit.settings import (
-        ClassicSettings,
-        CompareSettings,
-        FeaturesSettings,
-        FinetuneSettings,
-        TrainSettings,
-    )
-    from tlkit.training.checks import check_backbone
+    from tlkit.features.export import export_features
+    from tlkit.inference.evaluate import evaluate
+    from tlkit.inference.predictor import predict
+    from tlkit.runs.run import load_run
+    from tlkit.settings.commands import CompareSettings, FeaturesSettings
+    from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
+    from tlkit.testing import check_backbone
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune
-    from tlkit.training.train import train
-    from tlkit.vectors.export import export_features
+    from tlkit.training.from_scratch import train
 
 
 def __getattr__(name: str) -> Any:

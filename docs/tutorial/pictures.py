@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tlkit.drawing import BLUE, INK, ORANGE, save_figure
-from tlkit.shallow.descriptors import describe_colours, resized
-from tlkit.shallow.directions import bin_sums, direction_maps
-from tlkit.shallow.hog import CELL, DIRECTIONS
+from tlkit.classic.descriptors import describe_colours, resized
+from tlkit.classic.gradients import HOG_CELL, HOG_ORIENTATIONS, orientation_maps, pool_orientations
+from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
 
 TEN = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#79706e")
 
@@ -47,11 +46,11 @@ def draw_hog(digits: Path, file: Path) -> None:
 
 
 def _draw_cells(axes: Any, grey: np.ndarray) -> None:
-    sums = bin_sums(direction_maps(grey, DIRECTIONS), CELL)
+    sums = pool_orientations(orientation_maps(grey, HOG_ORIENTATIONS), HOG_CELL)
     down, across, direction = (places.ravel() for places in np.indices(sums.shape))
-    turn, strength = 2 * np.pi * direction / DIRECTIONS, sums.ravel() / sums.max()
-    centres = CELL * (across + 0.5), CELL * (down + 0.5)
-    ends = CELL * strength * np.cos(turn), CELL * strength * np.sin(turn)
+    turn, strength = 2 * np.pi * direction / HOG_ORIENTATIONS, sums.ravel() / sums.max()
+    centres = HOG_CELL * (across + 0.5), HOG_CELL * (down + 0.5)
+    ends = HOG_CELL * strength * np.cos(turn), HOG_CELL * strength * np.sin(turn)
     axes.quiver(*centres, *ends, color=BLUE, angles="xy", scale_units="xy", scale=1, width=0.012)
 
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from tests.making import encoded, noise, touch
 from tlkit.cli import main
-from tlkit.files import claim_cache
-from tlkit.runs import load_run
+from tlkit.runs.run import load_run
+from tlkit.utils.files import claim_cache
 
 SMALL = ["--backbone", "mobilenet_025", "--image-size", "32", "--hidden", "0"]
 SMALL += ["--freeze", "all", "--epochs", "2", "--weights"]

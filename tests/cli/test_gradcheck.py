@@ -1,7 +1,7 @@
 """`tlkit gradcheck`: a table, and exit code 5 where a layer is off."""
 
 from tests.cli.test_cli import refused, tlkit
-from tlkit.models import gradients
+from tlkit.models import gradient_check as gradients
 
 
 def test_a_table_with_a_row_per_layer():

@@ -3,8 +3,8 @@
 import json
 
 from tests.cli.test_cli import refused, tlkit
+from tlkit.models.architectures.registry import ARCHITECTURES
 from tlkit.models.backbones import BACKBONES
-from tlkit.models.networks import NETWORKS
 
 
 def test_every_backbone_and_every_network_has_a_line():
@@ -12,7 +12,7 @@ def test_every_backbone_and_every_network_has_a_line():
     assert backbones[0].split()[:2] == ["finetune", "--backbone"]
     assert [line.split()[0] for line in backbones[1:]] == list(BACKBONES)
     assert networks[0].split()[:2] == ["train", "--model"]
-    assert [line.split()[0] for line in networks[1:]] == list(NETWORKS)
+    assert [line.split()[0] for line in networks[1:]] == list(ARCHITECTURES)
     assert max(map(len, backbones + networks + words)) <= 100
 
 

@@ -15,13 +15,13 @@ pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
 from tests.cli.test_cli import refused, tlkit
-from tlkit.comparison.keeping import fingerprint, rung_key
+from tlkit.comparison.cache import fingerprint, run_key
 from tlkit.data.folder import read_folder
-from tlkit.features import FeatureKey, FeatureTable
-from tlkit.files import MARK, claim_cache
-from tlkit.progress import Silent
-from tlkit.runs import RUN_FILES
-from tlkit.settings import CompareSettings
+from tlkit.features.store import FeatureKey, FeatureStore
+from tlkit.runs.run import RUN_FILES
+from tlkit.settings.commands import CompareSettings
+from tlkit.utils.files import MARK, claim_cache
+from tlkit.utils.progress import Silent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")
 
@@ -324,11 +324,11 @@ def test_a_damaged_shard_is_removed_unless_it_lies_behind_a_link(home, cache, pl
     links[place].parent.mkdir(parents=True, exist_ok=True)
     links[place].symlink_to(home / "notes" / target[place])
     before = everything(home)
-    FeatureTable(key)
+    FeatureStore(key)
     assert everything(home) == before
     links[place].unlink()
     put(folder, [f"{SHARD}.npy", f"{'1' * 32}.txt", "2.npy"])
-    FeatureTable(key)
+    FeatureStore(key)
     assert sorted(path.name for path in folder.iterdir()) == [f"{'1' * 32}.txt", "2.npy"]
 
 
@@ -367,7 +367,7 @@ def resumable(stopped, home):
         (path / f".tlkit-{'e' * 16}.tmp").mkdir()
         put(path, [f".tlkit-{'e' * 16}.tmp/mine", f"pictures/{TEMPORARIES[0]}", "pictures/.bashrc"])
     settings = CompareSettings(only="colours")  # what the comparison depends on has the place of the images in it
-    key = rung_key(fingerprint(read_folder(home / "photos"), Silent()), settings)
+    key = run_key(fingerprint(read_folder(home / "photos"), Silent()), settings)
     (home / "runs" / "compare" / "begun.json").write_text(json.dumps(key))
     return home
 

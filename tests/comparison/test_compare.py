@@ -16,23 +16,24 @@ pytest.importorskip("skimage")
 
 from tests.cli.test_cli import misused, refused, tlkit
 from tests.networks import use_keras_home
-from tlkit.cache import measure
-from tlkit.comparison import making, measuring
-from tlkit.comparison.beginning import start
+from tlkit.comparison import results as measuring
+from tlkit.comparison import runner as making
+from tlkit.comparison.cache import fingerprint, run_key, start_comparison
 from tlkit.comparison.compare import compare, resume_comparison
-from tlkit.comparison.deadline import Deadline, OutOfTimeError
-from tlkit.comparison.keeping import fingerprint, rung_key
-from tlkit.comparison.rungs import backbones_at_hand, build_ladder
-from tlkit.comparison.tables import legend, table_lines
+from tlkit.comparison.ladder import build_candidates, cached_backbones
+from tlkit.comparison.report import legend, table_lines
+from tlkit.comparison.runner import Deadline, OutOfTimeError
 from tlkit.data.folder import read_folder
-from tlkit.durations import seconds_of
 from tlkit.errors import DataError, ModelError, OptionError, RunError
-from tlkit.files import owned_files
 from tlkit.models.backbones import find_backbone, imagenet_file
-from tlkit.progress import Silent
-from tlkit.runs import RUN_FILES, Run, load_run
-from tlkit.settings import ClassicSettings, CompareSettings, FinetuneSettings, TrainSettings
+from tlkit.runs.run import RUN_FILES, Run, load_run
+from tlkit.settings.commands import CompareSettings
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training import classic
+from tlkit.utils.cache import cache_sizes
+from tlkit.utils.files import owned_files
+from tlkit.utils.progress import Silent
+from tlkit.utils.text import parse_duration
 
 SOME = CompareSettings(only="chance,majority,colours,classic")
 
@@ -41,7 +42,7 @@ SOME = CompareSettings(only="chance,majority,colours,classic")
 def quickly():
     """`--descriptor auto` among two that are quick; measured no longer than a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "LONGEST", 0.1)
+        patch.setattr(measuring, "MAX_TIMED_SECONDS", 0.1)
         patch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
         yield
 
@@ -84,7 +85,7 @@ def test_every_file_of_a_ladder_is_known_as_its_own(done):
 
 
 def test_a_rung_is_a_run_and_the_ladder_is_none(done, colours):
-    from tlkit.prediction import predict
+    from tlkit.inference.predictor import predict
 
     (found,) = predict(done.run.path / "colours", colours / "red" / "0.png")
     assert found.label == "red"
@@ -117,7 +118,7 @@ def test_what_was_trained_before_is_not_again(done, colours, tmp_path, monkeypat
     assert again.run.path != done.run.path
     for one, other in zip(again.standings, done.standings, strict=True):
         assert (one.accuracy, one.seconds, one.rate) == (other.accuracy, other.seconds, other.rate)
-    assert measure()["rungs"][0] > 0
+    assert cache_sizes()["rungs"][0] > 0
 
 
 def test_a_damaged_rung_in_the_cache_is_trained_anew_and_replaced(done, colours, tmp_path, own_cache, monkeypatch):
@@ -181,7 +182,7 @@ def test_a_network_is_gone_on_with_and_one_that_was_limited_is_not_kept(colours,
     network = CompareSettings(only="majority,linear", time_limit="1h")
     whole = compare(colours, tmp_path / "whole", network)
     assert not (own_cache / "rungs").exists()
-    monkeypatch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
     with pytest.raises(KeyboardInterrupt):
         compare(colours, tmp_path / "run", network, progress=Stopping(3))
     again = resume_comparison(tmp_path / "run")
@@ -205,15 +206,15 @@ class Stopping(Silent):
 
 def test_a_training_that_takes_longer_than_it_may_is_ended(colours, tmp_path, own_cache, monkeypatch):
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    monkeypatch.setattr(making, "PATIENCE", 0.0)  # every rung is over at its first step
-    monkeypatch.setattr(making, "SHORTEST", 0.0)
+    monkeypatch.setattr(making, "OVERRUN_FACTOR", 0.0)  # every rung is over at its first step
+    monkeypatch.setattr(making, "MIN_SECONDS", 0.0)
     with pytest.raises(OptionError, match="trained: colours was left out: --time-limit leaves no time for it; give"):
         compare(colours, tmp_path / "run", CompareSettings(only="colours", time_limit="1h"))
 
 
 def test_of_a_short_limit_the_quick_rungs_are_made(colours, tmp_path, own_cache, monkeypatch):
     """Ten minutes are short for what takes hours."""
-    from tlkit.comparison import climb
+    from tlkit.comparison import runner as climb
 
     def slow_but_for_colours(settings, built=climb.build_ladder):
         return [replace(rung, least=1e5) if rung.name in ("linear", "classic") else rung for rung in built(settings)]
@@ -278,7 +279,7 @@ def test_a_folder_nothing_can_be_learnt_from_ends_it(tmp_path):
 def test_an_interrupt_that_became_an_error_ends_it_and_nothing_is_removed(colours, tmp_path, own_cache, monkeypatch):
     """As the terminal's line does, which looks for signals that C code has swallowed."""
     shutil.rmtree(own_cache / "rungs", ignore_errors=True)
-    monkeypatch.setattr("tlkit.training.checkpoint.SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
 
     def tell(line):
         if "left out" in line:
@@ -292,7 +293,7 @@ def test_an_interrupt_that_became_an_error_ends_it_and_nothing_is_removed(colour
 
 
 def test_a_comparison_of_another_version_is_not_gone_on_with(colours, tmp_path):
-    run = start(colours, tmp_path / "run", SOME)
+    run = start_comparison(colours, tmp_path / "run", SOME)
     settings = run.read_json("settings.json")
     for odd in (settings | {"rungs": 3}, {name: settings[name] for name in settings if name != "seed"}):
         run.write_json("settings.json", odd)
@@ -302,7 +303,7 @@ def test_a_comparison_of_another_version_is_not_gone_on_with(colours, tmp_path):
 
 
 def test_another_command_names_the_one_that_goes_on_with_a_comparison(colours, tmp_path):
-    run = start(colours, tmp_path / "run", SOME)
+    run = start_comparison(colours, tmp_path / "run", SOME)
     for command in ("finetune", "train"):
         said = refused(4, command, "--resume", run.path)
         assert said.endswith(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
@@ -378,7 +379,7 @@ def test_hashing_a_folder_shows(colours):
 
 
 def test_speed_is_known_however_slow_a_rung_is(done, colours, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "LONGEST", 0.0)  # the first few images have taken longer
+    monkeypatch.setattr(measuring, "MAX_TIMED_SECONDS", 0.0)  # the first few images have taken longer
     run = Run(shutil.copytree(done.run.path / "colours", tmp_path / "run"))
     (run.path / "speed.json").unlink()
     measuring.measure_speed(run, colours)
@@ -387,10 +388,10 @@ def test_speed_is_known_however_slow_a_rung_is(done, colours, tmp_path, monkeypa
 
 def test_a_head_alone_is_no_rung_of_upper_blocks(own_run, colours):
     """As which it ends where there was no time for them."""
-    share = making.Share(seconds=math.inf, left=math.inf, least=0)
+    share = making.TimeSlot(seconds=math.inf, left=math.inf, least=0)
     with pytest.raises(OutOfTimeError):
-        making.make_rung(colours, own_run.path, FinetuneSettings(freeze="lower"), "key", share, Silent())
-    making.make_rung(colours, own_run.path, FinetuneSettings(freeze="all"), "key", share, Silent())
+        making.obtain_run(colours, own_run.path, FinetuneSettings(freeze="lower"), "key", share, Silent())
+    making.obtain_run(colours, own_run.path, FinetuneSettings(freeze="all"), "key", share, Silent())
     assert own_run.read_json("speed.json")["training_seconds"] > 0
 
 
@@ -454,7 +455,7 @@ def test_a_limit_is_told_to_what_can_do_with_less(colours, tmp_path, monkeypatch
         for name in rungs_of(found.run.path)
     }
     assert told["mobilenet_025"] == ""
-    assert 100 < seconds_of(told["linear"]) < 300
+    assert 100 < parse_duration(told["linear"]) < 300
     assert len(list((tmp_path / "cache" / "rungs").iterdir())) == 1
 
 
@@ -513,43 +514,43 @@ def test_a_rung_depends_on_its_images_and_its_settings(colours, tmp_path):
     copied = shutil.copytree(colours, tmp_path / "copy")
     one, images = ClassicSettings(descriptor="hog"), fingerprint(read_folder(copied), Silent())
     others = (ClassicSettings(descriptor="hog", seed=1), TrainSettings(), FinetuneSettings(), CompareSettings())
-    keys = {rung_key(images, settings) for settings in (one, *others)}
-    assert rung_key(fingerprint(read_folder(copied), Silent()), one) in keys
+    keys = {run_key(images, settings) for settings in (one, *others)}
+    assert run_key(fingerprint(read_folder(copied), Silent()), one) in keys
     (copied / "red" / "0.png").write_bytes((copied / "red" / "1.png").read_bytes())
-    keys.add(rung_key(fingerprint(read_folder(copied), Silent()), one))
+    keys.add(run_key(fingerprint(read_folder(copied), Silent()), one))
     assert len(keys) == 6
 
 
 def test_a_rung_depends_on_the_weights_it_starts_from(tmp_path, monkeypatch):
     use_keras_home(monkeypatch, tmp_path)
-    keys = {rung_key("images", FinetuneSettings())}
+    keys = {run_key("images", FinetuneSettings())}
     file = imagenet_file(find_backbone("mobilenet_v2"), 224)
     file.parent.mkdir(parents=True)
     for content in (b"some", b"others"):
         file.write_bytes(content)
-        keys.add(rung_key("images", FinetuneSettings()))
+        keys.add(run_key("images", FinetuneSettings()))
     assert len(keys) == 3
 
 
 def test_a_ladder_depends_on_all_weights_at_hand(tmp_path, monkeypatch):
     use_keras_home(monkeypatch, tmp_path)
-    keys = {rung_key("images", CompareSettings())}
+    keys = {run_key("images", CompareSettings())}
     for name, content in (("mobilenet_v2", b"some"), ("mobilenet_v2", b"others"), ("mobilenet_025", b"some")):
         file = imagenet_file(find_backbone(name), 224)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        keys.add(rung_key("images", CompareSettings()))
+        keys.add(run_key("images", CompareSettings()))
     assert len(keys) == 4
 
 
 def test_only_backbones_whose_weights_are_there_are_tried(tmp_path, monkeypatch, shared_data):
     use_keras_home(monkeypatch, tmp_path)
-    assert backbones_at_hand() == []
-    names = [rung.name for rung in build_ladder(CompareSettings())]
+    assert cached_backbones() == []
+    names = [rung.name for rung in build_candidates(CompareSettings())]
     assert names == ["chance", "majority", "colours", "classic", "linear", "mlp", "lenet"]
     use_keras_home(monkeypatch, shared_data / "keras_home")
-    at_hand = backbones_at_hand()
-    rungs = {rung.name: rung for rung in build_ladder(CompareSettings())}
+    at_hand = cached_backbones()
+    rungs = {rung.name: rung for rung in build_candidates(CompareSettings())}
     assert set(at_hand) < set(rungs)
     chosen = rungs["lower"].choose({name: place / 10 for place, name in enumerate(at_hand)})
     assert (chosen.backbone, chosen.freeze) == (at_hand[-1], "lower")

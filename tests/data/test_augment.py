@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 
 from tlkit.data.augment import (
-    LARGEST_ASPECT,
-    NOTHING,
+    NO_AUGMENTATION,
     OUTSIDE,
     PRESETS,
     Augmentation,
-    Views,
-    augmented_view,
+    AugmentedBatches,
+    AugmentedViews,
+    augment_image,
     choose_augmentation,
-    draw_affine,
-    random_of,
+    rng_for,
 )
-from tlkit.data.batches import AugmentedRows
-from tlkit.settings import FinetuneSettings
+from tlkit.data.transforms import MAX_ASPECT, sample_affine
+from tlkit.settings.training import FinetuneSettings
 
 SIDE, SIZE = 74, 64
 LIGHT = PRESETS["light"]
@@ -30,12 +29,12 @@ def ramp(side=SIDE):
 
 
 def affines(count=300, augmentation=LIGHT):
-    drawn = [draw_affine(SIDE, SIZE, augmentation, np.random.default_rng(number)) for number in range(count)]
+    drawn = [sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number)) for number in range(count)]
     return [np.array(place).reshape(2, 3) for place in drawn]
 
 
 def view_of(working, augmentation=LIGHT, number=0):
-    return augmented_view(working, SIZE, augmentation, np.random.default_rng(number))
+    return augment_image(working, SIZE, augmentation, np.random.default_rng(number))
 
 
 def noise(side=SIDE, seed=0):
@@ -52,7 +51,7 @@ def plain():
 def test_a_view_is_what_its_affine_says(augmentation):
     """On a ramp of colours, each pixel tells where it was taken from."""
     for number in range(20):
-        a, b, c, d, e, f = draw_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
+        a, b, c, d, e, f = sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
         view = view_of(ramp(), augmentation, number).astype(float)
         x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
         column, row = a * x + b * y + c - 0.5, d * x + e * y + f - 0.5
@@ -74,7 +73,7 @@ def test_views_keep_within_the_limits_of_area_aspect_and_angle():
         assert width * height / SIDE**2 <= 1 + 1e-9
         assert width <= SIDE + 1e-9
         assert height <= SIDE + 1e-9
-        least = LIGHT.crop if max(width, height) < SIDE - 1e-9 else LIGHT.crop / LARGEST_ASPECT
+        least = LIGHT.crop if max(width, height) < SIDE - 1e-9 else LIGHT.crop / MAX_ASPECT
         assert width * height / SIDE**2 >= least - 1e-9
         angle = np.degrees(np.arctan2(-place[0, 1], place[1, 1]))
         assert abs(angle) <= LIGHT.rotation + 1e-9
@@ -88,29 +87,36 @@ def test_what_lies_outside_the_picture_is_grey():
 
 
 def test_the_first_view_is_the_plain_one():
-    views = Views(4, seed=0).of(plain(), ramp(), SHA)
+    views = AugmentedViews(4, seed=0).of(plain(), ramp(), SHA)
     assert (views.shape, views.dtype) == ((4, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(views[0], plain())
     assert len({view.tobytes() for view in views}) == 4
 
 
 def test_one_view_is_the_plain_one_alone():
-    np.testing.assert_array_equal(Views(1, seed=0).of(plain(), ramp(), SHA), plain()[None])
+    np.testing.assert_array_equal(AugmentedViews(1, seed=0).of(plain(), ramp(), SHA), plain()[None])
 
 
 def test_more_views_change_none_of_the_fewer():
-    np.testing.assert_array_equal(Views(5, 3).of(plain(), ramp(), SHA)[:3], Views(3, 3).of(plain(), ramp(), SHA))
+    np.testing.assert_array_equal(
+        AugmentedViews(5, 3).of(plain(), ramp(), SHA)[:3], AugmentedViews(3, 3).of(plain(), ramp(), SHA)
+    )
 
 
 @pytest.mark.parametrize(("seed", "sha256"), [(1, SHA), (0, OTHER)], ids=["another seed", "another image"])
 def test_seed_and_image_decide_the_views(seed, sha256):
-    first = Views(3, 0).of(plain(), ramp(), SHA)
-    np.testing.assert_array_equal(first, Views(3, 0).of(plain(), ramp(), SHA))
-    assert not np.array_equal(first[1:], Views(3, seed).of(plain(), ramp(), sha256)[1:])
+    first = AugmentedViews(3, 0).of(plain(), ramp(), SHA)
+    np.testing.assert_array_equal(first, AugmentedViews(3, 0).of(plain(), ramp(), SHA))
+    assert not np.array_equal(first[1:], AugmentedViews(3, seed).of(plain(), ramp(), sha256)[1:])
 
 
 def test_the_key_names_what_views_depend_on():
-    keys = {Views(5, 0).key, Views(4, 0).key, Views(5, 1).key, Views(5, 0, PRESETS["medium"]).key}
+    keys = {
+        AugmentedViews(5, 0).key,
+        AugmentedViews(4, 0).key,
+        AugmentedViews(5, 1).key,
+        AugmentedViews(5, 0, PRESETS["medium"]).key,
+    }
     assert len(keys) == 4
 
 
@@ -119,7 +125,7 @@ def test_the_key_names_what_views_depend_on():
 
 def test_without_any_amount_a_view_is_the_picture_itself():
     picture = noise(SIZE)
-    np.testing.assert_array_equal(augmented_view(picture, SIZE, NOTHING, np.random.default_rng(0)), picture)
+    np.testing.assert_array_equal(augment_image(picture, SIZE, NO_AUGMENTATION, np.random.default_rng(0)), picture)
 
 
 def test_zoom_shift_and_shear_keep_within_their_limits():
@@ -195,7 +201,7 @@ def test_a_single_amount_takes_the_place_of_the_presets():
 def rows(epoch=1, seed=0):
     working = np.stack([noise(seed=number) for number in range(6)])
     hashes = [f"{number:016x}" * 4 for number in range(6)]
-    return AugmentedRows(working, hashes, LIGHT, SIZE, seed).in_epoch(epoch)
+    return AugmentedBatches(working, hashes, LIGHT, SIZE, seed).in_epoch(epoch)
 
 
 def test_a_picture_looks_the_same_in_every_batch_of_an_epoch_and_different_in_the_next():
@@ -205,5 +211,5 @@ def test_a_picture_looks_the_same_in_every_batch_of_an_epoch_and_different_in_th
     assert not np.array_equal(first[:], rows(epoch=2)[:])
     assert not np.array_equal(first[:], rows(seed=1)[:])
     np.testing.assert_array_equal(first[:], rows()[:])
-    expected = augmented_view(noise(seed=4), SIZE, LIGHT, random_of(0, 1, f"{4:016x}" * 4))
+    expected = augment_image(noise(seed=4), SIZE, LIGHT, rng_for(0, 1, f"{4:016x}" * 4))
     np.testing.assert_array_equal(picked[0], expected)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.making import touch
-from tlkit.data.folder import SIDES, read_folder
-from tlkit.data.listing import HIDDEN, Found, count_reasons
+from tlkit.data.folder import SUBSET_FOLDERS, read_folder
+from tlkit.data.listing import HIDDEN, FileEntry, count_reasons
 from tlkit.errors import DataError
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
@@ -105,7 +105,7 @@ def test_train_and_validation_folders_give_the_sides(tmp_path, name):
 )
 def test_each_set_of_side_folders_is_read(tmp_path, names):
     folder = read_folder(touch(tmp_path, *(f"{name}/{label}/1" for name in names for label in "ab")))
-    assert Counter(folder.sides) == {SIDES[name]: 2 for name in names}
+    assert Counter(folder.sides) == {SUBSET_FOLDERS[name]: 2 for name in names}
     assert folder.class_names == ("a", "b")
 
 
@@ -359,12 +359,12 @@ def test_picking_nothing_gives_an_empty_folder_of_the_same_classes(tmp_path):
 
 
 def test_files_left_out_later_are_added(tmp_path):
-    folder = read_folder(touch(tmp_path, "a/1", "b/1", "x")).leave_out([Found("a/2", "empty")])
+    folder = read_folder(touch(tmp_path, "a/1", "b/1", "x")).leave_out([FileEntry("a/2", "empty")])
     assert [found.path for found in folder.left_out] == ["x", "a/2"]
 
 
 def test_reasons_are_counted_the_commonest_first():
-    left_out = [Found("1", "rare"), Found("2", "common"), Found("3", "common")]
+    left_out = [FileEntry("1", "rare"), FileEntry("2", "common"), FileEntry("3", "common")]
     assert list(count_reasons(left_out).items()) == [("common", 2), ("rare", 1)]
 
 

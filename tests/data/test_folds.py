@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_split import classes_of, folder_of
-from tlkit.data.folds import assign_folds, fold_splits
+from tlkit.data.split import assign_folds, fold_splits
 from tlkit.errors import DataError
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.making import touch
-from tlkit.data.listing import HIDDEN, Found, irregular, is_hidden, is_ignored, list_files, natural_key
+from tlkit.data.listing import HIDDEN, FileEntry, describe_special_file, is_hidden, is_ignored, list_files, natural_key
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
 needs_byte_names = pytest.mark.skipif(sys.platform != "linux", reason="file names are no free bytes here")
@@ -105,7 +105,7 @@ def test_a_link_to_a_device_is_reported(tmp_path):
 @pytest.mark.parametrize("target", ["nowhere.png", "link.png", "/nowhere/at/all"])
 def test_a_dangling_link_is_a_broken_link(tmp_path, target):
     (tmp_path / "link.png").symlink_to(target)
-    assert list(list_files(tmp_path)) == [Found("link.png", "broken link")]
+    assert list(list_files(tmp_path)) == [FileEntry("link.png", "broken link")]
 
 
 def test_links_that_point_to_each_other_are_broken(tmp_path):
@@ -167,7 +167,7 @@ def test_a_folder_that_may_not_be_read_is_reported(tmp_path):
     touch(tmp_path, "a/x.png", "b/y.png")
     (tmp_path / "a").chmod(0)
     try:
-        assert list(list_files(tmp_path)) == [Found("a", "folder that may not be read"), Found("b/y.png")]
+        assert list(list_files(tmp_path)) == [FileEntry("a", "folder that may not be read"), FileEntry("b/y.png")]
     finally:
         (tmp_path / "a").chmod(0o700)
 
@@ -190,4 +190,4 @@ def test_ten_thousand_names_are_all_listed(tmp_path):
     ],
 )
 def test_every_kind_of_file_has_a_word(kind, problem):
-    assert irregular(kind | 0o644) == problem
+    assert describe_special_file(kind | 0o644) == problem

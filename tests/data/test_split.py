@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlkit.data.deal import SIDES, unit_hash
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import Found
-from tlkit.data.split import conflicts, split_folder
+from tlkit.data.listing import FileEntry
+from tlkit.data.split import SUBSETS, hash_to_unit, label_conflicts, split_folder
 from tlkit.errors import DataError
 
 
@@ -133,7 +132,7 @@ def test_an_image_that_two_classes_share_costs_neither_its_training_image(seed):
 
 
 def test_a_place_is_a_number_from_0_to_1():
-    places = [unit_hash(f"g{number}", 0) for number in range(2000)]
+    places = [hash_to_unit(f"g{number}", 0) for number in range(2000)]
     assert 0 <= min(places) < 0.01
     assert 0.99 < max(places) < 1
     assert abs(np.mean(places) - 0.5) < 0.03
@@ -141,8 +140,8 @@ def test_a_place_is_a_number_from_0_to_1():
 
 
 def test_a_place_is_the_same_in_every_version():
-    assert unit_hash("abc", 0) == pytest.approx(0.778781576860)  # sha256 of "0 abc", its first 48 bits
-    assert unit_hash("abc", 1) == pytest.approx(0.117888974135)
+    assert hash_to_unit("abc", 0) == pytest.approx(0.778781576860)  # sha256 of "0 abc", its first 48 bits
+    assert hash_to_unit("abc", 1) == pytest.approx(0.117888974135)
 
 
 @pytest.mark.parametrize("shares", [(0.2, 0.0), (0.1, 0.3), (0.5, 0.25)])
@@ -229,7 +228,7 @@ def test_a_larger_share_keeps_the_images_of_a_smaller_one():
 
 def test_equal_images_under_different_labels_are_found():
     folder = folder_of([("a", "x"), ("b", "x"), ("b", "y"), ("b", "y"), ("a", "z"), ("b", "x")])
-    assert conflicts(folder) == [("a/0.png", "b/1.png", "b/5.png")]
+    assert label_conflicts(folder) == [("a/0.png", "b/1.png", "b/5.png")]
 
 
 def test_equal_images_under_different_labels_are_reported_with_their_paths():
@@ -241,7 +240,7 @@ def test_equal_images_under_different_labels_are_reported_with_their_paths():
 
 def test_equal_images_under_one_label_are_no_conflict():
     folder = folder_of([*classes_of(20, 20), ("a", "x"), ("a", "x")])
-    assert conflicts(folder) == []
+    assert label_conflicts(folder) == []
     assert split_folder(folder).notes == ()
 
 
@@ -318,7 +317,7 @@ def test_a_copy_under_another_label_is_dropped_and_is_a_conflict():
 
 
 def test_only_the_copies_dropped_here_are_on_the_list():
-    folder = given(extra=[("a", "validation0", "train")]).leave_out([Found("x.jpg", "is empty")])
+    folder = given(extra=[("a", "validation0", "train")]).leave_out([FileEntry("x.jpg", "is empty")])
     assert [found.path for found in split_folder(folder).train.left_out] == ["a/50.png"]
 
 
@@ -343,4 +342,4 @@ def test_one_image_per_class_leaves_nothing_to_validate_on():
 
 
 def test_parts_are_named_as_the_sides_are():
-    assert tuple(split_folder(folder_of(classes_of(4, 4))).parts) == SIDES == ("train", "validation", "test")
+    assert tuple(split_folder(folder_of(classes_of(4, 4))).parts) == SUBSETS == ("train", "validation", "test")

@@ -7,13 +7,13 @@ import pytest
 
 from tests.networks import keras, random_pixels
 from tlkit.errors import OptionError
-from tlkit.models.backbones import BACKBONES, ROWS, check_size
-from tlkit.models.body import build_body, preprocess
+from tlkit.models.backbones import _BACKBONES, BACKBONES, check_size
+from tlkit.models.build import build_backbone, preprocess
 
 SMALL = ("mobilenet_025", "mobilenet_v2_035", "mobilenet_v3_small_075")
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+every_row = pytest.mark.parametrize("row", _BACKBONES, ids=lambda row: row.name)
 every_built_row = pytest.mark.parametrize(
-    "row", [pytest.param(row, id=row.name, marks=() if row.name in SMALL else pytest.mark.slow) for row in ROWS]
+    "row", [pytest.param(row, id=row.name, marks=() if row.name in SMALL else pytest.mark.slow) for row in _BACKBONES]
 )
 
 
@@ -52,7 +52,7 @@ def test_a_constructor_is_one_of_keras_applications(row):
 
 def test_no_constructor_of_keras_applications_is_missing():
     functions = {name for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
-    assert {row.constructor for row in ROWS} == functions
+    assert {row.constructor for row in _BACKBONES} == functions
 
 
 @every_row
@@ -81,7 +81,7 @@ def test_the_native_size_is_the_default_of_keras(row):
 
 @every_built_row
 def test_keras_builds_the_least_size_and_refuses_one_pixel_less(row):
-    body = build_body(row, "none", row.least_size)
+    body = build_backbone(row, "none", row.least_size)
     assert body.input_shape == (None, row.least_size, row.least_size, 3)
     assert len(body.output_shape) == 2
     with pytest.raises(ValueError, match=r"[Ii]nput size|at least"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tlkit.errors import OptionError
-from tlkit.models.backbones import BACKBONES, BUILT_IN, CAFFE, ROWS, TF, TORCH, find_backbone, imagenet_file
+from tlkit.models.backbones import _BACKBONES, BACKBONES, BUILT_IN, CAFFE, TF, TORCH, find_backbone, imagenet_file
 
 CONSTRUCTORS = [
     "ConvNeXtBase",
@@ -49,24 +49,24 @@ CONSTRUCTORS = [
     "Xception",
 ]
 
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+every_row = pytest.mark.parametrize("row", _BACKBONES, ids=lambda row: row.name)
 
 
 def test_the_forty_constructors_of_keras_are_there():
     assert len(CONSTRUCTORS) == 40
-    assert {row.constructor for row in ROWS} == set(CONSTRUCTORS)
+    assert {row.constructor for row in _BACKBONES} == set(CONSTRUCTORS)
 
 
 def test_no_name_stands_twice():
-    assert len(BACKBONES) == len(ROWS)
+    assert len(BACKBONES) == len(_BACKBONES)
 
 
 def test_no_two_rows_are_the_same_network():
-    assert len({(row.constructor, row.options.get("alpha")) for row in ROWS}) == len(ROWS)
+    assert len({(row.constructor, row.options.get("alpha")) for row in _BACKBONES}) == len(_BACKBONES)
 
 
 def test_no_two_rows_have_the_same_weights():
-    assert len({row.weights_name(row.image_size) for row in ROWS}) == len(ROWS)
+    assert len({row.weights_name(row.image_size) for row in _BACKBONES}) == len(_BACKBONES)
 
 
 @every_row

@@ -4,9 +4,9 @@ import pytest
 from tests.networks import keras, random_pixels, shared_body
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES
-from tlkit.models.body import build_body
-from tlkit.models.classifier import Head, attach_head
-from tlkit.models.cut import batch_norms, choose_cut, cut_points, freeze, share_above, split_at
+from tlkit.models.build import build_backbone
+from tlkit.models.cut import batch_norm_names, choose_cut, cut_points, freeze, share_above, split_at
+from tlkit.models.head import Head, attach_head
 
 layers = keras.layers
 
@@ -67,7 +67,7 @@ def test_a_tensor_added_to_itself_is_a_cut():
 
 
 def test_cut_points_have_the_same_ranks_in_every_build():
-    cuts = [cut_points(build_body(BACKBONES["mobilenet_v3_small_075"], "none", 32)) for _ in range(2)]
+    cuts = [cut_points(build_backbone(BACKBONES["mobilenet_v3_small_075"], "none", 32)) for _ in range(2)]
     assert [(cut.index, cut.shape) for cut in cuts[0]] == [(cut.index, cut.shape) for cut in cuts[1]]
 
 
@@ -97,7 +97,7 @@ def test_cut_points_have_the_same_ranks_in_every_build():
 )
 def test_every_family_can_be_cut_and_joined_again(name):
     row = BACKBONES[name]
-    body = build_body(row, "none", row.least_size)
+    body = build_backbone(row, "none", row.least_size)
     cuts = cut_points(body)
     assert len(cuts) > 3
     assert (cuts[0].tensor is body.input, cuts[-1].tensor is body.output) == (True, True)
@@ -119,7 +119,7 @@ def test_upper_of_lower_is_the_whole_bit_for_bit(name):
 
 
 def test_the_parts_share_the_variables_of_the_whole():
-    body = build_body(BACKBONES["mobilenet_025"], "none", 32)
+    body = build_backbone(BACKBONES["mobilenet_025"], "none", 32)
     cut = next(cut for cut in cut_points(body) if cut.name == "conv_pw_6_relu")
     lower, upper = split_at(body, cut.tensor)
     whole = {id(variable) for variable in body.variables}
@@ -133,7 +133,7 @@ def test_the_parts_share_the_variables_of_the_whole():
 
 @pytest.fixture(scope="module")
 def classifier():
-    body = build_body(BACKBONES["mobilenet_025"], "none", 32)
+    body = build_backbone(BACKBONES["mobilenet_025"], "none", 32)
     return body, attach_head(body, Head(0.5, True, (8,)), 3)
 
 
@@ -158,10 +158,10 @@ def test_kept_batch_norms_stay_frozen_and_the_heads_own_does_not(classifier):
     body, whole = classifier
     cut = next(cut for cut in cut_points(body) if cut.name == "conv_pw_6_relu")
     lower, upper = split_at(whole, cut.tensor)
-    freeze(whole, lower.layers, batch_norms(body))
-    assert trainable_layers(whole) == with_weights(upper) - batch_norms(body)
+    freeze(whole, lower.layers, batch_norm_names(body))
+    assert trainable_layers(whole) == with_weights(upper) - batch_norm_names(body)
     assert "head_batch_norm" in trainable_layers(whole)
-    assert len(batch_norms(body)) == 27
+    assert len(batch_norm_names(body)) == 27
 
 
 def test_freezing_and_unfreezing_leaves_nothing_behind(classifier):
@@ -176,7 +176,7 @@ def test_freezing_and_unfreezing_leaves_nothing_behind(classifier):
 
 @pytest.mark.slow
 def test_the_preprocessing_of_caffe_networks_never_becomes_trainable():
-    body = build_body(BACKBONES["vgg16"], "none", 32)
+    body = build_backbone(BACKBONES["vgg16"], "none", 32)
     freeze(body, [])
     assert "preprocessing" not in trainable_layers(body)
     assert trainable_layers(body) == with_weights(body) - {"preprocessing"}
@@ -201,7 +201,7 @@ def chosen(wanted, body=None):
     ],
 )
 def test_auto_cuts_before_the_last_stage(name, size, expected):
-    body = build_body(BACKBONES[name], "none", size)
+    body = build_backbone(BACKBONES[name], "none", size)
     cut = chosen("auto", body)
     assert cut.name == expected
     assert 0.25 <= share_above(body, cut) < 1
@@ -225,6 +225,6 @@ def test_a_cut_that_is_none_is_refused_with_the_way_to_the_list(wanted):
 
 
 def test_a_network_without_inner_cuts_says_what_is_left():
-    body = build_body(BACKBONES["nasnet_mobile"], "none", 32)
+    body = build_backbone(BACKBONES["nasnet_mobile"], "none", 32)
     with pytest.raises(OptionError, match="choose --freeze all or none"):
         chosen("auto", body)

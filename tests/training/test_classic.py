@@ -12,15 +12,15 @@ pytest.importorskip("skimage")
 from tests.cli.test_cli import refused, tlkit
 from tests.making import encoded, noise
 from tests.networks import use_keras_home
+from tlkit.classic.descriptors import DESCRIPTORS, describe_sift, descriptor_sizes, find_descriptors
+from tlkit.classic.pipeline import open_pipeline
 from tlkit.errors import OptionError, RunError
-from tlkit.evaluation.evaluate import evaluate
-from tlkit.prediction import Predictor, predict
-from tlkit.runs import load_run
-from tlkit.settings import ClassicSettings
-from tlkit.shallow.descriptors import DESCRIPTORS, describe_sift, descriptor_sizes, find_descriptors
-from tlkit.shallow.pipeline import open_pipeline
-from tlkit.training.classic import FILE, resolve_classic, train_classic
-from tlkit.training.session import resume
+from tlkit.inference.evaluate import evaluate
+from tlkit.inference.predictor import Predictor, predict
+from tlkit.runs.run import load_run
+from tlkit.settings.training import ClassicSettings
+from tlkit.training.classic import CLASSIC_FILE, resolve_classic, train_classic
+from tlkit.training.resume import resume
 
 PLAIN = ClassicSettings(descriptor="histogram", classifier="logistic")
 LOCAL = ClassicSettings(descriptor="bow+colours", classifier="svm", pyramid=2, image_size=64)
@@ -41,7 +41,15 @@ def test_colours_are_told_apart_and_the_run_is_like_any_other(done):
     assert done.metrics["selected_on_validation"] is False
     assert done.metrics["cross_validated_accuracy"] == 1.0
     assert done.metrics["classifier_options"]["C"] > 0
-    for name in ("split.csv", "metrics.json", "per_class.csv", "predictions_val.csv", FILE, "DONE", "model.json"):
+    for name in (
+        "split.csv",
+        "metrics.json",
+        "per_class.csv",
+        "predictions_val.csv",
+        CLASSIC_FILE,
+        "DONE",
+        "model.json",
+    ):
         assert (done.run.path / name).exists()
 
 
@@ -92,20 +100,20 @@ def test_odd_files_get_the_rows_that_a_network_gives_them(done, finetuned, share
 
 
 def test_what_is_kept_is_arrays_and_json(done):
-    with np.load(done.run.path / FILE, allow_pickle=False) as stored:
+    with np.load(done.run.path / CLASSIC_FILE, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
 
 
 def test_a_second_run_describes_nothing_anew_and_is_the_same(local, colours, tmp_path):
     again = train_classic(colours, tmp_path / "run", LOCAL)
     assert again.metrics["features_reused"] == len(again.split.train) + len(again.split.validation)
-    first, second = (open_pipeline(run.run.path / FILE).decider for run in (local, again))
+    first, second = (open_pipeline(run.run.path / CLASSIC_FILE).decider for run in (local, again))
     for name in first.kept:
         np.testing.assert_array_equal(first.kept[name], second.kept[name])
 
 
 def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_path, monkeypatch):
-    from tlkit.training import by_hand
+    from tlkit.features import vectors as by_hand
 
     seen = []
 
@@ -129,7 +137,7 @@ def stop():
 
 
 def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
-    from tlkit.training import candidates
+    from tlkit.training import classic as candidates
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
         patch.setattr(candidates, "fit_chosen", lambda *parts: stop())
@@ -142,11 +150,11 @@ def test_a_damaged_file_is_found_out(done, colours, tmp_path):
     import shutil
 
     copy = shutil.copytree(done.run.path, tmp_path / "copy")
-    (copy / FILE).write_bytes((copy / FILE).read_bytes()[:-50])
+    (copy / CLASSIC_FILE).write_bytes((copy / CLASSIC_FILE).read_bytes()[:-50])
     with pytest.raises(RunError, match="not what the run wrote"):
         Predictor(load_run(copy))
     with pytest.raises(ValueError, match="damaged"):
-        open_pipeline(copy / FILE)
+        open_pipeline(copy / CLASSIC_FILE)
 
 
 @pytest.mark.parametrize(
@@ -192,16 +200,17 @@ def test_pictures_without_texture_end_no_training(descriptor, textured, tmp_path
 
 
 def test_descriptions_that_memory_does_not_hold_are_refused(colours, tmp_path, monkeypatch):
-    from tlkit.training import by_hand
+    from tlkit.features import vectors as by_hand
 
-    monkeypatch.setattr(by_hand, "MOST_BYTES", 1e5)
+    monkeypatch.setattr(by_hand, "MAX_VECTOR_BYTES", 1e5)
     with pytest.raises(OptionError, match="2,566 values for each of 29 images .* take fewer levels of --pyramid"):
         train_classic(colours, tmp_path / "run", LOCAL)
     assert not (tmp_path / "run").exists()
 
 
 def test_auto_describes_and_learns_a_vocabulary_once(colours, tmp_path, monkeypatch):
-    from tlkit.training import by_hand, classic
+    from tlkit.features import vectors as by_hand
+    from tlkit.training import classic
 
     learnt = []
     learn = by_hand.learn_vocabulary
@@ -210,7 +219,7 @@ def test_auto_describes_and_learns_a_vocabulary_once(colours, tmp_path, monkeypa
     found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
     assert learnt == ["fisher"]
     chosen = found.run.read_json("model.json")["descriptor"]
-    assert open_pipeline(found.run.path / FILE).describer.descriptors == tuple(chosen.split("+"))
+    assert open_pipeline(found.run.path / CLASSIC_FILE).describer.descriptors == tuple(chosen.split("+"))
     rows = list(found.run.read_rows("predictions_val.csv"))
     assert [one.label for one in predict(found.run, [colours / row["path"] for row in rows])] == [
         row["label"] for row in rows
@@ -301,7 +310,7 @@ def test_a_networks_features_are_told_apart_and_predicted_as_measured(deep, colo
 def test_its_features_are_those_of_finetune(deep, finetuned, colours, weights_file, tmp_path):
     again = train_classic(colours, tmp_path / "run", deep_settings(weights_file, classifier="naive-bayes", pca=4))
     assert again.metrics["features_reused"] == 36
-    assert open_pipeline(again.run.path / FILE).decider.scaling.components.shape[0] == 4
+    assert open_pipeline(again.run.path / CLASSIC_FILE).decider.scaling.components.shape[0] == 4
     assert again.split.validation.paths == finetuned.split.validation.paths
     with pytest.raises(OptionError, match="--pca is 5000; [0-9]+ training images"):
         train_classic(colours, tmp_path / "more", deep_settings(weights_file, pca=5000))

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from tlkit.settings import FinetuneSettings
-from tlkit.training.diagnosis import Seen, diagnose
+from tlkit.settings.training import FinetuneSettings
+from tlkit.training.diagnosis import FitEvidence, diagnose
 
 
 def row(epoch=1, loss=0.5, accuracy=0.9, val_accuracy=0.88, **more):
@@ -14,7 +14,7 @@ def row(epoch=1, loss=0.5, accuracy=0.9, val_accuracy=0.88, **more):
 
 
 def words_of(*rows, images=500, **settings):
-    seen = Seen(list(rows), rows[-1], 4, images, FinetuneSettings(**{"freeze": "all"} | settings))
+    seen = FitEvidence(list(rows), rows[-1], 4, images, FinetuneSettings(**{"freeze": "all"} | settings))
     return [(found.words, found.next) for found in diagnose(seen)]
 
 

@@ -9,14 +9,15 @@ import pytest
 
 from tests.making import CHAIN_FILES, RUN_FILES
 from tests.networks import enliven, keras, use_keras_home
-from tlkit.data.pixels import plain_view
-from tlkit.engines.engine import MODULES, is_installed
+from tlkit.data.image import decode_square
+from tlkit.engines.base import MODULES, is_installed
 from tlkit.errors import DataError, ModelError, OptionError, RunError
-from tlkit.files import sha256_file
-from tlkit.progress import Silent
-from tlkit.runs import load_run, read_facts
-from tlkit.settings import FinetuneSettings, as_json, settings_from
+from tlkit.runs.run import load_run, read_manifest
+from tlkit.settings.base import to_json
+from tlkit.settings.training import FinetuneSettings, settings_from
 from tlkit.training.finetune import finetune, resolve
+from tlkit.utils.files import sha256_file
+from tlkit.utils.progress import Silent
 
 SMALL = FinetuneSettings(
     backbone="mobilenet_025", weights="none", freeze="all", image_size=32, hidden="32", batch_size=16
@@ -94,7 +95,7 @@ def test_a_run_trained_whole_has_one_network_in_its_engine(whole):
 
 def test_a_run_can_be_loaded_and_every_file_has_its_hash(cold):
     run = load_run(cold.run.path)
-    facts = read_facts(run)
+    facts = read_manifest(run)
     assert facts.class_names == ("blue", "green", "red")
     assert (facts.image_size, facts.resize, facts.precision, facts.engine) == (32, "crop", "float32", "litert")
     assert set(facts.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json"}
@@ -169,7 +170,7 @@ def test_the_head_learns_the_colours_completely(cold):
 def test_the_saved_model_predicts_what_the_run_says(kind, colours, request):
     run = request.getfixturevalue(kind).run
     paths = [row["path"] for row in table(run, "predictions_val.csv")]
-    pixels = np.stack([plain_view((colours / path).read_bytes(), 32) for path in paths]).astype(np.float32)
+    pixels = np.stack([decode_square((colours / path).read_bytes(), 32) for path in paths]).astype(np.float32)
     model = keras.models.load_model(run.path / "model.keras")
     predicted = model.predict(pixels, verbose=0)
     assert np.abs(predicted - shares_of(run)).max() < 1e-4
@@ -218,7 +219,7 @@ def test_settings_can_be_run_again(cold, lively_weights, tmp_path, colours):
 
 def test_settings_keep_every_option_resolved(cold):
     content = json.loads((cold.run.path / "settings.json").read_text())
-    assert content.keys() == as_json(SMALL).keys() | {"command", "data"}
+    assert content.keys() == to_json(SMALL).keys() | {"command", "data"}
     assert [name for name, value in content.items() if value == "auto"] == ["cut"]  # means the same every time
     assert content["image_size"] == 32
 
@@ -229,7 +230,7 @@ def test_another_engine_gives_the_same_predictions(name, cold, colours, lively_w
         pytest.skip(f"{MODULES[name]} is not installed")
     settings = replace(SMALL, weights=lively_weights, engine=name)
     done = finetune(colours, tmp_path / "run", settings)
-    assert read_facts(load_run(done.run.path)).engine == name
+    assert read_manifest(load_run(done.run.path)).engine == name
     engine = set() if name == "keras" else CHAIN_FILES
     assert files_of(done.run.path) == RUN_FILES | engine
     assert np.abs(shares_of(done.run) - shares_of(cold.run)).max() < 1e-3

@@ -2,8 +2,8 @@ import hashlib
 
 import numpy as np
 
-from tlkit.training import probe as module
-from tlkit.training.probe import probe_depths
+from tlkit.training import auto_freeze as module
+from tlkit.training.auto_freeze import probe_depths
 
 DEPTHS = {"last map": slice(0, 20), "finer map": slice(20, 40)}
 
@@ -55,7 +55,7 @@ def test_neither_order_nor_a_constant_feature_changes_anything():
 def test_of_many_images_some_are_enough(monkeypatch):
     values, labels = clouds(600, 0.2)
     everything = probe_depths(values, labels, digests(600), {})["all"]
-    monkeypatch.setattr(module, "MOST_IMAGES", 100)
+    monkeypatch.setattr(module, "MAX_PROBE_IMAGES", 100)
     some = probe_depths(values, labels, digests(600), {})["all"]
     assert some != everything
     assert abs(some - everything) < 0.1

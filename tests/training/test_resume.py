@@ -13,11 +13,11 @@ import pytest
 
 from tests.networks import keras
 from tlkit.errors import RunError
-from tlkit.progress import Silent
-from tlkit.settings import FinetuneSettings
-from tlkit.training import checkpoint
+from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune
-from tlkit.training.session import resume
+from tlkit.training.loop import checkpoint
+from tlkit.training.resume import resume
+from tlkit.utils.progress import Silent
 
 SETTINGS = FinetuneSettings(
     backbone="mobilenet_025",
@@ -185,7 +185,7 @@ def test_random_draws_depend_on_seed_epoch_and_layer():
 def test_short_epochs_share_a_checkpoint_and_the_last_is_always_written(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 1000.0)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    standing = checkpoint.Standing(model.get_weights(), 8)
+    standing = checkpoint.TrainingState(model.get_weights(), 8)
 
     def prepare(found):
         assert found.batch_size == 8

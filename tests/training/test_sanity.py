@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.networks import use_keras_home
-from tlkit.evaluation.evaluate import evaluate
-from tlkit.settings import EvaluateSettings, FinetuneSettings
+from tlkit.inference.evaluate import evaluate
+from tlkit.settings.commands import EvaluateSettings
+from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune
 
 SETTINGS = FinetuneSettings(backbone="mobilenet_025", freeze="all")

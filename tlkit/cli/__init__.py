@@ -14,6 +14,7 @@ from tlkit import __version__
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.compare import compare
+from tlkit.cli.console import take_signals, was_interrupted
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
@@ -22,7 +23,6 @@ from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.sample import sample
-from tlkit.cli.signals import take_signals, was_interrupted
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
 from tlkit.errors import TlkitError
@@ -99,9 +99,9 @@ def _leave(finished: SystemExit) -> None:
 
 
 def _say(text: str) -> None:
-    from tlkit.evaluation.wording import printable
+    from tlkit.utils.text import escape_control_chars
 
-    click.echo(printable(text), err=True)
+    click.echo(escape_control_chars(text), err=True)
 
 
 def _unexpected(error: Exception) -> str:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from, run_option, typed
-from tlkit.cli.resuming import resume_option
-from tlkit.cli.signals import raise_if_interrupted
-from tlkit.settings import CompareSettings
+from tlkit.cli.console import raise_if_interrupted
+from tlkit.cli.options import GroupedCommand, GroupedOption, explicit_options, options_from, resume_option, run_option
+from tlkit.settings.commands import CompareSettings
 
 if TYPE_CHECKING:
     from tlkit.comparison.compare import Comparison
@@ -39,7 +38,7 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
     downloaded. Each rung leaves a run folder of its own; what was trained before is not again.
     """
     from tlkit.cli.console import Console
-    from tlkit.cli.formats import choose_format
+    from tlkit.cli.output import choose_format
     from tlkit.comparison.compare import compare as climb
     from tlkit.comparison.compare import resume_comparison
 
@@ -56,51 +55,56 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
 def _refuse_others(run: Path) -> None:
     """raises: OptionError where anything was typed beside --resume that it was begun with"""
     from tlkit.errors import OptionError
-    from tlkit.settings import option_name
+    from tlkit.settings.base import option_name
 
-    if others := [name for name in typed() if name not in ("resume", "style")]:
+    if others := [name for name in explicit_options() if name not in ("resume", "style")]:
         named = "DATA" if others[0] == "data" else option_name(others[0])
         raise OptionError(f"{named} is what '{run}' was begun with; leave it out, or start a new comparison.")
 
 
 def _show_table(done: "Comparison") -> None:
     """The table, what it means and what to type next."""
-    from tlkit.comparison.tables import legend, table_lines
+    from tlkit.comparison.report import legend, table_lines
 
     header, *rows = table_lines(done.standings)
     best = next(place for place, row in enumerate(rows) if "  best" in row)
     lines = [click.style(header, dim=True), *rows[:best], click.style(rows[best], bold=True), *rows[best + 1 :]]
     lines += ["", f"all on the same {done.num_images} validation images; {legend(done.standings)}"]
-    click.echo("\n".join([*lines, *_meaning(done)]))
+    click.echo("\n".join([*lines, *_conclusion(done)]))
 
 
 def _show_csv(done: "Comparison") -> None:
     """The rows of `compare.csv` for another program; what is for people goes elsewhere."""
-    from tlkit.comparison.tables import COLUMNS, csv_rows
-    from tlkit.files import csv_writer
+    from tlkit.comparison.report import COLUMNS, csv_rows
+    from tlkit.utils.files import csv_writer
 
     csv_writer(sys.stdout).writerows([COLUMNS, *csv_rows(done.standings)])
-    click.echo("\n".join(_meaning(done)).lstrip(), err=True)
+    click.echo("\n".join(_conclusion(done)).lstrip(), err=True)
 
 
 def _show_json(done: "Comparison") -> None:
     """All of it, and where the runs are."""
-    from tlkit.comparison.tables import as_json
+    from tlkit.comparison.report import comparison_json
 
-    found = as_json(done.standings, done.advice, done.notes)
+    found = comparison_json(done.standings, done.advice, done.notes)
     click.echo(json.dumps({"run": str(done.run.path), "num_images": done.num_images} | found, indent=2))
 
 
 SHOWN = {"table": _show_table, "csv": _show_csv, "json": _show_json}
 
 
-def _meaning(done: "Comparison") -> list[str]:
+def _conclusion(done: "Comparison") -> list[str]:
     """What a person should know, and what to type next."""
-    from tlkit.evaluation.wording import printable
+    from tlkit.utils.text import escape_control_chars
 
-    lines = [f"note: {printable(note)}" for note in done.notes]
-    lines += ["", click.style("take ", bold=True) + printable(done.advice.reason)]
-    return [*lines, "", f"run   {printable(str(done.run.path))}", f"next  {printable(done.advice.command)}"]
+    lines = [f"note: {escape_control_chars(note)}" for note in done.notes]
+    lines += ["", click.style("take ", bold=True) + escape_control_chars(done.advice.reason)]
+    return [
+        *lines,
+        "",
+        f"run   {escape_control_chars(str(done.run.path))}",
+        f"next  {escape_control_chars(done.advice.command)}",
+    ]
 
 
 def _tell(line: str) -> None:
@@ -108,8 +112,8 @@ def _tell(line: str) -> None:
 
     raises: KeyboardInterrupt where C code has made an error of one, which would pass for the rung's
     """
-    from tlkit.evaluation.wording import printable
+    from tlkit.utils.text import escape_control_chars
 
     raise_if_interrupted()
     if sys.stderr.isatty():
-        click.echo(click.style(printable(line), dim=True), err=True)
+        click.echo(click.style(escape_control_chars(line), dim=True), err=True)

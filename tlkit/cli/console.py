@@ -1,6 +1,7 @@
-"""Progress bars and notes on stderr: bars on a terminal, nothing but notes when piped."""
+"""Progress bars, notes and signals on the terminal."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -9,8 +10,34 @@ from typing import IO, Any
 
 import click
 
-from tlkit.cli.signals import raise_if_interrupted
-from tlkit.progress import Advance
+from tlkit.utils.progress import Advance
+
+_received: list[int] = []
+
+
+def take_signals() -> None:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+def was_interrupted() -> bool:
+    """Whether such a signal has come."""
+    return bool(_received)
+
+
+def raise_if_interrupted() -> None:
+    """Raise again what C code below TensorFlow may have swallowed.
+
+    raises: KeyboardInterrupt
+    """
+    if _received:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 class Console:
@@ -45,9 +72,9 @@ class Console:
 
     def note(self, text: str) -> None:
         """One line on stderr."""
-        from tlkit.evaluation.wording import printable
+        from tlkit.utils.text import escape_control_chars
 
-        click.echo(f"Note: {printable(text)}", file=self._terminal, err=True)
+        click.echo(f"Note: {escape_control_chars(text)}", file=self._terminal, err=True)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """The bar says enough; an interrupt that was swallowed ends the training here.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
-from tlkit.settings import EvaluateSettings
+from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
-    from tlkit.evaluation.evaluate import Evaluation
+    from tlkit.inference.evaluate import Evaluation
 
 
 @click.command(cls=GroupedCommand)
@@ -26,7 +26,7 @@ def evaluate(run: Path, data: Path | None, as_json: bool, settings: EvaluateSett
     """
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
-    from tlkit.evaluation.evaluate import evaluate as run_evaluate
+    from tlkit.inference.evaluate import evaluate as run_evaluate
 
     found = run_evaluate(run, data, settings, Console())
     click.echo(json.dumps(figures(found, settings.top_k), indent=2) if as_json else "\n".join(_lines(found, settings)))
@@ -53,7 +53,7 @@ def figures(found: "Evaluation", top_k: int) -> dict[str, object]:
 
 def _lines(found: "Evaluation", settings: EvaluateSettings) -> list[str]:
     from tlkit.data.listing import count_reasons
-    from tlkit.evaluation.wording import class_table, confusion_lines, headline
+    from tlkit.evaluation.report import class_table, confusion_lines, headline
 
     k = min(settings.top_k, len(found.report.class_names))
     return [

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.options import GroupedCommand, options_from, output_option
-from tlkit.settings import FeaturesSettings
+from tlkit.settings.commands import FeaturesSettings
 
 if TYPE_CHECKING:
-    from tlkit.vectors.export import Exported
+    from tlkit.features.export import FeatureExport
+
 
 ROWS = {"features": "features", "components": "principal components", "codes": "codes"}
 
@@ -26,21 +27,21 @@ def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     training images and written, too: into the .npz, or beside a .csv or .parquet.
     """
     from tlkit.cli.console import Console
-    from tlkit.vectors.export import export_features
+    from tlkit.features.export import export_features
 
     click.echo("\n".join(_lines(export_features(data, output, settings, Console()))))
 
 
-def _lines(done: "Exported") -> list[str]:
-    from tlkit.evaluation.wording import printable
+def _lines(done: "FeatureExport") -> list[str]:
+    from tlkit.utils.text import escape_control_chars
 
     images, values = done.shape
     sides = ", ".join(f"{len(part)} {side}" for side, part in done.split.parts.items() if len(part))
     lines = [f"{images} images ({sides}), {values} values each"]
-    lines += [f"left out: {count} × {printable(reason)}" for reason, count in done.left_out.items()]
+    lines += [f"left out: {count} × {escape_control_chars(reason)}" for reason, count in done.left_out.items()]
     lines += [
         f"nearest training image of the same class, by {ROWS[kind]}: {share:.3f} of the validation images"
         for kind, share in done.neighbour.items()
     ]
-    lines += [f"note: {printable(note)}" for note in done.split.notes]
-    return [*lines, "", *(f"file  {printable(str(file))}" for file in done.files)]
+    lines += [f"note: {escape_control_chars(note)}" for note in done.split.notes]
+    return [*lines, "", *(f"file  {escape_control_chars(str(file))}" for file in done.files)]

@@ -5,13 +5,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, config_option, options_from, run_option
-from tlkit.cli.outcome import show
-from tlkit.cli.resuming import go_on, resume_option
-from tlkit.settings import FinetuneSettings
+from tlkit.cli.options import (
+    GroupedCommand,
+    GroupedOption,
+    config_option,
+    options_from,
+    resume_option,
+    resume_run,
+    run_option,
+)
+from tlkit.cli.output import print_summary
+from tlkit.settings.training import FinetuneSettings
 
 if TYPE_CHECKING:
-    from tlkit.training.forecast import Forecast
+    from tlkit.training.estimate import CostEstimate
+
 
 TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it", "none": "everything"}
 
@@ -40,29 +48,29 @@ def finetune(
     from tlkit.cli.console import Console
 
     if resume:
-        go_on(resume)
+        resume_run(resume)
     elif data and dry_run:
-        from tlkit.models.backend import start_keras
+        from tlkit.models.keras_setup import start_keras
         from tlkit.training.finetune import resolve
 
         start_keras()
-        from tlkit.training.forecast import forecast_strategies
+        from tlkit.training.estimate import estimate_costs
 
-        click.echo("\n".join(_forecast_lines(forecast_strategies(data, resolve(settings)))))
+        click.echo("\n".join(_forecast_lines(estimate_costs(data, resolve(settings)))))
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
-        show(run_finetune(data, output, settings, Console()))
+        print_summary(run_finetune(data, output, settings, Console()))
     else:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
 
 
-def _forecast_lines(found: "dict[str, Forecast]") -> list[str]:
-    from tlkit.durations import spoken
+def _forecast_lines(found: "dict[str, CostEstimate]") -> list[str]:
+    from tlkit.utils.text import format_duration
 
     lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  what is trained"]
     lines += [
-        f"{name:<10} {spoken(forecast.seconds):>12} {forecast.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
+        f"{name:<10} {format_duration(forecast.seconds):>12} {forecast.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
         for name, forecast in found.items()
     ]
     return [*lines, "", "Features that are in the cache already save their part. Nothing was trained."]

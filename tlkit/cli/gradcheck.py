@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.options import GroupedCommand, options_from
-from tlkit.settings import GradcheckSettings
+from tlkit.settings.commands import GradcheckSettings
 
 if TYPE_CHECKING:
-    from tlkit.models.gradients import GradientRow
+    from tlkit.models.gradient_check import LayerGradientCheck
 
 
 @click.command(cls=GroupedCommand)
@@ -21,18 +21,18 @@ def gradcheck(model: str, settings: GradcheckSettings) -> None:
     layer; dropout is left out, batch norms use the batch. Exit code 5 where a layer is off.
     """
     from tlkit.errors import GateError
-    from tlkit.models.backend import start_keras
+    from tlkit.models.keras_setup import start_keras
 
     start_keras()
-    from tlkit.models.gradients import check_network
+    from tlkit.models.gradient_check import check_architecture
 
-    rows = check_network(model, settings)
+    rows = check_architecture(model, settings)
     click.echo("\n".join(_lines(rows)))
     if wrong := [row.name for row in rows if not row.holds]:
         raise GateError(f"the gradients of {len(wrong)} of {len(rows)} layers are off, {wrong[0]} first.")
 
 
-def _lines(rows: "list[GradientRow]") -> list[str]:
+def _lines(rows: "list[LayerGradientCheck]") -> list[str]:
     width = max(len(row.name) for row in rows)
     head = f"{'layer':<{width}}  {'parameters':>11}  {'tried':>5}  {'largest gradient':>16}  {'relative error':>14}"
     body = [

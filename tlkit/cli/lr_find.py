@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tlkit.cli.options import GroupedCommand, options_from, output_option
-from tlkit.settings import FinetuneSettings
+from tlkit.settings.training import FinetuneSettings
 
 
 @click.command(cls=GroupedCommand, name="lr-find")
@@ -19,17 +19,17 @@ def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
     blocks with --freeze lower, everything with --freeze none. Nothing is kept.
     """
     from tlkit.cli.console import Console
-    from tlkit.models.backend import start_keras
+    from tlkit.models.keras_setup import start_keras
 
     start_keras()
     from tlkit.evaluation.plots import draw_rates
-    from tlkit.evaluation.wording import printable, sparkline
-    from tlkit.files import refuse_inside
-    from tlkit.training.lr_find import find_rate
+    from tlkit.training.lr_finder import find_rate
+    from tlkit.utils.files import refuse_inside
+    from tlkit.utils.text import escape_control_chars, sparkline
 
     refuse_inside(data, output)
     found = find_rate(data, settings, Console())
     click.echo(f"loss {sparkline(found.losses[::3])}  from a rate of {found.rates[0]:g} to {found.rates[-1]:.2g}")
     click.echo(f"suggested for the {found.phase}: {found.option} {found.suggested:g}")
     draw_rates(found.rates, found.losses, found.suggested, output)  # last: what was found is told in any case
-    click.echo(f"drawn  {printable(str(output))}")
+    click.echo(f"drawn  {escape_control_chars(str(output))}")

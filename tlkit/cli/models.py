@@ -15,8 +15,9 @@ from tlkit.cli.options import output_option
 from tlkit.errors import OptionError
 
 if TYPE_CHECKING:
+    from tlkit.models.catalog import CatalogEntry
     from tlkit.models.cut import Cut
-    from tlkit.models.zoo import Figures
+
 
 HALF_BYTES = 2  # activations are kept in float16
 TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
@@ -40,9 +41,9 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
             raise OptionError("--cuts needs a backbone, such as `tlkit models mobilenet_v2 --cuts`.")
         click.echo("\n".join(_cut_lines(network, image_size)))
         return
-    from tlkit.models.zoo import find_figures, read_zoo
+    from tlkit.models.catalog import find_entries, load_catalog
 
-    rows = find_figures(network) if network else list(read_zoo())
+    rows = find_entries(network) if network else list(load_catalog())
     if output:
         _draw(rows, output)
     speeds = _measure(rows) if measure else {}
@@ -53,20 +54,20 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
         click.echo("\n".join(_lines(rows, speeds)))
 
 
-def _draw(rows: list["Figures"], output: Path) -> None:
-    from tlkit.models.zoo_plot import draw_zoo
+def _draw(rows: list["CatalogEntry"], output: Path) -> None:
+    from tlkit.models.catalog import plot_catalog
 
     if not any(row.top1 for row in rows):
         raise OptionError(f"nothing to draw: no accuracy on ImageNet was published for {rows[0].name}.")
-    draw_zoo(rows, output)
+    plot_catalog(rows, output)
 
 
-def _measure(rows: list["Figures"]) -> dict["Figures", float | None]:
+def _measure(rows: list["CatalogEntry"]) -> dict["CatalogEntry", float | None]:
     """Images a second; None for a network this machine has no memory for.
 
     Each is measured in a process of its own: what TensorFlow takes to convert one it never gives back.
     """
-    console, found = Console(), dict["Figures", float | None]()
+    console, found = Console(), dict["CatalogEntry", float | None]()
     with console.stage("measuring", len(rows), "networks") as advance:
         for row in rows:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
@@ -79,18 +80,18 @@ def _measure(rows: list["Figures"]) -> dict["Figures", float | None]:
     return found
 
 
-def _speed_of(row: "Figures") -> float:
-    from tlkit.models.backend import start_keras
+def _speed_of(row: "CatalogEntry") -> float:
+    from tlkit.models.keras_setup import start_keras
 
     start_keras()
-    from tlkit.engines.speed import images_per_second
-    from tlkit.models.summary import built
-    from tlkit.settings import SummarySettings
+    from tlkit.engines.factory import images_per_second
+    from tlkit.models.summary import build_summarized
+    from tlkit.settings.commands import SummarySettings
 
-    return images_per_second(built(row.row, SummarySettings()))
+    return images_per_second(build_summarized(row.row, SummarySettings()))
 
 
-def _lines(rows: list["Figures"], speeds: dict["Figures", float | None]) -> list[str]:
+def _lines(rows: list["CatalogEntry"], speeds: dict["CatalogEntry", float | None]) -> list[str]:
     lines = list[str]()
     for command, title in TITLES.items():
         part = [row for row in rows if row.command == command]
@@ -104,7 +105,7 @@ def _head(title: str, measured: bool) -> str:
     return click.style(f"{title:<23} {names}{'  images/s' * measured}", bold=True)
 
 
-def _line(row: "Figures", speeds: dict["Figures", float | None]) -> str:
+def _line(row: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> str:
     top1 = f"{row.top1:.1f}" if row.top1 else ""
     size = f"{row.parameters / 1e6:>8.2f} {row.size / 1e6:>7.1f} {row.multiply_adds / 1e9:>8.3f} {top1:>5}"
     speed = f"{speeds[row] or math.nan:>10.1f}" if row in speeds else ""
@@ -113,7 +114,7 @@ def _line(row: "Figures", speeds: dict["Figures", float | None]) -> str:
     return f"{row.name:<23} {pixels} {row.year:>4} {row.depth:>5} {size}{speed}{here}"
 
 
-def _words(rows: list["Figures"]) -> str:
+def _words(rows: list["CatalogEntry"]) -> str:
     text = (
         "params/M: millions of parameters for 1,000 classes; MB: of them as float32\n"
         "ops/G: billions of multiply-adds for one image of so many pixels; least: the smallest image\n"
@@ -125,14 +126,14 @@ def _words(rows: list["Figures"]) -> str:
 
 def _cut_lines(backbone: str, image_size: int) -> list[str]:
     from tlkit.models.backbones import find_backbone
-    from tlkit.models.backend import start_keras
+    from tlkit.models.keras_setup import start_keras
 
     row = find_backbone(backbone)
     start_keras()
-    from tlkit.models.body import build_body
+    from tlkit.models.build import build_backbone
     from tlkit.models.cut import choose_cut, cut_points
 
-    body = build_body(row, "none", image_size or row.image_size)
+    body = build_backbone(row, "none", image_size or row.image_size)
     cuts = [cut for cut in cut_points(body) if len(cut.shape) == 3]
     try:
         chosen = choose_cut(body, cuts, "auto").index

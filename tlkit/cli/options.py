@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from tlkit.errors import OptionError
-from tlkit.settings import kind_of, option_name, settings_from
+from tlkit.settings.base import option_name, unwrap_optional
+from tlkit.settings.training import settings_from
 
 GROUPS = (  # of options, in their order on a help page
     *(
@@ -78,7 +79,7 @@ def options_from(settings_class: type, into: str = "settings") -> Callable[[Call
 def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     default = None if item.default is MISSING else item.default
     name = option_name(item.name)
-    kind, may_be_none = kind_of(kind)
+    kind, may_be_none = unwrap_optional(kind)
     if kind is bool:
         name += f"/--no-{name[2:]}" if default or may_be_none else ""
     return click.option(
@@ -109,7 +110,7 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
-def typed(or_configured: bool = False) -> list[str]:
+def explicit_options(or_configured: bool = False) -> list[str]:
     """Names of the parameters of the running command that were typed.
 
     or_configured: of those that stand in the file of --config, too
@@ -140,7 +141,7 @@ def output_option(
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
-        from tlkit.files import check_new_file, next_free
+        from tlkit.utils.files import check_new_file, next_free
 
         path = next_free(Path(default)) if given is None and default else given
         if path is not None:
@@ -201,3 +202,45 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise OptionError("a setting is given twice")
     return values
+
+
+def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the option; the command calls `go_on` where it is given."""
+    return click.option(
+        "--resume",
+        type=click.Path(path_type=Path),
+        cls=GroupedOption,
+        group="Start",
+        help="Go on with a run that was stopped: its folder, without DATA; it ends as if it had not been.",
+    )(command)
+
+
+def resume_run(run: Path) -> None:
+    """Resume a run and show how it ended.
+
+    raises: OptionError where an option was typed that is not what the run was begun with; RunError
+    """
+    from tlkit.cli.console import Console
+    from tlkit.cli.output import print_summary
+
+    _refuse_changes(run)
+    from tlkit.training.resume import resume
+
+    print_summary(resume(run, Console()))
+
+
+def _refuse_changes(run: Path) -> None:
+    """raises: OptionError where an option was typed that is not what the run was begun with"""
+    from tlkit.runs.unfinished import reopen_run
+
+    begun = reopen_run(run).read_json("settings.json")
+    for name in explicit_options(or_configured=True):
+        if name == "resume":
+            continue
+        given = click.get_current_context().params[name]
+        given = str(given.resolve()) if name == "data" else given
+        if given != begun.get(name):
+            option = "DATA" if name == "data" else option_name(name)
+            raise OptionError(
+                f"{option} is {given}, but '{run}' was begun with {begun.get(name)}; leave it out, or start a new run."
+            )

@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from tlkit.cli.options import GroupedCommand, options_from, output_option
-from tlkit.settings import PredictSettings
+from tlkit.settings.commands import PredictSettings
 
 SOME_FAILED = 6
 
@@ -25,10 +25,10 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     An INPUT is a file, a folder (every file in it that is not hidden), a pattern such as
     '*.jpg', or - for a list of files on standard input. One row per file, in their order.
     """
-    from tlkit.cli.formats import choose_format, write_rows
+    from tlkit.cli.output import choose_format, write_rows
     from tlkit.errors import DataError
-    from tlkit.prediction import Predictor, expand_inputs
-    from tlkit.runs import load_run
+    from tlkit.inference.predictor import Predictor, expand_inputs
+    from tlkit.runs.run import load_run
 
     predictor = Predictor(load_run(run), settings.engine, settings.top_k)
     predictions = predictor.predict(expand_inputs(_listed(inputs)))
@@ -52,7 +52,7 @@ def _listed(inputs: Iterable[str]) -> Iterator[str]:
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """Standard output, or a new file that is whole or absent."""
-    from tlkit.files import open_new
+    from tlkit.utils.files import open_new
 
     if output is None:
         yield sys.stdout

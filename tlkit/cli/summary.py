@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.options import GroupedCommand, GroupedOption, options_from, output_option
-from tlkit.settings import SummarySettings
+from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
-    from tlkit.models.anatomy import Anatomy, LayerRow
+    from tlkit.models.summary import LayerRow, ModelSummary
+
 
 COLUMNS = ("layer", "kind", "output", "window", "stride", "zeros", "parameters", "multiply-adds", "sees", "kB")
 
@@ -27,17 +28,16 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     zeros on either side; a convolution of K such filters on a depth of d has [(P · P · d) + 1] · K
     parameters. `sees` is the height of what one value depends on, in pixels.
     """
-    from tlkit.models.backend import start_keras
+    from tlkit.models.keras_setup import start_keras
 
     start_keras()
-    from tlkit.models.anatomy import dissect
-    from tlkit.models.summary import is_run, named_network
+    from tlkit.models.summary import is_run, named_network, summarize
 
     network = _network_of(model) if is_run(model) else named_network(model, settings)
-    anatomy = dissect(network)
+    anatomy = summarize(network)
     if output:
-        from tlkit.files import write_new
         from tlkit.models.diagram import draw_network
+        from tlkit.utils.files import write_new
 
         write_new(output, draw_network(anatomy))
     click.echo(json.dumps(_as_json(anatomy, network), indent=2) if as_json else "\n".join(_lines(anatomy)))
@@ -45,12 +45,12 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
 
 def _network_of(run: str) -> Any:
     from tlkit.engines.keras import load_network
-    from tlkit.runs import load_run
+    from tlkit.runs.run import load_run
 
     return load_network(load_run(run).network_file())
 
 
-def _as_json(anatomy: "Anatomy", network: Any) -> dict[str, Any]:
+def _as_json(anatomy: "ModelSummary", network: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     totals = ("total_parameters", "trainable_parameters", "multiply_adds", "depth", "image_size", "name")
@@ -61,7 +61,7 @@ def _as_json(anatomy: "Anatomy", network: Any) -> dict[str, Any]:
     }
 
 
-def _lines(anatomy: "Anatomy") -> list[str]:
+def _lines(anatomy: "ModelSummary") -> list[str]:
     rows = [COLUMNS, *(_cells(row) for row in anatomy.layers)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
     lines = [_line(row, widths) for row in rows]

@@ -5,25 +5,33 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, config_option, options_from, run_option, typed
-from tlkit.cli.outcome import show
-from tlkit.cli.resuming import go_on, resume_option
+from tlkit.cli.options import (
+    GroupedCommand,
+    config_option,
+    explicit_options,
+    options_from,
+    resume_option,
+    resume_run,
+    run_option,
+)
+from tlkit.cli.output import print_summary
 from tlkit.errors import OptionError
-from tlkit.settings import (
-    ChosenSettings,
+from tlkit.settings.base import option_name
+from tlkit.settings.shared import RuntimeSettings, SplitSettings
+from tlkit.settings.training import (
+    ClassicOptions,
     ClassicSettings,
     ClassifierSettings,
-    DeepSettings,
+    DeepFeatureSettings,
     DescriptorSettings,
-    SpeedSettings,
-    SplitSettings,
     TrainSettings,
-    option_name,
 )
 
-SPLIT, CHOSEN, SPEED = ({item.name for item in fields(kind)} for kind in (SplitSettings, ChosenSettings, SpeedSettings))
+SPLIT, CHOSEN, SPEED = (
+    {item.name for item in fields(kind)} for kind in (SplitSettings, ClassicOptions, RuntimeSettings)
+)
 BY_HAND = {item.name for kind in (DescriptorSettings, ClassifierSettings) for item in fields(kind)}
-BY_NETWORK = {item.name for kind in (DeepSettings, ClassifierSettings, SpeedSettings) for item in fields(kind)}
+BY_NETWORK = {item.name for kind in (DeepFeatureSettings, ClassifierSettings, RuntimeSettings) for item in fields(kind)}
 ALWAYS = {"data", "output", "resume"}
 
 
@@ -32,10 +40,10 @@ ALWAYS = {"data", "output", "resume"}
 @run_option("train")
 @resume_option
 @config_option("train")
-@options_from(ChosenSettings, "chosen")
+@options_from(ClassicOptions, "chosen")
 @options_from(TrainSettings)
 def train(
-    data: Path | None, output: Path | None, resume: Path | None, chosen: ChosenSettings, settings: TrainSettings
+    data: Path | None, output: Path | None, resume: Path | None, chosen: ClassicOptions, settings: TrainSettings
 ) -> None:
     """Train a network from scratch on DATA, or a classifier on descriptors or a network's features.
 
@@ -46,7 +54,7 @@ def train(
     from tlkit.cli.console import Console
 
     if resume:
-        go_on(resume)
+        resume_run(resume)
         return
     if not data:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
@@ -55,16 +63,16 @@ def train(
         from tlkit.training.classic import train_classic
 
         shared = {name: getattr(settings, name) for name in SPLIT | SPEED}
-        show(train_classic(data, output, ClassicSettings(**asdict(chosen), **shared), Console()))
+        print_summary(train_classic(data, output, ClassicSettings(**asdict(chosen), **shared), Console()))
     else:
-        from tlkit.training.train import train as run_train
+        from tlkit.training.from_scratch import train as run_train
 
-        show(run_train(data, output, settings, Console()))
+        print_summary(run_train(data, output, settings, Console()))
 
 
-def _refuse_mixed(chosen: ChosenSettings) -> None:
+def _refuse_mixed(chosen: ClassicOptions) -> None:
     """raises: OptionError where an option was given that only another kind of training has"""
-    given = set(typed())
+    given = set(explicit_options())
     if not (chosen.descriptor or chosen.features):
         if wrong := sorted(given & CHOSEN):
             raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as hog, or --features BACKBONE.")

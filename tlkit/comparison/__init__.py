@@ -1,1 +1,1 @@
-"""The ladder from chance to a finetuned network on one folder: what this folder needs."""
+"""Many trainings on the same images, from chance to a fine-tuned network."""

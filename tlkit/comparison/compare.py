@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlkit.comparison.advice import Advice, advise
-from tlkit.comparison.beginning import reopen, start
-from tlkit.comparison.climb import Climb, Tell, climb
-from tlkit.comparison.plot import draw_ladder
-from tlkit.comparison.standing import Standing
-from tlkit.comparison.tables import write_comparison
+from tlkit.comparison.cache import reopen_comparison, start_comparison
+from tlkit.comparison.recommendation import Recommendation, recommend
+from tlkit.comparison.report import draw_comparison, write_comparison
+from tlkit.comparison.results import CandidateResult
+from tlkit.comparison.runner import ComparisonState, Tell, run_candidates
 from tlkit.errors import TlkitError
-from tlkit.progress import Progress
-from tlkit.runs import Run, close_run, discard_run
-from tlkit.settings import CompareSettings
+from tlkit.runs.run import Run, delete_run, mark_done
+from tlkit.settings.commands import CompareSettings
+from tlkit.utils.progress import Progress
 
 PICTURE = "compare.png"
 
@@ -28,9 +27,9 @@ class Comparison:
     """
 
     run: Run
-    standings: list[Standing]
+    standings: list[CandidateResult]
     num_images: int
-    advice: Advice
+    advice: Recommendation
     notes: list[str]
 
 
@@ -48,12 +47,12 @@ def compare(
     tell: is given a line before each rung, and one after it
     raises: DataError, ModelError, RunError, OptionError
     """
-    run = start(data, output, settings or CompareSettings())
+    run = start_comparison(data, output, settings or CompareSettings())
     try:
-        return _finished(climb(run, progress, tell))
+        return _finished(run_candidates(run, progress, tell))
     except (TlkitError, KeyboardInterrupt):
         if not any(path.is_dir() for path in run.path.iterdir()):
-            discard_run(run)  # nothing was trained yet
+            delete_run(run)  # nothing was trained yet
         raise
 
 
@@ -62,15 +61,15 @@ def resume_comparison(path: str | Path, progress: Progress | None = None, tell: 
 
     raises: as `compare`
     """
-    return _finished(climb(reopen(Path(path)), progress, tell))
+    return _finished(run_candidates(reopen_comparison(Path(path)), progress, tell))
 
 
-def _finished(state: Climb) -> Comparison:
+def _finished(state: ComparisonState) -> Comparison:
     assert state.judged
-    advice = advise(state.standings, state.blind)
+    advice = recommend(state.standings, state.blind)
     num_images = len(state.judged.paths)
     title = f"{state.root.name}: {state.judged.num_classes} classes, {num_images} validation images"
-    draw_ladder(state.standings, advice, title, state.run.path / PICTURE)
+    draw_comparison(state.standings, advice, title, state.run.path / PICTURE)
     write_comparison(state.run, state.standings, advice, state.notes)
-    close_run(state.run)
+    mark_done(state.run)
     return Comparison(state.run, state.standings, num_images, advice, state.notes)

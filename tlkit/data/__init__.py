@@ -1,1 +1,1 @@
-"""Folders of images: which files, which pixels, and which side of the split."""
+"""Image folders, pixels, splits."""

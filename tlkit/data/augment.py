@@ -1,18 +1,20 @@
-"""Augmented views: everything that moves pixels as one affine resampling, then colours, noise and erasing."""
+"""Augmented views: presets, one affine resampling, then colors, noise and erasing; batches of them."""
 
-import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from tlkit.data.colours import add_noise, draw_colours, erase
-from tlkit.settings import SheetSettings, TrainingSettings
+from tlkit.data.transforms import add_noise, random_erase, sample_affine, sample_color_matrix
+from tlkit.settings.commands import ContactSheetSettings
+from tlkit.settings.training import TrainingSettings
+from tlkit.utils.parallel import count_workers
 
 AUGMENT_VERSION = 2  # part of every cache key; raise it when any pixel of a view may change
-LARGEST_ASPECT = 4 / 3
 OUTSIDE = (128, 128, 128)
 
 
@@ -44,9 +46,9 @@ class Augmentation:
     erase: float = 0.0
 
 
-NOTHING = Augmentation()
+NO_AUGMENTATION = Augmentation()
 PRESETS = {
-    "none": NOTHING,
+    "none": NO_AUGMENTATION,
     "light": Augmentation(flip=True, rotation=10, crop=0.4),
     "medium": Augmentation(True, rotation=10, shear=5, crop=0.4, brightness=0.2, contrast=0.2, saturation=0.2),
     "strong": Augmentation(
@@ -65,7 +67,7 @@ PRESETS = {
 }
 
 
-def choose_augmentation(settings: TrainingSettings | SheetSettings) -> Augmentation:
+def choose_augmentation(settings: TrainingSettings | ContactSheetSettings) -> Augmentation:
     """The preset that settings name, with what they set by itself in its place."""
     given = {item.name: getattr(settings, _setting_name(item.name)) for item in fields(Augmentation)}
     return replace(PRESETS[settings.augment], **{name: value for name, value in given.items() if value is not None})
@@ -75,7 +77,7 @@ def _setting_name(name: str) -> str:
     return "hflip" if name == "flip" else name
 
 
-class ViewMaker(Protocol):
+class ViewTransform(Protocol):
     """What is made of a picture before a network sees it, and the name a cache keeps that under."""
 
     @property
@@ -91,7 +93,7 @@ class ViewMaker(Protocol):
 
 
 @dataclass(frozen=True)
-class Views:
+class AugmentedViews:
     """How many views of each image are learnt from, the first of them plain.
 
     seed  decides every draw, together with the view's number and the image's bytes
@@ -112,10 +114,10 @@ class Views:
 
     def _augmented(self, image_size: int, working: np.ndarray, sha256: str) -> Iterable[np.ndarray]:
         for number in range(1, self.count):
-            yield augmented_view(working, image_size, self.augmentation, random_of(self.seed, number, sha256))
+            yield augment_image(working, image_size, self.augmentation, rng_for(self.seed, number, sha256))
 
 
-class Working:
+class OversizedImage:
     """The working image itself, of which another view is made in every epoch."""
 
     key = "working image"
@@ -126,12 +128,12 @@ class Working:
         return working
 
 
-def random_of(seed: int, number: int, sha256: str) -> np.random.Generator:
+def rng_for(seed: int, number: int, sha256: str) -> np.random.Generator:
     """The draws for one image, in one view or epoch: they depend on nothing else, such as threads or order."""
     return np.random.default_rng((seed, number, int(sha256[:16], 16)))
 
 
-def augmented_view(
+def augment_image(
     working: np.ndarray, image_size: int, augmentation: Augmentation, random: np.random.Generator
 ) -> np.ndarray:
     """One random view of a working image, in a single bilinear resampling.
@@ -139,46 +141,79 @@ def augmented_view(
     working: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
     returns: uint8 (image_size, image_size, 3); grey where a view looks past the border
     """
-    place = draw_affine(len(working), image_size, augmentation, random)
+    place = sample_affine(len(working), image_size, augmentation, random)
     image = Image.fromarray(working).transform(
         (image_size, image_size), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
     )
-    if colours := draw_colours(augmentation, random):
+    if colours := sample_color_matrix(augmentation, random):
         image = image.convert("RGB", colours)
     view = np.asarray(image)
     if augmentation.noise:
         view = add_noise(view, random.uniform(0, augmentation.noise), random)
-    return erase(view, augmentation.erase, random) if augmentation.erase and random.random() < 0.5 else view
+    return random_erase(view, augmentation.erase, random) if augmentation.erase and random.random() < 0.5 else view
 
 
-def draw_affine(
-    side: int, image_size: int, augmentation: Augmentation, random: np.random.Generator
-) -> tuple[float, ...]:
-    """Where each pixel of a view is taken from: (a, b, c, d, e, f), x' = a x + b y + c, y' = d x + e y + f.
+class AugmentedBatches:
+    """Indexing gives one view of each image asked for: uint8 (images, image_size, image_size, 3).
 
-    A rectangle of random size, shape and place inside the square, enlarged or reduced, sheared and
-    turned around its centre, shifted, mirrored.
+    working: anything that gives uint8 (images, side, side, 3) by position, such as `KeptRows`
+    sha256: of each image; with the seed and the epoch it decides every draw
     """
-    width, height, middle_x, middle_y = _draw_rectangle(side, augmentation.crop, random)
-    zoom = math.exp(random.uniform(-1, 1) * math.log1p(augmentation.zoom))
-    middle_x += side * random.uniform(-augmentation.shift, augmentation.shift)
-    middle_y += side * random.uniform(-augmentation.shift, augmentation.shift)
-    angle = math.radians(random.uniform(-augmentation.rotation, augmentation.rotation))
-    lean = math.tan(math.radians(random.uniform(-augmentation.shear, augmentation.shear)))
-    mirror = random.choice((-1, 1)) if augmentation.flip else 1
-    across, down = mirror * zoom * width / image_size, zoom * height / image_size
-    a, b = math.cos(angle) * across, (math.cos(angle) * lean - math.sin(angle)) * down
-    d, e = math.sin(angle) * across, (math.sin(angle) * lean + math.cos(angle)) * down
-    half = image_size / 2
-    return (a, b, middle_x - (a + b) * half, d, e, middle_y - (d + e) * half)
+
+    def __init__(
+        self,
+        working: Any,
+        sha256: Sequence[str],
+        augmentation: Augmentation,
+        image_size: int,
+        seed: int,
+        epoch: int = 0,
+    ) -> None:
+        self._parts = working, sha256, augmentation, image_size, seed
+        self._epoch = epoch
+        self._pool = ThreadPoolExecutor(count_workers())
+
+    def __len__(self) -> int:
+        return len(self._parts[1])
+
+    def in_epoch(self, epoch: int) -> "AugmentedBatches":
+        """The same images, as they are seen in an epoch."""
+        return AugmentedBatches(*self._parts, epoch)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        working, sha256, augmentation, image_size, seed = self._parts
+
+        def view(row: int, picture: np.ndarray) -> np.ndarray:
+            return augment_image(picture, image_size, augmentation, rng_for(seed, self._epoch, sha256[row]))
+
+        positions = np.arange(len(self))[rows]
+        return np.stack(list(self._pool.map(view, positions.tolist(), working[positions])))
 
 
-def _draw_rectangle(side: int, least_area: float, random: np.random.Generator) -> tuple[float, float, float, float]:
-    """Width, height and centre of a random rectangle inside a square."""
-    if least_area == 1:
-        return side, side, side / 2, side / 2
-    area = random.uniform(least_area, 1)
-    aspect = math.exp(random.uniform(-1, 1) * math.log(LARGEST_ASPECT))
-    width, height = (min(1.0, math.sqrt(share)) * side for share in (area * aspect, area / aspect))
-    middle_x, middle_y = (random.uniform(length / 2, side - length / 2) for length in (width, height))
-    return width, height, middle_x, middle_y
+FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite|clockwise|anticlockwise)(?:[^a-z]|$)")
+
+
+def flip_sensitive_class(class_names: Sequence[str]) -> str | None:
+    """The first class that a mirror could turn into another, by its name: digits, letters and sides.
+
+    >>> sided_class(["ant", "bee"]), sided_class(["turn_left", "turn_right"])
+    (None, 'turn_left')
+    """
+    names = [name.lower() for name in class_names]
+    signs = [name for name in names if len(name) == 1 and name.isalnum()]
+    found = [name for name in names if FLIP_SENSITIVE.search(name)] or (signs if 2 * len(signs) > len(names) else [])
+    return found[0] if found else None
+
+
+def flip_note(class_names: Sequence[str], flip: bool) -> str | None:
+    """What to say where there is such a class.
+
+    flip: whether half of the views are mirrored
+    """
+    name = flip_sensitive_class(class_names)
+    if name is None:
+        return None
+    looks = f"classes such as '{name}' may look different in a mirror"
+    if flip:
+        return f"half of the views are mirrored, and {looks}; --no-hflip keeps them as they are."
+    return f"no view is mirrored, for {looks}; --hflip mirrors half of them."

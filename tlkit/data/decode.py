@@ -1,4 +1,4 @@
-"""From the bytes of one file to an upright-able RGB image, or one sentence why not."""
+"""From the bytes of one file to an upright RGB image, or one sentence why not."""
 
 import io
 import warnings
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tlkit.data.listing import irregular
-from tlkit.data.signatures import is_heif, kind_of
+from tlkit.data.listing import describe_special_file
 from tlkit.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # JPEG includes MPO
@@ -37,7 +36,7 @@ def read_file(path: Path) -> bytes:
     """
     try:
         status = path.stat()
-        if problem := irregular(status.st_mode):
+        if problem := describe_special_file(status.st_mode):
             raise ImageError(f"is {problem}")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"is {status.st_size >> 20} MiB large; at most {MAX_BYTES >> 20} MiB are read")
@@ -82,7 +81,7 @@ def _reasons(data: bytes) -> Iterator[None]:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"is {kind_of(data)}") from None
+        raise ImageError(f"is {describe_bytes(data)}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"declares far more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except MemoryError:
@@ -165,3 +164,48 @@ def _value_range(values: np.ndarray) -> tuple[float, float]:
     if least >= 0 and greatest <= usual[-1]:
         return 0, next(white for white in usual if greatest <= white)
     return least, max(greatest, least + 1)
+
+
+SIGNATURES = (  # (offset, bytes, what such a file is)
+    (0, b"\xff\xd8", "a broken JPEG file"),
+    (0, b"\x89PNG", "a broken PNG file"),
+    (0, b"GIF8", "a broken GIF file"),
+    (0, b"RIFF", "a broken WebP file, or sound or video"),
+    (0, b"BM", "a broken BMP file"),
+    (0, b"II*\0", "a TIFF or camera RAW file of a kind that cannot be read"),
+    (0, b"MM\0*", "a TIFF or camera RAW file of a kind that cannot be read"),
+    (4, b"ftypavi", "a broken or too large AVIF file"),
+    (4, b"ftyphe", "a broken HEIC photo"),
+    (4, b"ftypmif", "a broken HEIC photo"),
+    (4, b"ftyp", "a video or an unknown kind of ISO media file"),
+    (0, b"\0\0\1\0", "a Windows icon (ICO)"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
+    (0, b"PK\3\4", "a ZIP archive"),
+)
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def is_heif(data: bytes) -> bool:
+    """Whether a file is HEIC; its box of brands tells it from AVIF where the first brand is general."""
+    brands = data[8 : int.from_bytes(data[:4], "big")]
+    return data[4:8] == b"ftyp" and brands[:4] in HEIF_BRANDS and b"avif" not in brands and b"avis" not in brands
+
+
+def describe_bytes(data: bytes) -> str:
+    """What a file that no decoder accepts seems to be, as the end of a sentence."""
+    if not data:
+        return "empty (0 bytes)"
+    for offset, signature, kind in SIGNATURES:
+        if data[offset : offset + len(signature)] == signature:
+            return kind
+    start = data[:512].lstrip().lower()
+    for mark, kind in ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page")):
+        if mark in start:
+            return f"{kind}, not a photo"
+    return "text, not an image" if _is_text(data[:512]) else "not an image of a known format"
+
+
+def _is_text(start: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n\f" for byte in start)

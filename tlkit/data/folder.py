@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.listing import Found, is_ignored, list_files, natural_key
+from tlkit.data.listing import FileEntry, is_ignored, list_files, natural_key
 from tlkit.errors import DataError
 
-SIDES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+SUBSET_FOLDERS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 UNKNOWN = "_unknown"
 
 
@@ -35,7 +41,7 @@ class ImageFolder:
     sides: tuple[str, ...]
     sha256: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    left_out: tuple[Found, ...] = field(default=(), repr=False)
+    left_out: tuple[FileEntry, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -72,7 +78,7 @@ class ImageFolder:
         """The same images with (sha256, group) of each."""
         return replace(self, sha256=tuple(sha for sha, _ in hashes), groups=tuple(group for _, group in hashes))
 
-    def leave_out(self, problems: Iterable[Found]) -> "ImageFolder":
+    def leave_out(self, problems: Iterable[FileEntry]) -> "ImageFolder":
         """The same folder with more files on the list of those left out."""
         return replace(self, left_out=self.left_out + tuple(problems))
 
@@ -89,12 +95,12 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     """
     root = Path(root)
     _require_folder(root)
-    sides = _sides_of(root, class_names)
+    sides = _subsets_of(root, class_names)
     files = list(list_files(root))
     problems = [found for found in files if found.problem]
     images = [_placed(found.path, sides) for found in files if not found.problem]
-    problems += [Found(path, "not inside a class folder") for _, name, path in images if not name]
-    problems += [Found(path, f"in {UNKNOWN}/, which is reserved") for _, name, path in images if name == UNKNOWN]
+    problems += [FileEntry(path, "not inside a class folder") for _, name, path in images if not name]
+    problems += [FileEntry(path, f"in {UNKNOWN}/, which is reserved") for _, name, path in images if name == UNKNOWN]
     images = [image for image in images if image[1] not in ("", UNKNOWN)]
     learnt = set(class_names) or _learnt(root, sides)
     _refuse_strangers(root, sides, learnt)
@@ -117,14 +123,14 @@ def _require_folder(root: Path) -> None:
         raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
 
 
-def _sides_of(root: Path, class_names: tuple[str, ...]) -> dict[str, str]:
+def _subsets_of(root: Path, class_names: tuple[str, ...]) -> dict[str, str]:
     """Folders to read and the side each is: {"": ""} unless all class-like folders name sides."""
     names = [name for name in _subfolders(root) if name != UNKNOWN]
-    if not names or not set(names) <= SIDES.keys() - set(class_names):
+    if not names or not set(names) <= SUBSET_FOLDERS.keys() - set(class_names):
         return {"": ""}
     if "train" not in names and not class_names:
         raise DataError(f"'{root}' has {' and '.join(names)} but no 'train' folder to learn from; add one.")
-    sides = {name: SIDES[name] for name in names}
+    sides = {name: SUBSET_FOLDERS[name] for name in names}
     if len(set(sides.values())) < len(sides):
         twins = [name for name in sides if sides[name] == "validation"]
         raise DataError(f"'{root}' has {' and '.join(twins)}, which mean the same; keep one of them.")
@@ -156,7 +162,10 @@ def _composed(name: str) -> str:
 def _learnt(root: Path, sides: dict[str, str]) -> set[str]:
     """The classes there are to learn, from the names of folders."""
     return {
-        _composed(name) for folder in sides if SIDES.get(folder, "train") == "train" for name in _classes(root, folder)
+        _composed(name)
+        for folder in sides
+        if SUBSET_FOLDERS.get(folder, "train") == "train"
+        for name in _classes(root, folder)
     }
 
 

@@ -13,7 +13,7 @@ HIDDEN = "hidden or system file"
 
 
 @dataclass(frozen=True)
-class Found:
+class FileEntry:
     """A file below a folder: its path relative to it, with `/`, and why it is left out, if it is."""
 
     path: str
@@ -40,7 +40,7 @@ def is_ignored(name: str) -> bool:
     return is_hidden(name) or name in SYSTEM_NAMES
 
 
-def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterator[Found]:
+def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterator[FileEntry]:
     """Every file below `root`, folder by folder, in natural order of names.
 
     Names for which `ignore` is true are yielded with the problem `HIDDEN`; so are links to a
@@ -54,11 +54,11 @@ def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterat
         folder = pending.pop() if pending else linked.popleft()
         problem = _enter(root / folder, seen)
         if problem:
-            yield Found(folder.rstrip("/"), problem)
+            yield FileEntry(folder.rstrip("/"), problem)
             continue
         files, folders = _sorted_entries(root / folder)
         yield from (_found(folder, entry, ignore) for entry in files)
-        yield from (Found(folder + entry.name, HIDDEN) for entry in folders if ignore(entry.name))
+        yield from (FileEntry(folder + entry.name, HIDDEN) for entry in folders if ignore(entry.name))
         entered = [entry for entry in folders if not ignore(entry.name)]
         linked += [f"{folder}{entry.name}/" for entry in entered if entry.is_symlink()]
         pending += [f"{folder}{entry.name}/" for entry in reversed(entered) if not entry.is_symlink()]
@@ -98,19 +98,19 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _found(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> Found:
+def _found(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> FileEntry:
     path = folder + entry.name
     if ignore(entry.name):
-        return Found(path, HIDDEN)
+        return FileEntry(path, HIDDEN)
     try:
         if entry.is_file(follow_symlinks=False):
-            return Found(path)
-        return Found(path, irregular(entry.stat().st_mode))
+            return FileEntry(path)
+        return FileEntry(path, describe_special_file(entry.stat().st_mode))
     except OSError:
-        return Found(path, "broken link")
+        return FileEntry(path, "broken link")
 
 
-def irregular(mode: int) -> str | None:
+def describe_special_file(mode: int) -> str | None:
     """What a file is that is no regular file, from its `st_mode`; None for a regular one."""
     if stat.S_ISREG(mode):
         return None
@@ -119,6 +119,6 @@ def irregular(mode: int) -> str | None:
     return "not a regular file (a pipe, socket or device)"
 
 
-def count_reasons(left_out: Iterable[Found]) -> dict[str, int]:
+def count_reasons(left_out: Iterable[FileEntry]) -> dict[str, int]:
     """How many files were left out for each reason, the commonest first."""
     return dict(Counter(found.problem or "" for found in left_out).most_common())

@@ -1,1 +1,1 @@
-"""Runs a frozen network fast: one small interface, three ways to compute."""
+"""Run a frozen network fast: one small interface, several engines."""

@@ -1,4 +1,4 @@
-"""Keras itself as an engine: slower on a CPU, but everywhere, and the measure of the others."""
+"""Keras itself as an engine: slower on a CPU, but everywhere; and its conversion to LiteRT."""
 
 import os
 import threading
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.engines.engine import Session
-from tlkit.files import temporary_beside
-from tlkit.models.backend import silenced_stderr, start_keras
+from tlkit.engines.base import InferenceFunction
+from tlkit.models.keras_setup import silenced_stderr, start_keras
+from tlkit.utils.files import temporary_beside
 
 
 class KerasEngine:
@@ -21,7 +21,7 @@ class KerasEngine:
         self.network = network
         self._lock = threading.Lock()
 
-    def session(self) -> Session:
+    def session(self) -> InferenceFunction:
         """See `Engine.session`."""
 
         def run(rows: np.ndarray) -> np.ndarray:
@@ -51,3 +51,19 @@ def save_network(network: Any, file: Path) -> None:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_litert(network: Any, pixels: bool) -> bytes:
+    """A Keras model as the bytes of a `.tflite` file with a batch of one, in float32.
+
+    pixels: the input is uint8, as decoded; else float32, as features are
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    shape = (1, *network.input.shape[1:])
+    source = tf.TensorSpec(shape, tf.uint8 if pixels else tf.float32)
+    with silenced_stderr():
+        traced = tf.function(lambda rows: network(tf.cast(rows, tf.float32), training=False))
+        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(source))
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())

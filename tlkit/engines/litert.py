@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tlkit.engines.engine import Session
-from tlkit.models.backend import silenced_stderr
+from tlkit.engines.base import InferenceFunction
+from tlkit.models.keras_setup import silenced_stderr
 
 
 class LiteRTEngine:
@@ -26,7 +26,7 @@ class LiteRTEngine:
             interpreter.allocate_tensors()
         return interpreter
 
-    def session(self) -> Session:
+    def session(self) -> InferenceFunction:
         """See `Engine.session`."""
         with self._opening:
             interpreter, self._first = self._first or self._interpreter(), None

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from tlkit.engines.engine import Session
+from tlkit.engines.base import InferenceFunction
 from tlkit.errors import ModelError
-from tlkit.workers import count_workers
+from tlkit.utils.parallel import count_workers
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -37,7 +37,7 @@ class OpenVINOEngine:
             np.zeros(tuple(source.shape), source.element_type.to_dtype())
         )  # two first calls at once can hang
 
-    def session(self) -> Session:
+    def session(self) -> InferenceFunction:
         """See `Engine.session`."""
         request = self._network.create_infer_request()
 

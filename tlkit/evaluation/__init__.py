@@ -1,1 +1,1 @@
-"""How good a classifier is, with intervals, and in words."""
+"""Numbers and plots from labels and probabilities; reads no files."""

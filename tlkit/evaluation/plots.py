@@ -1,4 +1,4 @@
-"""The pictures of a run."""
+"""The plots of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tlkit.drawing import BLUE, INK, ORANGE, save_figure, save_new_figure
 from tlkit.evaluation.report import Report
-from tlkit.evaluation.wording import shortened
+from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure, save_new_figure
+from tlkit.utils.text import truncate
 
 
 def draw_confusion(report: Report, file: Path) -> None:
     """The confusion matrix: shares of each true class as colour, images as numbers."""
-    confusion, names = report.confusion, [shortened(name, 20) for name in report.class_names]
+    confusion, names = report.confusion, [truncate(name, 20) for name in report.class_names]
     size = min(20, 2.6 + 0.55 * len(names))
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axes = figure.add_subplot()

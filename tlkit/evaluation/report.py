@@ -1,4 +1,4 @@
-"""How a classifier did on labelled images: the figures behind `metrics.json` and the tables."""
+"""How a classifier did on labelled images: the figures, and the same as text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,9 @@ from tlkit.evaluation.metrics import (
     macro_f1,
     top_k_accuracy,
     wilson_interval,
+    worst_confusions,
 )
+from tlkit.utils.text import escape_control_chars, truncate
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,34 @@ class Report:
             "macro_f1": macro_f1(self.confusion),
             "num_images": len(self.labels),
         }
+
+
+def headline(report: Report, what: str) -> str:
+    """The accuracy in one line, with what it is worth."""
+    low, high = report.interval
+    images = "image" if len(report.labels) == 1 else "images"
+    return (
+        f"accuracy {report.accuracy:.3f} on {len(report.labels)} {what} {images} "
+        f"(95 % interval {low:.3f} to {high:.3f}), macro-F1 {macro_f1(report.confusion):.3f}"
+    )
+
+
+def class_table(report: Report) -> list[str]:
+    """One line per class: precision, recall, F1 and the number of images."""
+    names = [truncate(name, 30) for name in report.class_names]
+    width = max(5, *map(len, names))
+    lines = [f"{'class':<{width}}  precision  recall     F1  images"]
+    lines += [
+        f"{name:<{width}}  {score.precision:9.3f}  {score.recall:6.3f}  {score.f1:5.3f}  {score.support:6d}"
+        for name, score in zip(names, report.scores, strict=True)
+    ]
+    return lines
+
+
+def confusion_lines(report: Report) -> list[str]:
+    """The commonest mistakes in words."""
+    worst = worst_confusions(report.confusion, report.class_names)
+    return [
+        f"{times} × {escape_control_chars(true)} taken for {escape_control_chars(other)}"
+        for true, other, times in worst
+    ]

@@ -1,4 +1,4 @@
-"""Every network of `keras.applications`, one row each: facts, no code paths."""
+"""The registry of pretrained backbones: every network of `keras.applications`."""
 
 import difflib
 import os
@@ -76,7 +76,7 @@ def _convnext(size: str) -> Backbone:
     return Backbone(f"convnext_{size.lower()}", f"ConvNeXt{size}", 224, 32, BUILT_IN, False, file)
 
 
-ROWS = (
+_BACKBONES = (
     *(_convnext(size) for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
     Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS),
     Backbone("densenet169", "DenseNet169", 224, 32, TORCH, False, "densenet169" + _KERNELS),
@@ -124,7 +124,7 @@ ROWS = (
     Backbone("vgg19", "VGG19", 224, 32, CAFFE, False, "vgg19" + _KERNELS),
     Backbone("xception", "Xception", 299, 71, TF, False, "xception" + _KERNELS),
 )
-BACKBONES = {row.name: row for row in ROWS}
+BACKBONES = {row.name: row for row in _BACKBONES}
 
 
 def find_backbone(name: str) -> Backbone:
@@ -135,11 +135,11 @@ def find_backbone(name: str) -> Backbone:
     >>> find_backbone("MobileNetV2").name
     'mobilenet_v2'
     """
-    spellings = {squeezed(row.name): row for row in ROWS}
-    spellings |= {squeezed(row.constructor): row for row in ROWS if row.options.get("alpha", 1.0) == 1.0}
-    if row := spellings.get(squeezed(name)):
+    spellings = {normalize_name(row.name): row for row in _BACKBONES}
+    spellings |= {normalize_name(row.constructor): row for row in _BACKBONES if row.options.get("alpha", 1.0) == 1.0}
+    if row := spellings.get(normalize_name(name)):
         return row
-    raise unknown("backbone", name, BACKBONES)
+    raise unknown_name_error("backbone", name, BACKBONES)
 
 
 class Sized(Protocol):
@@ -160,7 +160,7 @@ def check_size(row: Sized, image_size: int) -> None:
         raise OptionError(f"--image-size is {image_size}; {row.name} needs at least {row.least_size}.")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
+def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> OptionError:
     """What to raise for a name that no row has, with the nearest that do."""
     nearest = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
@@ -173,6 +173,6 @@ def imagenet_file(row: Backbone, image_size: int) -> Path:
     return Path(home) / "models" / row.weights_name(image_size)
 
 
-def squeezed(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name as it is compared: without case, underscores and hyphens."""
     return name.lower().replace("_", "").replace("-", "")

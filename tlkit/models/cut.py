@@ -1,4 +1,4 @@
-"""Where a network can be cut in two: lower layers to freeze, upper layers to train."""
+"""Where a network can be cut in two: an extractor to freeze, a top to train."""
 
 import difflib
 import math
@@ -12,7 +12,7 @@ import keras
 from tlkit.errors import OptionError
 
 SLENDER = 1.5  # times the smallest tensor of its resolution
-LEAST_ABOVE = 0.25  # share of the parameters that `--cut auto` leaves to train
+MIN_TRAINABLE = 0.25  # share of the parameters that `--cut auto` leaves to train
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def cut_points(model: keras.Model) -> list[Cut]:
     Sweeps the graph in the order of computation and keeps count of the tensors that later
     layers still need: where that is one, the network can be cut.
     """
-    steps = in_order(model.output)
+    steps = topological_order(model.output)
     last_use = {id(tensor): step for step, (_, inputs, _) in enumerate(steps) for tensor in inputs}
     cuts: list[Cut] = []
     alive: set[int] = set()
@@ -83,7 +83,7 @@ def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
     costs the cache least, and a cut a few blocks lower is worth the longer epochs (decision 009).
     """
     height = _last_height(body, cuts)
-    finer = [cut for cut in cuts if height < cut.shape[0] <= 2 * height + 1 and share_above(body, cut) >= LEAST_ABOVE]
+    finer = [cut for cut in cuts if height < cut.shape[0] <= 2 * height + 1 and share_above(body, cut) >= MIN_TRAINABLE]
     if not finer:
         raise OptionError(f"{body.name} has no cut point before its last blocks; choose --freeze all or none.")
     least = min(math.prod(cut.shape) for cut in finer)
@@ -127,12 +127,12 @@ def freeze(model: keras.Model, lower: Collection[Any], keep: Collection[str] = (
         layer.trainable = id(layer) not in frozen and layer.name not in (*keep, "preprocessing")
 
 
-def batch_norms(body: keras.Model) -> set[str]:
+def batch_norm_names(body: keras.Model) -> set[str]:
     """Names of a backbone's batch norms: frozen one by one, for nothing else keeps their statistics."""
     return {layer.name for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)}
 
 
-def in_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
+def topological_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
     """(layer, input tensors, output tensor) of every layer below `output`, inputs before users."""
     steps, done, pending = [], set(), [(output, False)]
     while pending:

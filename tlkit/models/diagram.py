@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from tlkit.models.anatomy import Anatomy, LayerRow
+from tlkit.models.summary import LayerRow, ModelSummary
 
 TALLEST, WIDEST, NARROWEST, LINE, GAP = 170.0, 90.0, 10.0, 90.0, 46.0  # units of the drawing
 TOP, MARGIN, BELOW = 84.0, 44.0, 78.0
@@ -25,14 +25,14 @@ class Block:
     layers: tuple[str, ...]
 
 
-def blocks_of(anatomy: Anatomy) -> list[Block]:
+def blocks_of(anatomy: ModelSummary) -> list[Block]:
     """The shapes a picture takes on its way, with the layers that work on each."""
     on_the_way = [row for row in anatomy.layers if row.kind not in ("Rescaling", "Split", "GetItem")]
     grouped = [(shape, list(rows)) for shape, rows in groupby(_stages(on_the_way), key=lambda pair: pair[0])]
     return [Block(shape, _worded([row for _, row in rows])) for shape, rows in grouped]
 
 
-def draw_network(anatomy: Anatomy) -> str:
+def draw_network(anatomy: ModelSummary) -> str:
     """The drawing as SVG text."""
     blocks = blocks_of(anatomy)
     tallest = max(block.shape[0] for block in blocks if len(block.shape) == 3)
@@ -107,7 +107,7 @@ def _drawn(block: Block, left: float, width: float, tallest: int) -> str:
     )
 
 
-def _page(anatomy: Anatomy, parts: list[str], width: float) -> str:
+def _page(anatomy: ModelSummary, parts: list[str], width: float) -> str:
     width, height = max(width, 420), TOP + TALLEST + BELOW + 60
     told = (
         f"{anatomy.total_parameters:,} parameters · {anatomy.multiply_adds / 1e6:,.1f} million multiply-adds · "

@@ -1,4 +1,4 @@
-"""What a settings class is made of: fields that carry their help and limits, and the check of their values."""
+"""What a settings class is made of: fields with help and limits, and the check of their values."""
 
 import math
 import operator
@@ -18,12 +18,12 @@ def setting(default: Any, group: str, help: str, **limits: float | bool) -> Any:
     return field(default=default, metadata={"group": group, "help": help, "limits": limits})
 
 
-def check_settings(settings: Any) -> None:
+def validate(settings: Any) -> None:
     """raises: OptionError for the first value that is not of its field's type or within its limits."""
     kinds = get_type_hints(type(settings))
     for item in fields(settings):
         value, option = getattr(settings, item.name), option_name(item.name)
-        kind, may_be_none = kind_of(kinds[item.name])
+        kind, may_be_none = unwrap_optional(kinds[item.name])
         if value is None and may_be_none:
             continue
         if choices := get_args(kind):
@@ -34,7 +34,7 @@ def check_settings(settings: Any) -> None:
         _check_limits(option, value, item.metadata["limits"])
 
 
-def kind_of(hint: Any) -> tuple[Any, bool]:
+def unwrap_optional(hint: Any) -> tuple[Any, bool]:
     """A field's type without its None, and whether it may be None.
 
     >>> kind_of(float | None), kind_of(int)
@@ -54,7 +54,7 @@ def option_name(field_name: str) -> str:
     return "--from" if field_name == "from_run" else "--" + field_name.replace("_", "-")
 
 
-def as_json(settings: Any) -> dict[str, Any]:
+def to_json(settings: Any) -> dict[str, Any]:
     """The settings as `settings.json` keeps them."""
     return asdict(settings)
 

@@ -1,1 +1,1 @@
-"""How a classifier is trained, and what a training leaves behind."""
+"""From images to a run."""

@@ -1,33 +1,53 @@
-"""Trains a classifier that is no network: on descriptors made by hand, or on a frozen network's features."""
+"""`--descriptor auto`: descriptions that are tried side by side, on training images alone."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tlkit.classic.descriptors import DESCRIPTORS, descriptor_sizes, find_descriptors, require_packages
+from tlkit.classic.fit import FitOptions, refit, select_columns, select_model
+from tlkit.classic.model_selection import GroupedLabels, SearchResult
+from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipeline, to_bytes
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split, split_folder
-from tlkit.engines.engine import choose_engine
+from tlkit.engines.base import choose_engine
 from tlkit.errors import ModelError, OptionError
 from tlkit.evaluation.report import Report
-from tlkit.facts import Stage
-from tlkit.files import write_atomically
+from tlkit.features.vectors import FEATURE_GROUP, FeatureVectors, compute_vectors
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.progress import Clock, Progress
-from tlkit.runs import Run, finish_run
-from tlkit.settings import ClassicSettings
-from tlkit.shallow.decider import Decider
-from tlkit.shallow.descriptors import descriptor_sizes, find_descriptors, require_packages
-from tlkit.shallow.pipeline import Pipeline, open_pipeline, to_bytes
-from tlkit.training.by_network import FEATURES
-from tlkit.training.candidates import AUTO, CANDIDATES, Best, as_chosen, describe_all, fit_best, known
-from tlkit.training.described import Described, describe_folder
+from tlkit.runs.run import InferenceStage, Run, finish_run
+from tlkit.runs.unfinished import save_or_check_split
+from tlkit.settings.training import ClassicSettings
+from tlkit.training.artifacts import base_metrics, write_left_out, write_report
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
-from tlkit.training.resume import keep_split
-from tlkit.training.session import Outcome, begin
-from tlkit.training.tables import measure, write_left_out, write_report
+from tlkit.training.recipe import TrainingResult
+from tlkit.training.session import run_training
+from tlkit.utils.files import atomic_write
+from tlkit.utils.progress import Progress, Stopwatch
 
-FILE = "classic.npz"
+AUTO = "auto"
+CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # the fullest last
+
+
+@dataclass(frozen=True)
+class Best:
+    """The candidate that was taken.
+
+    name     its descriptors
+    choices  what folds found for each candidate
+    """
+
+    name: str
+    decider: ScaledClassifier
+    choices: Mapping[str, SearchResult]
+
+
+CLASSIC_FILE = "classic.npz"
 
 
 def train_classic(
@@ -35,14 +55,14 @@ def train_classic(
     output: str | Path | None = None,
     settings: ClassicSettings | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Describe a folder's images, by hand or by a network, fit a classifier, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the run folder to make; the next free `runs/train-NNN` where it is None
     raises: DataError, ModelError, RunError, OptionError
     """
-    return begin(data, output, resolve_classic(settings or ClassicSettings(descriptor="hog")), progress)
+    return run_training(data, output, resolve_classic(settings or ClassicSettings(descriptor="hog")), progress)
 
 
 def resolve_classic(settings: ClassicSettings) -> ClassicSettings:
@@ -56,29 +76,29 @@ def resolve_classic(settings: ClassicSettings) -> ClassicSettings:
     return _resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings)
 
 
-def train_pipeline(
-    run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock
-) -> Outcome:
+def fit_and_finish(
+    run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Stopwatch
+) -> TrainingResult:
     """Everything between a run folder that was begun and one that is finished.
 
     settings: resolved
     """
-    fitted = _choose(run, folder, settings, progress, clock)
+    fitted = _fit_vectors(run, folder, settings, progress, clock)
     described, decider, split = fitted.described, fitted.best.decider, fitted.split
     read = described.extracted
-    write_atomically(run.path / FILE, to_bytes(Pipeline(described.describer(), decider)))
-    stages = (*described.stages(run), Stage(FILE, "float32"))
+    atomic_write(run.path / CLASSIC_FILE, to_bytes(ClassicPipeline(described.describer(), decider)))
+    stages = (*described.stages(run), InferenceStage(CLASSIC_FILE, "float32"))
     clock.lap("fit")
-    decider = open_pipeline(run.path / FILE).decider  # what `predict` will read
+    decider = open_pipeline(run.path / CLASSIC_FILE).decider  # what `predict` will read
     report = _report(decider, described, split.validation, progress)
     test = _report(decider, described, split.test, progress) if len(split.test) else None
     write_left_out(run, [*read.folder.left_out, *split.train.left_out])
     write_report(run, report, split.validation)
-    metrics = measure(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
+    metrics = base_metrics(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
     metrics["seconds"] = clock.laps | {"total": clock.total()}
     run.write_json("metrics.json", metrics)
     finish_run(run, _facts(split, fitted.settings, stages))
-    return Outcome(run, split, report, test, metrics, [])
+    return TrainingResult(run, split, report, test, metrics, [])
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
@@ -114,28 +134,30 @@ class Fitted:
     """
 
     settings: ClassicSettings
-    described: Described
+    described: FeatureVectors
     split: Split
     best: Best
     reused: int
 
 
-def _choose(run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Clock) -> Fitted:
+def _fit_vectors(
+    run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Stopwatch
+) -> Fitted:
     """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
-    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor or FEATURES,)
-    settings = describe_all(settings, candidates)
-    described = describe_folder(folder, settings, progress)
+    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor or FEATURE_GROUP,)
+    settings = with_all_descriptors(settings, candidates)
+    described = compute_vectors(folder, settings, progress)
     split = split_folder(described.extracted.folder, settings.validation_split, settings.test_split, settings.seed)
-    keep_split(run, split)
+    save_or_check_split(run, split)
     clock.lap("features")
     described = described.learn(split.train, settings.seed, progress)
     best = fit_best(described, split.train, settings, candidates, progress)
     clock.lap("fit")
     chosen = described.only(best.name.split("+"))
-    return Fitted(as_chosen(settings, best.name), chosen, split, best, described.extracted.reused)
+    return Fitted(with_chosen_descriptor(settings, best.name), chosen, split, best, described.extracted.reused)
 
 
-def _report(decider: Decider, described: Described, part: ImageFolder, progress: Progress) -> Report:
+def _report(decider: ScaledClassifier, described: FeatureVectors, part: ImageFolder, progress: Progress) -> Report:
     return Report(part.class_names, part.labels, decider.probabilities(described.values(part, progress)))
 
 
@@ -144,7 +166,7 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     choice = fitted.best.choices[fitted.best.name]
     return {
         "selected_on_validation": False,
-        "cross_validated_accuracy": known(choice.accuracy),
+        "cross_validated_accuracy": accuracy_or_none(choice.accuracy),
         "classifier": choice.row.name,
         "classifier_options": choice.options,
         "notes": list(fitted.split.notes),
@@ -163,7 +185,10 @@ def _diagnosis(num_validation: int) -> list[dict[str, str]]:
 
 def _advice(fitted: Fitted) -> dict[str, Any] | None:
     """What `--descriptor auto` has chosen, and from what."""
-    chosen, tried = fitted.best.name, {name: known(choice.accuracy) for name, choice in fitted.best.choices.items()}
+    chosen, tried = (
+        fitted.best.name,
+        {name: accuracy_or_none(choice.accuracy) for name, choice in fitted.best.choices.items()},
+    )
     if len(tried) == 1:
         return None
     if all(share is None for share in tried.values()):
@@ -174,9 +199,57 @@ def _advice(fitted: Fitted) -> dict[str, Any] | None:
     return {"reason": reason, "descriptor": chosen, "tried": tried}
 
 
-def _facts(split: Split, settings: ClassicSettings, stages: tuple[Stage, ...]) -> dict[str, Any]:
+def _facts(split: Split, settings: ClassicSettings, stages: tuple[InferenceStage, ...]) -> dict[str, Any]:
     """What `model.json` says of this classifier."""
     names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
     chosen = {name: getattr(settings, name) for name in names}
     named = {"class_names": split.train.class_names, "engine": "classic" if settings.descriptor else settings.engine}
     return named | chosen | {"stages": [asdict(stage) for stage in stages]}
+
+
+def with_all_descriptors(settings: ClassicSettings, candidates: Sequence[str]) -> ClassicSettings:
+    """With every descriptor of all candidates, so that each is described, and its vocabulary learnt, once."""
+    if settings.descriptor != AUTO:
+        return settings
+    names = dict.fromkeys(name for candidate in candidates for name in candidate.split("+"))
+    sizes = descriptor_sizes([DESCRIPTORS[name] for name in names], 0)
+    return replace(settings, descriptor="+".join(names), image_size=max(sizes))
+
+
+def fit_best(
+    described: FeatureVectors,
+    train: ImageFolder,
+    settings: ClassicSettings,
+    candidates: Sequence[str],
+    progress: Progress,
+) -> Best:
+    """Try all candidates in folds of the training images, which are described once, and fit the best on all of them."""
+    values, parts = described.values(train, progress), described.parts(train)
+    sides = GroupedLabels(train.labels, train.groups)
+    fitting = FitOptions(settings.classifier, settings.pca, settings.seed, progress)
+    picked = {name: partial(select_columns, values, parts, name.split("+")) for name in candidates}
+    chosen = {name: select_model(*pick(), sides, fitting) for name, pick in picked.items()}
+    choices = {name: choice for name, (_, choice) in chosen.items()}
+    best = _best_of(choices)
+    return Best(best, refit(picked[best]()[0], sides, chosen[best], fitting), choices)
+
+
+def _best_of(choices: Mapping[str, SearchResult]) -> str:
+    """The most accurate in folds; without any the last, which is the fullest."""
+    shares = {
+        name: share for name, choice in choices.items() if (share := accuracy_or_none(choice.accuracy)) is not None
+    }
+    return max(shares, key=lambda name: shares[name]) if shares else list(choices)[-1]
+
+
+def with_chosen_descriptor(settings: ClassicSettings, chosen: str) -> ClassicSettings:
+    """With the description taken, which has no pyramid where there is nothing local in it."""
+    if settings.features:
+        return settings
+    local = any(row.local for row in find_descriptors(chosen))
+    return replace(settings, descriptor=chosen, pyramid=settings.pyramid if local else 1)
+
+
+def accuracy_or_none(accuracy: float) -> float | None:
+    """In folds; None where there were too few images for any."""
+    return None if np.isnan(accuracy) else accuracy

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tlkit.settings import TrainingSettings
+from tlkit.settings.training import TrainingSettings
 
 HIGH_LOSS = 1.2  # times the loss of a classifier that knows nothing, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
-GAP = 0.12  # of accuracy, between training and validation, that is overfitting
-LEARNT_LITTLE = 0.8  # of the training images right at the end, below which there is more to learn
+OVERFITTING_GAP = 0.12  # of accuracy, between training and validation, that is overfitting
+UNDERFITTING = 0.8  # of the training images right at the end, below which there is more to learn
 
 Epoch = dict[str, Any]
 
@@ -28,7 +28,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FitEvidence:
     """What a diagnosis is made from.
 
     history  of every phase
@@ -42,12 +42,12 @@ class Seen:
     settings: TrainingSettings
 
 
-def diagnose(seen: Seen) -> list[Diagnosis]:
+def diagnose(seen: FitEvidence) -> list[Diagnosis]:
     """What is the matter, the gravest first; nothing where nothing is."""
     return [found for check in (_rate, _few, _fit) if (found := check(seen))]
 
 
-def _rate(seen: Seen) -> Diagnosis | None:
+def _rate(seen: FitEvidence) -> Diagnosis | None:
     first = next((row for row in seen.history if row["epoch"] == 1), None)
     bound = HIGH_LOSS * math.log(seen.num_classes)
     if not first or not first["loss"] > bound or seen.settings.loss != "cross-entropy":
@@ -60,7 +60,7 @@ def _rate(seen: Seen) -> Diagnosis | None:
     )
 
 
-def _few(seen: Seen) -> Diagnosis | None:
+def _few(seen: FitEvidence) -> Diagnosis | None:
     if seen.num_validation >= FEW_IMAGES:
         return None
     return Diagnosis(f"{few_images(seen.num_validation)}.", "--folds 5, which measures on every image")
@@ -71,7 +71,7 @@ def few_images(num_validation: int) -> str:
     return f"too few images to validate on ({num_validation}) to tell a good classifier from a fair one"
 
 
-def _fit(seen: Seen) -> Diagnosis | None:
+def _fit(seen: FitEvidence) -> Diagnosis | None:
     """Over- or underfitting; training accuracy is measured with dropout, so the gap is rather larger."""
     training, validation = seen.kept["accuracy"], seen.kept["val_accuracy"]
     if math.isnan(training):
@@ -86,7 +86,7 @@ def _fit(seen: Seen) -> Diagnosis | None:
 Fit = tuple[Callable[[float, float], bool], str, Callable[[TrainingSettings], str]]
 FITS: tuple[Fit, ...] = (
     (
-        lambda training, validation: training - validation > GAP,
+        lambda training, validation: training - validation > OVERFITTING_GAP,
         "it learns the training images by heart (overfitting).",
         lambda settings: (
             "more photos of the mistaken classes, "
@@ -94,7 +94,7 @@ FITS: tuple[Fit, ...] = (
         ),
     ),
     (
-        lambda training, validation: training < LEARNT_LITTLE and validation < LEARNT_LITTLE,
+        lambda training, validation: training < UNDERFITTING and validation < UNDERFITTING,
         "it could learn more (underfitting).",
         lambda settings: {"all": "--freeze lower", "lower": "--upper-epochs 20", "none": "more --epochs"}.get(
             settings.freeze, "--freeze lower"

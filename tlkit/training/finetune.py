@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlkit.engines.engine import choose_engine
+from tlkit.engines.base import choose_engine
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.progress import Progress
-from tlkit.settings import FinetuneSettings, is_random
-from tlkit.training.former import inherit
-from tlkit.training.session import Outcome, begin
+from tlkit.runs.warm_start import inherit_settings
+from tlkit.settings.training import FinetuneSettings, is_random
+from tlkit.training.recipe import TrainingResult
+from tlkit.training.session import run_training
+from tlkit.utils.progress import Progress
 
 
 def finetune(
@@ -17,7 +18,7 @@ def finetune(
     output: str | Path | None = None,
     settings: FinetuneSettings | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Adapt a pretrained network to a folder of images, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
@@ -25,7 +26,7 @@ def finetune(
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    return begin(data, output, resolve(settings or FinetuneSettings()), progress)
+    return run_training(data, output, resolve(settings or FinetuneSettings()), progress)
 
 
 def resolve(settings: FinetuneSettings) -> FinetuneSettings:
@@ -33,7 +34,7 @@ def resolve(settings: FinetuneSettings) -> FinetuneSettings:
 
     raises: OptionError, ModelError
     """
-    settings = inherit(settings)
+    settings = inherit_settings(settings)
     engine: Any = choose_engine(settings.engine, settings.precision)
     if settings.from_run:  # everything else is the former run's
         return replace(settings, engine=engine)

@@ -1,0 +1,64 @@
+"""The contact sheet of augmented views, and the hint about mirrors."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tlkit.data.augment import flip_note
+from tlkit.data.contact_sheet import GAP, draw_contact_sheet
+from tlkit.errors import DataError
+from tlkit.settings.commands import ContactSheetSettings
+
+
+def sheet(data, tmp_path, **changes):
+    settings = ContactSheetSettings(**{"images": 4, "views": 3, "image_size": 32} | changes)
+    names = draw_contact_sheet(data, tmp_path / "sheet.png", settings)
+    return names, np.asarray(Image.open(tmp_path / "sheet.png"))
+
+
+def cell(pixels, row, column, size=32):
+    top, left = GAP + row * (size + GAP), GAP + column * (size + GAP)
+    return pixels[top : top + size, left : left + size]
+
+
+def test_a_sheet_has_a_line_per_picture_and_goes_round_the_classes(colours, tmp_path):
+    names, pixels = sheet(colours, tmp_path)
+    assert pixels.shape == (4 * 36 + GAP, 3 * 36 + GAP, 3)
+    assert [name.split("/")[0] for name in names] == ["blue", "green", "red", "blue"]
+
+
+def test_the_first_view_is_what_predict_sees(colours, tmp_path):
+    from tlkit.data.image import decode_square
+
+    names, pixels = sheet(colours, tmp_path)
+    plain = decode_square((colours / names[0]).read_bytes(), 32)
+    np.testing.assert_array_equal(cell(pixels, 0, 0), plain)
+    assert not np.array_equal(cell(pixels, 0, 1), plain)
+
+
+def test_a_file_that_is_no_image_is_passed_over(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "1.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="can be read"):
+        sheet(tmp_path / "images", tmp_path)
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "images" / "b" / "2.png")
+    assert sheet(tmp_path / "images", tmp_path)[0] == ["b/2.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("0123456789", "'0'"),
+        ("abd", "'a'"),
+        (["turn left", "turn right"], "'turn left'"),
+        (["Hand_Rechts", "Hand_Links"], "'hand_rechts'"),
+        (["ants", "bees"], None),
+        (["brightness", "leftover"], None),
+        (["a", "beach", "desert", "sea"], None),
+    ],
+    ids=str,
+)
+def test_names_that_speak_of_sides_or_signs_are_noticed(names, found):
+    hint = flip_note(list(names), flip=True)
+    assert found in hint if found else hint is None, hint

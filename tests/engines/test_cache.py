@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.networks import keras
+from tlkit.engines.cache import conversion_key, load_converted, save_converted, weights_digest
+from tlkit.models.backbones import BACKBONES
+
+ROW, OTHER = BACKBONES["mobilenet_025"], BACKBONES["mobilenet_050"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    file = tmp_path / "some.weights.h5"
+    file.write_bytes(b"some weights")
+    return file
+
+
+def dense(value=0.0):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.set_weights([np.full((2, 3), value), np.zeros(3)])
+    return model
+
+
+# keys
+
+
+def test_a_key_is_the_same_each_time(weights):
+    assert conversion_key(ROW, "none", 64, 0) == conversion_key(ROW, "none", 64, 0)
+    assert conversion_key(ROW, str(weights), 64, 0) == conversion_key(ROW, str(weights), 64, 0)
+
+
+def test_a_key_changes_with_network_size_and_the_seed_of_random_weights():
+    keys = {conversion_key(row, "none", size, seed) for row in (ROW, OTHER) for size in (64, 96) for seed in (0, 1)}
+    assert len(keys) == 8
+
+
+def test_a_key_of_a_file_changes_with_its_content_not_its_name(weights, tmp_path):
+    key = conversion_key(ROW, str(weights), 64, 0)
+    moved = tmp_path / "moved.weights.h5"
+    moved.write_bytes(weights.read_bytes())
+    assert conversion_key(ROW, str(moved), 64, 0) == key
+    weights.write_bytes(b"Some weights")
+    assert conversion_key(ROW, str(weights), 64, 0) != key
+
+
+def test_a_key_of_given_weights_does_not_depend_on_the_seed(weights):
+    assert conversion_key(ROW, str(weights), 64, 0) == conversion_key(ROW, str(weights), 64, 7)
+
+
+def test_imagenet_and_the_same_file_given_by_path_are_told_apart(monkeypatch, tmp_path):
+    """EfficientNet is built differently for each, though the weights are the same."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    file = tmp_path / "models" / ROW.weights_name(64)
+    assert conversion_key(ROW, "imagenet", 64, 0) is None
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    assert conversion_key(ROW, "imagenet", 64, 0) not in (None, conversion_key(ROW, str(file), 64, 0))
+
+
+def test_weights_that_are_not_there_have_no_key(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert conversion_key(ROW, "imagenet", 64, 0) is None
+    assert conversion_key(ROW, str(tmp_path / "missing.h5"), 64, 0) is None
+    assert load_converted(None) is None
+
+
+# keeping
+
+
+def test_a_kept_network_is_found_again():
+    kept = save_converted("k", b"network", "w")
+    assert load_converted("k") == kept
+    assert (kept.file.read_bytes(), kept.weights_sha256) == (b"network", "w")
+
+
+def test_another_key_finds_nothing():
+    save_converted("k", b"network", "w")
+    assert load_converted("l") is None
+
+
+def test_keeping_again_replaces():
+    save_converted("k", b"network", "w")
+    save_converted("k", b"better", "v")
+    found = load_converted("k")
+    assert (found.file.read_bytes(), found.weights_sha256) == (b"better", "v")
+
+
+@pytest.mark.parametrize("content", [b"", b"networ", b"netw0rk", b"network "])
+def test_a_damaged_network_is_a_miss(content):
+    save_converted("k", b"network", "w").file.write_bytes(content)
+    assert load_converted("k") is None
+
+
+def test_a_network_without_its_note_is_a_miss():
+    """The note is written last: without it the conversion was cut off."""
+    save_converted("k", b"network", "w").file.with_suffix(".json").unlink()
+    assert load_converted("k") is None
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", "null", "{}", '{"sha256": "x"}', "\x00"])
+def test_a_damaged_note_is_a_miss(note):
+    save_converted("k", b"network", "w").file.with_suffix(".json").write_text(note)
+    assert load_converted("k") is None
+
+
+def test_a_note_without_its_network_is_a_miss():
+    save_converted("k", b"network", "w").file.unlink()
+    assert load_converted("k") is None
+
+
+def test_the_note_tells_the_hash_of_the_file_and_of_the_weights(cache):
+    save_converted("k", b"network", "w")
+    assert json.loads((cache / "engines/k.json").read_text()).keys() == {"weights_sha256", "sha256"}
+    assert sorted(file.name for file in (cache / "engines").iterdir()) == ["k.json", "k.tflite"]
+
+
+# hashes of weights
+
+
+def test_equal_weights_have_equal_hashes():
+    assert weights_digest(dense(1)) == weights_digest(dense(1))
+
+
+def test_one_value_changes_the_hash():
+    model = dense()
+    before = weights_digest(model)
+    values = model.get_weights()
+    values[0][1, 2] = np.nextafter(np.float32(0), np.float32(1))
+    model.set_weights(values)
+    assert weights_digest(model) != before
+
+
+def test_the_shape_of_weights_changes_the_hash():
+    tall, wide = (
+        keras.Sequential(
+            [keras.Input((size,)), keras.layers.Dense(6 // size, kernel_initializer="ones", use_bias=False)]
+        )
+        for size in (2, 3)
+    )
+    assert weights_digest(tall) != weights_digest(wide)

@@ -1,0 +1,396 @@
+import os
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.making import encoded, noise
+from tests.networks import keras, lively_body
+from tlkit.data.folder import read_folder
+from tlkit.data.image import decode_square
+from tlkit.engines.base import IdentityEngine, run_in_batches
+from tlkit.engines.factory import open_engine
+from tlkit.engines.keras import KerasEngine, to_litert
+from tlkit.errors import ModelError
+from tlkit.features import extract as extraction
+from tlkit.features.extract import are_heavy, extract
+from tlkit.features.extractor import FeatureExtractor
+from tlkit.features.store import FeatureKey, StoredFeatures
+from tlkit.models.cut import cut_points
+from tlkit.utils.progress import Silent
+
+SIZE = 32
+KEY = FeatureKey(1, "crop", SIZE, "litert", "1", "float32", "ab", "conv1")
+NUM_IMAGES = 21
+
+
+class Counting:
+    """An engine that knows how often each of its inputs was computed."""
+
+    def __init__(self, engine):
+        self.engine, self.batch_size = engine, engine.batch_size
+        self.seen, self.lock = Counter(), threading.Lock()
+
+    def session(self):
+        inner = self.engine.session()
+
+        def run(rows):
+            with self.lock:
+                self.seen.update(row.tobytes() for row in rows if row.any())
+            return inner(rows)
+
+        return run
+
+    @property
+    def rows(self):
+        """Images computed since the last time this was asked."""
+        count, self.seen = sum(self.seen.values()), Counter()
+        return count
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The first layers of a backbone and their average: 8 values per image."""
+    body = lively_body(image_size=SIZE)
+    cut = next(cut for cut in cut_points(body) if cut.name == "conv1_relu")
+    return keras.Model(body.input, keras.layers.GlobalAveragePooling2D()(cut.tensor))
+
+
+@pytest.fixture(scope="module")
+def small_engine(network, tmp_path_factory):
+    file = tmp_path_factory.mktemp("engine") / "small.tflite"
+    file.write_bytes(to_litert(network, pixels=True))
+    return open_engine("litert", file, "float32")
+
+
+@pytest.fixture
+def engine(small_engine):
+    return Counting(small_engine)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for number in range(NUM_IMAGES):
+        file = root / ("a" if number < 10 else "b") / f"{number:02d}.bmp"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(noise(40, 50, number), "BMP"))
+    return root
+
+
+def ready(engine, key=KEY):
+    future = Future()
+    future.set_result(FeatureExtractor(engine, key))
+    return future
+
+
+def extracted(root, lower, size=(SIZE, "crop")):
+    if not isinstance(lower, Future):
+        lower = ready(lower, replace(KEY, image_size=size[0], resize=size[1]))
+    return extract(read_folder(root), lower, size, Silent())
+
+
+def expected_values(root, engine, paths, size=(SIZE, "crop")):
+    views = np.stack([decode_square((root / path).read_bytes(), *size) for path in paths])
+    return run_in_batches(engine, engine.session(), views)
+
+
+def late(engine, seconds=0.3):
+    """A lower network that is still being prepared."""
+    pool = ThreadPoolExecutor(1)
+
+    def prepare():
+        time.sleep(seconds)
+        return FeatureExtractor(engine, KEY)
+
+    future = pool.submit(prepare)
+    pool.shutdown(wait=False)
+    return future
+
+
+# values
+
+
+def test_features_are_what_the_engine_gives_for_the_plain_view(photos, engine, small_engine):
+    found = extracted(photos, engine)
+    assert len(found.folder) == NUM_IMAGES
+    expected = expected_values(photos, small_engine, found.folder.paths)
+    np.testing.assert_array_equal(found.values(found.folder), expected)
+    assert expected.std(axis=0).max() > 1e-3
+
+
+def test_features_of_a_part_are_in_its_order(photos, engine):
+    found = extracted(photos, engine)
+    part = found.folder.pick([7, 20, 3])
+    np.testing.assert_array_equal(found.values(part), found.values(found.folder)[[7, 20, 3]])
+
+
+def test_few_rows_are_held_in_memory_and_many_stay_on_disk(photos, engine, monkeypatch):
+    found = extracted(photos, ready(engine))
+    part = found.folder.pick([5, 3, 1])
+    few = found.rows(part)
+    assert isinstance(few, np.ndarray)
+    monkeypatch.setattr(extraction, "MAX_IN_MEMORY", few.nbytes - 1)
+    many = found.rows(part)
+    assert isinstance(many, StoredFeatures)
+    np.testing.assert_array_equal(many[:], few)
+    np.testing.assert_array_equal(few, found.values(part))
+    assert len(found.rows(found.folder.pick([]))) == 0
+
+
+def test_features_are_those_of_keras(photos, network, small_engine):
+    with_litert = extracted(photos, small_engine)
+    keras_key = replace(KEY, engine="keras")
+    with_keras = extracted(photos, ready(KerasEngine(network), keras_key))
+    np.testing.assert_allclose(
+        with_litert.values(with_litert.folder), with_keras.values(with_keras.folder), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+def test_each_resize_reaches_the_engine(resize, photos, small_engine):
+    found = extracted(photos, small_engine, (SIZE, resize))
+    expected = expected_values(photos, small_engine, found.folder.paths, (SIZE, resize))
+    np.testing.assert_array_equal(found.values(found.folder), expected)
+
+
+def test_files_are_identified_by_their_bytes_and_their_pixels(photos, engine):
+    (photos / "b/99.png").write_bytes(encoded(noise(40, 50, 3)))  # the pixels of a/03.bmp
+    found = extracted(photos, engine).folder
+    position = {path: row for row, path in enumerate(found.paths)}
+    png, bmp = position["b/99.png"], position["a/03.bmp"]
+    assert found.groups[png] == found.groups[bmp]
+    assert found.sha256[png] != found.sha256[bmp]
+    assert len(set(found.groups)) == NUM_IMAGES
+    assert len(set(found.sha256)) == NUM_IMAGES + 1
+
+
+# the second time
+
+
+def test_a_second_pass_computes_nothing_and_gives_the_same(photos, engine):
+    first = extracted(photos, engine)
+    assert (first.reused, engine.rows) == (0, NUM_IMAGES)
+    second = extracted(photos, engine)
+    assert (second.reused, engine.rows) == (NUM_IMAGES, 0)
+    np.testing.assert_array_equal(second.values(second.folder), first.values(first.folder))
+    assert second.folder.sha256 == first.folder.sha256
+    assert second.folder.groups == first.folder.groups
+
+
+def test_a_second_pass_computes_nothing_even_where_the_engine_is_ready_late(photos, engine):
+    first = extracted(photos, engine)
+    assert engine.rows == NUM_IMAGES
+    second = extracted(photos, late(engine))
+    assert second.reused == NUM_IMAGES
+    assert engine.rows == 0
+    np.testing.assert_array_equal(second.values(second.folder), first.values(first.folder))
+
+
+def test_one_changed_byte_with_size_and_time_kept_computes_that_image_alone(photos, engine, small_engine):
+    first = extracted(photos, engine)
+    engine.seen.clear()
+    file = photos / "b/13.bmp"
+    before, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    second = extracted(photos, engine)
+    assert (second.reused, engine.rows) == (NUM_IMAGES - 1, 1)
+    old, new = first.values(first.folder), second.values(second.folder)
+    assert [row for row in range(NUM_IMAGES) if not np.array_equal(old[row], new[row])] == [13]
+    np.testing.assert_array_equal(new, expected_values(photos, small_engine, second.folder.paths))
+
+
+def test_a_moved_or_renamed_image_is_not_computed_again(photos, engine):
+    extracted(photos, engine)
+    engine.seen.clear()
+    (photos / "a/03.bmp").rename(photos / "b/new name.bmp")
+    assert extracted(photos, engine).reused == NUM_IMAGES
+    assert engine.rows == 0
+
+
+@pytest.mark.parametrize("size", [(SIZE, "pad"), (SIZE, "squash")])
+def test_another_resize_computes_all_anew(size, photos, engine):
+    extracted(photos, engine)
+    engine.seen.clear()
+    second = extracted(photos, engine, size)
+    assert (second.reused, engine.rows) == (0, NUM_IMAGES)
+
+
+def test_another_size_computes_all_anew(photos):
+    pixels = Counting(IdentityEngine())
+    for size in (32, 40):
+        found = extracted(photos, pixels, (size, "crop"))
+        assert found.values(found.folder).shape == (NUM_IMAGES, size, size, 3)
+        assert (found.reused, pixels.rows) == (0, NUM_IMAGES)
+
+
+def test_a_damaged_shard_is_computed_anew(photos, engine, cache):
+    first = extracted(photos, engine)
+    values = first.values(first.folder)  # read before: the file is memory-mapped
+    engine.seen.clear()
+    (shard,) = cache.rglob("*.npy")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    second = extracted(photos, engine)
+    assert (second.table.damaged, second.reused, engine.rows) == (1, 0, NUM_IMAGES)
+    np.testing.assert_array_equal(second.values(second.folder), values)
+
+
+def test_what_a_lost_shard_held_is_all_that_is_computed_again(photos, engine, cache, monkeypatch):
+    monkeypatch.setattr("tlkit.features.extract.SHARD_ROWS", 4)
+    extracted(photos, engine)
+    engine.seen.clear()
+    shards = sorted(cache.rglob("*.npy"))
+    assert sorted(len(np.load(shard)) for shard in shards) == [1, 4, 4, 4, 4, 4]
+    lost = len(np.load(shards[0]))
+    shards[0].unlink()
+    assert extracted(photos, engine).reused == NUM_IMAGES - lost
+    assert engine.rows == lost
+
+
+def test_an_unwritable_cache_gives_the_same_values(photos, engine, small_engine, cache):
+    cache.write_text("a file where the folder should be")
+    found = extracted(photos, engine)
+    expected = expected_values(photos, small_engine, found.folder.paths)
+    np.testing.assert_array_equal(found.values(found.folder), expected)
+
+
+# copies
+
+
+def test_copies_of_a_file_are_kept_once(photos, engine, cache):
+    (photos / "b/99.bmp").write_bytes((photos / "a/03.bmp").read_bytes())
+    found = extracted(photos, engine)
+    assert len(found.folder) == NUM_IMAGES + 1
+    values = dict(zip(found.folder.paths, found.values(found.folder), strict=True))
+    np.testing.assert_array_equal(values["a/03.bmp"], values["b/99.bmp"])
+    (shard,) = cache.rglob("*.npy")
+    assert len(np.load(shard)) == NUM_IMAGES
+
+
+def test_copies_do_not_count_as_kept_by_an_earlier_run(photos, engine):
+    (photos / "b/99.bmp").write_bytes((photos / "a/03.bmp").read_bytes())
+    assert extracted(photos, engine).reused == 0
+    assert extracted(photos, engine).reused == NUM_IMAGES + 1
+
+
+# files that cannot be read
+
+
+@pytest.fixture
+def with_bad_files(photos):
+    (photos / "a/00a.png").write_bytes(b"")
+    (photos / "a/05a.jpg").write_bytes(b"no image at all")
+    (photos / "b/15a.png").write_bytes(encoded(noise(40, 50))[:2000])
+    (photos / "b/zz.txt").write_text("notes")
+    return photos
+
+
+BAD = ["a/00a.png", "a/05a.jpg", "b/15a.png", "b/zz.txt"]
+
+
+def test_unreadable_files_are_left_out_with_their_reasons_and_the_others_are_there(
+    with_bad_files, engine, small_engine
+):
+    found = extracted(with_bad_files, engine)
+    assert [problem.path for problem in found.folder.left_out] == BAD
+    assert all(problem.problem for problem in found.folder.left_out)
+    good = [f"{'a' if number < 10 else 'b'}/{number:02d}.bmp" for number in range(NUM_IMAGES)]
+    assert list(found.folder.paths) == good
+    assert found.folder.labels.tolist() == [0] * 10 + [1] * (NUM_IMAGES - 10)
+    np.testing.assert_array_equal(found.values(found.folder), expected_values(with_bad_files, small_engine, good))
+    assert engine.rows == NUM_IMAGES
+
+
+def test_a_file_that_goes_away_while_the_pass_runs_is_left_out(photos, engine):
+    folder = read_folder(photos)
+    (photos / "b/12.bmp").unlink()
+    found = extract(folder, ready(engine), (SIZE, "crop"), Silent())
+    assert [(problem.path, problem.problem) for problem in found.folder.left_out] == [("b/12.bmp", "does not exist")]
+    assert len(found.folder) == NUM_IMAGES - 1
+
+
+def test_a_folder_of_bad_files_alone_leaves_none(tmp_path, engine):
+    for name in ("a", "b"):
+        (tmp_path / "bad" / name).mkdir(parents=True)
+        (tmp_path / "bad" / name / "x.png").write_bytes(b"x")
+    found = extracted(tmp_path / "bad", engine)
+    assert (len(found.folder), len(found.folder.left_out)) == (0, 2)
+
+
+# an engine that is still being prepared
+
+
+@pytest.mark.parametrize("ahead", [1 << 29, 8 * 3 * SIZE**2, 1], ids=["all", "one chunk", "none"])
+def test_an_engine_that_is_ready_late_gives_the_same(ahead, with_bad_files, engine, small_engine, monkeypatch):
+    monkeypatch.setattr("tlkit.features.extract.AHEAD_BYTES", ahead)
+    monkeypatch.setattr("tlkit.features.extract.HEAVY_BYTES", 0)
+    found = extracted(with_bad_files, late(engine))
+    assert [problem.path for problem in found.folder.left_out] == BAD
+    expected = expected_values(with_bad_files, small_engine, found.folder.paths)
+    np.testing.assert_array_equal(found.values(found.folder), expected)
+    assert engine.rows == NUM_IMAGES
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [([], False), ([100], False), ([1 << 20], True), ([1 << 20, 0], True)])
+def test_folders_of_large_files_are_decoded_ahead(sizes, expected, tmp_path):
+    files = [tmp_path / f"{number}.jpg" for number in range(len(sizes))]
+    for file, size in zip(files, sizes, strict=True):
+        file.write_bytes(bytes(size))
+    assert are_heavy([*files, tmp_path / "gone.jpg"]) == expected
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_an_error_while_preparing_the_engine_is_raised(seconds, photos):
+    def fail():
+        time.sleep(seconds)
+        raise ModelError("no weights.")
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ModelError, match=r"no weights\."):
+        extracted(photos, pool.submit(fail))
+
+
+def test_an_error_of_the_engine_itself_is_raised(photos, small_engine):
+    class Broken:
+        batch_size = 1
+
+        def session(self):
+            def run(rows):
+                raise RuntimeError("out of memory")
+
+            return run
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        extracted(photos, Broken())
+
+
+def test_progress_counts_every_file_once(with_bad_files, engine):
+    class Counted(Silent):
+        total = done = 0
+
+        @contextmanager
+        def stage(self, name, total, unit):
+            self.total = total
+
+            def advance(count):
+                self.done += count
+
+            yield advance
+
+    progress = Counted()
+    extract(read_folder(with_bad_files), ready(engine), (SIZE, "crop"), progress)
+    assert progress.total == progress.done == NUM_IMAGES + len(BAD)

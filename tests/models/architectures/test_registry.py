@@ -1,0 +1,67 @@
+"""Every network has as many parameters as its paper's, or as the reference implementation's."""
+
+import pytest
+
+from tests.networks import keras
+from tlkit.models.architectures.build import build_architecture
+from tlkit.models.architectures.registry import ARCHITECTURES
+from tlkit.models.head import Head, attach_head
+
+TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
+CAFFE = "https://github.com/BVLC/caffe/tree/master/models"
+SMALL_RESNETS = "https://github.com/akamaster/pytorch_resnet_cifar10, at ten classes; He 2015, table 6, rounds them"
+COUNTS = {  # name: (trainable parameters, classes, grey, source)
+    "linear": (7_850, 10, True, "the course: 784 × 10 weights and 10 biases"),
+    "mlp": (173_890, 10, True, "784 × 200 + 200, 200 × 80 + 80, 80 × 10 + 10"),
+    "neocognitron": (
+        672 + 8_246 + 17_150 + 28_864 + 2_570,
+        10,
+        False,
+        "our own form: [(3·3·d)+1]·K by stage, then 256 × 10 + 10",
+    ),
+    "lenet5": (60_000 + 850, 10, True, "LeCun 1998, section II.B: 60,000 up to F6; then 84 × 10 + 10"),
+    "lenet5_relu": (61_706, 10, True, "LeCun 1998 with all maps connected: C3 has 16 × (6 × 25 + 1)"),
+    "alexnet": (60_965_224, 1000, False, CAFFE + "/bvlc_alexnet"),
+    "vgg11": (132_863_336, 1000, False, TORCHVISION),
+    "vgg13": (133_047_848, 1000, False, TORCHVISION),
+    "vgg16": (138_357_544, 1000, False, TORCHVISION),
+    "vgg19": (143_667_240, 1000, False, TORCHVISION),
+    "googlenet": (6_998_552, 1000, False, CAFFE + "/bvlc_googlenet, without its auxiliary classifiers"),
+    "inception_small": (979_754, 10, False, "our own"),
+    "resnet18": (11_689_512, 1000, False, TORCHVISION),
+    "resnet34": (21_797_672, 1000, False, TORCHVISION),
+    "resnet50": (25_557_032, 1000, False, TORCHVISION),
+    "resnet101": (44_549_160, 1000, False, TORCHVISION),
+    "resnet152": (60_192_808, 1000, False, TORCHVISION),
+    "plain34": (21_797_672 - 172_032 - 1_792, 1000, False, "resnet34 without its three shortcut convolutions"),
+    "resnet20": (269_722, 10, False, SMALL_RESNETS),
+    "resnet32": (464_154, 10, False, SMALL_RESNETS),
+    "resnet44": (658_586, 10, False, SMALL_RESNETS),
+    "resnet56": (853_018, 10, False, SMALL_RESNETS),
+    "resnet110": (1_727_962, 10, False, SMALL_RESNETS),
+}
+
+
+def classifier(name, num_classes, grey, image_size=0, **changes):
+    row = ARCHITECTURES[name]
+    body = build_architecture(row, image_size or row.image_size, changes, grey)
+    return attach_head(body, Head(dropout=0, batch_norm=False, hidden=()), num_classes)
+
+
+def count_trainable(model):
+    return sum(int(variable.value.numpy().size) for variable in model.trainable_variables)
+
+
+def test_every_network_has_a_count():
+    assert set(COUNTS) == set(ARCHITECTURES)
+
+
+LARGE = ("vgg13", "vgg16", "vgg19", "resnet101", "resnet152")  # drawing their weights takes seconds
+CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in COUNTS]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_network_has_as_many_parameters_as_its_source_says(name):
+    count, num_classes, grey, _ = COUNTS[name]
+    assert count_trainable(classifier(name, num_classes, grey)) == count
+    keras.utils.clear_session()

@@ -1,0 +1,131 @@
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tlkit.utils.parallel import count_workers, in_chunks, ordered_map
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(4) as executor:
+        yield executor
+
+
+class Counted:
+    """Numbers from 0 that know how many of them were taken."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def __iter__(self):
+        for number in itertools.count():
+            self.taken += 1
+            yield number
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7, 1000])
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_results_come_in_the_order_of_the_items(pool, count, ahead):
+    assert list(ordered_map(pool, lambda item: item * item, range(count), ahead)) == [n * n for n in range(count)]
+
+
+def test_an_item_that_takes_longer_keeps_its_turn(pool):
+    def late(item):
+        time.sleep(0.05 if item == 0 else 0)
+        return item
+
+    assert list(ordered_map(pool, late, range(8))) == list(range(8))
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+def test_no_more_items_are_taken_than_are_ahead(pool, ahead):
+    items = Counted()
+    for turn, _ in zip(range(20), ordered_map(pool, str, items, ahead), strict=False):
+        assert items.taken - turn <= ahead
+
+
+def test_endless_items_can_be_mapped(pool):
+    results = ordered_map(pool, str, itertools.count(), 3)
+    assert list(itertools.islice(results, 4)) == ["0", "1", "2", "3"]
+    results.close()
+
+
+def test_items_are_worked_on_side_by_side(pool):
+    meeting = threading.Barrier(4)
+    assert len(list(ordered_map(pool, lambda _: meeting.wait(timeout=10), range(4), 4))) == 4
+
+
+def test_an_error_is_raised_at_the_turn_of_its_item(pool):
+    results = ordered_map(pool, lambda item: 1 // item, [1, 1, 0, 1], 4)
+    assert [next(results), next(results)] == [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_after_an_error_waiting_items_are_not_worked_on():
+    begun, gate = [], threading.Event()
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            raise ValueError
+        gate.wait(timeout=10)
+
+    with ThreadPoolExecutor(1) as single:
+        with pytest.raises(ValueError):
+            list(ordered_map(single, work, range(100), 100))
+        gate.set()
+    assert set(begun) <= {0, 1}
+
+
+def test_an_error_of_the_items_themselves_is_passed_on(pool):
+    def broken():
+        yield 1
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        list(ordered_map(pool, str, broken()))
+
+
+def test_stopping_early_cancels_what_waits():
+    begun, gate = [], threading.Event()
+
+    def work(item):
+        begun.append(item)
+        if item:
+            gate.wait(timeout=10)
+
+    with ThreadPoolExecutor(1) as single:
+        results = ordered_map(single, work, range(100), 100)
+        next(results)
+        results.close()
+        gate.set()
+    assert set(begun) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("items", "size", "chunks"),
+    [
+        ([], 3, []),
+        ([1, 2], 3, [[1, 2]]),
+        ([1, 2, 3], 3, [[1, 2, 3]]),
+        ([1, 2, 3, 4], 3, [[1, 2, 3], [4]]),
+        ([1, 2], 1, [[1], [2]]),
+    ],
+)
+def test_chunks_hold_all_items_in_order(items, size, chunks):
+    assert list(in_chunks(items, size)) == chunks
+    assert list(in_chunks(iter(items), size)) == chunks
+
+
+def test_chunks_take_no_more_than_they_give():
+    items = Counted()
+    assert next(in_chunks(items, 5)) == [0, 1, 2, 3, 4]
+    assert items.taken == 5
+
+
+def test_there_is_at_least_one_worker():
+    assert count_workers() >= 1

@@ -1,0 +1,1 @@
+"""Classification without a network: handcrafted features and classic classifiers."""

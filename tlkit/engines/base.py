@@ -1,0 +1,125 @@
+"""What every engine offers: a frozen network that runs in threads; and versions."""
+
+import importlib.metadata
+import importlib.util
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from tlkit.errors import ModelError, OptionError
+
+InferenceFunction = Callable[[np.ndarray], np.ndarray]
+PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
+MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
+EXTRAS = {"openvino": "'tlkit[openvino]'"}
+CLASSIC_PACKAGES = ("scikit-learn", "scikit-image")  # what the classic pipeline is fitted with, where it is installed
+
+
+class Engine(Protocol):
+    """A frozen network, ready to run.
+
+    batch_size  rows a session takes at a time, always exactly as many, so that no row's
+                value depends on its neighbours
+    """
+
+    batch_size: int
+
+    def session(self) -> InferenceFunction:
+        """A function from (batch_size, …) inputs to (batch_size, …) outputs, for one thread."""
+
+
+def choose_engine(name: str, precision: str) -> str:
+    """The engine that "auto" means here: LiteRT, for bfloat16 OpenVINO, Keras where neither is.
+
+    raises: OptionError, ModelError
+    """
+    if name == "auto":
+        wanted = "openvino" if precision == "bfloat16" else "litert"
+        name = wanted if is_installed(wanted) or precision == "bfloat16" else "keras"
+    if precision == "bfloat16" and name != "openvino":
+        raise OptionError(f"--precision bfloat16 needs the openvino engine, got --engine {name}; leave --engine out.")
+    if not is_installed(name):
+        package = EXTRAS.get(name, PACKAGES[name])
+        raise ModelError(f"the {name} engine is not installed; `pip install {package}` brings it.")
+    return name
+
+
+def is_installed(name: str) -> bool:
+    """Whether an engine's package is there, without importing it."""
+    return importlib.util.find_spec(MODULES[name]) is not None
+
+
+def engine_version(name: str) -> str:
+    """The installed version of an engine's package; part of every cache key."""
+    return importlib.metadata.version(PACKAGES[name])
+
+
+def installed_version(package: str) -> str:
+    """Of a package that may be missing; "" where it is."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def versions(engine: str) -> dict[str, str]:
+    """The versions of everything that a run's numbers depend on."""
+    installed = [package for package in CLASSIC_PACKAGES if installed_version(package)]
+    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow", *installed)} | {engine: PACKAGES[engine]}
+    return {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()} | {
+        name: importlib.metadata.version(package) for name, package in names.items()
+    }
+
+
+def run_in_batches(engine: Engine, session: InferenceFunction, rows: np.ndarray) -> np.ndarray:
+    """The outputs of any number of rows: the last batch is filled up with zeros, and cut again."""
+    size = engine.batch_size
+    padded = np.concatenate([rows, np.zeros((-len(rows) % size, *rows.shape[1:]), rows.dtype)])
+    outputs = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
+    return np.concatenate(outputs)[: len(rows)]
+
+
+class ThreadedRunner:
+    """Runs any number of rows on an engine, in each thread by a session of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = threading.local()
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Inputs (rows, …) to outputs (rows, …)."""
+        if not hasattr(self._thread, "session"):
+            self._thread.session = self._engine.session()
+        return run_in_batches(self._engine, self._thread.session, rows)
+
+
+class SequentialEngine:
+    """Engines of one batch size, each fed with what the one before gives."""
+
+    def __init__(self, stages: Sequence[Engine]) -> None:
+        self._stages = stages
+        self.batch_size = stages[0].batch_size
+
+    def session(self) -> InferenceFunction:
+        """See `Engine.session`."""
+        sessions = [stage.session() for stage in self._stages]
+
+        def run(rows: np.ndarray) -> np.ndarray:
+            for session in sessions:
+                rows = session(rows)
+            return rows
+
+        return run
+
+
+class IdentityEngine:
+    """Gives the pixels it is given."""
+
+    batch_size = 1
+
+    def session(self) -> InferenceFunction:
+        """See `Engine.session`."""
+        return np.array

@@ -1,0 +1,85 @@
+"""Converted networks on disk, so that each is converted once per machine."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tlkit.models.backbones import Backbone, imagenet_file
+from tlkit.utils.files import atomic_write, cache_dir, claim_cache, sha256_file, sha256_text, write_json
+
+CONVERSION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """A network as the engines read it.
+
+    file            the `.tflite` file
+    weights_sha256  of every array of the network it was made from
+    """
+
+    file: Path
+    weights_sha256: str
+
+
+def conversion_key(row: Backbone, weights: str, image_size: int, seed: int, cut: str = "") -> str | None:
+    """What a lower network is made from, as a hash; None where its weights are still to be downloaded.
+
+    cut: where it ends, "" for the features a head is trained on
+    """
+    file = imagenet_file(row, image_size) if weights == "imagenet" else Path(weights)
+    if weights == "none":
+        identity = f"random {seed}"
+    elif file.is_file():
+        identity = sha256_file(file)
+    else:
+        return None
+    return sha256_text(CONVERSION_VERSION, row.name, image_size, weights == "imagenet", identity, *[cut] * bool(cut))
+
+
+def load_converted(key: str | None) -> ConvertedModel | None:
+    """The network converted earlier, if its file is as it was written."""
+    if key is None:
+        return None
+    note = _folder() / f"{key}.json"
+    try:
+        facts = json.loads(note.read_text())
+        converted = ConvertedModel(note.with_suffix(".tflite"), facts["weights_sha256"])
+        return converted if sha256_file(converted.file) == facts["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedModel:
+    """Keep a converted network, where the cache can be written; the note, written last, makes it count.
+
+    raises: OptionError where the cache folder is not tlkit's
+    """
+    folder = _folder()
+    try:
+        claim_cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="tlkit-"))
+    file = folder / f"{key}.tflite"
+    atomic_write(file, content)
+    write_json(file.with_suffix(".json"), {"weights_sha256": weights_sha256, "sha256": sha256_file(file)})
+    return ConvertedModel(file, weights_sha256)
+
+
+def weights_digest(network: Any) -> str:
+    """SHA-256 over every array of a Keras model, in order, with its shape."""
+    digest = hashlib.sha256()
+    for value in network.get_weights():
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _folder() -> Path:
+    return cache_dir() / "engines"

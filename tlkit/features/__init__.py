@@ -1,0 +1,1 @@
+"""Features of images, computed once and cached."""

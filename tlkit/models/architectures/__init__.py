@@ -1,0 +1,1 @@
+"""Published architectures, one readable file each, as their papers draw them."""

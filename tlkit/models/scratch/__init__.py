@@ -1,1 +1,0 @@
-"""The networks of the course from shallow to deep, one readable file each, as their papers draw them."""

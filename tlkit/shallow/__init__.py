@@ -1,1 +1,0 @@
-"""The classic pipeline: descriptors made by hand, and classifiers that are not networks."""

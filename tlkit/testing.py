@@ -1,0 +1,214 @@
+"""Does a network work with everything here? `check_backbone` tries it, property by property."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tlkit.engines.base import choose_engine, run_in_batches
+from tlkit.engines.factory import open_engine
+from tlkit.engines.keras import load_network, to_litert
+from tlkit.errors import OptionError
+from tlkit.models.backbones import find_backbone
+from tlkit.models.build import build_backbone
+from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
+from tlkit.models.head import Head, attach_head
+from tlkit.runs.run import MODEL
+from tlkit.training.loop.batches import Samples
+from tlkit.training.loop.plan import FitPlan
+from tlkit.training.phases import fit_above, trainable_top
+from tlkit.utils.progress import Silent
+
+MIN_SIZE, IMAGES, CLASSES = 64, 8, 3  # pixels, so that there is something to cut
+PLAN = FitPlan(epochs=1, batch_size=4, learning_rate=1e-3, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
+EXACT, CLOSE = 1e-5, 1e-4  # relative differences: of one computation twice, of two engines
+ROUNDING, ROUNDINGS = 2.0**-23, 10  # of float32; how many of them at the pixels explain a difference of two engines
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property: its name, whether it holds, and the figure or the names that tell."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+def check_backbone(name: str, image_size: int = 0) -> tuple[Finding, ...]:
+    """Try every property a backbone must have, with random weights; minutes for the large ones.
+
+    image_size: in pixels; 0 for the smallest at which there is something to cut
+    returns: one finding per property, in the order of `CHECKS`
+    raises: OptionError for an unknown name or too small a size
+    """
+    row = find_backbone(name)
+    subject = _Subject(row.name, image_size or max(MIN_SIZE, row.least_size))
+    return tuple(Finding(title, *check(subject)) for title, check in CHECKS.items())
+
+
+class _Subject:
+    """A backbone with random weights and a head, and random pictures."""
+
+    def __init__(self, name: str, image_size: int) -> None:
+        self.name, self.image_size = name, image_size
+        random = np.random.default_rng(0)
+        self.pixels = random.integers(0, 256, (IMAGES, image_size, image_size, 3)).astype(np.float32)
+        self.targets = np.eye(CLASSES, dtype=np.float32)[np.arange(IMAGES) % CLASSES]
+        self.body, self.classifier = self.build()
+        self.inner = [cut for cut in cut_points(self.body) if len(cut.shape) == 3]
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        body = build_backbone(find_backbone(self.name), "none", self.image_size)
+        calibrate_batch_norms(body, self.pixels)
+        keras.utils.set_random_seed(0)
+        return body, attach_head(body, Head(0.5, True, (8,)), CLASSES)
+
+    @cached_property
+    def cut(self) -> Cut | None:
+        """Where `--cut auto` cuts; None for a network that offers no such place."""
+        try:
+            return choose_cut(self.body, self.inner, "auto")
+        except OptionError:
+            return None
+
+
+def _builds(subject: _Subject) -> tuple[bool, str]:
+    output = run_network(subject.body, subject.pixels)
+    return output.ndim == 2 and bool(np.isfinite(output).all()), f"{output.shape[1]} features"
+
+
+def _cuts(subject: _Subject) -> tuple[bool, str]:
+    """lower∘upper is the whole, at every cut point."""
+    expected = run_network(subject.body, subject.pixels)
+    tensors = [cut.tensor for cut in subject.inner]
+    values = keras.Model(subject.body.input, tensors)(subject.pixels, training=False)
+    uppers = [keras.Model(tensor, subject.body.output) for tensor in tensors]
+    apart = [difference(run_network(*pair), expected) for pair in zip(uppers, values, strict=True)]
+    return max(apart) <= EXACT, f"{len(apart)} cuts, differ by {max(apart):.1e} at most"
+
+
+class _Computed:
+    """Features computed anew for every batch, as if nothing were cached."""
+
+    def __init__(self, lower: keras.Model, pixels: np.ndarray) -> None:
+        self.lower, self.pixels = lower, pixels
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return run_network(self.lower, self.pixels[rows])
+
+
+def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[int, int], np.ndarray], set[str]]:
+    """The classifier after an epoch above the cut, its weights before, and the layers to move."""
+    body, classifier = subject.build()
+    rank = subject.cut.index if subject.cut else len(cut_points(body)) - 1
+    tensor = cut_points(body)[rank].tensor
+    upper = trainable_top(classifier, tensor, batch_norm_names(body))
+    before = layer_weights(classifier)
+    lower = keras.Model(classifier.input, tensor)
+    features = run_network(lower, subject.pixels) if cached else _Computed(lower, subject.pixels)
+    samples = Samples(features, subject.targets)
+    validation = Samples(run_network(lower, subject.pixels), subject.targets)
+    fit_above(upper, samples, validation, PLAN, Silent())
+    return classifier, before, {layer.name for layer in upper.layers if layer.trainable and layer.weights}
+
+
+def _caches_exactly(subject: _Subject) -> tuple[bool, str]:
+    """An epoch on cached features moves every weight as one on features computed batch by batch does."""
+    cached, computed = (layer_weights(_trained(subject, cached)[0]) for cached in (True, False))
+    step = PLAN.learning_rate * IMAGES / PLAN.batch_size  # as far as AdamW can move a weight
+    worst = max(float(np.abs(value - computed[key]).max()) for key, value in cached.items())
+    return worst <= 0.1 * step, f"differ by {worst:.1e}"
+
+
+def _moves_what_it_should(subject: _Subject) -> tuple[bool, str]:
+    """Exactly the trainable layers above the cut, moving statistics of batch norms included."""
+    classifier, before, wanted = _trained(subject, cached=True)
+    after = layer_weights(classifier)
+    moved = {classifier.layers[key[0]].name for key, value in after.items() if not np.array_equal(value, before[key])}
+    wrong = sorted(moved ^ {layer.name for layer in classifier.layers if layer.name in wanted})
+    return not wrong, ", ".join(wrong[:3]) or f"{len(moved)} layers"
+
+
+def _saves(subject: _Subject) -> tuple[bool, str]:
+    """Plain Keras opens what was saved, and gives the same probabilities."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / MODEL
+        subject.classifier.save(file)
+        loaded = load_network(file)
+    apart = difference(run_network(loaded, subject.pixels), run_network(subject.classifier, subject.pixels))
+    return apart <= EXACT, f"differ by {apart:.1e}"
+
+
+def _converts(subject: _Subject) -> tuple[bool, str]:
+    """The fastest engine agrees with Keras, and a row does not depend on its neighbours."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "body.tflite"
+        file.write_bytes(to_litert(subject.body, pixels=True))
+        engine = open_engine(choose_engine("auto", "float32"), file, "float32")
+        session, rows = engine.session(), subject.pixels.astype(np.uint8)
+        together = run_in_batches(engine, session, rows)
+        alone = np.concatenate([run_in_batches(engine, session, rows[k : k + 1]) for k in range(IMAGES)])
+    expected = run_network(subject.body, subject.pixels)
+    apart, same = difference(together, expected), np.array_equal(together, alone)
+    bound = max(CLOSE, ROUNDINGS * ROUNDING * _growth(subject, expected))
+    return apart <= bound and same, f"differ by {apart:.1e}" + ("" if same else ", and from batch to batch")
+
+
+def _growth(subject: _Subject, before: np.ndarray) -> float:
+    """How many times a small relative change of the pixels grows on its way through the network.
+
+    Random weights make some networks chaotic: inception_v3 at 75 pixels turns 1e-6 into 2e-3, so
+    two engines that round differently cannot agree better.
+
+    before: the body's output
+    """
+    noise = np.random.default_rng(1).standard_normal(subject.pixels.shape, dtype=np.float32)
+    share = 1e-5 * np.linalg.norm(subject.pixels) / np.linalg.norm(noise)
+    moved = (subject.pixels + share * noise).astype(np.float32)
+    return difference(run_network(subject.body, moved), before) / difference(moved, subject.pixels)
+
+
+CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
+    "builds, from pixels to one finite vector": _builds,
+    "lower and upper part make the whole at every cut": _cuts,
+    "training on cached features equals training without": _caches_exactly,
+    "exactly the layers above the cut move": _moves_what_it_should,
+    "plain Keras opens what was saved": _saves,
+    "the engine agrees, whatever the neighbours of a row": _converts,
+}
+
+
+def run_network(network: keras.Model, values: np.ndarray) -> np.ndarray:
+    """What a network makes of values, as at inference."""
+    output: np.ndarray = keras.ops.convert_to_numpy(network(values, training=False))
+    return output
+
+
+def layer_weights(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
+    """Every weight by the rank of its layer, whose name changes from build to build, but for random states."""
+    return {
+        (rank, place): np.copy(keras.ops.convert_to_numpy(weight))
+        for rank, layer in enumerate(classifier.layers)
+        for place, weight in enumerate(layer.weights)
+        if "seed" not in weight.path
+    }
+
+
+def difference(values: np.ndarray, expected: np.ndarray) -> float:
+    """The length of the difference as a share of the length of what is expected."""
+    return float(np.linalg.norm(values - expected) / max(float(np.linalg.norm(expected)), 1e-30))
+
+
+def calibrate_batch_norms(body: keras.Model, pixels: np.ndarray) -> None:
+    """Give batch norms the statistics of some pictures: in a fresh network the signal vanishes or explodes."""
+    norms = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    body(pixels, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum

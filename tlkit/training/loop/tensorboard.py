@@ -1,0 +1,43 @@
+"""Curves for TensorBoard, written as the training goes on."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from tlkit.utils.progress import Advance, Progress
+
+FOLDER = "tensorboard"
+SCALARS = ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class TensorBoard:
+    """A `Progress` that passes everything on, and writes each epoch's figures besides.
+
+    folder: gets one sub-folder per phase; `tensorboard --logdir` shows it
+    """
+
+    def __init__(self, progress: Progress, folder: Path) -> None:
+        self._progress, self._folder = progress, folder
+        self._writers: dict[str, Any] = {}
+
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        """See `Progress`."""
+        return self._progress.stage(name, total, unit)
+
+    def note(self, text: str) -> None:
+        """See `Progress`."""
+        self._progress.note(text)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """See `Progress`."""
+        import tensorflow as tf
+
+        phase = row["phase"]
+        if phase not in self._writers:
+            self._writers[phase] = tf.summary.create_file_writer(str(self._folder / phase))
+        with self._writers[phase].as_default(step=row["epoch"]):
+            for name in SCALARS:
+                tf.summary.scalar(name, row[name])
+        self._writers[phase].flush()
+        self._progress.epoch(row)

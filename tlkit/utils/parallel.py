@@ -1,0 +1,74 @@
+"""Threads that share work: results in order, and never more in flight than fits."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any, TypeVar
+
+CHUNK = 8  # files a thread takes at a time
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def count_workers() -> int:
+    """Threads that decode and compute: one per processor this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def ordered_map(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 4 * count_workers()
+) -> Iterator[Result]:
+    """`function` of each item, in the order of the items, at most `ahead` of them taken before their turn."""
+    flying: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            flying.append(pool.submit(function, item))
+            if len(flying) >= ahead:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one perhaps shorter.
+
+    >>> list(in_chunks("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def take_until_done(items: Iterator[Item], future: Future[Any], most: int) -> Iterator[Item]:
+    """Items until the future is there, `most` of them at the most; the rest stays in `items`."""
+    for _ in range(most):
+        if future.done():
+            return
+        try:
+            yield next(items)
+        except StopIteration:
+            return
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Meanwhile matrix products take one thread, for ours keep the processors busy already.
+
+    Two pools of threads on two processors slow each other down: dense SIFT takes half the time so, Fisher
+    vectors a third (docs/decisions/014). Without threadpoolctl, which scikit-learn brings, nothing changes.
+    """
+    if find_spec("threadpoolctl"):
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    else:
+        yield

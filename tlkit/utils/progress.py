@@ -1,0 +1,57 @@
+"""How long work reports to whoever watches: stages with a count, notes, epochs."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """Where work reports to. The command line draws bars; the library is silent unless asked."""
+
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        """A stretch of work of `total` units; call what it yields with the units just done."""
+
+    def note(self, text: str) -> None:
+        """One line a person should read."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch has ended; its row of `history.csv`."""
+
+
+class Silent:
+    """A `Progress` that keeps its notes and shows nothing."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """Count without showing."""
+        yield lambda done: None
+
+    def note(self, text: str) -> None:
+        """Keep the note in `notes`."""
+        self.notes.append(text)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+class Stopwatch:
+    """Seconds since the start, stage by stage."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """End a stage; one of the same name goes on where that ended."""
+        now = time.perf_counter()
+        self.laps[name], self._last = round(self.laps.get(name, 0) + now - self._last, 3), now
+
+    def total(self) -> float:
+        """Seconds since the start."""
+        return round(time.perf_counter() - self._started, 3)
