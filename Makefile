@@ -24,10 +24,10 @@ demo: $(READY)  ## Transfer learning on digits, then beach or desert, nothing do
 	@$(BIN)/python sample_data/demo.py $(DEMO)
 
 test: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20
 
 test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
-	$(BIN)/python -m pytest -q -m 'slow or not slow'
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20 -m 'slow or not slow'
 
 lint: $(READY)  ## Format, lint and types
 	$(BIN)/ruff format --check .

@@ -42,9 +42,9 @@ def measure_arm(data: Path, seeds: list[int], changes: dict[str, object]) -> tup
         with tempfile.TemporaryDirectory() as folder:
             settings = FinetuneSettings(freeze="lower", seed=seed, **changes)  # type: ignore[arg-type]
             metrics = finetune(data, Path(folder) / "run", settings, Silent()).metrics
-        found.append(metrics["accuracy"])
-        images += metrics["num_validation"]
-        seconds += metrics["seconds"]["fit"] / len(seeds)
+        found.append(metrics.accuracy)
+        images += metrics.num_validation
+        seconds += metrics.seconds["fit"] / len(seeds)
     return found, images, seconds
 
 

@@ -1,9 +1,9 @@
-"""What classifiers that are no networks reach: described by hand, or by a frozen network.
+"""Accuracy of classic classifiers: on handcrafted features, or on those of a frozen network.
 
     python benchmarks/classic.py [--only sign_digits trashnet] [--seeds 0 1 2]
 
-Accuracy on the validation images of each seed's split, on which nothing is chosen. TLKIT_TEST_DATA and
-KERAS_HOME as for run.py; what was described is kept in the cache, so a second time takes a fraction.
+Accuracy on the validation images of each seed's split, which choose nothing. TLKIT_TEST_DATA and KERAS_HOME
+as for run.py. The cache holds features for later runs, so a second run takes a fraction of the time.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from tlkit import ClassicSettings
 from tlkit.training.classic import train_classic
 from tlkit.utils.progress import Silent
 
-TRASH = ("fisher", "lbp", "histogram", "bow+histogram", "fisher+histogram", "fisher+histogram+lbp")
-DEEP = ("linear-svm", "logistic", "random-forest", "knn")
+TRASH_DESCRIPTORS = ("fisher", "lbp", "histogram", "bow+histogram", "fisher+histogram", "fisher+histogram+lbp")
+DEEP_CLASSIFIERS = ("linear-svm", "logistic", "random-forest", "knn")
 ARMS: dict[str, list[dict[str, object]]] = {
     "sign_digits": [{"descriptor": "hog"}, {"descriptor": "fisher+hog"}],
     "trashnet": [
-        *({"descriptor": name} for name in ("hog", *TRASH, "fisher+histogram+lbp+haralick")),
+        *({"descriptor": name} for name in ("hog", *TRASH_DESCRIPTORS, "fisher+histogram+lbp+haralick")),
         *({"features": "mobilenet_v2", "pca": pca} for pca in (0, 128)),
-        *({"features": "mobilenet_v2", "classifier": name} for name in DEEP),
+        *({"features": "mobilenet_v2", "classifier": name} for name in DEEP_CLASSIFIERS),
     ],
     "hymenoptera": [
         *({"descriptor": name} for name in ("hog", "histogram", "fisher", "fisher+histogram+lbp+haralick")),
@@ -36,20 +36,22 @@ ARMS: dict[str, list[dict[str, object]]] = {
 
 
 def measure_arm(data: Path, options: dict[str, object], seeds: list[int]) -> list[str]:
-    """A row of the table."""
-    found = []
+    """Train with each seed; return a row of the table."""
+    accuracies = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             settings = ClassicSettings(**options, seed=seed)  # type: ignore[arg-type]
-            found.append(train_classic(data, Path(folder) / "run", settings, Silent()).metrics["accuracy"])
-    words = " ".join(f"--{name} {value}" for name, value in options.items() if value)
-    row = [data.name, f"`{words}`", " ".join(f"{share:.3f}" for share in found), f"{median(found):.3f}"]
+            result = train_classic(data, Path(folder) / "run", settings, Silent())
+            accuracies.append(result.report.accuracy)
+    arguments = " ".join(f"--{name} {value}" for name, value in options.items() if value)
+    by_seed = " ".join(f"{accuracy:.3f}" for accuracy in accuracies)
+    row = [data.name, f"`{arguments}`", by_seed, f"{median(accuracies):.3f}"]
     say(" ".join(row))
     return row
 
 
 def find_data(name: str) -> Path:
-    """A folder of real photos, or digits made beside them."""
+    """Find a folder of real photos, or write the digits of scikit-learn as images."""
     if name != "digits":
         return Path(os.environ["TLKIT_TEST_DATA"]) / "images" / name
     from tlkit.data.sample_datasets import write_digits
@@ -60,8 +62,8 @@ def find_data(name: str) -> Path:
 
 
 def main() -> None:
-    """Run the arms and print the table."""
-    parser = argparse.ArgumentParser(description="What classifiers that are no networks reach.")
+    """Measure the arms and print the table."""
+    parser = argparse.ArgumentParser(description="Accuracy of classic classifiers.")
     parser.add_argument("--only", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
@@ -69,8 +71,8 @@ def main() -> None:
     for name in options.only:
         data = find_data(name)
         rows += [measure_arm(data, arm, options.seeds) for arm in ARMS[name]]
-    head = ["images", "`tlkit train`", f"seeds {' '.join(map(str, options.seeds))}", "median"]
-    print(table(head, rows))
+    header = ["images", "`tlkit train`", f"seeds {' '.join(map(str, options.seeds))}", "median"]
+    print(table(header, rows))
 
 
 if __name__ == "__main__":

@@ -16,35 +16,44 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from parts import ready_lower
+from parts import ready_extractor
 
+from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.data.image import DecodedImage, read_photo
+from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.engines.base import Engine, run_in_batches
+from tlkit.errors import ImageError
 from tlkit.features.extract import extract
-from tlkit.features.extractor import FeatureExtractor
+from tlkit.features.extractor import FeatureExtractor, completed
 from tlkit.settings.training import FinetuneSettings
-from tlkit.training.finetune import resolve
+from tlkit.training.finetune import finetune_recipe
+from tlkit.training.network import NetworkRecipe
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks
 from tlkit.utils.progress import Silent
 
-Size = tuple[int, str]
 
-
-def decode(chunks: list[list[Path]], size: Size) -> None:
-    """Read and decode, keeping nothing."""
+def decode(chunks: list[list[Path]], image: ImageSpec) -> None:
+    """Read and decode, caching nothing."""
     with ThreadPoolExecutor(count_workers()) as pool:
-        for _ in pool.map(partial(_decode_chunk, size=size), chunks):
+        for _ in pool.map(partial(_decode_chunk, image=image), chunks):
             pass
 
 
-def _decode_chunk(files: list[Path], size: Size) -> int:
-    return sum(isinstance(read_photo(file, *size), DecodedImage) for file in files)
+def _decode_chunk(files: list[Path], image: ImageSpec) -> int:
+    return sum(read_photo(file, image) is not None for file in files)
+
+
+def read_photo(file: Path, image: ImageSpec) -> DecodedImage | None:
+    """One file, decoded; None where it is no image."""
+    try:
+        return decode_image(read_file(file), image)
+    except ImageError:
+        return None
 
 
 def infer(chunks: list[np.ndarray], engine: Engine) -> None:
@@ -61,21 +70,17 @@ def infer(chunks: list[np.ndarray], engine: Engine) -> None:
             pass
 
 
-def stage(folder: ImageFolder, lower: FeatureExtractor, size: Size) -> None:
-    """The feature stage as it is, with nothing kept from before."""
-    ready: Future[FeatureExtractor] = Future()
-    ready.set_result(lower)
+def stage(folder: ImageFolder, extractor: FeatureExtractor, image: ImageSpec) -> None:
+    """The feature stage as it is, with nothing cached."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TLKIT_CACHE"] = cache
-        extract(folder, ready, size, Silent())
+        extract(folder, completed(extractor), image, Silent())
 
 
-def pixels_of(files: list[Path], size: Size) -> list[np.ndarray]:
+def pixels_of(files: list[Path], image: ImageSpec) -> list[np.ndarray]:
     """Every readable image, decoded, in chunks."""
     with ThreadPoolExecutor(count_workers()) as pool:
-        photos = [
-            item for item in pool.map(lambda file: read_photo(file, *size), files) if isinstance(item, DecodedImage)
-        ]
+        photos = [photo for photo in pool.map(lambda file: read_photo(file, image), files) if photo]
     return [np.stack([photo.pixels for photo in chunk]) for chunk in in_chunks(photos, CHUNK)]
 
 
@@ -86,18 +91,17 @@ def seconds_of(work: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def measure(data: Path, settings: FinetuneSettings, repeats: int) -> dict[str, list[float]]:
+def measure(data: Path, recipe: NetworkRecipe, repeats: int) -> dict[str, list[float]]:
     """Seconds of each part, one per repeat, the parts in turn."""
-    folder, lower = read_folder(data), ready_lower(settings)
-    size = (settings.image_size, settings.resize)
-    pixels = pixels_of(folder.files, size)
+    folder, extractor, image = read_folder(data), ready_extractor(recipe), recipe.image
+    pixels = pixels_of(folder.files, image)
     files = list(in_chunks(folder.files, CHUNK))
     parts: dict[str, Callable[[], None]] = {
-        "decode": partial(decode, files, size),
-        "engine": partial(infer, pixels, lower.engine),
-        "stage": partial(stage, folder, lower, size),
+        "decode": partial(decode, files, image),
+        "engine": partial(infer, pixels, extractor.engine),
+        "stage": partial(stage, folder, extractor, image),
     }
-    infer(pixels[:8], lower.engine)
+    infer(pixels[:8], extractor.engine)
     rounds = [{name: seconds_of(part) for name, part in parts.items()} for _ in range(repeats)]
     seconds = {name: [one[name] for one in rounds] for name in parts}
     return seconds | {"ratio": [one["stage"] / (one["decode"] + one["engine"]) for one in rounds]}
@@ -110,7 +114,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="float32")
     options = parser.parse_args()
-    figures = measure(options.data, resolve(FinetuneSettings(precision=options.precision)), options.repeats)
+    figures = measure(options.data, finetune_recipe(FinetuneSettings(precision=options.precision)), options.repeats)
     for name, values in figures.items():
         print(f"{name:6}  min {min(values):.3f}  median {np.median(values):.3f}  max {max(values):.3f}")
     print(json.dumps(figures))

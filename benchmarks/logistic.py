@@ -7,21 +7,21 @@ The last line is JSON: validation accuracy, one per seed, for each way to fit it
 
 import argparse
 import json
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from parts import ready_lower
+from parts import ready_extractor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tlkit.extraction import Lower
 
 from tlkit.data.folder import read_folder
 from tlkit.data.split import split_folder
 from tlkit.features.extract import Features, extract
+from tlkit.features.extractor import completed
 from tlkit.settings.training import FinetuneSettings
-from tlkit.training.finetune import resolve
+from tlkit.training.finetune import finetune_recipe
+from tlkit.training.network import NetworkRecipe
 from tlkit.utils.progress import Silent
 
 
@@ -34,17 +34,16 @@ def regressions() -> dict[str, Any]:
     }
 
 
-def features_of(data: Path, settings: FinetuneSettings) -> Features:
-    """The features of every image of a folder, kept ones where there are any."""
-    lower: Future[Lower] = Future()
-    lower.set_result(ready_lower(settings))
-    return extract(read_folder(data), lower, (settings.image_size, settings.resize), Silent())
+def features_of(data: Path, recipe: NetworkRecipe) -> Features:
+    """The features of every image of a folder, cached ones where there are any."""
+    return extract(read_folder(data), completed(ready_extractor(recipe)), recipe.image, Silent())
 
 
-def accuracies(extracted: Features, settings: FinetuneSettings, seed: int) -> dict[str, float]:
+def accuracies(features: Features, recipe: NetworkRecipe, seed: int) -> dict[str, float]:
     """Validation accuracy of each regression for one split."""
-    split = split_folder(extracted.folder, settings.validation_split, settings.test_split, seed)
-    train, validation = extracted.values(split.train), extracted.values(split.validation)
+    settings = recipe.settings
+    split = split_folder(features.folder, settings.validation_split, settings.test_split, seed)
+    train, validation = features.load(split.train), features.load(split.validation)
     return {
         name: float(model.fit(train, split.train.labels).score(validation, split.validation.labels))
         for name, model in regressions().items()
@@ -57,10 +56,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder with one subfolder of images per class")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    settings = resolve(FinetuneSettings())
-    extracted = features_of(options.data, settings)
-    found = [accuracies(extracted, settings, seed) for seed in options.seeds]
-    print(json.dumps({name: [one[name] for one in found] for name in found[0]}))
+    recipe = finetune_recipe(FinetuneSettings())
+    features = features_of(options.data, recipe)
+    by_seed = [accuracies(features, recipe, seed) for seed in options.seeds]
+    print(json.dumps({name: [values[name] for values in by_seed] for name in by_seed[0]}))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def jitter(data: Path, target: Path, wanted: int) -> int:
 
 
 def jittered(file: Path, random: np.random.Generator) -> Image.Image:
-    """At least 90 % of a photo, with a few grey values of noise."""
+    """At least 90 % of a photo, with a few gray values of noise."""
     photo = Image.open(file).convert("RGB")
     width, height = photo.size
     share = random.uniform(0.9, 1)

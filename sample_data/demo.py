@@ -52,7 +52,7 @@ def main() -> int:
 
 def learn_digits(folder: Path, seed: int) -> float:
     """Points by which the transferred network is ahead of the one from scratch, on pictures neither has seen."""
-    low, high = deal_digits(folder, seed)
+    low, high = sort_digits(folder, seed)
     first, adapted, scratch = (folder / f"{name}-{seed}" for name in ("first", "adapted", "scratch"))
     print("1. A small residual network learns the digits 0 to 4.\n")
     tlkit("train", low, "-o", first, *NETWORK, *FIRST, "--seed", seed)
@@ -62,9 +62,9 @@ def learn_digits(folder: Path, seed: int) -> float:
     tlkit("train", high, "-o", scratch, *NETWORK, *SCRATCH, "--seed", seed)
     ours, theirs = (json.loads((run / "metrics.json").read_text())["test"] for run in (adapted, scratch))
     print(f"accuracy on {ours['num_images']} pictures of 5 to 9 that neither has seen, with 95 % interval")
-    for name, found in (("transferred", ours), ("from scratch", theirs)):
-        low_end, high_end = found["accuracy_ci95"]
-        print(f"  {name:<12} {found['accuracy']:.3f}  {low_end:.3f} to {high_end:.3f}  {bar(found['accuracy'])}")
+    for name, figures in (("transferred", ours), ("from scratch", theirs)):
+        low_end, high_end = figures["accuracy_ci95"]
+        print(f"  {name:<12} {figures['accuracy']:.3f}  {low_end:.3f} to {high_end:.3f}  {bar(figures['accuracy'])}")
     print(flush=True)
     return 100 * (ours["accuracy"] - theirs["accuracy"])
 
@@ -74,7 +74,7 @@ def learn_scenes(folder: Path) -> bool:
     run = folder / "scenes"
     print("4. Beach or desert, from drawn scenes.\n")
     tlkit("train", SCENES, "-o", run, *SMALL)
-    tlkit("predict", run, *left_out(run)[:6], "--format", "table")
+    tlkit("predict", run, *held_out_images(run)[:6], "--format", "table")
     metrics = json.loads((run / "metrics.json").read_text())
     low, baseline = metrics["accuracy_ci95"][0], metrics["baseline_accuracy"]
     good = bool(low > baseline)
@@ -82,17 +82,17 @@ def learn_scenes(folder: Path) -> bool:
     return good
 
 
-def deal_digits(folder: Path, seed: int) -> tuple[Path, Path]:
-    """The digits 0 to 4 in one folder; 5 to 9 in another, dealt to train/, val/ and test/."""
+def sort_digits(folder: Path, seed: int) -> tuple[Path, Path]:
+    """The digits 0 to 4 in one folder; 5 to 9 in another, sorted into train/, val/ and test/."""
     low, high, shuffle = folder / f"low-{seed}", folder / f"high-{seed}", random.Random(seed).shuffle
     for digit in range(10):
         files = sorted((folder / "digits" / str(digit)).iterdir())
         shuffle(files)
-        parts = {"train": files[:PICTURES], "val": files[PICTURES : 2 * PICTURES], "test": files[2 * PICTURES :]}
-        for side, part in parts.items() if digit >= 5 else [("", files)]:
-            target = (high / side if side else low) / str(digit)
+        subsets = {"train": files[:PICTURES], "val": files[PICTURES : 2 * PICTURES], "test": files[2 * PICTURES :]}
+        for subset, chosen in subsets.items() if digit >= 5 else [("", files)]:
+            target = (high / subset if subset else low) / str(digit)
             target.mkdir(parents=True)
-            for file in part:
+            for file in chosen:
                 shutil.copy(file, target)
     return low, high
 
@@ -106,16 +106,16 @@ def tlkit(*arguments: object) -> None:
     print(flush=True)
 
 
-def left_out(run: Path) -> list[Path]:
+def held_out_images(run: Path) -> list[Path]:
     """Images the run was not trained on, taken from all classes."""
     with (run / "split.csv").open() as lines:
         rows = [row for row in csv.DictReader(lines) if row["split"] == "validation"]
     return [SCENES / row["path"] for row in rows[:: max(1, len(rows) // 6)]]
 
 
-def bar(share: float) -> str:
-    """A share as a bar of up to 40 blocks."""
-    return "█" * round(40 * share)
+def bar(fraction: float) -> str:
+    """A fraction as a bar of up to 40 blocks."""
+    return "█" * round(40 * fraction)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws `beach_desert`: two classes of 40 small scenes that share their colours and differ in what is there.
+"""Draws `beach_desert`: two classes of 40 small scenes that share their colors and differ in what is there.
 
     python sample_data/make_samples.py [FOLDER]
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
+Color = tuple[float, float, float]  # red, green, blue, 0 to 255
 Point = tuple[float, float]  # x, y in pixels of the large picture, y downwards
-Part = tuple[Colour, float, list[Point]]  # paint, thickness of a line or 0 to fill, points in a unit square
+Part = tuple[Color, float, list[Point]]  # paint, thickness of a line or 0 to fill, points in a unit square
 Thing = list[Part]  # stands on (0, 0)
 
 SEED, PER_CLASS, QUALITY = 7, 40, 85
@@ -23,7 +23,7 @@ SIZE, SCALE = (128, 96), 4
 WIDTH, HEIGHT = SIZE[0] * SCALE, SIZE[1] * SCALE
 BEACH, DESERT = CLASSES = ("beach", "desert")
 SAND, PALE, GOLD, CLAY, WHITE = (230, 204, 154), (238, 222, 186), (226, 184, 118), (212, 150, 100), (250, 250, 245)
-LEAF, BARK, RUST, SLATE, GREY = (58, 124, 62), (120, 88, 60), (186, 112, 76), (120, 136, 172), (150, 142, 132)
+LEAF, BARK, RUST, SLATE, GRAY = (58, 124, 62), (120, 88, 60), (186, 112, 76), (120, 136, 172), (150, 142, 132)
 BLUE, BAY, DULL = (30, 98, 164), (64, 190, 196), (104, 124, 138)  # kinds of water
 SHADE = (70, 48, 70)
 FAN = np.linspace(0, 1, 7)
@@ -33,11 +33,11 @@ FAN = np.linspace(0, 1, 7)
 class Light:
     """A time of day: the sky on high and at the horizon, the sun and its height, what becomes of white paint."""
 
-    high: Colour
-    low: Colour
-    sun: Colour | None
+    high: Color
+    low: Color
+    sun: Color | None
     height: float
-    tint: Colour
+    tint: Color
 
 
 LIGHTS = (
@@ -55,10 +55,10 @@ def _frond(turn: float) -> Part:
     return LEAF, 0.05, [(0.1 + float(a), -1 + float(b)) for a, b in zip(x, y, strict=True)]
 
 
-def _wedge(colour: Colour, start: float, end: float) -> Part:
+def _wedge(color: Color, start: float, end: float) -> Part:
     """A piece of a parasol between two angles."""
     rim = [(0.5 * float(np.cos(a)), -0.6 - 0.4 * float(np.sin(a))) for a in np.linspace(start, end, 9)]
-    return colour, 0, [*rim, (0, -0.55)]
+    return color, 0, [*rim, (0, -0.55)]
 
 
 PALM: Thing = [(BARK, 0.07, [(0, 0), (0.02, -0.4), (0.06, -0.75), (0.1, -1)])]
@@ -74,7 +74,7 @@ BOAT: Thing = [
 BOAT += [(RUST, 0, [(-0.5, -0.1), (0.5, -0.1), (0.32, 0.04), (-0.34, 0.04)])]
 CACTUS: Thing = [(LEAF, 0.2, [(0, 0), (0, -0.9)]), (LEAF, 0.13, [(0, -0.35), (-0.3, -0.38), (-0.3, -0.68)])]
 CACTUS += [(LEAF, 0.13, [(0, -0.25), (0.28, -0.28), (0.28, -0.55)])]
-ROCK: Thing = [(GREY, 0, [(-0.35, 0), (-0.3, -0.2), (-0.1, -0.34), (0.15, -0.3), (0.36, 0)])]
+ROCK: Thing = [(GRAY, 0, [(-0.35, 0), (-0.3, -0.2), (-0.1, -0.34), (0.15, -0.3), (0.36, 0)])]
 ROCK += [((196, 184, 166), 0, [(-0.3, -0.02), (-0.26, -0.18), (-0.1, -0.3), (0.02, -0.12)])]
 BUSH: Thing = [
     ((140, 138, 84), 0.03, [(0, 0), (x, y)]) for x, y in ((-0.3, -0.2), (-0.12, -0.32), (0.08, -0.34), (0.28, -0.2))
@@ -84,8 +84,8 @@ CAMEL: Thing = [(COAT, 0.05, [(x, -0.4), (x + 0.02, 0)]) for x in (-0.26, -0.16,
 CAMEL += [(COAT, 0.2, [(-0.22, -0.46), (0.22, -0.46)]), (COAT, 0.16, [(0, -0.6)])]
 CAMEL += [(COAT, 0.08, [(0.26, -0.5), (0.42, -0.48), (0.46, -0.78), (0.56, -0.76)])]
 
-# what is drawn of each kind of scene: water, its share of the ground, things on the ground
-BEACHES: tuple[tuple[Colour, float, tuple[Thing, ...]], ...] = (
+# what is drawn of each kind of scene: water, its fraction of the ground, things on the ground
+BEACHES: tuple[tuple[Color, float, tuple[Thing, ...]], ...] = (
     (BLUE, 0.72, (PARASOL, TOWEL)),
     (BAY, 0.6, (PALM, PARASOL)),
     (DULL, 0.5, (ROCK, PALM)),
@@ -93,7 +93,7 @@ BEACHES: tuple[tuple[Colour, float, tuple[Thing, ...]], ...] = (
     (BAY, 0.32, (PARASOL, ROCK, TOWEL)),
 )
 # far land and its shape, ground, dunes, things on the ground
-DESERTS: tuple[tuple[Colour | None, bool, Colour, int, tuple[Thing, ...]], ...] = (
+DESERTS: tuple[tuple[Color | None, bool, Color, int, tuple[Thing, ...]], ...] = (
     (None, False, GOLD, 3, (CAMEL,)),
     (RUST, True, CLAY, 0, (CACTUS, ROCK, BUSH)),
     (SLATE, False, GOLD, 1, (CACTUS, BUSH)),
@@ -116,37 +116,35 @@ class Scene:
         """A random number."""
         return float(self.random.uniform(low, high))
 
-    def some(self, least: int, most: int) -> int:
+    def some(self, low: int, high: int) -> int:
         """A random count, below `most`."""
-        return int(self.random.integers(least, most))
+        return int(self.random.integers(low, high))
 
-    def varied(self, colour: Colour, by: float = 8) -> Colour:
-        """A colour a little changed."""
-        red, green, blue = (np.asarray(colour) + self.random.normal(0, by, 3)).tolist()
+    def varied(self, color: Color, by: float = 8) -> Color:
+        """A color a little changed."""
+        red, green, blue = (np.asarray(color) + self.random.normal(0, by, 3)).tolist()
         return red, green, blue
 
-    def lit(self, colour: Colour) -> Colour:
+    def lit(self, color: Color) -> Color:
         """Paint as this light shows it."""
-        red, green, blue = (c * t / 255 for c, t in zip(colour, self.light.tint, strict=True))
+        red, green, blue = (c * t / 255 for c, t in zip(color, self.light.tint, strict=True))
         return red, green, blue
 
-    def pour(self, outline: list[Point], high: Colour, low: Colour) -> None:
-        """Fill an outline with colours that run from its top to its bottom."""
+    def pour(self, outline: list[Point], high: Color, low: Color) -> None:
+        """Fill an outline with colors that run from its top to its bottom."""
         mask = Image.new("L", (WIDTH, HEIGHT))
         ImageDraw.Draw(mask).polygon(outline, fill=255)
         top, bottom = (pick(y for _, y in outline) for pick in (min, max))
-        share = np.clip((np.arange(HEIGHT) - top) / (bottom - top + 1), 0, 1)[:, None, None]
-        column = np.clip((1 - share) * high + share * low, 0, 255).astype(np.uint8)
+        fraction = np.clip((np.arange(HEIGHT) - top) / (bottom - top + 1), 0, 1)[:, None, None]
+        column = np.clip((1 - fraction) * high + fraction * low, 0, 255).astype(np.uint8)
         self.image.paste(Image.fromarray(column).resize((WIDTH, HEIGHT)), mask=mask)
 
-    def haze(
-        self, boxes: list[tuple[float, float, float, float]], colour: Colour, blur: float, strength: float
-    ) -> None:
+    def haze(self, boxes: list[tuple[float, float, float, float]], color: Color, blur: float, strength: float) -> None:
         """Paint blurred ellipses: clouds, glow, shadows."""
         mask = Image.new("L", (WIDTH, HEIGHT))
         for box in boxes:
             ImageDraw.Draw(mask).ellipse(box, fill=int(255 * strength))
-        self.image.paste(_whole(colour), (0, 0, WIDTH, HEIGHT), mask.filter(ImageFilter.GaussianBlur(blur)))
+        self.image.paste(_whole(color), (0, 0, WIDTH, HEIGHT), mask.filter(ImageFilter.GaussianBlur(blur)))
 
     def wave(self, y: float, height: float, length: float, slope: float = 0) -> list[Point]:
         """A rolling line from edge to edge."""
@@ -159,36 +157,39 @@ class Scene:
         """Stand a thing on a point, with a soft shadow, facing either way."""
         self.haze([(x - 0.4 * size, y - 0.06 * size, x + 0.5 * size, y + 0.07 * size)], self.lit((90, 70, 60)), 5, 0.4)
         side = size if self.random.random() < 0.5 else -size
-        for colour, thickness, points in parts:
+        for color, thickness, points in parts:
             self._paint(
-                [(x + a * side, y + b * size) for a, b in points], thickness * size, self.varied(self.lit(colour))
+                [(x + a * side, y + b * size) for a, b in points], thickness * size, self.varied(self.lit(color))
             )
 
-    def _paint(self, points: list[Point], thickness: float, colour: Colour) -> None:
+    def _paint(self, points: list[Point], thickness: float, color: Color) -> None:
         if not thickness:
-            return self.draw.polygon(points, fill=_whole(colour))
-        self.draw.line(points, fill=_whole(colour), width=max(1, round(thickness)))
+            return self.draw.polygon(points, fill=_whole(color))
+        self.draw.line(points, fill=_whole(color), width=max(1, round(thickness)))
         for x, y in points:
-            self.draw.circle((x, y), thickness / 2, fill=_whole(colour))
+            self.draw.circle((x, y), thickness / 2, fill=_whole(color))
         return None
 
     def scatter(self, things: tuple[Thing, ...], farthest: float, count: int) -> None:
-        """Put things on the ground, far ones first; none is in its farthest share, `farthest`."""
-        for share in sorted(self.random.uniform(farthest, 0.95, count).tolist()):
+        """Put things on the ground, far ones first; none is in its farthest fraction, `farthest`."""
+        for fraction in sorted(self.random.uniform(farthest, 0.95, count).tolist()):
             thing = things[self.random.integers(len(things))]
             tall = 1.6 if thing is PALM else 1
             self.put(
-                thing, WIDTH * self.between(0.08, 0.92), self.horizon + share * self.depth, tall * (28 + 90 * share)
+                thing,
+                WIDTH * self.between(0.08, 0.92),
+                self.horizon + fraction * self.depth,
+                tall * (28 + 90 * fraction),
             )
 
 
-def _whole(colour: Colour) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, round(channel))) for channel in colour)
+def _whole(color: Color) -> tuple[int, int, int]:
+    red, green, blue = (min(255, max(0, round(channel))) for channel in color)
     return red, green, blue
 
 
-def _mixed(first: Colour, second: Colour, share: float) -> Colour:
-    red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
+def _mixed(first: Color, second: Color, fraction: float) -> Color:
+    red, green, blue = (a + (b - a) * fraction for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
@@ -209,24 +210,26 @@ def _sky(scene: Scene) -> None:
 
 def _beach(scene: Scene, kind: int) -> None:
     """Sand, and the sea as far as a slanting, rolling shore."""
-    water, share, things = BEACHES[kind]
+    water, fraction, things = BEACHES[kind]
     ground, horizon = scene.lit(scene.varied((SAND, PALE)[kind % 2])), scene.horizon
     scene.pour([(0, horizon), (WIDTH, horizon), (WIDTH, HEIGHT), (0, HEIGHT)], ground, _mixed(ground, WHITE, 0.12))
-    share *= scene.between(0.8, 1.2)
-    shore = scene.wave(horizon + share * scene.depth, 10 * share + 3, WIDTH * 0.8, scene.between(-0.3, 0.3) * share)
+    fraction *= scene.between(0.8, 1.2)
+    shore = scene.wave(
+        horizon + fraction * scene.depth, 10 * fraction + 3, WIDTH * 0.8, scene.between(-0.3, 0.3) * fraction
+    )
     sea = _mixed(scene.lit(scene.varied(water)), scene.light.low, 0.25)
     _water(scene, shore, sea, ground)
     for _ in range(scene.some(0, 3)):
-        scene.put(BOAT, WIDTH * scene.between(0.1, 0.9), horizon + 4 + 20 * share, scene.between(24, 46))
-    scene.scatter(things, min(0.9, share + 0.2), scene.some(1, 4))
+        scene.put(BOAT, WIDTH * scene.between(0.1, 0.9), horizon + 4 + 20 * fraction, scene.between(24, 46))
+    scene.scatter(things, min(0.9, fraction + 0.2), scene.some(1, 4))
 
 
-def _water(scene: Scene, shore: list[Point], sea: Colour, ground: Colour) -> None:
+def _water(scene: Scene, shore: list[Point], sea: Color, ground: Color) -> None:
     """Water from the horizon to a shore, streaked with waves, with foam and wet sand at its edge."""
     top = scene.horizon
-    for reach, colour in ((16, _mixed(ground, (90, 80, 80), 0.3)), (0, sea)):
+    for reach, color in ((16, _mixed(ground, (90, 80, 80), 0.3)), (0, sea)):
         edge = [(x, max(top + 3, y + reach)) for x, y in shore]
-        scene.pour([(0, top), *edge, (WIDTH, top)], colour, _mixed(colour, WHITE, 0.05 if reach else 0.22))
+        scene.pour([(0, top), *edge, (WIDTH, top)], color, _mixed(color, WHITE, 0.05 if reach else 0.22))
     deepest = max(y for _, y in shore)
     for _ in range(60):
         x, y = WIDTH * scene.between(0, 1), scene.between(top + 3, deepest)
@@ -249,33 +252,33 @@ def _desert(scene: Scene, kind: int) -> None:
         _dune(scene, horizon + scene.depth * (0.1 + 0.75 * number / dunes), ground)
     if things == (PALM,):
         _pond(scene)
-    for share in np.geomspace(0.14, 0.98, 15).tolist():
-        ripple = scene.wave(horizon + share * scene.depth, 9 * share, 170 * share + 40)
-        scene.draw.line(ripple, fill=_whole(_mixed(ground, SHADE, 0.3)), width=round(1 + 3 * share))
+    for fraction in np.geomspace(0.14, 0.98, 15).tolist():
+        ripple = scene.wave(horizon + fraction * scene.depth, 9 * fraction, 170 * fraction + 40)
+        scene.draw.line(ripple, fill=_whole(_mixed(ground, SHADE, 0.3)), width=round(1 + 3 * fraction))
     scene.scatter(things, 0.25, scene.some(1, 5))
 
 
 def _pond(scene: Scene) -> None:
     """Water with a dark rim."""
     x, y, wide = WIDTH * scene.between(0.25, 0.75), scene.horizon + scene.depth * 0.62, scene.between(80, 150)
-    for grown, colour in ((8, scene.lit(LEAF)), (0, scene.lit(scene.varied(BAY)))):
+    for grown, color in ((8, scene.lit(LEAF)), (0, scene.lit(scene.varied(BAY)))):
         box = (x - wide - grown, y - 0.2 * wide - grown / 2, x + wide + grown, y + 0.2 * wide + grown / 2)
-        scene.draw.ellipse(box, fill=_whole(colour))
+        scene.draw.ellipse(box, fill=_whole(color))
 
 
-def _far_land(scene: Scene, colour: Colour, flat: bool) -> None:
+def _far_land(scene: Scene, color: Color, flat: bool) -> None:
     """Mesas with flat tops, or a chain of mountains, on the horizon."""
     for _ in range(scene.some(2, 5)):
         x, wide = WIDTH * scene.between(0, 1), scene.between(50, 120)
         y, top = scene.horizon, scene.horizon - scene.between(24, 80)
         peak = 0.7 * wide if flat else 0.04 * wide
         front = [(x - wide, y), (x - peak, top), (x + peak, top), (x + wide, y)]
-        scene.pour(front, colour, _mixed(colour, WHITE, 0.12))
+        scene.pour(front, color, _mixed(color, WHITE, 0.12))
         side = [(x + peak / 2, top), (x + peak, top), (x + wide, y), (x + peak, y)]
-        scene.draw.polygon(side, fill=_whole(_mixed(colour, SHADE, 0.3)))
+        scene.draw.polygon(side, fill=_whole(_mixed(color, SHADE, 0.3)))
 
 
-def _dune(scene: Scene, y: float, ground: Colour) -> None:
+def _dune(scene: Scene, y: float, ground: Color) -> None:
     """A dune with a sharp crest, one side in the light and one in the shade."""
     crest, height, width = WIDTH * scene.between(0.15, 0.85), scene.between(30, 75), scene.between(120, 220)
     x = np.arange(-8, WIDTH + 9, 4.0)

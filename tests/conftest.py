@@ -1,12 +1,51 @@
 import os
-import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
+from tests.networks import enliven, keras
+from tests.shared_runs import (  # noqa: F401  fixtures
+    blocks_result,
+    blocks_run,
+    classic_result,
+    classic_run,
+    comparison,
+    copy_run,
+    finetuned,
+    finetuned_run,
+    group_of_test,
+    make_once,
+    scratch_result,
+    scratch_run,
+)
+
+TENSORFLOW_COLLECTED = pytest.StashKey[bool]()
+COLORS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadgroup`, let one worker run all tests of a file that share a training of its own.
+
+    pytest-xdist 3.8 finds no group of a test under pytest 9.2 (its issue 1386), so files are looked up here.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadTrainings(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of_test(config.rootpath, nodeid)
+
+    return LoadTrainings(config, log)
+
+
+def pytest_collection_finish(session):
+    """Write down whether a test file imported TensorFlow, which every worker would wait for."""
+    session.config.stash[TENSORFLOW_COLLECTED] = "tensorflow" in sys.modules
 
 
 @pytest.fixture(scope="session")
@@ -30,67 +69,45 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def colours(tmp_path_factory):
-    """Three classes that any network tells apart: 12 noisy 48x48 squares of one colour each."""
-    root = tmp_path_factory.mktemp("colours")
+def colors(tmp_path_factory):
+    """Three classes that any network tells apart: 12 noisy 48x48 squares of one color each."""
+    return make_once(tmp_path_factory, "colors", draw_colors)
+
+
+def draw_colors(folder):
     random = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (root / name).mkdir()
+    for name, color in COLORS.items():
+        (folder / name).mkdir()
         for number in range(12):
-            pixels = np.clip(random.normal(colour, 20, (48, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.png")
-    return root
+            pixels = np.clip(random.normal(color, 20, (48, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
 
 
 @pytest.fixture(scope="session")
-def weights_file(colours, tmp_path_factory):
-    """Weights of a small backbone at 32 pixels whose random features differ from colour to colour.
+def weights_file(tmp_path_factory):
+    """Weights of a small backbone whose features differ from color to color, enough for a head to tell them apart.
 
-    Random weights alone give every image the same features; here each batch norm has the
-    statistics of the coloured squares.
+    Random weights alone give every image nearly the same features, which vanish in the batch norms.
     """
-    from tlkit.models.keras_setup import start_keras
 
-    keras = start_keras()
-    keras.utils.set_random_seed(0)
-    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    squares = [np.asarray(Image.open(path).resize((32, 32)), np.float32) for path in sorted(colours.glob("*/*.png"))]
-    network(np.stack(squares) / 127.5 - 1, training=True)
-    file = tmp_path_factory.mktemp("weights") / "small.weights.h5"
-    network.save_weights(file)
-    return file
+    def save_weights(folder):
+        keras.utils.set_random_seed(0)
+        network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+        enliven(network)
+        network.save_weights(folder / "small.weights.h5")
+        return folder / "small.weights.h5"
+
+    return make_once(tmp_path_factory, "weights", save_weights)
 
 
 @pytest.fixture(scope="session")
-def finetuned(colours, weights_file, tmp_path_factory):
-    """What `finetune` returns for the coloured squares: a real run made in seconds."""
-    from tlkit import FinetuneSettings, finetune
-
-    settings = FinetuneSettings(
-        backbone="mobilenet_025",
-        weights=str(weights_file),
-        freeze="all",
-        image_size=32,
-        hidden="0",
-        epochs=12,
-        batch_size=16,
-        learning_rate=0.02,
-    )
-    return finetune(colours, tmp_path_factory.mktemp("runs") / "colours", settings)
-
-
-@pytest.fixture(scope="session")
-def run(finetuned):
-    """A finished run, to be read only."""
-    return finetuned.run
+def run(finetuned_run):
+    """A finished run, to be read only; another name of `finetuned_run`."""
+    return finetuned_run
 
 
 @pytest.fixture
-def own_run(run, tmp_path):
+def own_run(finetuned_run, tmp_path):
     """A copy of the finished run that a test may damage."""
-    from tlkit.runs.run import Run
-
-    return Run(shutil.copytree(run.path, tmp_path / "own_run"))
+    return copy_run(finetuned_run, tmp_path)

@@ -1,15 +1,41 @@
-"""Small networks that several tests use; importing this module starts Keras (seconds)."""
+"""Small networks that several tests use. Importing this module does not import Keras, which takes seconds."""
 
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 
 from tlkit.models.backbones import BACKBONES
 from tlkit.models.keras_setup import start_keras
 
-keras = start_keras()
 
-from tlkit.models.build import build_backbone
+class LazyKeras:
+    """Keras, imported quietly when one of its attributes is used first."""
+
+    def __getattr__(self, name):
+        if name.startswith("_"):  # pytest asks every name in a module for `__wrapped__`
+            raise AttributeError(name)
+        return getattr(_keras(), name)
+
+
+_keras = cache(start_keras)
+keras = LazyKeras()
+
+
+def lazy_functions(module, *names):
+    """Functions and classes of a module that imports Keras, which is imported when one of them is called first."""
+
+    def lazy(name):
+        def call(*args, **options):
+            _keras()
+            return getattr(import_module(module), name)(*args, **options)
+
+        return call
+
+    return [lazy(name) for name in names]
+
+
+(build_backbone,) = lazy_functions("tlkit.models.build", "build_backbone")
 
 
 def lively_body(name="mobilenet_025", image_size=64, seed=1):
@@ -35,6 +61,11 @@ def shared_body():
     return lively_body()
 
 
+def run_network(network, values):
+    """What a network gives for values, without the seconds that `predict` takes to compile."""
+    return keras.ops.convert_to_numpy(network(values, training=False))
+
+
 def random_pixels(count, image_size, seed=0, kind=np.uint8):
     """RGB, 0 to 255: (count, image_size, image_size, 3)."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, image_size, image_size, 3), dtype=np.uint8)
@@ -42,7 +73,7 @@ def random_pixels(count, image_size, seed=0, kind=np.uint8):
 
 
 def relative_difference(values, expected):
-    """The largest difference as a share of the largest value."""
+    """The largest difference as a fraction of the largest value."""
     return float(np.abs(values - expected).max() / np.abs(expected).max())
 
 

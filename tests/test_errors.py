@@ -1,10 +1,11 @@
 import inspect
 import re
+import sys
 
 import pytest
 
 from tlkit import errors
-from tlkit.errors import TlkitError
+from tlkit.errors import ModelError, TlkitError, require
 
 TREE = {
     "OptionError": ("TlkitError", 2),
@@ -17,23 +18,18 @@ TREE = {
 CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
 
 
-def test_the_tree_has_these_errors_and_no_other():
+def test_errors_are_those_of_the_tree_with_their_parents_and_exit_codes():
     assert CLASSES.keys() == {"TlkitError", *TREE}
+    parents_and_codes = {name: (CLASSES[name].__bases__, CLASSES[name].exit_code) for name in TREE}
+    assert parents_and_codes == {name: ((CLASSES[parent],), code) for name, (parent, code) in TREE.items()}
 
 
-@pytest.mark.parametrize("name", TREE)
-def test_each_error_has_its_parent_and_its_exit_code(name):
-    parent, code = TREE[name]
-    assert CLASSES[name].__bases__ == (CLASSES[parent],)
-    assert CLASSES[name].exit_code == code
-
-
-def test_an_error_without_a_kind_is_unexpected():
+def test_errors_without_a_kind_are_unexpected():
     assert TlkitError.__bases__ == (Exception,)
     assert TlkitError.exit_code == 1
 
 
-def test_the_docstring_draws_the_tree():
+def test_errors_docstring_draws_the_tree():
     drawn = {
         name: (indent, int(code)) for indent, name, code in re.findall(r"(?m)^( +)(\w+) +(\d)  \w", errors.__doc__)
     }
@@ -42,6 +38,22 @@ def test_the_docstring_draws_the_tree():
     assert depths == {name: len(CLASSES[name].__mro__) - 4 for name in TREE}
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_each_error_says_what_it_means(name):
-    assert CLASSES[name].__doc__.endswith(".")
+def test_errors_all_have_a_docstring():
+    assert [name for name, error in CLASSES.items() if not error.__doc__.endswith(".")] == []
+
+
+def test_require_installed_package_is_silent_and_imports_nothing(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.delitem(sys.modules, "sklearn")
+    require("scikit-learn", "shallow", "--pca")
+    require("NumPy", "shallow", "this")
+    assert "sklearn" not in sys.modules
+
+
+def test_require_missing_package_names_what_needs_it_and_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ModelError) as raised:
+        require("scikit-learn", "shallow", "--pca")
+    assert str(raised.value) == ("--pca needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
+    with pytest.raises(ModelError, match="^a .parquet file needs no-such-package, which is not installed"):
+        require("no-such-package", "parquet", "a .parquet file")

@@ -26,8 +26,8 @@ def load(path):
         return image.convert("RGB")
 
 
-def two_commonest_colours(image):
-    """Red, green and blue of the commonest colour, then of the next, of the 8 that fit the picture best."""
+def two_commonest_colors(image):
+    """Red, green and blue of the commonest color, then of the next, of the 8 that fit the picture best."""
     reduced = image.quantize(8)
     palette = np.reshape(reduced.getpalette(), (-1, 3))
     (_, first), (_, second), *_ = sorted(reduced.getcolors(), reverse=True)
@@ -36,13 +36,13 @@ def two_commonest_colours(image):
 
 def grain(image):
     """How much each of 12 bands of rows changes from one pixel to the next, downwards and to the right."""
-    grey = np.asarray(image.convert("L"), float)
-    steps = [np.abs(np.diff(grey, axis=axis, append=np.take(grey, [-1], axis))).mean(1) for axis in (0, 1)]
+    gray = np.asarray(image.convert("L"), float)
+    steps = [np.abs(np.diff(gray, axis=axis, append=np.take(gray, [-1], axis))).mean(1) for axis in (0, 1)]
     return np.concatenate([step.reshape(12, -1).mean(1) for step in steps])
 
 
 def accuracy_left_out(features, labels):
-    """Share of the images whose label a logistic regression tells that has not seen them, in ten folds."""
+    """Fraction of the images whose label a logistic regression tells that has not seen them, in ten folds."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     preprocessing = pytest.importorskip("sklearn.preprocessing")
     right = 0
@@ -55,7 +55,7 @@ def accuracy_left_out(features, labels):
 
 
 def nearest_left_out(features, labels):
-    """Share of the images whose nearest other image has the same label."""
+    """Fraction of the images whose nearest other image has the same label."""
     distance = np.linalg.norm(features[:, None] - features[None], axis=2)
     np.fill_diagonal(distance, np.inf)
     return (labels[distance.argmin(1)] == labels).mean()
@@ -65,13 +65,13 @@ def features_of(folder, describe):
     return np.array([describe(load(folder.root / path)) for path in folder.paths], float)
 
 
-def test_there_are_40_scenes_of_each_class(folder):
+def test_scenes_are_40_of_each_class(folder):
     assert folder.class_names == ("beach", "desert")
-    assert list(folder.counts) == [40, 40]
-    assert not folder.left_out
+    assert list(folder.class_counts) == [40, 40]
+    assert not folder.skipped
 
 
-def test_the_scenes_are_small_jpegs_and_no_two_are_alike(folder):
+def test_scenes_are_small_jpegs_and_no_two_are_alike(folder):
     files = [folder.root / path for path in folder.paths]
     assert {load(file).size for file in files} == {(128, 96)}
     assert len({file.read_bytes() for file in files}) == 80
@@ -79,12 +79,12 @@ def test_the_scenes_are_small_jpegs_and_no_two_are_alike(folder):
 
 
 @pytest.mark.parametrize("name", ["beach", "desert"])
-def test_the_script_draws_the_same_pixels_every_time(script, name):
+def test_draw_scene_draws_the_same_pixels_every_time(script, name):
     first, second = (np.asarray(script["draw_scene"](name, 3)) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
-def test_the_files_are_what_the_script_draws(script):
+def test_scenes_are_what_draw_scene_draws(script):
     for name in ("beach", "desert"):
         for number in range(0, 40, 7):
             drawn = np.asarray(script["draw_scene"](name, number), float)
@@ -92,11 +92,11 @@ def test_the_files_are_what_the_script_draws(script):
             assert np.abs(drawn - kept).mean() < 6  # JPEG and other versions of Pillow
 
 
-def test_a_rule_on_the_two_commonest_colours_fails_on_some(folder):
-    colours = features_of(folder, two_commonest_colours)
-    assert nearest_left_out(colours, folder.labels) < 0.9
-    assert accuracy_left_out(colours, folder.labels) < 0.9
+def test_scenes_are_not_told_apart_by_their_two_commonest_colors(folder):
+    colors = features_of(folder, two_commonest_colors)
+    assert nearest_left_out(colors, folder.labels) < 0.9
+    assert accuracy_left_out(colors, folder.labels) < 0.9
 
 
-def test_what_is_drawn_tells_the_classes_apart_without_any_colour(folder):
+def test_scenes_are_told_apart_without_any_color(folder):
     assert accuracy_left_out(features_of(folder, grain), folder.labels) > 0.8

@@ -1,72 +1,85 @@
-"""Every backbone of the table has every property; and a backbone without one is found out."""
+"""Every backbone of the registry has every property; and a backbone without one is found out."""
 
 import numpy as np
 import pytest
 
 from tests.networks import keras
-from tlkit import check_backbone
-from tlkit import testing as checks
 from tlkit.errors import OptionError
-from tlkit.models.backbones import _BACKBONES
-from tlkit.models.head import attach_head
-from tlkit.training.loop.fit import fit
+from tlkit.models.backbones import BACKBONES
 
 QUICK = ("mobilenet_025",)
 
 
+@pytest.fixture(scope="module")
+def testing():
+    """The module, which imports Keras."""
+    from tlkit import testing
+
+    return testing
+
+
+@pytest.mark.training
 @pytest.mark.parametrize(
-    "name", [pytest.param(row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in _BACKBONES]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BACKBONES]
 )
-def test_a_backbone_stands_everything_that_is_done_with_it(name):
-    findings = check_backbone(name)
-    assert len(findings) == len(checks.CHECKS)
+def test_check_backbone_has_every_property(name, testing):
+    findings = testing.check_backbone(name)
+    assert [finding.name for finding in findings] == list(testing.CHECKS)
     assert [f"{finding.name}: {finding.detail}" for finding in findings if not finding.holds] == []
 
 
-def finding(monkeypatch, title, **changes):
+def finding(testing, monkeypatch, title, **changes):
+    """The finding of one check, with functions it relies on replaced by faulty ones."""
     for name, value in changes.items():
-        monkeypatch.setattr(checks, name, value)
-    monkeypatch.setattr(checks, "CHECKS", {title: checks.CHECKS[title]})
-    return check_backbone("mobilenet_025")[0]
+        monkeypatch.setattr(testing, name, value)
+    monkeypatch.setattr(testing, "CHECKS", {title: testing.CHECKS[title]})
+    return testing.check_backbone("mobilenet_025")[0]
 
 
-def test_features_that_are_not_those_of_the_lower_part_are_found_out(monkeypatch):
-    class Wrong(checks._Computed):
-        def __getitem__(self, rows):
-            return super().__getitem__(rows) * np.float32(1.5)
+@pytest.mark.training
+def test_check_backbone_other_features_than_the_extractors_are_found_out(testing, monkeypatch):
+    class Wrong(testing._Computed):
+        def __getitem__(self, indices):
+            return super().__getitem__(indices) * np.float32(1.5)
 
-    found = finding(monkeypatch, "training on cached features equals training without", _Computed=Wrong)
-    assert not found.holds
+    title = "training on cached features equals training without"
+    assert not finding(testing, monkeypatch, title, _Computed=Wrong).holds
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", ["conv1", "conv1_bn", "head_batch_norm"])
-def test_a_layer_that_moves_or_stays_though_it_should_not_is_found_out(name, monkeypatch):
-    whole = []
+def test_check_backbone_layer_that_moves_or_stays_though_it_should_not_is_found_out(name, testing, monkeypatch):
+    from tlkit.models.head import attach_head
+    from tlkit.training.phases import fit_top
+
+    classifiers = []
 
     def attach(*parts):
-        whole.append(attach_head(*parts))
-        return whole[-1]
+        classifiers.append(attach_head(*parts))
+        return classifiers[-1]
 
-    def meddle(upper, *parts):
-        layer = whole[-1].get_layer(name)
+    def meddle(top, *parts):
+        layer = classifiers[-1].get_layer(name)
         before = layer.get_weights()
-        fit(upper, *parts)
+        fit_top(top, *parts)
         layer.set_weights([value + 1 for value in before] if name != "head_batch_norm" else before)
 
-    found = finding(monkeypatch, "exactly the layers above the cut move", attach_head=attach, fit_above=meddle)
-    assert (found.holds, found.detail) == (False, name)
+    title = "exactly the layers above the cut move"
+    wrong = finding(testing, monkeypatch, title, attach_head=attach, fit_top=meddle)
+    assert (wrong.holds, wrong.detail) == (False, name)
 
 
-def test_an_engine_that_computes_something_else_is_found_out(monkeypatch):
-    def other(network, pixels):
+def test_check_backbone_engine_that_computes_something_else_is_found_out(testing, monkeypatch):
+    to_litert = testing.to_litert
+
+    def convert_other(network, pixels):
         keras.utils.set_random_seed(5)
-        clone = keras.models.clone_model(network)
-        return checks_to_litert(clone, pixels)
+        return to_litert(keras.models.clone_model(network), pixels)
 
-    checks_to_litert = checks.to_litert
-    assert not finding(monkeypatch, "the engine agrees, whatever the neighbours of a row", to_litert=other).holds
+    title = "the engine agrees, whatever the neighbors of a row"
+    assert not finding(testing, monkeypatch, title, to_litert=convert_other).holds
 
 
-def test_an_unknown_backbone_is_refused():
+def test_check_backbone_unknown_name_is_refused(testing):
     with pytest.raises(OptionError, match="there is no backbone"):
-        check_backbone("mobilenut")
+        testing.check_backbone("mobilenut")

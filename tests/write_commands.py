@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from tlkit.cli import main
 
-FILE = Path(__file__).parents[1] / "docs" / "commands.md"
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 START = """# Commands
 
 What every command prints for `--help`, on a terminal of 80 columns. Made by `make docs`.
@@ -35,4 +35,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

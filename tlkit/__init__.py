@@ -1,5 +1,14 @@
 """tlkit: from a folder of images to a classifier that can be trusted.
 
+    result = tlkit.finetune("photos", seed=1)               # options as keywords ...
+    settings = tlkit.FinetuneSettings(seed=1)
+    result = tlkit.finetune("photos", settings=settings)    # ... or as an object
+    result.report.accuracy, result.report.interval, result.run
+
+    run = tlkit.load_run("runs/finetune-001")
+    for prediction in tlkit.predict(run, "new_images"): ...
+    tlkit.evaluate(run, "labeled_images").report
+
 The names below import their modules on first use, so that `import tlkit` stays light.
 """
 
@@ -7,30 +16,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-_HOMES = {
-    "read_folder": "tlkit.data.folder",
-    "finetune": "tlkit.training.finetune",
-    "FinetuneSettings": "tlkit.settings",
-    "train": "tlkit.training.from_scratch",
-    "TrainSettings": "tlkit.settings",
-    "load_run": "tlkit.runs.run",
-    "predict": "tlkit.inference.predictor",
-    "evaluate": "tlkit.inference.evaluate",
-    "train_classic": "tlkit.training.classic",
-    "ClassicSettings": "tlkit.settings",
-    "compare": "tlkit.comparison.compare",
-    "CompareSettings": "tlkit.settings",
-    "export_features": "tlkit.features.export",
-    "FeaturesSettings": "tlkit.settings",
-    "check_backbone": "tlkit.testing",
+_MODULES = {
+    "tlkit.comparison.compare": ("Comparison", "compare", "resume_comparison"),
+    "tlkit.data.folder": ("ImageFolder", "read_folder"),
+    "tlkit.data.split": ("Split",),
+    "tlkit.errors": ("TlkitError",),
+    "tlkit.evaluation.report": ("Report",),
+    "tlkit.features.export": ("FeatureExport", "export_features"),
+    "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
+    "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
+    "tlkit.runs.run": ("Run", "load_run"),
+    "tlkit.settings.commands": ("CompareSettings", "EvaluateSettings", "FeaturesSettings"),
+    "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
+    "tlkit.training.classic": ("train_classic",),
+    "tlkit.training.finetune": ("finetune",),
+    "tlkit.training.from_scratch": ("train",),
+    "tlkit.training.recipe": ("TrainingResult",),
+    "tlkit.training.resume": ("resume",),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "ClassicSettings",
     "CompareSettings",
+    "Comparison",
+    "EvaluateSettings",
+    "Evaluation",
+    "FeatureExport",
     "FeaturesSettings",
     "FinetuneSettings",
+    "ImageFolder",
+    "Prediction",
+    "Predictor",
+    "Report",
+    "Run",
+    "Split",
+    "TlkitError",
     "TrainSettings",
-    "check_backbone",
+    "TrainingResult",
     "compare",
     "evaluate",
     "export_features",
@@ -38,28 +60,38 @@ __all__ = [
     "load_run",
     "predict",
     "read_folder",
+    "resume",
+    "resume_comparison",
+    "testing",
     "train",
     "train_classic",
 ]
 
 if TYPE_CHECKING:
-    from tlkit.comparison.compare import compare
-    from tlkit.data.folder import read_folder
-    from tlkit.features.export import export_features
-    from tlkit.inference.evaluate import evaluate
-    from tlkit.inference.predictor import predict
-    from tlkit.runs.run import load_run
-    from tlkit.settings.commands import CompareSettings, FeaturesSettings
+    from tlkit import testing
+    from tlkit.comparison.compare import Comparison, compare, resume_comparison
+    from tlkit.data.folder import ImageFolder, read_folder
+    from tlkit.data.split import Split
+    from tlkit.errors import TlkitError
+    from tlkit.evaluation.report import Report
+    from tlkit.features.export import FeatureExport, export_features
+    from tlkit.inference.evaluate import Evaluation, evaluate
+    from tlkit.inference.predictor import Prediction, Predictor, predict
+    from tlkit.runs.run import Run, load_run
+    from tlkit.settings.commands import CompareSettings, EvaluateSettings, FeaturesSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
-    from tlkit.testing import check_backbone
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune
     from tlkit.training.from_scratch import train
+    from tlkit.training.recipe import TrainingResult
+    from tlkit.training.resume import resume
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name == "testing":
+        return import_module("tlkit.testing")
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'tlkit' has no attribute '{name}'")
 
 

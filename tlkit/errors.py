@@ -9,6 +9,10 @@ TlkitError
   ImageError     3  one image cannot be read; usually handled as a value, it ends no run
 """
 
+from importlib.util import find_spec
+
+MODULES_OF_PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}  # where the names differ
+
 
 class TlkitError(Exception):
     """What was found, what was expected and what to do, in one sentence."""
@@ -48,3 +52,15 @@ class GateError(TlkitError):
     """A quality gate was not met; everything was written all the same."""
 
     exit_code = 5
+
+
+def require(package: str, extra: str, why: str) -> None:
+    """Check that an optional package is installed, without importing it.
+
+    package: its name as people write it
+    extra: the extra of tlkit that installs it
+    why: the option or thing that needs it, the subject of the message
+    raises: ModelError
+    """
+    if not find_spec(MODULES_OF_PACKAGES.get(package, package.lower())):
+        raise ModelError(f"{why} needs {package}, which is not installed: pip install 'tlkit[{extra}]'.")

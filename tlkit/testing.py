@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tlkit.engines.base import choose_engine, run_in_batches
+from tlkit.engines.base import EngineSpec, choose_engine, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import load_network, to_litert
 from tlkit.errors import OptionError
@@ -19,12 +19,13 @@ from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.models.head import Head, attach_head
 from tlkit.runs.run import MODEL
 from tlkit.training.loop.batches import Samples
-from tlkit.training.loop.plan import FitPlan
-from tlkit.training.phases import fit_above, trainable_top
+from tlkit.training.loop.plan import FitPlan, OptimizerConfig
+from tlkit.training.phases import fit_top, trainable_top
 from tlkit.utils.progress import Silent
 
 MIN_SIZE, IMAGES, CLASSES = 64, 8, 3  # pixels, so that there is something to cut
-PLAN = FitPlan(epochs=1, batch_size=4, learning_rate=1e-3, weight_decay=0.1, label_smoothing=0.1, patience=9, seed=0)
+OPTIMIZER = OptimizerConfig(learning_rate=1e-3, weight_decay=0.1)
+PLAN = FitPlan("head", epochs=1, batch_size=4, optimizer=OPTIMIZER, label_smoothing=0.1, patience=9, seed=0)
 EXACT, CLOSE = 1e-5, 1e-4  # relative differences: of one computation twice, of two engines
 ROUNDING, ROUNDINGS = 2.0**-23, 10  # of float32; how many of them at the pixels explain a difference of two engines
 
@@ -46,7 +47,7 @@ def check_backbone(name: str, image_size: int = 0) -> tuple[Finding, ...]:
     raises: OptionError for an unknown name or too small a size
     """
     row = find_backbone(name)
-    subject = _Subject(row.name, image_size or max(MIN_SIZE, row.least_size))
+    subject = _Subject(row.name, image_size or max(MIN_SIZE, row.min_size))
     return tuple(Finding(title, *check(subject)) for title, check in CHECKS.items())
 
 
@@ -58,68 +59,68 @@ class _Subject:
         random = np.random.default_rng(0)
         self.pixels = random.integers(0, 256, (IMAGES, image_size, image_size, 3)).astype(np.float32)
         self.targets = np.eye(CLASSES, dtype=np.float32)[np.arange(IMAGES) % CLASSES]
-        self.body, self.classifier = self.build()
-        self.inner = [cut for cut in cut_points(self.body) if len(cut.shape) == 3]
+        self.network, self.classifier = self.build()
+        self.inner = [cut for cut in cut_points(self.network) if len(cut.shape) == 3]
 
     def build(self) -> tuple[keras.Model, keras.Model]:
-        body = build_backbone(find_backbone(self.name), "none", self.image_size)
-        calibrate_batch_norms(body, self.pixels)
+        network = build_backbone(find_backbone(self.name), "none", self.image_size)
+        calibrate_batch_norms(network, self.pixels)
         keras.utils.set_random_seed(0)
-        return body, attach_head(body, Head(0.5, True, (8,)), CLASSES)
+        return network, attach_head(network, Head(0.5, True, (8,)), CLASSES)
 
     @cached_property
     def cut(self) -> Cut | None:
         """Where `--cut auto` cuts; None for a network that offers no such place."""
         try:
-            return choose_cut(self.body, self.inner, "auto")
+            return choose_cut(self.network, self.inner, "auto")
         except OptionError:
             return None
 
 
 def _builds(subject: _Subject) -> tuple[bool, str]:
-    output = run_network(subject.body, subject.pixels)
+    output = run_network(subject.network, subject.pixels)
     return output.ndim == 2 and bool(np.isfinite(output).all()), f"{output.shape[1]} features"
 
 
 def _cuts(subject: _Subject) -> tuple[bool, str]:
-    """lower∘upper is the whole, at every cut point."""
-    expected = run_network(subject.body, subject.pixels)
+    """Extractor and top make the whole, at every cut point."""
+    expected = run_network(subject.network, subject.pixels)
     tensors = [cut.tensor for cut in subject.inner]
-    values = keras.Model(subject.body.input, tensors)(subject.pixels, training=False)
-    uppers = [keras.Model(tensor, subject.body.output) for tensor in tensors]
-    apart = [difference(run_network(*pair), expected) for pair in zip(uppers, values, strict=True)]
+    values = keras.Model(subject.network.input, tensors)(subject.pixels, training=False)
+    tops = [keras.Model(tensor, subject.network.output) for tensor in tensors]
+    apart = [difference(run_network(*pair), expected) for pair in zip(tops, values, strict=True)]
     return max(apart) <= EXACT, f"{len(apart)} cuts, differ by {max(apart):.1e} at most"
 
 
 class _Computed:
     """Features computed anew for every batch, as if nothing were cached."""
 
-    def __init__(self, lower: keras.Model, pixels: np.ndarray) -> None:
-        self.lower, self.pixels = lower, pixels
+    def __init__(self, extractor: keras.Model, pixels: np.ndarray) -> None:
+        self.extractor, self.pixels = extractor, pixels
 
-    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
-        return run_network(self.lower, self.pixels[rows])
+    def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
+        return run_network(self.extractor, self.pixels[indices])
 
 
 def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[int, int], np.ndarray], set[str]]:
     """The classifier after an epoch above the cut, its weights before, and the layers to move."""
-    body, classifier = subject.build()
-    rank = subject.cut.index if subject.cut else len(cut_points(body)) - 1
-    tensor = cut_points(body)[rank].tensor
-    upper = trainable_top(classifier, tensor, batch_norm_names(body))
+    network, classifier = subject.build()
+    rank = subject.cut.index if subject.cut else len(cut_points(network)) - 1
+    tensor = cut_points(network)[rank].tensor
+    top = trainable_top(classifier, tensor, batch_norm_names(network))
     before = layer_weights(classifier)
-    lower = keras.Model(classifier.input, tensor)
-    features = run_network(lower, subject.pixels) if cached else _Computed(lower, subject.pixels)
+    extractor = keras.Model(classifier.input, tensor)
+    features = run_network(extractor, subject.pixels) if cached else _Computed(extractor, subject.pixels)
     samples = Samples(features, subject.targets)
-    validation = Samples(run_network(lower, subject.pixels), subject.targets)
-    fit_above(upper, samples, validation, PLAN, Silent())
-    return classifier, before, {layer.name for layer in upper.layers if layer.trainable and layer.weights}
+    validation = Samples(run_network(extractor, subject.pixels), subject.targets)
+    fit_top(top, samples, validation, PLAN, Silent())
+    return classifier, before, {layer.name for layer in top.layers if layer.trainable and layer.weights}
 
 
 def _caches_exactly(subject: _Subject) -> tuple[bool, str]:
     """An epoch on cached features moves every weight as one on features computed batch by batch does."""
     cached, computed = (layer_weights(_trained(subject, cached)[0]) for cached in (True, False))
-    step = PLAN.learning_rate * IMAGES / PLAN.batch_size  # as far as AdamW can move a weight
+    step = OPTIMIZER.learning_rate * IMAGES / PLAN.batch_size  # as far as AdamW can move a weight
     worst = max(float(np.abs(value - computed[key]).max()) for key, value in cached.items())
     return worst <= 0.1 * step, f"differ by {worst:.1e}"
 
@@ -144,15 +145,15 @@ def _saves(subject: _Subject) -> tuple[bool, str]:
 
 
 def _converts(subject: _Subject) -> tuple[bool, str]:
-    """The fastest engine agrees with Keras, and a row does not depend on its neighbours."""
+    """The fastest engine agrees with Keras, and a row does not depend on its neighbors."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "body.tflite"
-        file.write_bytes(to_litert(subject.body, pixels=True))
-        engine = open_engine(choose_engine("auto", "float32"), file, "float32")
+        file.write_bytes(to_litert(subject.network, pixels=True))
+        engine = open_engine(EngineSpec(choose_engine("auto", "float32")), file)
         session, rows = engine.session(), subject.pixels.astype(np.uint8)
         together = run_in_batches(engine, session, rows)
         alone = np.concatenate([run_in_batches(engine, session, rows[k : k + 1]) for k in range(IMAGES)])
-    expected = run_network(subject.body, subject.pixels)
+    expected = run_network(subject.network, subject.pixels)
     apart, same = difference(together, expected), np.array_equal(together, alone)
     bound = max(CLOSE, ROUNDINGS * ROUNDING * _growth(subject, expected))
     return apart <= bound and same, f"differ by {apart:.1e}" + ("" if same else ", and from batch to batch")
@@ -167,9 +168,9 @@ def _growth(subject: _Subject, before: np.ndarray) -> float:
     before: the body's output
     """
     noise = np.random.default_rng(1).standard_normal(subject.pixels.shape, dtype=np.float32)
-    share = 1e-5 * np.linalg.norm(subject.pixels) / np.linalg.norm(noise)
-    moved = (subject.pixels + share * noise).astype(np.float32)
-    return difference(run_network(subject.body, moved), before) / difference(moved, subject.pixels)
+    scale = 1e-5 * np.linalg.norm(subject.pixels) / np.linalg.norm(noise)
+    moved = (subject.pixels + scale * noise).astype(np.float32)
+    return difference(run_network(subject.network, moved), before) / difference(moved, subject.pixels)
 
 
 CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
@@ -178,7 +179,7 @@ CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
     "training on cached features equals training without": _caches_exactly,
     "exactly the layers above the cut move": _moves_what_it_should,
     "plain Keras opens what was saved": _saves,
-    "the engine agrees, whatever the neighbours of a row": _converts,
+    "the engine agrees, whatever the neighbors of a row": _converts,
 }
 
 
@@ -191,9 +192,9 @@ def run_network(network: keras.Model, values: np.ndarray) -> np.ndarray:
 def layer_weights(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
     """Every weight by the rank of its layer, whose name changes from build to build, but for random states."""
     return {
-        (rank, place): np.copy(keras.ops.convert_to_numpy(weight))
+        (rank, index): np.copy(keras.ops.convert_to_numpy(weight))
         for rank, layer in enumerate(classifier.layers)
-        for place, weight in enumerate(layer.weights)
+        for index, weight in enumerate(layer.weights)
         if "seed" not in weight.path
     }
 

@@ -1,121 +1,163 @@
-"""Descriptors made by hand: what each says of pictures that are known."""
+"""Handcrafted descriptors on images whose content is known."""
+
+import sys
 
 import numpy as np
 import pytest
 
 pytest.importorskip("skimage")
 
-from tlkit.classic.descriptors import _DESCRIPTORS, DESCRIPTORS, find_descriptors, resized
-from tlkit.classic.gradients import hog
-from tlkit.errors import OptionError
-
-every_descriptor = pytest.mark.parametrize("row", _DESCRIPTORS, ids=lambda row: row.name)
-
-
-def picture(seed=0, side=64):
-    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
-
-
-def halves(first, second, side=64):
-    """Two colours, the first on three quarters of the picture."""
-    found = np.empty((side, side, 3), np.uint8)
-    found[:] = first
-    found[: side // 4] = second
-    return found
+from tests.making import noise
+from tlkit.classic.descriptors import (
+    DESCRIPTORS,
+    descriptor_sizes,
+    find_descriptors,
+    require_packages,
+    resize_square,
+)
+from tlkit.errors import ModelError, OptionError
+from tlkit.features.store import FeatureKey
 
 
-@every_descriptor
-def test_the_same_picture_is_described_alike_and_another_otherwise(row):
-    first, again, other = row.describe(picture()), row.describe(picture()), row.describe(picture(seed=1))
-    np.testing.assert_array_equal(first, again)
-    assert first.shape == other.shape
-    assert first.dtype in (np.float32, np.float16)
-    assert np.isfinite(first).all()
-    assert not np.array_equal(first, other)
+def two_colors(first, second, side=64):
+    """An image of two colors, the first on three quarters of it."""
+    pixels = np.empty((side, side, 3), np.uint8)
+    pixels[:] = first
+    pixels[: side // 4] = second
+    return pixels
 
 
-@every_descriptor
-@pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_picture_of_one_colour_is_described_too(row, shade):
-    assert np.isfinite(row.describe(np.full((64, 64, 3), shade, np.uint8))).all()
+def test_compute_gives_equal_images_equal_values_and_others_others():
+    for name, descriptor in DESCRIPTORS.items():
+        first, again, other = (descriptor.compute(noise(64, 64, seed=seed)) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first, again, err_msg=name)
+        assert first.shape == other.shape, name
+        assert first.dtype in (np.float32, np.float16), name
+        assert np.isfinite(first).all(), name
+        assert not np.array_equal(first, other), name
 
 
-def test_the_two_most_frequent_colours():
-    found = DESCRIPTORS["colours"].describe(halves((255, 0, 0), (0, 0, 255)))
-    np.testing.assert_allclose(found, [1, 0, 0, 0, 0, 1], atol=0.02)
+def test_compute_of_an_image_of_one_color_is_finite():
+    images = {shade: np.full((64, 64, 3), shade, np.uint8) for shade in (0, 128, 255)}
+    not_finite = [
+        (name, shade)
+        for name, descriptor in DESCRIPTORS.items()
+        for shade, pixels in images.items()
+        if not np.isfinite(descriptor.compute(pixels)).all()
+    ]
+    assert not_finite == []
 
 
-def test_the_histogram_counts_hues():
-    found = DESCRIPTORS["histogram"].describe(halves((255, 0, 0), (0, 0, 255))) ** 2
-    assert sorted(found[found > 0].tolist()) == pytest.approx([0.25, 0.75])
-    turned = DESCRIPTORS["histogram"].describe(halves((255, 0, 0), (0, 0, 255)).transpose(1, 0, 2)) ** 2
-    np.testing.assert_allclose(turned, found)
+def test_compute_accepts_images_of_the_minimal_size():
+    for name, descriptor in DESCRIPTORS.items():
+        size = max(8, descriptor.min_size)
+        assert descriptor.compute(noise(size, size)).size > 0, name
 
 
-def test_patterns_do_not_change_with_brightness():
-    grey = np.repeat(picture()[:, :, :1] // 2, 3, axis=2)
-    first, brighter = (DESCRIPTORS["lbp"].describe(grey + np.uint8(more)) for more in (0, 60))
-    np.testing.assert_allclose(first**2, brighter**2, atol=0.01)  # where neighbours are equal, rounding decides
+def test_colors_are_the_two_most_frequent_ones():
+    colors = DESCRIPTORS["colors"].compute(two_colors((255, 0, 0), (0, 0, 255)))
+    np.testing.assert_allclose(colors, [1, 0, 0, 0, 0, 1], atol=0.02)
+
+
+def test_histogram_counts_hues_wherever_they_are():
+    pixels = two_colors((255, 0, 0), (0, 0, 255))
+    histogram = DESCRIPTORS["histogram"].compute(pixels) ** 2
+    assert sorted(histogram[histogram > 0].tolist()) == pytest.approx([0.25, 0.75])
+    np.testing.assert_allclose(DESCRIPTORS["histogram"].compute(pixels.transpose(1, 0, 2)) ** 2, histogram)
+
+
+def test_lbp_does_not_change_with_brightness():
+    gray = np.repeat(noise(64, 64)[:, :, :1] // 2, 3, axis=2)
+    first, brighter = (DESCRIPTORS["lbp"].compute(gray + np.uint8(offset)) for offset in (0, 60))
+    np.testing.assert_allclose(first**2, brighter**2, atol=0.01)  # where neighbors are equal, rounding decides
     assert len(first) == 10 + 18 + 26
 
 
-def test_gradients_across_and_along_are_told_apart():
+def test_hog_tells_horizontal_from_vertical_stripes():
     stripes = np.repeat((np.arange(64) // 4 % 2 * 255).astype(np.uint8)[:, None], 64, axis=1)
-    lying = np.repeat(stripes[:, :, None], 3, axis=2)
-    standing = lying.transpose(1, 0, 2)
-    first, second = (DESCRIPTORS["hog"].describe(each).reshape(-1, 12).sum(axis=0) for each in (lying, standing))
-    assert set(np.argsort(first)[-2:]) == {3, 9}  # down and up, of twelve directions in a turn
+    horizontal = np.repeat(stripes[:, :, None], 3, axis=2)
+    images = (horizontal, horizontal.transpose(1, 0, 2))
+    first, second = (DESCRIPTORS["hog"].compute(pixels).reshape(-1, 12).sum(axis=0) for pixels in images)
+    assert set(np.argsort(first)[-2:]) == {3, 9}  # down and up, of twelve orientations in a turn
     assert set(np.argsort(second)[-2:]) == {0, 6}
-    assert len(DESCRIPTORS["hog"].describe(lying)) == 2 * 2 * 9 * 12
+    assert len(DESCRIPTORS["hog"].compute(horizontal)) == 2 * 2 * 9 * 12
 
 
-def test_bright_on_dark_is_not_dark_on_bright():
+def test_hog_tells_bright_on_dark_from_dark_on_bright():
     ramp = np.repeat(np.repeat(np.arange(64, dtype=np.uint8)[:, None] * 4, 64, axis=1)[:, :, None], 3, axis=2)
-    rising, falling = (DESCRIPTORS["hog"].describe(each).reshape(-1, 12).sum(axis=0) for each in (ramp, ramp[::-1]))
+    rising, falling = (DESCRIPTORS["hog"].compute(pixels).reshape(-1, 12).sum(axis=0) for pixels in (ramp, ramp[::-1]))
     assert (rising.argmax(), falling.argmax()) == (3, 9)
     assert rising[9] < 1e-3 * rising[3]
 
 
-def test_blocks_of_gradients_are_of_length_one_and_do_not_change_with_contrast():
-    picture = np.random.default_rng(0).random((96, 96)).astype(np.float32)
-    found = hog(picture)
-    lengths = np.linalg.norm(found.reshape(16, -1) ** 2, axis=1)
-    np.testing.assert_allclose(lengths, 1, atol=1e-5)
-    np.testing.assert_allclose(hog(0.5 * picture + 0.2), found, atol=1e-4)
-    assert not hog(np.full((96, 96), 0.5, np.float32)).any()
-
-
-def test_a_small_shift_changes_gradients_little():
-    """An edge that crosses from a cell into the next one is shared by both, and by neighbouring directions."""
-    down, across = np.mgrid[:96, :96].astype(np.float32)
-    edges = [1 / (1 + np.exp(-(across + 0.5 * down - offset) / 2)) for offset in (70, 71)]
-    first, second = (hog(edge.astype(np.float32)) for edge in edges)
-    assert np.linalg.norm(first - second) < 0.15 * np.linalg.norm(first)
-
-
-def test_smooth_and_rough_textures_are_told_apart():
-    smooth, rough = (DESCRIPTORS["haralick"].describe(each) for each in (np.full((64, 64, 3), 9, np.uint8), picture()))
+def test_haralick_tells_smooth_from_rough_textures():
+    images = (np.full((64, 64, 3), 9, np.uint8), noise(64, 64))
+    smooth, rough = (DESCRIPTORS["haralick"].compute(pixels) for pixels in images)
     contrast, energy = 0, 3 * 3  # of seven properties at three distances
     assert smooth[contrast] == 0 < rough[contrast]
     assert smooth[energy] == pytest.approx(1) and rough[energy] < 0.2
     assert len(smooth) == 42
 
 
-def test_patches_lie_where_they_say():
-    found = DESCRIPTORS["bow"].describe(picture(side=64)).astype(np.float32)
-    assert found.shape[1] == 130
-    places = found[:, -2:]
-    assert 0 < places.min() < 0.2 and 0.8 < places.max() < 1
-    np.testing.assert_allclose(places.mean(axis=0), 0.5, atol=1e-3)
+def test_sift_gives_the_center_of_each_patch():
+    patches = DESCRIPTORS["bow"].compute(noise(64, 64)).astype(np.float32)
+    assert patches.shape[1] == 130
+    centers = patches[:, -2:]
+    assert 0 < centers.min() < 0.2 and 0.8 < centers.max() < 1
+    np.testing.assert_allclose(centers.mean(axis=0), 0.5, atol=1e-3)
 
 
-def test_names_are_joined_by_plus():
-    assert [row.name for row in find_descriptors("hog+lbp")] == ["hog", "lbp"]
-    with pytest.raises(OptionError, match="there is no ''"):
-        find_descriptors("hog+")
+def test_find_descriptors_splits_names_at_plus():
+    assert [descriptor.name for descriptor in find_descriptors("hog+lbp")] == ["hog", "lbp"]
+    for names, message in (
+        ("hog+", "there is no ''"),
+        ("sobel", "there is no 'sobel'"),
+        ("hog+auto", "give it alone"),
+        ("hog+hog", "each descriptor once"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            find_descriptors(names)
 
 
-def test_a_picture_in_its_size_stays_as_it_is():
-    assert resized(picture(), 64) is not None
-    np.testing.assert_array_equal(resized(picture(), 64), picture())
-    assert resized(picture(), 32).shape == (32, 32, 3)
+def test_descriptor_sizes_of_one_is_the_size_asked_for_and_of_several_at_most_their_own():
+    one, several = [DESCRIPTORS["hog"]], [DESCRIPTORS["colors"], DESCRIPTORS["hog"]]
+    assert [descriptor_sizes(one, size) for size in (0, 50, 300)] == [(96,), (50,), (300,)]
+    assert [descriptor_sizes(several, size) for size in (0, 50, 300)] == [(64, 96), (50, 50), (64, 96)]
+    with pytest.raises(OptionError, match="--image-size is 40; hog needs at least 48"):
+        descriptor_sizes(several, 40)
+
+
+def test_require_packages_names_the_descriptor_and_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    require_packages([DESCRIPTORS["hog"], DESCRIPTORS["colors"]])
+    message = "^haralick needs scikit-image, which is not installed: pip install 'tlkit\\[shallow\\]'.$"
+    with pytest.raises(ModelError, match=message):
+        require_packages([DESCRIPTORS["hog"], DESCRIPTORS["haralick"], DESCRIPTORS["lbp"]])
+
+
+def test_resize_square_keeps_an_image_of_that_size():
+    np.testing.assert_array_equal(resize_square(noise(64, 64), 64), noise(64, 64))
+    assert resize_square(noise(64, 64), 32).shape == (32, 32, 3)
+
+
+CACHE_DIGESTS = {  # of features of 96 pixels, descriptor version 3
+    "colors": "3979436bc923e7955db699dd643071f726b016bccd08b764ab243fdc68723f7f",
+    "histogram": "534fc348eb2977ad5bef7aad6572461a5d7da31ca82722b9b25938876d85659b",
+    "lbp": "ea0e650e86d594c5173ef36e3ea097e9fd3625879fce0335dd81efd9bae1e61e",
+    "hog": "2dc793ebb32bdbdc2ab62ca578e8ee873801f8e536990b3b998972990c741aa6",
+    "fisher": "4633c31b8fee4ca5cddbccf97f0a323acda6f2f81b2465ce19b2d48d2487f4fa",
+}
+
+
+def test_descriptor_key_gives_the_pinned_cache_digests():
+    digests = {}
+    for name in CACHE_DIGESTS:
+        cut = f"{DESCRIPTORS[name].key} of 96 pixels, version 3"
+        digests[name] = FeatureKey(2, "crop", 96, "classic", "1.0", "float32", "", cut).digest
+    assert digests == CACHE_DIGESTS
+
+
+def test_descriptor_key_is_shared_only_by_encodings_of_the_same_patches():
+    keys = [descriptor.key for descriptor in DESCRIPTORS.values()]
+    assert DESCRIPTORS["bow"].key == DESCRIPTORS["fisher"].key
+    assert len(set(keys)) == len(keys) - 1

@@ -1,69 +1,90 @@
-"""Dense SIFT: what Lowe's descriptor is, on patches whose gradients are known."""
+"""HOG and dense SIFT on images whose gradients are known."""
 
 import numpy as np
 import pytest
 
-from tlkit.classic import gradients as sift
-from tlkit.classic.gradients import orientation_maps
+from tlkit.classic import gradients
+from tlkit.classic.gradients import hog, orientation_maps
 
 
-def dense_sift(grey, bin_size, step):
-    return sift.dense_sift(orientation_maps(grey, sift.SIFT_ORIENTATIONS), bin_size, step)
+def dense_sift(gray, bin_size, step):
+    return gradients.dense_sift(orientation_maps(gray, gradients.SIFT_ORIENTATIONS), bin_size, step)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).random((height, width)).astype(np.float32)
 
 
 def ramp(angle, size=64):
-    """A picture whose gradient points one way everywhere."""
+    """An image whose gradient has one direction everywhere."""
     down, across = np.mgrid[:size, :size] / size
     return (0.5 + 0.9 * (np.cos(angle) * across + np.sin(angle) * down)).astype(np.float32)
 
 
-def directions(descriptor):
-    return descriptor.reshape(-1, 8).sum(axis=0)
+def by_orientation(patch):
+    return patch.reshape(-1, 8).sum(axis=0)
 
 
-@pytest.mark.parametrize("turn", range(8))
-def test_a_gradient_that_points_one_way_fills_one_direction(turn):
-    found = dense_sift(ramp(turn * np.pi / 4), 4, 8)[3, 3]
-    assert directions(found).argmax() == turn
-    assert directions(found)[turn] > 0.99 * directions(found).sum()
+def test_dense_sift_of_a_gradient_in_one_direction_fills_one_orientation():
+    for turn in range(8):
+        histogram = by_orientation(dense_sift(ramp(turn * np.pi / 4), 4, 8)[3, 3])
+        assert histogram.argmax() == turn
+        assert histogram[turn] > 0.99 * histogram.sum()
 
 
-def test_between_two_directions_both_share():
-    found = directions(dense_sift(ramp(np.pi / 8), 4, 8)[3, 3] ** 2)  # squares are sums of gradients again
-    assert found[0] == pytest.approx(found[1], rel=0.02)
-    assert found[2:].sum() < 1e-3
+def test_dense_sift_of_a_gradient_between_two_orientations_fills_both():
+    histogram = by_orientation(dense_sift(ramp(np.pi / 8), 4, 8)[3, 3] ** 2)  # squares are sums of gradients again
+    assert histogram[0] == pytest.approx(histogram[1], rel=0.02)
+    assert histogram[2:].sum() < 1e-3
 
 
-def test_lengths_are_one_and_flat_patches_are_zero():
-    picture = np.random.default_rng(0).random((64, 64)).astype(np.float32)
-    lengths = np.linalg.norm(dense_sift(picture, 4, 8), axis=-1)
-    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+def test_dense_sift_has_length_1_and_flat_patches_are_zero():
+    np.testing.assert_allclose(np.linalg.norm(dense_sift(noise(64, 64), 4, 8), axis=-1), 1, atol=1e-5)
     assert not dense_sift(np.full((64, 64), 0.5, np.float32), 4, 8).any()
 
 
-def test_brightness_and_contrast_change_nothing():
-    picture = np.random.default_rng(0).random((48, 48)).astype(np.float32)
-    np.testing.assert_allclose(dense_sift(0.5 * picture + 0.2, 4, 4), dense_sift(picture, 4, 4), atol=1e-5)
+def test_dense_sift_does_not_change_with_brightness_and_contrast():
+    image = noise(48, 48)
+    np.testing.assert_allclose(dense_sift(0.5 * image + 0.2, 4, 4), dense_sift(image, 4, 4), atol=1e-5)
 
 
-@pytest.mark.parametrize(("bin_size", "step"), [(4, 8), (6, 12), (8, 8), (4, 4)])
-def test_every_patch_lies_inside_and_a_shifted_picture_has_shifted_patches(bin_size, step):
-    picture = np.random.default_rng(0).random((96, 128)).astype(np.float32)
-    found = dense_sift(picture, bin_size, step)
-    assert found.shape == tuple((side // bin_size - 4) // (step // bin_size) + 1 for side in picture.shape) + (128,)
-    moved = dense_sift(np.roll(picture, -step, axis=1), bin_size, step)
-    np.testing.assert_allclose(moved[:, 1:-3], found[:, 2:-2], atol=1e-5)
+def test_dense_sift_patches_lie_inside_and_shift_with_the_image():
+    image = noise(96, 128)
+    for bin_size, step in ((4, 8), (6, 12), (8, 8), (4, 4)):
+        patches = dense_sift(image, bin_size, step)
+        grid = tuple((side // bin_size - 4) // (step // bin_size) + 1 for side in image.shape)
+        assert patches.shape == (*grid, 128)
+        shifted = dense_sift(np.roll(image, -step, axis=1), bin_size, step)
+        np.testing.assert_allclose(shifted[:, 1:-3], patches[:, 2:-2], atol=1e-5)
 
 
-def test_it_finds_the_same_as_sums_taken_one_by_one():
-    picture = np.random.default_rng(1).random((32, 32)).astype(np.float32)
-    down, across = np.gradient(picture)
-    place, strength = np.arctan2(down, across) % (2 * np.pi) / (np.pi / 4), np.hypot(down, across)
+def test_dense_sift_is_the_sum_over_single_pixels():
+    image = noise(32, 32, seed=1)
+    down, across = np.gradient(image)
+    position, magnitude = np.arctan2(down, across) % (2 * np.pi) / (np.pi / 4), np.hypot(down, across)
     expected = np.zeros((4, 4, 8))
-    for row, column, direction in np.ndindex(expected.shape):
-        for y, x in np.ndindex(picture.shape):
-            near = max(0, 1 - abs(y - (4 * (row + 2) + 1.5)) / 4) * max(0, 1 - abs(x - (4 * (column + 2) + 1.5)) / 4)
-            apart = abs(place[y, x] - direction)
-            expected[row, column, direction] += near * max(0, 1 - min(apart, 8 - apart)) * strength[y, x]
+    y, x = np.mgrid[:32, :32]
+    for row, column, orientation in np.ndindex(expected.shape):
+        near_row = np.maximum(0, 1 - abs(y - (4 * (row + 2) + 1.5)) / 4)
+        near_column = np.maximum(0, 1 - abs(x - (4 * (column + 2) + 1.5)) / 4)
+        distance = abs(position - orientation)
+        weight = np.maximum(0, 1 - np.minimum(distance, 8 - distance))
+        expected[row, column, orientation] = np.sum(near_row * near_column * weight * magnitude)
     clipped = np.minimum(expected / np.linalg.norm(expected), 0.2)
-    np.testing.assert_allclose(dense_sift(picture, 4, 8)[1, 1], np.sqrt(clipped / clipped.sum()).ravel(), atol=1e-4)
+    np.testing.assert_allclose(dense_sift(image, 4, 8)[1, 1], np.sqrt(clipped / clipped.sum()).ravel(), atol=1e-4)
+
+
+def test_hog_blocks_have_length_1_and_do_not_change_with_contrast():
+    image = noise(96, 96)
+    blocks = hog(image)
+    np.testing.assert_allclose(np.linalg.norm(blocks.reshape(16, -1) ** 2, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(hog(0.5 * image + 0.2), blocks, atol=1e-4)
+    assert not hog(np.full((96, 96), 0.5, np.float32)).any()
+
+
+def test_hog_changes_little_with_a_small_shift():
+    """An edge that crosses from one cell into the next is shared by both, and by neighboring orientations."""
+    down, across = np.mgrid[:96, :96].astype(np.float32)
+    edges = [1 / (1 + np.exp(-(across + 0.5 * down - offset) / 2)) for offset in (70, 71)]
+    first, second = (hog(edge.astype(np.float32)) for edge in edges)
+    assert np.linalg.norm(first - second) < 0.15 * np.linalg.norm(first)

@@ -1,4 +1,4 @@
-"""A classifier's file: what is not what training wrote is refused when it is opened."""
+"""The file of a classic pipeline: reading refuses what training did not write."""
 
 import io
 import json
@@ -11,105 +11,162 @@ import pytest
 pytest.importorskip("sklearn")
 
 from tests.making import noise
-from tlkit.classic import pipeline as pipeline_file
+from tlkit.classic import pipeline as pipeline_module
+from tlkit.classic.descriptors import DESCRIPTORS
 from tlkit.classic.fit import FitOptions, fit_classifier, group_columns
 from tlkit.classic.model_selection import GroupedLabels
-from tlkit.classic.pipeline import FACTS, ClassicPipeline, DescriptorPipeline, open_pipeline, to_bytes
+from tlkit.classic.pipeline import (
+    METADATA,
+    ClassicEngine,
+    ClassicPipeline,
+    DescriptorEngine,
+    DescriptorPipeline,
+    open_pipeline,
+    to_bytes,
+)
 from tlkit.errors import ModelError
-
-LABELS = np.arange(30) % 3
-
-
-def pipeline(descriptor="histogram", classifier="random-forest"):
-    describer = DescriptorPipeline((descriptor,), (32,), 1)
-    rows = np.stack([describer.describe(noise(32, 32, seed=seed)) for seed in range(30)])
-    sides = GroupedLabels(LABELS, [str(row) for row in range(30)])
-    parts = group_columns([(descriptor, rows.shape[1], False)])
-    return ClassicPipeline(describer, fit_classifier(rows, parts, sides, FitOptions(classifier))[0])
 
 
 @pytest.fixture(scope="module")
-def arrays():
-    with np.load(io.BytesIO(to_bytes(pipeline())), allow_pickle=False) as stored:
+def pipeline():
+    descriptors = DescriptorPipeline(("histogram",), (32,), 1)
+    values = np.stack([descriptors.transform(noise(32, 32, seed=seed)) for seed in range(30)])
+    grouped = GroupedLabels(np.arange(30) % 3, [str(row) for row in range(30)])
+    groups = group_columns([("histogram", values.shape[1], False)])
+    return ClassicPipeline(descriptors, fit_classifier(values, groups, grouped, FitOptions("random-forest"))[0])
+
+
+@pytest.fixture(scope="module")
+def arrays(pipeline):
+    with np.load(io.BytesIO(to_bytes(pipeline)), allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def written(folder, arrays):
+def write_file(folder, arrays):
     file = folder / "classic.npz"
     np.savez(file, **arrays)
     return file
 
 
-def facts(arrays, **others):
-    return {FACTS: np.array(json.dumps(json.loads(str(arrays[FACTS])) | others))}
+def with_metadata(arrays, **changed):
+    return arrays | {METADATA: np.array(json.dumps(json.loads(str(arrays[METADATA])) | changed))}
 
 
-def test_what_was_written_opens(arrays, tmp_path):
-    pixels = np.stack([noise(32, 32, seed=seed) for seed in range(5)])
-    found = open_pipeline(written(tmp_path, arrays)).classify(pixels)
-    np.testing.assert_array_equal(found, pipeline().classify(pixels))
+def opened(folder, all_arrays):
+    """Those of several changed files, by name, that `open_pipeline` does not refuse with a ValueError."""
+    names = []
+    for name, arrays in all_arrays.items():
+        try:
+            open_pipeline(write_file(folder, arrays))
+        except ValueError:
+            continue
+        names.append(name)
+    return names
 
 
-@pytest.mark.parametrize(
-    "others",
-    [
+def test_open_pipeline_predicts_as_the_pipeline_that_was_written(pipeline, arrays, tmp_path):
+    images = np.stack([noise(32, 32, seed=seed) for seed in range(5)])
+    expected = pipeline.predict_proba(images)
+    file = write_file(tmp_path, arrays)
+    np.testing.assert_array_equal(open_pipeline(file).predict_proba(images), expected)
+    engine = ClassicEngine(file)
+    assert engine.batch_size == 1 and engine.single_threaded_blas
+    np.testing.assert_array_equal(engine.session()(images[:1]), expected[:1])
+
+
+def test_descriptor_engine_computes_one_image_at_its_size():
+    engine = DescriptorEngine(DESCRIPTORS["histogram"], 32)
+    assert engine.batch_size == 1 and engine.single_threaded_blas
+    expected = DescriptorPipeline(("histogram",), (32,), 1).transform(noise(64, 64))
+    np.testing.assert_array_equal(engine.session()(noise(64, 64)[None]), expected[None])
+
+
+def test_descriptor_pipeline_concatenates_and_selects_its_descriptors():
+    descriptors = DescriptorPipeline(("colors", "histogram"), (32, 48), 1, {"bow": {}})
+    computed = [DESCRIPTORS[name].compute(noise(32, 32)) for name in descriptors.descriptors]
+    assert descriptors.lengths(computed) == [6, 128]
+    np.testing.assert_array_equal(descriptors.concatenate(computed), np.concatenate(computed))
+    selected = descriptors.select(["histogram"])
+    assert (selected.descriptors, selected.sizes, selected.vocabularies) == (("histogram",), (48,), {})
+    assert descriptors.select(["histogram", "colors"]).sizes == (48, 32)
+
+
+def test_to_bytes_keeps_the_vocabulary_of_each_local_descriptor(pipeline, tmp_path):
+    vocabularies = {"bow": {"centers": np.eye(128, dtype=np.float32)[:5]}}
+    local = DescriptorPipeline(("bow",), (32,), 2, vocabularies)
+    values = np.stack([local.transform(noise(32, 32, seed=seed)) for seed in range(12)])
+    grouped = GroupedLabels(np.arange(12) % 2, [str(row) for row in range(12)])
+    groups = group_columns([("bow", values.shape[1], False)])
+    written = ClassicPipeline(local, fit_classifier(values, groups, grouped, FitOptions("logistic"))[0])
+    (tmp_path / "classic.npz").write_bytes(to_bytes(written))
+    read = open_pipeline(tmp_path / "classic.npz")
+    assert read.descriptors.vocabularies.keys() == {"bow"}
+    np.testing.assert_array_equal(read.descriptors.vocabularies["bow"]["centers"], vocabularies["bow"]["centers"])
+    images = np.stack([noise(32, 32, seed=seed) for seed in range(3)])
+    np.testing.assert_array_equal(read.predict_proba(images), written.predict_proba(images))
+
+
+def test_open_pipeline_refuses_impossible_metadata(arrays, tmp_path):
+    changes = [
         {"classifier": "no such"},
         {"descriptors": ["no such"]},
-        {"descriptors": ["histogram", "colours"]},
+        {"descriptors": ["histogram", "colors"]},
         {"sizes": [10**9]},
         {"levels": 99},
         {"temperature": "hot"},
-        {"version": 1},
-    ],
-    ids=str,
-)
-def test_impossible_facts_are_refused(others, arrays, tmp_path):
-    with pytest.raises(ValueError):
-        open_pipeline(written(tmp_path, arrays | facts(arrays, **others)))
+        {"format_version": 1},
+        {"descriptor_version": 1},
+    ]
+    assert opened(tmp_path, {str(changed): with_metadata(arrays, **changed) for changed in changes}) == []
 
 
-@pytest.mark.parametrize("content", ["5", "[]", '"text"', "{", "null"])
-def test_facts_that_are_none_are_refused(content, arrays, tmp_path):
-    with pytest.raises(ValueError):
-        open_pipeline(written(tmp_path, arrays | {FACTS: np.array(content)}))
+def test_open_pipeline_refuses_metadata_that_is_no_object(arrays, tmp_path):
+    contents = ["5", "[]", '"text"', "{", "null"]
+    assert opened(tmp_path, {content: arrays | {METADATA: np.array(content)} for content in contents}) == []
 
 
-@pytest.mark.parametrize("name", ["scaling/mean", "scaling/factor", "kept/roots", "kept/left", "kept/shares", FACTS])
-def test_a_missing_array_is_found_out(name, arrays, tmp_path):
-    with pytest.raises(ValueError):
-        open_pipeline(written(tmp_path, {other: array for other, array in arrays.items() if other != name}))
+def test_open_pipeline_refuses_a_missing_array(arrays, tmp_path):
+    needed = ["scaler/mean", "scaler/factor", "classifier/roots", "classifier/left", "classifier/probabilities"]
+    assert {*needed, METADATA} <= arrays.keys()
+    all_arrays = {
+        missing: {name: array for name, array in arrays.items() if name != missing} for missing in [*needed, METADATA]
+    }
+    assert opened(tmp_path, all_arrays) == []
 
 
-@pytest.mark.parametrize("name", ["scaling/mean", "kept/shares", "kept/feature", "kept/left", "kept/right"])
-def test_an_array_of_another_length_is_found_out(name, arrays, tmp_path):
-    with pytest.raises(ValueError):
-        open_pipeline(written(tmp_path, arrays | {name: arrays[name][:1]}))
+def test_open_pipeline_refuses_an_array_of_another_length(arrays, tmp_path):
+    names = [
+        "scaler/mean",
+        *(f"classifier/{name}" for name in ("probabilities", "feature", "left", "right")),
+    ]
+    assert opened(tmp_path, {name: arrays | {name: arrays[name][:1]} for name in names}) == []
 
 
-def test_a_walk_that_would_never_end_is_refused(arrays, tmp_path):
+def test_open_pipeline_refuses_a_tree_that_does_not_end(arrays, tmp_path):
     with pytest.raises(ValueError, match="does not end"):
-        open_pipeline(written(tmp_path, arrays | {"kept/left": np.zeros_like(arrays["kept/left"])}))
+        open_pipeline(write_file(tmp_path, arrays | {"classifier/left": np.zeros_like(arrays["classifier/left"])}))
 
 
-def test_a_column_there_is_not_is_refused(arrays, tmp_path):
-    columns = np.where(arrays["kept/feature"] >= 0, 10**6, arrays["kept/feature"])
+def test_open_pipeline_refuses_a_column_out_of_range(arrays, tmp_path):
+    columns = np.where(arrays["classifier/feature"] >= 0, 10**6, arrays["classifier/feature"])
     with pytest.raises(ValueError):
-        open_pipeline(written(tmp_path, arrays | {"kept/feature": columns}))
+        open_pipeline(write_file(tmp_path, arrays | {"classifier/feature": columns}))
 
 
-def test_answers_that_are_no_numbers_are_refused(arrays, tmp_path):
+def test_open_pipeline_refuses_probabilities_that_are_no_numbers(arrays, tmp_path):
+    name = "classifier/probabilities"
     with pytest.raises(ValueError, match="no probabilities"):
-        open_pipeline(written(tmp_path, arrays | {"kept/shares": np.full_like(arrays["kept/shares"], np.nan)}))
+        open_pipeline(write_file(tmp_path, arrays | {name: np.full_like(arrays[name], np.nan)}))
 
 
-def test_pickles_are_never_read(arrays, tmp_path):
+def test_open_pipeline_never_reads_a_pickle(arrays, tmp_path):
     bomb = np.array([{"no": "array"}], object)
     with pytest.raises(ValueError, match="allow_pickle"):
-        open_pipeline(written(tmp_path, arrays | {"kept/roots": bomb}))
+        open_pipeline(write_file(tmp_path, arrays | {"classifier/roots": bomb}))
 
 
-def test_what_would_not_fit_into_memory_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline_file, "MAX_BYTES", 1 << 20)
+def test_open_pipeline_does_not_unpack_what_would_not_fit_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline_module, "MAX_BYTES", 1 << 20)
     file = tmp_path / "classic.npz"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
         members.writestr("mean.npy", bytes(2 << 20))
@@ -118,17 +175,17 @@ def test_what_would_not_fit_into_memory_is_not_unpacked(tmp_path, monkeypatch):
         open_pipeline(file)
 
 
-def test_a_header_that_promises_too_much_is_refused(arrays, tmp_path):
-    file = written(tmp_path, arrays)
+def test_open_pipeline_refuses_a_header_that_promises_too_much(arrays, tmp_path):
+    file = write_file(tmp_path, arrays)
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (8796093022208,), }"
     content = b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header + b"\n"
     with zipfile.ZipFile(file, "a") as members:
-        members.writestr("kept/more.npy", content)
+        members.writestr("classifier/more.npy", content)
     with pytest.raises(ValueError):
         open_pipeline(file)
 
 
-def test_no_file_and_no_archive(tmp_path):
+def test_open_pipeline_refuses_no_file_and_no_archive(tmp_path):
     with pytest.raises(OSError):
         open_pipeline(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_bytes(b"no archive")
@@ -136,8 +193,8 @@ def test_no_file_and_no_archive(tmp_path):
         open_pipeline(tmp_path / "text.npz")
 
 
-def test_what_needs_no_scikit_image_opens_without_it(arrays, tmp_path, monkeypatch):
+def test_open_pipeline_needs_scikit_image_only_for_its_descriptors(arrays, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
-    assert open_pipeline(written(tmp_path, arrays)).describer
+    assert open_pipeline(write_file(tmp_path, arrays)).descriptors
     with pytest.raises(ModelError, match="lbp needs scikit-image, which is not installed"):
-        open_pipeline(written(tmp_path, arrays | facts(arrays, descriptors=["lbp"])))
+        open_pipeline(write_file(tmp_path, with_metadata(arrays, descriptors=["lbp"])))

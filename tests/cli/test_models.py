@@ -2,42 +2,48 @@
 
 import json
 
-from tests.cli.test_cli import refused, tlkit
+import pytest
+
+from tests.cli.commands import refused, tlkit
 from tlkit.models.architectures.registry import ARCHITECTURES
 from tlkit.models.backbones import BACKBONES
 
 
-def test_every_backbone_and_every_network_has_a_line():
-    backbones, networks, words = (part.splitlines() for part in tlkit("models").stdout.split("\n\n"))
+def test_models_lists_every_network():
+    backbones, networks, legend = (part.splitlines() for part in tlkit("models").stdout.split("\n\n"))
     assert backbones[0].split()[:2] == ["finetune", "--backbone"]
     assert [line.split()[0] for line in backbones[1:]] == list(BACKBONES)
     assert networks[0].split()[:2] == ["train", "--model"]
     assert [line.split()[0] for line in networks[1:]] == list(ARCHITECTURES)
-    assert max(map(len, backbones + networks + words)) <= 100
+    assert max(map(len, backbones + networks + legend)) <= 100
 
 
-def test_a_line_has_size_cost_and_accuracy():
+def test_models_line_has_size_cost_and_accuracy():
     line = tlkit("models", "vgg11").stdout.splitlines()[1]
     assert line.split() == ["vgg11", "224", "32", "2014", "11", "132.86", "531.5", "7.609", "69.0"]
 
 
-def test_json_names_the_source_and_the_speed_where_it_is_measured():
-    (found,) = json.loads(tlkit("models", "mobilenet_025", "--json").stdout)
-    assert found["parameters"] == 475_544
-    assert "1704.04861" in found["source"]
-    assert "images_per_second" not in found
+def test_models_json_has_source_and_measured_speed():
+    (mobilenet,) = json.loads(tlkit("models", "mobilenet_025", "--json").stdout)
+    assert mobilenet["parameters"] == 475_544
+    assert "1704.04861" in mobilenet["source"]
+    assert list(mobilenet) == [
+        *("command", "name", "year", "top1", "source", "depth", "parameters", "multiply_adds"),
+        *("image_size", "least_size", "size_bytes", "weights_here"),
+    ]
     (linear,) = json.loads(tlkit("models", "linear", "--json", "--measure").stdout)
     assert linear["images_per_second"] > 0
     assert (linear["top1"], linear["source"]) == (None, None)
 
 
-def test_the_speed_stands_in_the_table():
+@pytest.mark.slow
+def test_models_measure_adds_column():
     head, line = tlkit("models", "lenet5", "--measure").stdout.splitlines()[:2]
     assert head.split()[-1] == "images/s"
     assert float(line.split()[-1]) > 0
 
 
-def test_the_drawing(tmp_path):
+def test_models_output_draws_png(tmp_path):
     tlkit("models", "-o", tmp_path / "zoo.png")
     assert (tmp_path / "zoo.png").read_bytes().startswith(b"\x89PNG")
     assert "no accuracy on ImageNet was published for linear" in refused(
@@ -45,7 +51,7 @@ def test_the_drawing(tmp_path):
     )
 
 
-def test_cut_points_need_a_network():
+def test_models_cuts_lists_cut_points():
     assert "--cuts needs a backbone" in refused(2, "models", "--cuts")
     lines = tlkit("models", "mobilenet_025", "--cuts").stdout.splitlines()
     assert sum(line.endswith("  auto") for line in lines) == 1

@@ -14,13 +14,14 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from tests.cli.test_cli import refused, tlkit
+from tests.cli.commands import refused, tlkit
 from tlkit.comparison.cache import fingerprint, run_key
+from tlkit.comparison.ladder import cached_backbones
 from tlkit.data.folder import read_folder
 from tlkit.features.store import FeatureKey, FeatureStore
 from tlkit.runs.run import RUN_FILES
 from tlkit.settings.commands import CompareSettings
-from tlkit.utils.files import MARK, claim_cache
+from tlkit.utils.cache import MARK, claim_cache
 from tlkit.utils.progress import Silent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")
@@ -30,14 +31,14 @@ FILES = {  # a command that writes one file: its arguments, and the ending of th
     "predict": (("predict", "runs/mine", "photos/red/0.png"), ".csv"),
     "features": (("features", "photos", *SMALL), ".npz"),
     "augment": (("augment", "photos", "--images", "2", "--image-size", "32"), ".png"),
-    "lr-find": (("lr-find", "photos", *SMALL, "--hidden", "0"), ".png"),
+    "lr-find": (("lr-find", "photos", *SMALL, "--freeze", "all", "--hidden", "0"), ".png"),
     "summary": (("summary", "lenet5"), ".svg"),
     "models": (("models",), ".png"),
 }
 RUNS = {  # a command that makes a run folder
     "finetune": (("finetune", "photos", *SMALL, "--freeze", "all", "--epochs", "1"), ""),
-    "train": (("train", "photos", "--descriptor", "colours", "--classifier", "knn"), ""),
-    "compare": (("compare", "photos", "--only", "colours", "--format", "json"), ""),
+    "train": (("train", "photos", "--descriptor", "colors", "--classifier", "knn"), ""),
+    "compare": (("compare", "photos", "--only", "colors", "--format", "json"), ""),
 }
 COMMANDS = FILES | RUNS
 READS_PHOTOS = [name for name in COMMANDS if "photos" in COMMANDS[name][0]]
@@ -67,19 +68,19 @@ def of(path):
 
 def everything(root):
     """Every path below a folder, no link followed."""
-    found = {}
-    for place, folders, files in os.walk(root):
+    states = {}
+    for parent, folders, files in os.walk(root):
         for name in (*folders, *files):
-            path = Path(place) / name
-            found[path.relative_to(root).as_posix()] = of(path)
-    return found
+            path = Path(parent) / name
+            states[path.relative_to(root).as_posix()] = of(path)
+    return states
 
 
 @pytest.fixture
-def home(tmp_path, colours, run, monkeypatch):
+def home(tmp_path, colors, run, monkeypatch):
     """Photos, a run, notes and links of a person who works in this folder."""
     root = tmp_path / "home"
-    shutil.copytree(colours, root / "photos")
+    shutil.copytree(colors, root / "photos")
     shutil.copytree(run.path, root / "runs" / "mine")
     for folder in ("notes", "links", "empty"):
         (root / folder).mkdir()
@@ -93,7 +94,7 @@ def home(tmp_path, colours, run, monkeypatch):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_whatever_is_where_an_output_is_asked_for_is_refused_and_stays(home, name):
+def test_output_where_anything_is_is_refused_and_that_stays(home, name):
     before = everything(home)
     for taken, path in TAKEN.items():
         words = refused(2, *COMMANDS[name][0], "-o", path)
@@ -102,38 +103,28 @@ def test_whatever_is_where_an_output_is_asked_for_is_refused_and_stays(home, nam
     assert not (home / "links" / "nowhere").exists()
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize(
-    "path",
-    ["", ".", "..", "notes/", "new/", "new/.", "no/such", "notes/thesis.txt/new", "/proc/new", "n" * 300],
-    ids=lambda path: path[:20],
-)
-def test_a_name_that_no_file_can_be_made_under_is_refused_in_a_sentence(home, name, path):
-    before = everything(home)
-    assert "-o" in refused(2, *FILES[name][0], "-o", path)
-    assert everything(home) == before
+IMPOSSIBLE_FILES = ("", ".", "..", "notes/", "new/", "new/.", "no/such", "notes/thesis.txt/new", "/proc/new", "n" * 300)
+IMPOSSIBLE_RUNS = ("", ".", "..", "notes/", "pipe/new", "/proc/new", "n" * 300)
 
 
-@pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize(
-    "path", ["", ".", "..", "notes/", "pipe/new", "/proc/new", "n" * 300], ids=lambda path: path[:20]
-)
-def test_a_name_that_no_run_folder_can_be_made_under_is_refused_in_a_sentence(home, name, path):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_output_of_a_name_that_cannot_be_made_is_refused_in_a_sentence(home, name):
     before = everything(home)
-    assert "-o" in refused(2, *RUNS[name][0], "-o", path)
-    assert everything(home) == before
+    for path in IMPOSSIBLE_FILES if name in FILES else IMPOSSIBLE_RUNS:
+        assert "-o" in refused(2, *COMMANDS[name][0], "-o", path), path[:20]
+        assert everything(home) == before, path[:20]
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_folder_that_cannot_be_written_to_is_refused(home, name):
+def test_output_in_a_folder_that_cannot_be_written_to_is_refused(home, name):
     (home / "notes").chmod(0o555)
     assert "Permission denied" in refused(2, *COMMANDS[name][0], "-o", f"notes/new{COMMANDS[name][1]}")
     (home / "notes").chmod(0o755)
 
 
 @pytest.mark.parametrize("name", READS_PHOTOS)
-def test_nothing_is_written_among_the_images(home, name, monkeypatch):
+def test_output_among_the_images_is_refused(home, name, monkeypatch):
     before = everything(home)
     arguments, ending = COMMANDS[name]
     for path in ("photos/new", "photos/red/new", "links/to photos/blue/new", "notes/../photos/new"):
@@ -145,7 +136,7 @@ def test_nothing_is_written_among_the_images(home, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "lr-find"])  # that is below
-def test_only_what_was_asked_for_is_new(home, name):
+def test_output_is_all_that_is_new(home, name):
     before = everything(home)
     arguments, ending = COMMANDS[name]
     done = tlkit(*arguments, "-o", f"notes/new{ending}")
@@ -156,7 +147,7 @@ def test_only_what_was_asked_for_is_new(home, name):
     assert ending == "" or (home / f"notes/new{ending}").stat().st_size > 0
 
 
-def test_what_was_learnt_lies_beside_a_table_and_replaces_nothing(home):
+def test_output_beside_a_table_replaces_nothing(home):
     (home / "notes" / "codes.learnt.npz").symlink_to("nowhere")
     before = everything(home)
     words = refused(2, *FILES["features"][0], "--pca", "2", "-o", "notes/codes.csv")
@@ -165,7 +156,7 @@ def test_what_was_learnt_lies_beside_a_table_and_replaces_nothing(home):
 
 
 @pytest.mark.parametrize(("name", "times"), [("augment", 2), ("lr-find", 1)])  # of which each takes seconds
-def test_a_command_with_a_name_of_its_own_takes_the_next_free_one(home, name, times):
+def test_output_without_a_name_takes_the_next_free_one(home, name, times):
     (home / f"{name}.png").symlink_to("nowhere")
     before, expected = everything(home), [f"{name}-2.png", f"{name}-3.png"][:times]
     for file in expected:
@@ -177,18 +168,18 @@ def test_a_command_with_a_name_of_its_own_takes_the_next_free_one(home, name, ti
     assert {path: after[path] for path in before} == before
 
 
-@pytest.mark.parametrize("taken", TAKEN)
-def test_digits_are_written_into_no_folder_that_is_there(home, taken):
+def test_sample_digits_writes_into_no_folder_that_is_there(home):
     before = everything(home)
-    assert "already there" in refused(2, "sample", "digits", TAKEN[taken])
-    assert everything(home) == before
+    for taken, path in TAKEN.items():
+        assert "already there" in refused(2, "sample", "digits", path), taken
+        assert everything(home) == before, taken
 
 
-@pytest.mark.parametrize("path", ["", ".", "..", "notes/", "notes/thesis.txt/new", "/proc/new", "n" * 300])
-def test_a_name_that_no_digits_can_be_written_under_is_refused_in_a_sentence(home, path):
+def test_sample_digits_under_a_name_that_cannot_be_made_is_refused_in_a_sentence(home):
     before = everything(home)
-    refused(2, "sample", "digits", path)
-    assert everything(home) == before
+    for path in ("", ".", "..", "notes/", "notes/thesis.txt/new", "/proc/new", "n" * 300):
+        refused(2, "sample", "digits", path)
+        assert everything(home) == before, path[:20]
 
 
 # the cache
@@ -197,13 +188,13 @@ KEY, SHARD = "0" * 64, "0" * 32
 OURS = (  # what the cache may hold
     *(f"engines/{KEY}.tflite", f"engines/{KEY}.json", f"engines/.tlkit-{'0' * 16}.tmp"),
     *(f"features/{KEY}/{SHARD}.npy", f"features/{KEY}/.tlkit-{'1' * 16}.tmp"),
-    *(f"rungs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/upper.tflite", "plots/curves.png")),
-    f"rungs/.tlkit-{'2' * 16}.tmp/settings.json",
+    *(f"runs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/upper.tflite", "plots/curves.png")),
+    f"runs/.tlkit-{'2' * 16}.tmp/settings.json",
 )
 THEIRS = (  # what somebody has put into it
     *("thesis.txt", ".hidden", "engines/v8.txt", f"engines/{KEY}.txt", f"engines/{KEY[:-1]}.tflite"),
     *("features/thesis/x.csv", f"features/{KEY}/x.csv", f"features/{KEY}/.mine", f"features/{KEY}/deep/{SHARD}.npy"),
-    *("features/" + f"{SHARD}.npy", f"rungs/{KEY}/notes.txt", f"rungs/{KEY}/plots/mine.png", "rungs/mine/model.keras"),
+    *("features/" + f"{SHARD}.npy", f"runs/{KEY}/notes.txt", f"runs/{KEY}/plots/mine.png", "runs/mine/model.keras"),
 )
 
 
@@ -220,7 +211,7 @@ def cache(home, monkeypatch):
     return home / "cache"
 
 
-def test_a_cache_is_made_and_marked_and_emptied(home, cache):
+def test_cache_is_made_and_marked_and_emptied(home, cache):
     before = everything(home)
     assert tlkit(*RUNS["train"][0], "-o", "runs/new").exit_code == 0
     shutil.rmtree(home / "runs" / "new")
@@ -235,12 +226,12 @@ def test_a_cache_is_made_and_marked_and_emptied(home, cache):
     assert {path: after[path] for path in before} == before
 
 
-def test_clearing_leaves_what_is_not_the_caches_at_every_level(home, cache):
+def test_cache_clear_leaves_what_is_not_the_caches_at_every_level(home, cache):
     cache.mkdir()
     claim_cache()
     put(cache, OURS)
-    for place in ("engines", f"features/{KEY}", f"rungs/{KEY}/plots"):
-        (cache / place / "link").symlink_to(home / "notes")
+    for folder in ("engines", f"features/{KEY}", f"runs/{KEY}/plots"):
+        (cache / folder / "link").symlink_to(home / "notes")
     (cache / "features" / ("1" * 64)).symlink_to(home / "notes")
     (home / "notes" / f"{SHARD}.npy").write_text("behind a link, with a shard's name")
     (cache / f"engines/{'3' * 64}.json").symlink_to(home / "notes" / "thesis.txt")
@@ -252,7 +243,7 @@ def test_clearing_leaves_what_is_not_the_caches_at_every_level(home, cache):
     assert done.exit_code == 0, done.stderr
     after = everything(home)
     gone = {path.removeprefix("cache/") for path in before.keys() - after.keys()}
-    folders = {f"rungs/{KEY}/engine", f"rungs/.tlkit-{'2' * 16}.tmp"}
+    folders = {f"runs/{KEY}/engine", f"runs/.tlkit-{'2' * 16}.tmp"}
     assert gone == {*OURS, *folders}
     assert {path: after[path] for path in after} == {path: before[path] for path in after}
     assert f"left as it is, for tlkit did not write it: .hidden, engines/{KEY[:-1]}.tflite" in done.stdout
@@ -275,10 +266,11 @@ def foreign(home, kind):
 
 
 @pytest.mark.parametrize("kind", ["no mark", "another mark", "half a mark", "a link to a mark"])
-def test_a_folder_that_is_not_the_caches_is_neither_emptied_nor_written_into(home, cache, kind):
+def test_cache_that_is_not_tlkits_is_neither_emptied_nor_written_into(home, cache, kind):
     foreign(home, kind)
     before = everything(home)
-    for arguments in (("cache", "clear"), *(COMMANDS[name][0] for name in ("features", "lr-find", *RUNS))):
+    written = ("features", "lr-find", *RUNS) if kind == "no mark" else ("train",)
+    for arguments in (("cache", "clear"), *(COMMANDS[name][0] for name in written)):
         asked = () if arguments[0] == "cache" else ("-o", "runs/new.npz")
         words = refused(2, *arguments, *asked)
         assert words.startswith(f"'{home / 'cache'}' is not tlkit's cache")
@@ -290,7 +282,7 @@ def test_a_folder_that_is_not_the_caches_is_neither_emptied_nor_written_into(hom
     assert everything(home) == before
 
 
-def test_an_empty_folder_becomes_the_cache_and_looking_at_it_writes_nothing(home, cache):
+def test_cache_in_an_empty_folder_is_made_when_something_is_kept(home, cache):
     put(cache, [".directory"])
     (cache / "lost+found").mkdir()
     before = everything(home)
@@ -302,31 +294,32 @@ def test_an_empty_folder_becomes_the_cache_and_looking_at_it_writes_nothing(home
     claim_cache()
 
 
-@pytest.mark.parametrize("place", ["notes/thesis.txt", "notes/thesis.txt/cache", "/proc/cache"])
-def test_where_there_can_be_no_cache_everything_works(home, monkeypatch, place):
-    monkeypatch.setenv("TLKIT_CACHE", place)
-    before = everything(home)
-    for command in ("info", "clear"):
-        assert tlkit("cache", command).exit_code == 0
-    done = tlkit(*RUNS["train"][0], "-o", "new")
-    assert done.exit_code == 0, done.stderr
-    assert {path.split("/")[0] for path in everything(home).keys() - before.keys()} == {"new"}
+def test_commands_where_there_can_be_no_cache_work(home, monkeypatch):
+    for path in ("notes/thesis.txt", "notes/thesis.txt/cache", "/proc/cache"):
+        monkeypatch.setenv("TLKIT_CACHE", path)
+        before = everything(home)
+        for command in ("info", "clear"):
+            assert tlkit("cache", command).exit_code == 0
+        done = tlkit(*RUNS["train"][0], "-o", "new")
+        assert done.exit_code == 0, done.stderr
+        assert {path.split("/")[0] for path in everything(home).keys() - before.keys()} == {"new"}
+        shutil.rmtree(home / "new")
 
 
-@pytest.mark.parametrize("place", ["shard", "folder", "part"])
-def test_a_damaged_shard_is_removed_unless_it_lies_behind_a_link(home, cache, place):
+@pytest.mark.parametrize("linked", ["shard", "folder", "part"])
+def test_feature_store_removes_a_damaged_shard_unless_it_lies_behind_a_link(home, cache, linked):
     claim_cache()
     key = FeatureKey(1, "crop", 32, "keras", "1", "float32", "0" * 64, "")
     folder = cache / "features" / key.digest
     put(home / "notes", [f"{key.digest}/{SHARD}.npy"])
     links = {"shard": folder / f"{SHARD}.npy", "folder": folder, "part": folder.parent}
     target = {"shard": f"{key.digest}/{SHARD}.npy", "folder": key.digest, "part": ""}
-    links[place].parent.mkdir(parents=True, exist_ok=True)
-    links[place].symlink_to(home / "notes" / target[place])
+    links[linked].parent.mkdir(parents=True, exist_ok=True)
+    links[linked].symlink_to(home / "notes" / target[linked])
     before = everything(home)
     FeatureStore(key)
     assert everything(home) == before
-    links[place].unlink()
+    links[linked].unlink()
     put(folder, [f"{SHARD}.npy", f"{'1' * 32}.txt", "2.npy"])
     FeatureStore(key)
     assert sorted(path.name for path in folder.iterdir()) == [f"{'1' * 32}.txt", "2.npy"]
@@ -338,10 +331,10 @@ TEMPORARIES = [f".tlkit-{digit * 16}.tmp" for digit in "abc"]
 
 
 @pytest.fixture(scope="module")
-def stopped(colours, tmp_path_factory):
+def stopped(colors, tmp_path_factory):
     """A run of each command, as if it had been stopped before its end, and its images."""
     root = tmp_path_factory.mktemp("stopped")
-    shutil.copytree(colours, root / "photos")
+    shutil.copytree(colors, root / "photos")
     for name, (arguments, _) in RUNS.items():
         done = tlkit(*(root / "photos" if word == "photos" else word for word in arguments), "-o", root / name)
         assert done.exit_code == 0, done.stderr
@@ -360,14 +353,14 @@ def resumable(stopped, home):
         for file in path.rglob("settings.json"):
             file.write_text(file.read_text().replace(str(stopped / "photos"), str(home / "photos")))
         put(path, [".gitignore", "notes.txt", "plots/.mine", ".ipynb_checkpoints/x", ".secret/deep/y", "checkpoint-me"])
-        for place, temporary in zip(("", "plots", "engine"), TEMPORARIES, strict=True):
-            put(path, [f"{place}/{temporary}"])
+        for folder, temporary in zip(("", "plots", "engine"), TEMPORARIES, strict=True):
+            put(path, [f"{folder}/{temporary}"])
         (path / "pictures").symlink_to(home / "notes")
         (path / f".tlkit-{'d' * 16}.tmp").symlink_to(home / "notes" / "thesis.txt")
         (path / f".tlkit-{'e' * 16}.tmp").mkdir()
         put(path, [f".tlkit-{'e' * 16}.tmp/mine", f"pictures/{TEMPORARIES[0]}", "pictures/.bashrc"])
-    settings = CompareSettings(only="colours")  # what the comparison depends on has the place of the images in it
-    key = run_key(fingerprint(read_folder(home / "photos"), Silent()), settings)
+    settings = CompareSettings(only="colors")  # what the comparison depends on has the path of the images in it
+    key = run_key(fingerprint(read_folder(home / "photos"), Silent()), "compare", settings, cached_backbones())
     (home / "runs" / "compare" / "begun.json").write_text(json.dumps(key))
     return home
 
@@ -379,7 +372,7 @@ def with_times(root):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_resume_changes_what_a_run_writes_and_nothing_else(resumable, name):
+def test_resume_changes_what_a_run_writes_and_nothing_else(resumable, name):
     path = resumable / "runs" / name
     before = everything(resumable)
     done = tlkit(name, "--resume", path)
@@ -390,7 +383,7 @@ def test_a_resume_changes_what_a_run_writes_and_nothing_else(resumable, name):
     assert all(file.startswith(f"runs/{name}/") for file in changed)
     assert all(RUN_FILES.files.fullmatch(file.removeprefix(f"runs/{name}/")) for file in changed)
     assert not any(
-        (path / place / file).exists() for place, file in zip(("", "plots", "engine"), TEMPORARIES, strict=True)
+        (path / folder / file).exists() for folder, file in zip(("", "plots", "engine"), TEMPORARIES, strict=True)
     )
     assert (path / "pictures" / TEMPORARIES[0]).exists()
 
@@ -431,7 +424,7 @@ REFUSED = {  # what was done to a run, the exit code of --resume and words of th
 
 @pytest.mark.parametrize("why", REFUSED)
 @pytest.mark.parametrize("name", RUNS)
-def test_a_resume_that_is_refused_changes_nothing(resumable, name, why):
+def test_resume_that_is_refused_changes_nothing(resumable, name, why):
     path = resumable / "runs" / name
     change, code, words = REFUSED[why]
     if change:
@@ -442,8 +435,8 @@ def test_a_resume_that_is_refused_changes_nothing(resumable, name, why):
     assert with_times(resumable) == before
 
 
-@pytest.mark.parametrize("name", ["colours", "colours/plots", "colours/metrics.json"])
-def test_a_comparison_is_not_gone_on_with_through_links_in_its_runs(resumable, name):
+@pytest.mark.parametrize("name", ["colors", "colors/plots", "colors/metrics.json"])
+def test_resume_of_a_comparison_follows_no_links_in_its_runs(resumable, name):
     path = resumable / "runs" / "compare"
     link(name)(resumable, path)
     before = with_times(resumable)
@@ -451,28 +444,28 @@ def test_a_comparison_is_not_gone_on_with_through_links_in_its_runs(resumable, n
     assert with_times(resumable) == before
 
 
-def test_a_rung_that_was_stopped_goes_on_beside_what_somebody_put_there(resumable, cache):
+def test_resume_of_a_comparison_goes_on_beside_what_somebody_put_there(resumable, cache):
     path = resumable / "runs" / "compare"
     for name in ("DONE", "model.json", "speed.json"):
-        (path / "colours" / name).unlink()
-    put(path / "colours", ["UNFINISHED", ".gitignore", ".ipynb_checkpoints/x", f"plots/{TEMPORARIES[0]}"])
+        (path / "colors" / name).unlink()
+    put(path / "colors", ["UNFINISHED", ".gitignore", ".ipynb_checkpoints/x", f"plots/{TEMPORARIES[0]}"])
     before = everything(resumable)
     done = tlkit("compare", "--resume", path)
     assert done.exit_code == 0, done.stderr
-    assert (path / "colours" / "DONE").exists()
+    assert (path / "colors" / "DONE").exists()
     after = everything(resumable)
-    mine = [file for file in before if "colours/." in file]
+    mine = [file for file in before if "colors/." in file]
     assert {file: after[file] for file in mine} == {file: before[file] for file in mine}
-    assert not (path / "colours" / "plots" / TEMPORARIES[0]).exists()
+    assert not (path / "colors" / "plots" / TEMPORARIES[0]).exists()
 
 
-def test_a_rung_folder_with_somebodys_files_alone_is_left_as_it_is(resumable, cache):
+def test_resume_of_a_comparison_leaves_a_folder_with_somebodys_files_alone(resumable, cache):
     path = resumable / "runs" / "compare"
-    shutil.rmtree(path / "colours")
-    put(path, ["colours/thesis.txt"])
+    shutil.rmtree(path / "colors")
+    put(path, ["colors/thesis.txt"])
     before = everything(resumable)
     assert "holds what tlkit did not write" in refused(4, "compare", "--resume", path)
     after = everything(resumable)
-    assert {file: after[file] for file in before if "colours" in file} == {
-        file: before[file] for file in before if "colours" in file
+    assert {file: after[file] for file in before if "colors" in file} == {
+        file: before[file] for file in before if "colors" in file
     }

@@ -11,10 +11,9 @@ from tlkit.data.augment import (
     AugmentedBatches,
     AugmentedViews,
     augment_image,
-    choose_augmentation,
     rng_for,
 )
-from tlkit.data.transforms import MAX_ASPECT, sample_affine
+from tlkit.data.transforms import sample_affine
 from tlkit.settings.training import FinetuneSettings
 
 SIDE, SIZE = 74, 64
@@ -28,9 +27,8 @@ def ramp(side=SIDE):
     return np.stack([column, row, np.zeros_like(row)], axis=2).astype(np.uint8)
 
 
-def affines(count=300, augmentation=LIGHT):
-    drawn = [sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number)) for number in range(count)]
-    return [np.array(place).reshape(2, 3) for place in drawn]
+def augmentation_of(settings):
+    return Augmentation.from_options(settings.augment, settings.amounts)
 
 
 def view_of(working, augmentation=LIGHT, number=0):
@@ -45,41 +43,21 @@ def plain():
     return np.full((SIZE, SIZE, 3), 7, np.uint8)
 
 
-@pytest.mark.parametrize(
-    "augmentation", [LIGHT, Augmentation(shear=20, zoom=0.2, shift=0.1, rotation=30)], ids=["light", "far"]
-)
-def test_a_view_is_what_its_affine_says(augmentation):
-    """On a ramp of colours, each pixel tells where it was taken from."""
-    for number in range(20):
-        a, b, c, d, e, f = sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
-        view = view_of(ramp(), augmentation, number).astype(float)
-        x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
-        column, row = a * x + b * y + c - 0.5, d * x + e * y + f - 0.5
-        inside = (column >= 1) & (column < SIDE - 2) & (row >= 1) & (row < SIDE - 2)
-        assert inside.mean() > 0.4
-        np.testing.assert_allclose(view[inside][:, 0], column[inside], atol=1.01)
-        np.testing.assert_allclose(view[inside][:, 1], row[inside], atol=1.01)
+def test_a_view_is_what_its_affine_says():
+    """On a ramp of colors, each pixel tells where it was taken from."""
+    for augmentation in [LIGHT, Augmentation(shear=20, zoom=0.2, shift=0.1, rotation=30)]:
+        for number in range(20):
+            a, b, c, d, e, f = sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
+            view = view_of(ramp(), augmentation, number).astype(float)
+            x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
+            column, row = a * x + b * y + c - 0.5, d * x + e * y + f - 0.5
+            inside = (column >= 1) & (column < SIDE - 2) & (row >= 1) & (row < SIDE - 2)
+            assert inside.mean() > 0.4, augmentation
+            np.testing.assert_allclose(view[inside][:, 0], column[inside], atol=1.01)
+            np.testing.assert_allclose(view[inside][:, 1], row[inside], atol=1.01)
 
 
-def test_half_of_the_views_are_mirrored_and_none_is_upside_down():
-    turns = [np.linalg.det(place[:, :2]) < 0 for place in affines()]
-    assert 0.4 < np.mean(turns) < 0.6
-    assert all(place[1, 1] > 0 for place in affines())
-
-
-def test_views_keep_within_the_limits_of_area_aspect_and_angle():
-    for place in affines():
-        width, height = (SIZE * np.linalg.norm(place[:, axis]) for axis in (0, 1))
-        assert width * height / SIDE**2 <= 1 + 1e-9
-        assert width <= SIDE + 1e-9
-        assert height <= SIDE + 1e-9
-        least = LIGHT.crop if max(width, height) < SIDE - 1e-9 else LIGHT.crop / MAX_ASPECT
-        assert width * height / SIDE**2 >= least - 1e-9
-        angle = np.degrees(np.arctan2(-place[0, 1], place[1, 1]))
-        assert abs(angle) <= LIGHT.rotation + 1e-9
-
-
-def test_what_lies_outside_the_picture_is_grey():
+def test_what_lies_outside_the_picture_is_gray():
     black = np.zeros((SIDE, SIDE, 3), np.uint8)
     views = np.stack([view_of(black, number=number) for number in range(50)])
     assert views.max() == OUTSIDE[0]
@@ -87,27 +65,27 @@ def test_what_lies_outside_the_picture_is_grey():
 
 
 def test_the_first_view_is_the_plain_one():
-    views = AugmentedViews(4, seed=0).of(plain(), ramp(), SHA)
+    views = AugmentedViews(4, seed=0)(plain(), ramp(), SHA)
     assert (views.shape, views.dtype) == ((4, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(views[0], plain())
     assert len({view.tobytes() for view in views}) == 4
 
 
 def test_one_view_is_the_plain_one_alone():
-    np.testing.assert_array_equal(AugmentedViews(1, seed=0).of(plain(), ramp(), SHA), plain()[None])
+    np.testing.assert_array_equal(AugmentedViews(1, seed=0)(plain(), ramp(), SHA), plain()[None])
 
 
 def test_more_views_change_none_of_the_fewer():
     np.testing.assert_array_equal(
-        AugmentedViews(5, 3).of(plain(), ramp(), SHA)[:3], AugmentedViews(3, 3).of(plain(), ramp(), SHA)
+        AugmentedViews(5, 3)(plain(), ramp(), SHA)[:3], AugmentedViews(3, 3)(plain(), ramp(), SHA)
     )
 
 
-@pytest.mark.parametrize(("seed", "sha256"), [(1, SHA), (0, OTHER)], ids=["another seed", "another image"])
-def test_seed_and_image_decide_the_views(seed, sha256):
-    first = AugmentedViews(3, 0).of(plain(), ramp(), SHA)
-    np.testing.assert_array_equal(first, AugmentedViews(3, 0).of(plain(), ramp(), SHA))
-    assert not np.array_equal(first[1:], AugmentedViews(3, seed).of(plain(), ramp(), sha256)[1:])
+def test_seed_and_image_decide_the_views():
+    for seed, sha256 in [(1, SHA), (0, OTHER)]:
+        first = AugmentedViews(3, 0)(plain(), ramp(), SHA)
+        np.testing.assert_array_equal(first, AugmentedViews(3, 0)(plain(), ramp(), SHA))
+        assert not np.array_equal(first[1:], AugmentedViews(3, seed)(plain(), ramp(), sha256)[1:]), (seed, sha256)
 
 
 def test_the_key_names_what_views_depend_on():
@@ -128,40 +106,28 @@ def test_without_any_amount_a_view_is_the_picture_itself():
     np.testing.assert_array_equal(augment_image(picture, SIZE, NO_AUGMENTATION, np.random.default_rng(0)), picture)
 
 
-def test_zoom_shift_and_shear_keep_within_their_limits():
-    zooms = [np.linalg.norm(place[:, 0]) * SIZE / SIDE for place in affines(augmentation=Augmentation(zoom=0.25))]
-    assert (min(zooms), max(zooms)) == pytest.approx((0.8, 1.25), abs=0.02)
-    middle = [place @ (SIZE / 2, SIZE / 2, 1) / SIDE - 0.5 for place in affines(augmentation=Augmentation(shift=0.1))]
-    assert np.abs(middle).max() == pytest.approx(0.1, abs=0.005)
-    leans = [place[0, 1] / place[1, 1] for place in affines(augmentation=Augmentation(shear=20))]
-    assert np.degrees(np.arctan(np.abs(leans).max())) == pytest.approx(20, abs=0.5)
-
-
-@pytest.mark.parametrize(
-    ("name", "measure"),
-    [
+def test_colors_keep_within_their_limits():
+    """Red 130, green 100, blue 70: of mean 100 and range 60."""
+    for name, measure in [
         ("brightness", lambda view: view.mean() / 100),
         ("contrast", lambda view: (view.max() - view.min()) / 60),
         ("saturation", lambda view: (view[..., 0] - view[..., 2]).mean() / 60),
-    ],
-)
-def test_colours_keep_within_their_limits(name, measure):
-    """Red 130, green 100, blue 70: of mean 100 and range 60."""
-    picture = np.tile(np.array([130, 100, 70], np.uint8), (SIZE, SIZE, 1))
-    views = [view_of(picture, Augmentation(**{name: 0.3}), number).astype(float) for number in range(200)]
-    found = [measure(view) for view in views]
-    assert (min(found), max(found)) == pytest.approx((0.7, 1.3), abs=0.03)
+    ]:
+        picture = np.tile(np.array([130, 100, 70], np.uint8), (SIZE, SIZE, 1))
+        views = [view_of(picture, Augmentation(**{name: 0.3}), number).astype(float) for number in range(200)]
+        found = [measure(view) for view in views]
+        assert (min(found), max(found)) == pytest.approx((0.7, 1.3), abs=0.03), (name, measure)
 
 
-def test_contrast_turns_about_middle_grey_and_saturation_leaves_grey_alone():
-    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+def test_contrast_turns_about_middle_gray_and_saturation_leaves_gray_alone():
+    gray = np.full((SIZE, SIZE, 3), 128, np.uint8)
     for name in ("contrast", "saturation"):
-        np.testing.assert_array_equal(view_of(grey, Augmentation(**{name: 0.5})), grey)
+        np.testing.assert_array_equal(view_of(gray, Augmentation(**{name: 0.5})), gray)
 
 
 def test_noise_has_the_deviation_that_was_drawn():
-    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
-    found = [view_of(grey, Augmentation(noise=0.1), number).std() / 255 for number in range(100)]
+    gray = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    found = [view_of(gray, Augmentation(noise=0.1), number).std() / 255 for number in range(100)]
     assert max(found) == pytest.approx(0.1, abs=0.006)
     assert min(found) < 0.01
     assert np.mean(found) == pytest.approx(0.05, abs=0.01)
@@ -177,22 +143,22 @@ def test_half_of_the_views_lose_one_rectangle_within_the_limit():
     assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_gives_different_views_of_one_picture(name):
-    views = {view_of(noise(), PRESETS[name], number).tobytes() for number in range(8)}
-    assert len(views) == (1 if name == "none" else 8)
+def test_every_preset_gives_different_views_of_one_picture():
+    for name in PRESETS:
+        views = {view_of(noise(), PRESETS[name], number).tobytes() for number in range(8)}
+        assert len(views) == (1 if name == "none" else 8), name
 
 
 # what settings choose
 
 
 def test_a_single_amount_takes_the_place_of_the_presets():
-    assert choose_augmentation(FinetuneSettings()) == LIGHT
-    chosen = choose_augmentation(FinetuneSettings(augment="medium", hflip=False, rotation=0.0, noise=0.05))
+    assert augmentation_of(FinetuneSettings()) == LIGHT
+    chosen = augmentation_of(FinetuneSettings(augment="medium", hflip=False, rotation=0.0, noise=0.05))
     medium = PRESETS["medium"]
-    assert (chosen.flip, chosen.rotation, chosen.noise) == (False, 0, 0.05)
+    assert (chosen.hflip, chosen.rotation, chosen.noise) == (False, 0, 0.05)
     assert (chosen.crop, chosen.brightness) == (medium.crop, medium.brightness)
-    assert choose_augmentation(FinetuneSettings(augment="none", hflip=True)) == Augmentation(flip=True)
+    assert augmentation_of(FinetuneSettings(augment="none", hflip=True)) == Augmentation(hflip=True)
 
 
 # epochs

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlkit.data.augment import flip_note
+from tlkit.data.augment import Augmentation, AugmentedViews, flip_note
 from tlkit.data.contact_sheet import GAP, draw_contact_sheet
+from tlkit.data.image import ImageSpec
 from tlkit.errors import DataError
-from tlkit.settings.commands import ContactSheetSettings
 
 
-def sheet(data, tmp_path, **changes):
-    settings = ContactSheetSettings(**{"images": 4, "views": 3, "image_size": 32} | changes)
-    names = draw_contact_sheet(data, tmp_path / "sheet.png", settings)
+def sheet(data, tmp_path):
+    views = AugmentedViews(3, seed=0, augmentation=Augmentation.from_options("light", {}))
+    names = draw_contact_sheet(data, tmp_path / "sheet.png", ImageSpec(32), views, num_images=4)
     return names, np.asarray(Image.open(tmp_path / "sheet.png"))
 
 
@@ -21,17 +21,17 @@ def cell(pixels, row, column, size=32):
     return pixels[top : top + size, left : left + size]
 
 
-def test_a_sheet_has_a_line_per_picture_and_goes_round_the_classes(colours, tmp_path):
-    names, pixels = sheet(colours, tmp_path)
+def test_a_sheet_has_a_line_per_picture_and_goes_round_the_classes(colors, tmp_path):
+    names, pixels = sheet(colors, tmp_path)
     assert pixels.shape == (4 * 36 + GAP, 3 * 36 + GAP, 3)
     assert [name.split("/")[0] for name in names] == ["blue", "green", "red", "blue"]
 
 
-def test_the_first_view_is_what_predict_sees(colours, tmp_path):
+def test_the_first_view_is_what_predict_sees(colors, tmp_path):
     from tlkit.data.image import decode_square
 
-    names, pixels = sheet(colours, tmp_path)
-    plain = decode_square((colours / names[0]).read_bytes(), 32)
+    names, pixels = sheet(colors, tmp_path)
+    plain = decode_square((colors / names[0]).read_bytes(), ImageSpec(32))
     np.testing.assert_array_equal(cell(pixels, 0, 0), plain)
     assert not np.array_equal(cell(pixels, 0, 1), plain)
 
@@ -46,9 +46,8 @@ def test_a_file_that_is_no_image_is_passed_over(tmp_path):
     assert sheet(tmp_path / "images", tmp_path)[0] == ["b/2.png"]
 
 
-@pytest.mark.parametrize(
-    ("names", "found"),
-    [
+def test_names_that_speak_of_sides_or_signs_are_noticed():
+    for names, found in [
         ("0123456789", "'0'"),
         ("abd", "'a'"),
         (["turn left", "turn right"], "'turn left'"),
@@ -56,9 +55,6 @@ def test_a_file_that_is_no_image_is_passed_over(tmp_path):
         (["ants", "bees"], None),
         (["brightness", "leftover"], None),
         (["a", "beach", "desert", "sea"], None),
-    ],
-    ids=str,
-)
-def test_names_that_speak_of_sides_or_signs_are_noticed(names, found):
-    hint = flip_note(list(names), flip=True)
-    assert found in hint if found else hint is None, hint
+    ]:
+        hint = flip_note(list(names), hflip=True)
+        assert found in hint if found else hint is None, hint

@@ -16,7 +16,7 @@ needs_byte_names = pytest.mark.skipif(sys.platform != "linux", reason="file name
 
 
 def reasons(folder):
-    return {found.path: found.problem for found in folder.left_out}
+    return {found.path: found.reason for found in folder.skipped}
 
 
 def refused(root, **options):
@@ -31,15 +31,15 @@ def test_each_subfolder_is_a_class(tmp_path):
     assert folder.paths == ("cat/1.jpg", "dog/1.jpg", "dog/2.jpg")
     assert folder.labels.tolist() == [0, 1, 1]
     assert folder.labels.dtype == np.int32
-    assert folder.sides == ("", "", "")
-    assert set(folder.sides) == {""}
+    assert folder.subsets == ("", "", "")
+    assert set(folder.subsets) == {""}
 
 
 def test_a_folder_counts_its_images_by_class(tmp_path):
     folder = read_folder(touch(tmp_path, "cat/1.jpg", "dog/1.jpg", "dog/2.jpg"))
     assert len(folder) == 3
     assert folder.num_classes == 2
-    assert folder.counts == [1, 2]
+    assert folder.class_counts == [1, 2]
 
 
 def test_files_lie_below_the_root(tmp_path):
@@ -84,20 +84,20 @@ def test_ten_thousand_names_are_indexed(tmp_path):
     for number in range(5_000):
         (tmp_path / "a" / f"{number}").touch()
         (tmp_path / "b" / f"{number}").touch()
-    assert read_folder(tmp_path).counts == [5_001, 5_001]
+    assert read_folder(tmp_path).class_counts == [5_001, 5_001]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_train_and_validation_folders_give_the_sides(tmp_path, name):
     folder = read_folder(touch(tmp_path, "train/a/1", "train/b/1", f"{name}/a/2", f"{name}/b/2"))
     assert folder.class_names == ("a", "b")
-    assert dict(zip(folder.paths, folder.sides, strict=True)) == {
+    assert dict(zip(folder.paths, folder.subsets, strict=True)) == {
         "train/a/1": "train",
         "train/b/1": "train",
         f"{name}/a/2": "validation",
         f"{name}/b/2": "validation",
     }
-    assert set(folder.sides) != {""}
+    assert set(folder.subsets) != {""}
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_train_and_validation_folders_give_the_sides(tmp_path, name):
 )
 def test_each_set_of_side_folders_is_read(tmp_path, names):
     folder = read_folder(touch(tmp_path, *(f"{name}/{label}/1" for name in names for label in "ab")))
-    assert Counter(folder.sides) == {SUBSET_FOLDERS[name]: 2 for name in names}
+    assert Counter(folder.subsets) == {SUBSET_FOLDERS[name]: 2 for name in names}
     assert folder.class_names == ("a", "b")
 
 
 def test_a_class_may_be_missing_on_a_held_out_side(tmp_path):
     folder = read_folder(touch(tmp_path, "train/a/1", "train/b/1", "val/a/2"))
-    assert folder.pick([2]).counts == [1, 0]
+    assert folder.subset([2]).class_counts == [1, 0]
 
 
 @pytest.mark.parametrize(("one", "other"), [("val", "valid"), ("val", "validation"), ("valid", "validation")])
@@ -135,7 +135,7 @@ def test_sides_without_a_train_folder_are_refused(tmp_path, names):
 def test_a_class_may_be_called_train_beside_others(tmp_path):
     folder = read_folder(touch(tmp_path, "train/1", "bus/1"))
     assert folder.class_names == ("bus", "train")
-    assert set(folder.sides) == {""}
+    assert set(folder.subsets) == {""}
 
 
 def test_a_train_folder_without_classes_is_refused(tmp_path):
@@ -245,7 +245,7 @@ def test_one_class_name_in_two_unicode_forms_is_one_class(tmp_path):
     composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     folder = read_folder(touch(tmp_path, f"train/{composed}/1", "train/tea/1", f"val/{apart}/2", "val/tea/2"))
     assert folder.class_names == (composed, "tea")
-    assert folder.counts == [2, 2]
+    assert folder.class_counts == [2, 2]
     assert all(path.is_file() for path in folder.files)
 
 
@@ -316,7 +316,7 @@ def test_classes_of_a_run_keep_their_label_order(tmp_path):
 def test_fewer_classes_than_a_run_has_are_enough(tmp_path):
     folder = read_folder(touch(tmp_path, "b/1"), class_names=("a", "b", "c"))
     assert folder.labels.tolist() == [1]
-    assert folder.counts == [0, 1, 0]
+    assert folder.class_counts == [0, 1, 0]
 
 
 def test_a_class_that_a_run_does_not_have_is_refused(tmp_path):
@@ -326,13 +326,13 @@ def test_a_class_that_a_run_does_not_have_is_refused(tmp_path):
 
 def test_a_run_can_be_evaluated_on_a_test_folder_alone(tmp_path):
     folder = read_folder(touch(tmp_path, "test/a/1", "test/b/1"), class_names=("a", "b"))
-    assert folder.sides == ("test", "test")
+    assert folder.subsets == ("test", "test")
 
 
 def test_a_run_with_a_class_called_test_reads_it_as_a_class(tmp_path):
     folder = read_folder(touch(tmp_path, "test/1"), class_names=("other", "test"))
     assert folder.labels.tolist() == [1]
-    assert folder.sides == ("",)
+    assert folder.subsets == ("",)
 
 
 def test_a_message_names_ten_of_many_classes(tmp_path):
@@ -343,8 +343,8 @@ def test_a_message_names_ten_of_many_classes(tmp_path):
 
 def test_picked_images_keep_their_order_and_the_classes(tmp_path):
     folder = read_folder(touch(tmp_path, "a/1", "b/1", "b/2"))
-    folder = folder.identified([("s0", "g0"), ("s1", "g1"), ("s2", "g2")])
-    picked = folder.pick(np.array([2, 0]))
+    folder = folder.with_hashes([("s0", "g0"), ("s1", "g1"), ("s2", "g2")])
+    picked = folder.subset(np.array([2, 0]))
     assert picked.paths == ("b/2", "a/1")
     assert picked.labels.tolist() == [1, 0]
     assert picked.sha256 == ("s2", "s0")
@@ -353,14 +353,14 @@ def test_picked_images_keep_their_order_and_the_classes(tmp_path):
 
 
 def test_picking_nothing_gives_an_empty_folder_of_the_same_classes(tmp_path):
-    picked = read_folder(touch(tmp_path, "a/1", "b/1")).pick([])
+    picked = read_folder(touch(tmp_path, "a/1", "b/1")).subset([])
     assert len(picked) == 0
-    assert picked.counts == [0, 0]
+    assert picked.class_counts == [0, 0]
 
 
 def test_files_left_out_later_are_added(tmp_path):
-    folder = read_folder(touch(tmp_path, "a/1", "b/1", "x")).leave_out([FileEntry("a/2", "empty")])
-    assert [found.path for found in folder.left_out] == ["x", "a/2"]
+    folder = read_folder(touch(tmp_path, "a/1", "b/1", "x")).with_skipped([FileEntry("a/2", "empty")])
+    assert [found.path for found in folder.skipped] == ["x", "a/2"]
 
 
 def test_reasons_are_counted_the_commonest_first():
@@ -368,20 +368,20 @@ def test_reasons_are_counted_the_commonest_first():
     assert list(count_reasons(left_out).items()) == [("common", 2), ("rare", 1)]
 
 
-def test_the_coloured_squares_are_three_classes_of_twelve(colours):
-    folder = read_folder(colours)
+def test_the_colored_squares_are_three_classes_of_twelve(colors):
+    folder = read_folder(colors)
     assert folder.class_names == ("blue", "green", "red")
-    assert folder.counts == [12, 12, 12]
+    assert folder.class_counts == [12, 12, 12]
 
 
 def test_real_folders_with_sides_are_read(shared_data):
     folder = read_folder(shared_data / "images/hymenoptera")
     assert folder.class_names == ("ants", "bees")
-    assert Counter(folder.sides) == {"train": 245, "validation": 153}
+    assert Counter(folder.subsets) == {"train": 245, "validation": 153}
 
 
 def test_a_real_folder_of_classes_is_read(shared_data):
     folder = read_folder(shared_data / "images/trashnet")
     assert folder.num_classes == 6
-    assert sum(folder.counts) == 2_527
-    assert (min(folder.counts), max(folder.counts)) == (137, 594)
+    assert sum(folder.class_counts) == 2_527
+    assert (min(folder.class_counts), max(folder.class_counts)) == (137, 594)

@@ -11,16 +11,15 @@ from PIL import Image, PngImagePlugin
 
 from tests.making import encoded, noise
 from tlkit.data.augment import AUGMENT_VERSION, AugmentedViews
+from tlkit.data.decode import read_file
 from tlkit.data.image import (
     DECODE_VERSION,
     PADDING,
     RESIZES,
     DecodedImage,
+    ImageSpec,
     decode_image,
     decode_square,
-    oversized,
-    read_photo,
-    working_view,
 )
 from tlkit.errors import ImageError
 
@@ -53,82 +52,86 @@ def thirds(height, width, *, upright=False):
 
 
 def group(data, image_size=32, resize="crop"):
-    return decode_image(data, image_size, resize).group
+    return decode_image(data, ImageSpec(image_size, resize)).group
 
 
 # sizes
 
 
-@pytest.mark.parametrize(
-    ("image_size", "side"), [(1, 1), (32, 37), (96, 110), (128, 147), (224, 258), (299, 344), (600, 690)]
-)
-def test_a_working_image_is_larger_than_the_input_by_a_margin(image_size, side):
-    assert oversized(image_size) == side
+def test_a_working_image_is_larger_than_the_input_by_a_margin():
+    for image_size, side in [(1, 1), (32, 37), (96, 110), (128, 147), (224, 258), (299, 344), (600, 690)]:
+        assert ImageSpec(image_size).oversized.size == side, (image_size, side)
 
 
-@pytest.mark.parametrize("resize", RESIZES)
-@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (2, 3), (37, 37), (500, 40)])
-def test_every_shape_fits_every_resize(size, resize):
-    photo = decode_image(encoded(Image.new("RGB", size, RED)), 32, resize)
-    assert photo.pixels.shape == (32, 32, 3)
-    assert photo.pixels.dtype == np.uint8
+def test_every_shape_fits_every_resize():
+    for resize in RESIZES:
+        for size in [(1, 1), (1, 4000), (4000, 1), (2, 3), (37, 37), (500, 40)]:
+            photo = decode_image(encoded(Image.new("RGB", size, RED)), ImageSpec(32, resize))
+            assert photo.pixels.shape == (32, 32, 3), (resize, size)
+            assert photo.pixels.dtype == np.uint8, (resize, size)
 
 
-@pytest.mark.parametrize("resize", RESIZES)
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 37), (500, 40)])
-def test_every_resize_keeps_the_colour_of_the_middle(size, resize):
-    assert (decode_square(encoded(Image.new("RGB", size, RED)), 32, resize)[16, 16] == RED).all()
+def test_every_resize_keeps_the_color_of_the_middle():
+    for resize in RESIZES:
+        for size in [(1, 1), (2, 3), (37, 37), (500, 40)]:
+            assert (decode_square(encoded(Image.new("RGB", size, RED)), ImageSpec(32, resize))[16, 16] == RED).all(), (
+                resize,
+                size,
+            )
 
 
-@pytest.mark.parametrize("resize", ["crop", "squash"])
-@pytest.mark.parametrize("size", [(1, 4000), (4000, 1)])
-def test_a_line_of_pixels_fills_the_view(size, resize):
-    assert (decode_square(encoded(Image.new("RGB", size, RED)), 32, resize) == RED).all()
+def test_a_line_of_pixels_fills_the_view():
+    for resize in ["crop", "squash"]:
+        for size in [(1, 4000), (4000, 1)]:
+            assert (decode_square(encoded(Image.new("RGB", size, RED)), ImageSpec(32, resize)) == RED).all(), (
+                resize,
+                size,
+            )
 
 
-@pytest.mark.parametrize("resize", RESIZES)
-def test_a_working_image_is_a_square_of_the_working_side(resize):
-    working = working_view(encoded(noise(50, 70)), 32, resize)
-    assert working.shape == (37, 37, 3)
-    assert working.dtype == np.uint8
+def test_a_working_image_is_a_square_of_the_working_side():
+    for resize in RESIZES:
+        working = decode_square(encoded(noise(50, 70)), ImageSpec(32, resize).oversized)
+        assert working.shape == (37, 37, 3), resize
+        assert working.dtype == np.uint8, resize
 
 
-@pytest.mark.parametrize("resize", RESIZES)
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_one_decode_gives_the_same_pixels_everywhere(kind, resize):
-    data = encoded(noise(300, 400), kind)
-    photo = decode_image(data, 32, resize)
-    assert (photo.pixels == decode_square(data, 32, resize)).all()
+def test_one_decode_gives_the_same_pixels_everywhere():
+    for resize in RESIZES:
+        for kind in ["PNG", "JPEG"]:
+            data = encoded(noise(300, 400), kind)
+            photo = decode_image(data, ImageSpec(32, resize))
+            assert (photo.pixels == decode_square(data, ImageSpec(32, resize))).all(), (resize, kind)
 
 
 # crop, pad, squash
 
 
 def test_a_crop_takes_the_middle_of_a_wide_picture():
-    view = decode_square(encoded(thirds(60, 180)), 32, "crop")
-    assert (view[:, 1:-1] == GREEN).all()  # the outermost columns are interpolated with their neighbours
+    view = decode_square(encoded(thirds(60, 180)), ImageSpec(32, "crop"))
+    assert (view[:, 1:-1] == GREEN).all()  # the outermost columns are interpolated with their neighbors
 
 
 def test_a_crop_takes_the_middle_of_a_tall_picture():
-    view = decode_square(encoded(thirds(60, 180, upright=True)), 32, "crop")
+    view = decode_square(encoded(thirds(60, 180, upright=True)), ImageSpec(32, "crop"))
     assert (view[1:-1] == GREEN).all()
 
 
 def test_a_crop_of_a_square_loses_nothing():
-    view = decode_square(encoded(thirds(60, 60)), 30, "crop")
+    view = decode_square(encoded(thirds(60, 60)), ImageSpec(30, "crop"))
     assert (view[:, 0] == RED).all()
     assert (view[:, -1] == BLUE).all()
 
 
 def test_padding_keeps_the_whole_picture_between_bars():
-    view = decode_square(encoded(thirds(60, 180)), 30, "pad")
+    view = decode_square(encoded(thirds(60, 180)), ImageSpec(30, "pad"))
     assert (view[15, [1, 15, 28]] == (RED, GREEN, BLUE)).all()
     assert (view[:8] == PADDING).all()
     assert (view[-8:] == PADDING).all()
 
 
 def test_padding_a_tall_picture_puts_bars_beside_it():
-    view = decode_square(encoded(thirds(60, 180, upright=True)), 30, "pad")
+    view = decode_square(encoded(thirds(60, 180, upright=True)), ImageSpec(30, "pad"))
     assert (view[[1, 15, 28], 15] == (RED, GREEN, BLUE)).all()
     assert (view[:, :8] == PADDING).all()
     assert (view[:, -8:] == PADDING).all()
@@ -136,33 +139,33 @@ def test_padding_a_tall_picture_puts_bars_beside_it():
 
 def test_padding_a_square_adds_nothing():
     data = encoded(noise(60, 60))
-    assert (decode_square(data, 32, "pad") == decode_square(data, 32, "squash")).all()
+    assert (decode_square(data, ImageSpec(32, "pad")) == decode_square(data, ImageSpec(32, "squash"))).all()
 
 
-@pytest.mark.parametrize("upright", [False, True])
-def test_squashing_keeps_the_whole_picture_without_bars(upright):
-    view = decode_square(encoded(thirds(60, 180, upright=upright)), 30, "squash")
-    view = view.transpose(1, 0, 2) if upright else view
-    assert (view[:, 1] == RED).all()
-    assert (view[:, 15] == GREEN).all()
-    assert (view[:, 28] == BLUE).all()
+def test_squashing_keeps_the_whole_picture_without_bars():
+    for upright in [False, True]:
+        view = decode_square(encoded(thirds(60, 180, upright=upright)), ImageSpec(30, "squash"))
+        view = view.transpose(1, 0, 2) if upright else view
+        assert (view[:, 1] == RED).all(), upright
+        assert (view[:, 15] == GREEN).all(), upright
+        assert (view[:, 28] == BLUE).all(), upright
 
 
 def test_reducing_averages_fine_patterns():
     board = np.indices((400, 400)).sum(axis=0) % 2 * 255
-    view = decode_square(encoded(np.stack([board] * 3, axis=2).astype(np.uint8)), 32, "crop")
+    view = decode_square(encoded(np.stack([board] * 3, axis=2).astype(np.uint8)), ImageSpec(32, "crop"))
     assert np.abs(view.astype(int) - 127).max() <= 3
 
 
 def test_a_small_picture_is_enlarged():
-    assert (decode_square(encoded(np.full((3, 3, 3), GREEN, np.uint8)), 64, "crop") == GREEN).all()
+    assert (decode_square(encoded(np.full((3, 3, 3), GREEN, np.uint8)), ImageSpec(64)) == GREEN).all()
 
 
 def test_a_reduced_jpeg_shows_what_the_whole_shows():
     ramp = np.linspace(0, 255, 1600).astype(np.uint8)
     picture = np.stack([np.tile(ramp, (1200, 1))] * 3, axis=2)
-    reduced = decode_square(encoded(picture, "JPEG", quality=95), 32, "squash")
-    whole = decode_square(encoded(picture, "PNG", compress_level=1), 32, "squash")
+    reduced = decode_square(encoded(picture, "JPEG", quality=95), ImageSpec(32, "squash"))
+    whole = decode_square(encoded(picture, "PNG", compress_level=1), ImageSpec(32, "squash"))
     assert np.abs(reduced.astype(int) - whole).max() <= 4
 
 
@@ -171,7 +174,7 @@ def test_a_reduced_jpeg_shows_what_the_whole_shows():
 
 def test_the_hash_is_that_of_the_file():
     data = encoded(noise(20, 20))
-    assert decode_image(data, 32, "crop").sha256 == hashlib.sha256(data).hexdigest()
+    assert decode_image(data, ImageSpec(32, "crop")).sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_a_group_is_32_hexadecimal_digits():
@@ -179,9 +182,9 @@ def test_a_group_is_32_hexadecimal_digits():
     assert set(group(encoded(noise(20, 20)))) <= set("0123456789abcdef")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
-def test_equal_pixels_in_another_format_are_one_group(kind):
-    assert group(encoded(noise(40, 60), kind)) == group(encoded(noise(40, 60)))
+def test_equal_pixels_in_another_format_are_one_group():
+    for kind in ["PNG", "BMP", "TIFF"]:
+        assert group(encoded(noise(40, 60), kind)) == group(encoded(noise(40, 60))), kind
 
 
 def test_equal_pixels_with_other_metadata_are_one_group():
@@ -204,13 +207,11 @@ def test_a_picture_stored_sideways_is_one_group_with_the_upright_one():
     assert group(encoded(turned, exif=exif)) == group(encoded(noise(40, 60)))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize(
-    ("image_size", "resize"), [(8, "crop"), (224, "crop"), (32, "pad"), (32, "squash"), (450, "pad")]
-)
-def test_no_option_changes_the_group(kind, image_size, resize):
-    data = encoded(noise(600, 800), kind)
-    assert group(data, image_size, resize) == group(data, 32, "crop")
+def test_no_option_changes_the_group():
+    for kind in ["PNG", "JPEG"]:
+        for image_size, resize in [(8, "crop"), (224, "crop"), (32, "pad"), (32, "squash"), (450, "pad")]:
+            data = encoded(noise(600, 800), kind)
+            assert group(data, image_size, resize) == group(data, 32, "crop"), (kind, image_size, resize)
 
 
 def test_one_changed_pixel_is_another_group():
@@ -236,24 +237,32 @@ def test_different_pictures_of_real_size_are_different_groups():
 # files
 
 
+def read_and_decode(path):
+    """The image in a file, or the reason why there is none."""
+    try:
+        return decode_image(read_file(path), ImageSpec(32))
+    except ImageError as error:
+        return error
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [("JPEG", "x.png"), ("PNG", "x.jpg"), ("WEBP", "x.jpg"), ("GIF", "x"), ("BMP", "x.txt")]
 )
 def test_a_file_is_judged_by_its_content_not_its_name(tmp_path, kind, name):
     (tmp_path / name).write_bytes(encoded(noise(20, 20), kind))
-    assert isinstance(read_photo(tmp_path / name, 32, "crop"), DecodedImage)
+    assert isinstance(read_and_decode(tmp_path / name), DecodedImage)
 
 
 def test_a_readable_file_is_decoded_as_its_bytes_are(tmp_path):
     data = encoded(noise(40, 60))
     (tmp_path / "x.png").write_bytes(data)
-    photo, direct = read_photo(tmp_path / "x.png", 32, "crop"), decode_image(data, 32, "crop")
+    photo, direct = read_and_decode(tmp_path / "x.png"), decode_image(data, ImageSpec(32, "crop"))
     assert (photo.pixels == direct.pixels).all()
     assert (photo.sha256, photo.group) == (direct.sha256, direct.group)
 
 
 def reason(path):
-    error = read_photo(path, 32, "crop")
+    error = read_and_decode(path)
     assert isinstance(error, ImageError)
     return str(error)
 
@@ -283,7 +292,7 @@ def awkward(shared_data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as outside of tests, a warning is no error
         files = sorted((shared_data / "awkward/images").iterdir())
-        return {path.name: read_photo(path, 32, "crop") for path in files}
+        return {path.name: read_and_decode(path) for path in files}
 
 
 def test_every_awkward_image_is_a_photo_or_a_reason(awkward):
@@ -296,15 +305,15 @@ def test_exactly_the_broken_awkward_images_are_refused(awkward):
     assert {name for name, result in awkward.items() if isinstance(result, ImageError)} == AWKWARD_REFUSED.keys()
 
 
-@pytest.mark.parametrize(("name", "words"), AWKWARD_REFUSED.items())
-def test_a_broken_awkward_image_has_its_reason(awkward, name, words):
-    assert words in str(awkward[name])
+def test_a_broken_awkward_image_has_its_reason(awkward):
+    assert [name for name, words in AWKWARD_REFUSED.items() if words not in str(awkward[name])] == []
 
 
 def messages_of(path):
     """What Python writes on stderr while it reads this file, in a process with no settings of pytest's."""
     code = (
-        "import sys, tlkit.data.image as p; assert isinstance(p.read_photo(p.Path(sys.argv[1]), 32, 'crop'), p.Photo)"
+        "import sys; from pathlib import Path; from tlkit.data.decode import read_file; from tlkit.data import image\n"
+        "image.decode_image(read_file(Path(sys.argv[1])), image.ImageSpec(32))"
     )
     command = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -325,8 +334,8 @@ def test_copies_under_other_names_are_one_group(awkward):
     assert awkward["png_named.jpg"].group == awkward["no_extension"].group
 
 
-def test_the_coloured_squares_are_all_different(colours):
-    photos = [read_photo(path, 32, "crop") for path in colours.glob("*/*.png")]
+def test_the_colored_squares_are_all_different(colors):
+    photos = [read_and_decode(path) for path in colors.glob("*/*.png")]
     assert len({photo.group for photo in photos}) == 36
 
 
@@ -336,7 +345,7 @@ def test_the_coloured_squares_are_all_different(colours):
 def pixels_digest(views=None):
     """Of what a picture without any loss in its file becomes, in every resize mode."""
     data = encoded(noise(97, 131))
-    photos = [decode_image(data, 64, resize, views).pixels for resize in ("crop", "pad", "squash")]
+    photos = [decode_image(data, ImageSpec(64, resize), views).pixels for resize in ("crop", "pad", "squash")]
     return hashlib.sha256(np.concatenate(photos).tobytes()).hexdigest()[:16]
 
 

@@ -38,7 +38,7 @@ def test_the_digits_are_named_by_their_number_in_the_source(digits):
     assert {str(path.relative_to(digits).as_posix()) for path in digits.rglob("*.png")} == names
 
 
-def test_a_digit_is_grey_and_black_on_white(digits):
+def test_a_digit_is_gray_and_black_on_white(digits):
     with Image.open(digits / "0" / "digit_0001.png") as image:
         assert (image.format, image.mode, image.size) == ("PNG", "L", (32, 32))
         assert image.getpixel((0, 0)) == 255
@@ -96,7 +96,8 @@ def test_a_folder_below_a_file_is_refused_with_the_reason(tmp_path):
 def test_without_scikit_learn_the_message_names_what_installs_it(tmp_path):
     code = (
         "import sys; sys.modules['sklearn'] = None\n"
-        "from pathlib import Path; from tlkit.data.sample_datasets import write_digits; from tlkit.errors import DataError\n"
+        "from pathlib import Path; from tlkit.data.sample_datasets import write_digits\n"
+        "from tlkit.errors import DataError\n"
         "try: write_digits(Path(sys.argv[1]))\n"
         "except DataError as error: print(error)"
     )

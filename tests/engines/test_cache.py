@@ -6,8 +6,9 @@ import pytest
 from tests.networks import keras
 from tlkit.engines.cache import conversion_key, load_converted, save_converted, weights_digest
 from tlkit.models.backbones import BACKBONES
+from tlkit.models.sources import PretrainedBackbone
 
-ROW, OTHER = BACKBONES["mobilenet_025"], BACKBONES["mobilenet_050"]
+SPEC, OTHER = BACKBONES["mobilenet_025"], BACKBONES["mobilenet_050"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,53 +33,59 @@ def dense(value=0.0):
 # keys
 
 
-def test_a_key_is_the_same_each_time(weights):
-    assert conversion_key(ROW, "none", 64, 0) == conversion_key(ROW, "none", 64, 0)
-    assert conversion_key(ROW, str(weights), 64, 0) == conversion_key(ROW, str(weights), 64, 0)
+def source(weights, spec=SPEC, size=64, seed=0):
+    return PretrainedBackbone(spec, str(weights), size, seed)
 
 
-def test_a_key_changes_with_network_size_and_the_seed_of_random_weights():
-    keys = {conversion_key(row, "none", size, seed) for row in (ROW, OTHER) for size in (64, 96) for seed in (0, 1)}
-    assert len(keys) == 8
+def key(*args, **options):
+    return conversion_key(source(*args, **options).identity())
 
 
-def test_a_key_of_a_file_changes_with_its_content_not_its_name(weights, tmp_path):
-    key = conversion_key(ROW, str(weights), 64, 0)
+def test_conversion_key_is_the_same_each_time(weights):
+    assert key("none") == key("none")
+    assert key(weights) == key(weights)
+
+
+def test_conversion_key_changes_with_network_size_cut_and_the_seed_of_random_weights():
+    sources = [source("none", spec, size, seed) for spec in (SPEC, OTHER) for size in (64, 96) for seed in (0, 1)]
+    assert len({conversion_key(item.identity(cut)) for item in sources for cut in ("", "conv1_relu")}) == 16
+
+
+def test_conversion_key_of_a_file_changes_with_its_content_not_its_name(weights, tmp_path):
+    before = key(weights)
     moved = tmp_path / "moved.weights.h5"
     moved.write_bytes(weights.read_bytes())
-    assert conversion_key(ROW, str(moved), 64, 0) == key
+    assert key(moved) == before
     weights.write_bytes(b"Some weights")
-    assert conversion_key(ROW, str(weights), 64, 0) != key
+    assert key(weights) != before
 
 
-def test_a_key_of_given_weights_does_not_depend_on_the_seed(weights):
-    assert conversion_key(ROW, str(weights), 64, 0) == conversion_key(ROW, str(weights), 64, 7)
+def test_conversion_key_of_given_weights_does_not_depend_on_the_seed(weights):
+    assert key(weights) == key(weights, seed=7)
 
 
-def test_imagenet_and_the_same_file_given_by_path_are_told_apart(monkeypatch, tmp_path):
+def test_conversion_key_of_imagenet_is_not_that_of_its_file(monkeypatch, tmp_path):
     """EfficientNet is built differently for each, though the weights are the same."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    file = tmp_path / "models" / ROW.weights_name(64)
-    assert conversion_key(ROW, "imagenet", 64, 0) is None
+    file = tmp_path / "models" / SPEC.weights_name(64)
     file.parent.mkdir()
     file.write_bytes(b"weights")
-    assert conversion_key(ROW, "imagenet", 64, 0) not in (None, conversion_key(ROW, str(file), 64, 0))
+    assert key("imagenet") != key(file)
 
 
-def test_weights_that_are_not_there_have_no_key(monkeypatch, tmp_path):
+def test_conversion_key_of_weights_that_are_missing_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert conversion_key(ROW, "imagenet", 64, 0) is None
-    assert conversion_key(ROW, str(tmp_path / "missing.h5"), 64, 0) is None
-    assert load_converted(None) is None
+    assert source("imagenet").identity() is None
+    assert source(tmp_path / "missing.h5").identity() is None
 
 
-# keeping
+# saving
 
 
-def test_a_kept_network_is_found_again():
-    kept = save_converted("k", b"network", "w")
-    assert load_converted("k") == kept
-    assert (kept.file.read_bytes(), kept.weights_sha256) == (b"network", "w")
+def test_a_saved_network_is_loaded_again():
+    saved = save_converted("k", b"network", "w")
+    assert load_converted("k") == saved
+    assert (saved.file.read_bytes(), saved.weights_sha256) == (b"network", "w")
 
 
 def test_another_key_finds_nothing():
@@ -86,17 +93,17 @@ def test_another_key_finds_nothing():
     assert load_converted("l") is None
 
 
-def test_keeping_again_replaces():
+def test_saving_again_replaces():
     save_converted("k", b"network", "w")
     save_converted("k", b"better", "v")
-    found = load_converted("k")
-    assert (found.file.read_bytes(), found.weights_sha256) == (b"better", "v")
+    loaded = load_converted("k")
+    assert (loaded.file.read_bytes(), loaded.weights_sha256) == (b"better", "v")
 
 
-@pytest.mark.parametrize("content", [b"", b"networ", b"netw0rk", b"network "])
-def test_a_damaged_network_is_a_miss(content):
-    save_converted("k", b"network", "w").file.write_bytes(content)
-    assert load_converted("k") is None
+def test_a_damaged_network_is_a_miss():
+    for content in [b"", b"networ", b"netw0rk", b"network "]:
+        save_converted("k", b"network", "w").file.write_bytes(content)
+        assert load_converted("k") is None, content
 
 
 def test_a_network_without_its_note_is_a_miss():
@@ -105,10 +112,10 @@ def test_a_network_without_its_note_is_a_miss():
     assert load_converted("k") is None
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", "null", "{}", '{"sha256": "x"}', "\x00"])
-def test_a_damaged_note_is_a_miss(note):
-    save_converted("k", b"network", "w").file.with_suffix(".json").write_text(note)
-    assert load_converted("k") is None
+def test_a_damaged_note_is_a_miss():
+    for note in ["", "{", "[]", "null", "{}", '{"sha256": "x"}', "\x00"]:
+        save_converted("k", b"network", "w").file.with_suffix(".json").write_text(note)
+        assert load_converted("k") is None, note
 
 
 def test_a_note_without_its_network_is_a_miss():

@@ -5,13 +5,12 @@ from tlkit.evaluation.metrics import (
     class_scores,
     confusion_matrix,
     macro_f1,
+    mcnemar,
+    sign_test,
     top_k_accuracy,
     wilson_interval,
     worst_confusions,
 )
-from tlkit.evaluation.report import Report
-
-SEEDS = range(6)
 
 
 def random_case(seed):
@@ -23,12 +22,14 @@ def random_case(seed):
     return labels, probabilities
 
 
-# the interval
+CASES = [random_case(seed) for seed in range(6)]
 
 
-@pytest.mark.parametrize(
-    ("correct", "total", "low", "high"),
-    [
+# Wilson's interval
+
+
+def test_wilson_interval_is_the_published_one():
+    published = [
         (9, 10, 0.5958, 0.9821),
         (18, 20, 0.6990, 0.9721),
         (90, 100, 0.8256, 0.9448),
@@ -39,148 +40,181 @@ def random_case(seed):
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0, 0.1611),
         (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_the_interval_is_the_published_one(correct, total, low, high):
-    assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+    ]
+    for correct, total, low, high in published:
+        assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5), (correct, total)
 
 
-@pytest.mark.parametrize("total", [1, 2, 7, 50, 1000, 10**7])
-def test_the_interval_holds_the_share_and_stays_from_0_to_1(total):
-    for correct in {0, 1, total // 3, total // 2, total - 1, total}:
-        low, high = wilson_interval(correct, total)
-        assert 0 <= low <= correct / total + 1e-12
-        assert correct / total - 1e-12 <= high <= 1
-        assert low < high
+def test_wilson_interval_holds_the_proportion_and_stays_from_0_to_1():
+    for total in (1, 2, 7, 50, 1000, 10**7):
+        for correct in {0, 1, total // 3, total // 2, total - 1, total}:
+            low, high = wilson_interval(correct, total)
+            assert 0 <= low <= correct / total + 1e-12
+            assert correct / total - 1e-12 <= high <= 1
+            assert low < high
 
 
-def test_the_interval_of_right_is_the_mirror_of_that_of_wrong():
+def test_wilson_interval_of_errors_is_the_mirror_of_that_of_correct_images():
     for correct in range(21):
         low, high = wilson_interval(correct, 20)
         assert wilson_interval(20 - correct, 20) == pytest.approx((1 - high, 1 - low))
 
 
-def test_more_images_make_it_narrower():
+def test_wilson_interval_of_more_images_is_narrower():
     widths = [high - low for low, high in (wilson_interval(9 * n, 10 * n) for n in (1, 2, 5, 50, 500))]
     assert widths == sorted(widths, reverse=True)
 
 
-def test_more_right_moves_it_up():
+def test_wilson_interval_of_more_correct_images_is_higher():
     bounds = [wilson_interval(correct, 30) for correct in range(31)]
     assert bounds == sorted(bounds)
     assert [high for _, high in bounds] == sorted(high for _, high in bounds)
 
 
-def test_of_no_image_nothing_is_known():
+def test_wilson_interval_of_no_image_is_everything():
     assert wilson_interval(0, 0) == (0, 1)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
-def test_it_covers_the_true_share_about_95_times_in_100(share):
-    counts = np.random.default_rng(0).binomial(100, share, 20_000)
-    bounds = {int(count): wilson_interval(int(count), 100) for count in set(counts.tolist())}
-    covered = np.mean([bounds[count][0] <= share <= bounds[count][1] for count in counts.tolist()])
-    assert 0.93 <= covered <= 0.97
+def test_wilson_interval_covers_the_true_proportion_about_95_times_in_100():
+    for proportion in (0.5, 0.8, 0.95):
+        counts = np.random.default_rng(0).binomial(100, proportion, 20_000)
+        bounds = {int(count): wilson_interval(int(count), 100) for count in set(counts.tolist())}
+        covered = np.mean([bounds[count][0] <= proportion <= bounds[count][1] for count in counts.tolist()])
+        assert 0.93 <= covered <= 0.97
 
 
 # against scikit-learn
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_confusion_matrix_is_that_of_scikit_learn(seed):
+def test_confusion_matrix_is_that_of_scikit_learn():
     reference = pytest.importorskip("sklearn.metrics")
-    labels, probabilities = random_case(seed)
-    predicted = probabilities.argmax(axis=1)
-    expected = reference.confusion_matrix(labels, predicted, labels=range(probabilities.shape[1]))
-    assert np.array_equal(confusion_matrix(labels, predicted, probabilities.shape[1]), expected)
+    for labels, probabilities in CASES:
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        expected = reference.confusion_matrix(labels, predicted, labels=range(classes))
+        assert np.array_equal(confusion_matrix(labels, predicted, classes), expected)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_macro_f1_is_that_of_scikit_learn(seed):
+def test_macro_f1_is_that_of_scikit_learn():
     reference = pytest.importorskip("sklearn.metrics")
-    labels, probabilities = random_case(seed)
-    predicted = probabilities.argmax(axis=1)
-    found = macro_f1(confusion_matrix(labels, predicted, probabilities.shape[1]))
-    assert found == pytest.approx(reference.f1_score(labels, predicted, average="macro", zero_division=0))
+    for labels, probabilities in CASES:
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        expected = reference.f1_score(labels, predicted, average="macro", zero_division=0)
+        assert macro_f1(confusion_matrix(labels, predicted, classes)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_scores_of_each_class_are_those_of_scikit_learn(seed):
+def test_class_scores_are_those_of_scikit_learn():
     reference = pytest.importorskip("sklearn.metrics")
-    labels, probabilities = random_case(seed)
-    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-    scores = class_scores(confusion_matrix(labels, predicted, classes), tuple(map(str, range(classes))))
-    found = np.array([(score.precision, score.recall, score.f1, score.support) for score in scores]).T
-    expected = reference.precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
-    assert np.allclose(found, np.array(expected))
+    for labels, probabilities in CASES:
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        scores = class_scores(confusion_matrix(labels, predicted, classes), tuple(map(str, range(classes))))
+        columns = np.array([(score.precision, score.recall, score.f1, score.support) for score in scores]).T
+        expected = reference.precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
+        assert np.allclose(columns, np.array(expected))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("k", [1, 2, 3, 50])
-def test_the_top_k_accuracy_is_that_of_scikit_learn(seed, k):
+def test_top_k_accuracy_is_that_of_scikit_learn():
     reference = pytest.importorskip("sklearn.metrics")
-    labels, probabilities = random_case(seed)
-    classes = probabilities.shape[1]
-    if k >= classes:
-        assert top_k_accuracy(probabilities, labels, k) == 1
-    elif classes > 2:
-        expected = reference.top_k_accuracy_score(labels, probabilities, k=k, labels=range(classes))
-        assert top_k_accuracy(probabilities, labels, k) == pytest.approx(expected)
+    compared = 0
+    for labels, probabilities in CASES:
+        classes = probabilities.shape[1]
+        for k in (1, 2, 3, 50):
+            if k >= classes:
+                assert top_k_accuracy(probabilities, labels, k) == 1
+            elif classes > 2:
+                expected = reference.top_k_accuracy_score(labels, probabilities, k=k, labels=range(classes))
+                assert top_k_accuracy(probabilities, labels, k) == pytest.approx(expected)
+                compared += 1
+    assert compared >= 6
 
 
 # by hand
 
 
-def test_rows_are_true_and_columns_predicted():
+def test_confusion_matrix_rows_are_true_and_columns_predicted():
     assert confusion_matrix(np.array([0, 0, 2]), np.array([1, 1, 0]), 3).tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_the_matrix_counts_every_image_once():
-    labels, probabilities = random_case(3)
-    assert confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1]).sum() == len(labels)
+def test_confusion_matrix_counts_every_image_once():
+    for labels, probabilities in CASES:
+        assert confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1]).sum() == len(labels)
 
 
-def test_many_classes_have_a_matrix_too():
+def test_confusion_matrix_of_int32_labels_holds_many_classes():
     labels = np.arange(1000, dtype=np.int32)
     assert confusion_matrix(labels, labels, 1000).trace() == 1000
 
 
-def test_a_class_that_never_occurs_counts_for_nothing():
+def test_macro_f1_leaves_out_a_class_that_never_occurs():
     assert macro_f1(np.diag([5, 5, 0])) == 1
     assert macro_f1(np.zeros((2, 2), int)) == 0
 
 
-def test_a_class_that_is_never_predicted_has_no_precision():
+def test_class_scores_of_a_class_that_is_never_predicted_are_0():
     (_, second) = class_scores(np.array([[3, 0], [2, 0]]), ("a", "b"))
     assert (second.precision, second.recall, second.f1, second.support) == (0, 0, 0, 2)
 
 
-def test_of_equal_probabilities_the_first_in_label_order_counts():
+def test_top_k_accuracy_counts_ties_in_label_order():
     ties = np.full((3, 3), 1 / 3, np.float32)
     assert top_k_accuracy(ties, np.array([0, 1, 2]), 1) == pytest.approx(1 / 3)
     assert top_k_accuracy(ties, np.array([0, 1, 2]), 2) == pytest.approx(2 / 3)
 
 
-def test_the_worst_confusions_come_first_and_right_answers_never():
+def test_worst_confusions_are_mistakes_only_the_most_frequent_first():
     confusion = np.array([[90, 2, 0], [7, 10, 1], [0, 3, 5]])
     assert worst_confusions(confusion, ("a", "b", "c")) == [("b", "a", 7), ("c", "b", 3), ("a", "b", 2)]
-
-
-def test_there_are_no_more_confusions_than_mistakes():
+    assert worst_confusions(confusion, ("a", "b", "c"), 1) == [("b", "a", 7)]
     assert worst_confusions(np.array([[3, 1], [0, 2]]), ("a", "b")) == [("a", "b", 1)]
     assert worst_confusions(np.eye(4, dtype=int), tuple("abcd")) == []
 
 
-# a report
+# two classifiers on the same images
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_report_agrees_with_itself(seed):
-    labels, probabilities = random_case(seed)
-    report = Report(tuple(f"c{k}" for k in range(probabilities.shape[1])), labels, probabilities)
-    assert report.accuracy == pytest.approx(np.mean(probabilities.argmax(axis=1) == labels))
-    assert report.accuracy == pytest.approx(report.top_k(1))
-    assert report.confusion.trace() == report.correct
-    assert report.interval[0] <= report.accuracy <= report.interval[1]
-    assert sum(report.share_of(label) for label in range(len(report.class_names))) == pytest.approx(1)
-    assert report.as_json()["num_images"] == len(labels)
+def test_sign_test_is_the_binomial_test():
+    stats = pytest.importorskip("scipy.stats")
+    for wins, losses in ((0, 0), (1, 0), (5, 5), (12, 3), (3, 12), (40, 61), (9000, 9100)):
+        expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        assert sign_test(wins, losses) == pytest.approx(expected, rel=1e-9), (wins, losses)
+
+
+def test_mcnemar_counts_only_images_that_one_classifier_got_right():
+    first = np.array([True] * 80 + [False] * 20)
+    second = np.array([True] * 70 + [False] * 30)
+    comparison = mcnemar(first, second)
+    assert comparison.difference == pytest.approx(0.1)
+    assert comparison.p == pytest.approx(2 / 2**10)
+    assert 0 < comparison.interval[0] < 0.1 < comparison.interval[1]
+
+
+def test_mcnemar_the_other_way_round_is_the_opposite():
+    random = np.random.default_rng(0)
+    first, second = random.random(200) < 0.8, random.random(200) < 0.7
+    forward, backward = mcnemar(first, second), mcnemar(second, first)
+    assert forward.difference == -backward.difference
+    assert forward.p == backward.p
+    np.testing.assert_allclose(forward.interval, [-backward.interval[1], -backward.interval[0]])
+
+
+def test_mcnemar_of_equal_classifiers_finds_no_difference():
+    correct = np.array([True, False, True])
+    comparison = mcnemar(correct, correct)
+    assert (comparison.difference, comparison.p) == (0, 1)
+    assert comparison.interval[0] < 0 < comparison.interval[1]
+
+
+def test_mcnemar_interval_covers_the_difference_about_95_times_in_100():
+    """Within what 2,000 draws can tell: both classifiers equally good, half of their errors shared."""
+    random, covered = np.random.default_rng(1), 0
+    for _ in range(2000):
+        shared = random.random(150) < 0.1
+        first, second = (~shared & (random.random(150) > 0.1) for _ in range(2))
+        low, high = mcnemar(first, second).interval
+        covered += low <= 0 <= high
+    assert 0.935 < covered / 2000 < 0.985
+
+
+def test_mcnemar_rejects_equal_classifiers_no_more_often_than_its_level():
+    random = np.random.default_rng(2)
+    p_values = [mcnemar(random.random(100) < 0.8, random.random(100) < 0.8).p for _ in range(2000)]
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05

@@ -7,60 +7,81 @@ from tlkit.utils.text import escape_control_chars, truncate
 NASTY = ["\x1b[31mred", "new\nline", "tab\tbed", "\x07bell", "\u202eright to left", "zero\u200bwidth", "\udce9", "\0"]
 
 
-def report(names=("cat", "dog"), labels=(0, 0, 1, 1), predicted=(0, 0, 1, 0)):
+def make_report(names=("cat", "dog"), labels=(0, 0, 1, 1), predicted=(0, 0, 1, 0)):
     return Report(tuple(names), np.array(labels, np.int32), np.eye(len(names), dtype=np.float32)[list(predicted)])
 
 
-def test_the_headline_says_how_good_on_how_many_and_how_sure():
-    assert headline(report(), "validation") == (
+def test_report_metrics_agree_with_one_another():
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        names = tuple(f"class {label}" for label in range(random.integers(2, 12)))
+        labels = random.integers(0, len(names), random.integers(1, 200)).astype(np.int32)
+        probabilities = random.dirichlet(np.ones(len(names)), len(labels)).astype(np.float32)
+        report = Report(names, labels, probabilities)
+        assert report.accuracy == pytest.approx(np.mean(probabilities.argmax(axis=1) == labels))
+        assert report.accuracy == pytest.approx(report.top_k(1))
+        assert report.confusion.trace() == report.num_correct
+        assert report.interval[0] <= report.accuracy <= report.interval[1]
+        assert sum(report.class_frequency(label) for label in range(len(names))) == pytest.approx(1)
+        assert report.as_json()["num_images"] == len(labels)
+
+
+def test_report_as_json_has_the_names_of_metrics_json():
+    figures = make_report().as_json()
+    assert list(figures) == ["accuracy", "accuracy_ci95", "macro_f1", "num_images"]
+    assert figures["accuracy_ci95"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
+
+
+def test_headline_gives_accuracy_interval_and_macro_f1():
+    assert headline(make_report(), "validation") == (
         "accuracy 0.750 on 4 validation images (95 % interval 0.301 to 0.954), macro-F1 0.733"
     )
 
 
-def test_one_image_is_one_image():
-    assert "on 1 new image (" in headline(report(labels=[0], predicted=[0]), "new")
+def test_headline_of_one_image_is_singular():
+    assert "on 1 new image (" in headline(make_report(labels=[0], predicted=[0]), "new")
 
 
-def test_the_table_has_a_line_per_class_under_its_header():
-    assert class_table(report()) == [
+def test_class_table_has_a_header_and_one_line_per_class():
+    assert class_table(make_report()) == [
         "class  precision  recall     F1  images",
         "cat        0.667   1.000  0.800       2",
         "dog        1.000   0.500  0.667       2",
     ]
 
 
-def test_the_columns_stand_under_each_other_whatever_the_names():
-    lines = class_table(report(["a", "b" * 90, "\x1b[31m"], [0, 1, 2], [0, 1, 2]))
+def test_class_table_columns_are_aligned_for_any_names():
+    lines = class_table(make_report(["a", "b" * 90, "\x1b[31m"], [0, 1, 2], [0, 1, 2]))
     assert len({len(line) for line in lines}) == 1
 
 
-def test_the_commonest_mistakes_are_told_in_words():
-    assert confusion_lines(report()) == ["1 × dog taken for cat"]
-    assert confusion_lines(report(predicted=(0, 0, 1, 1))) == []
+def test_confusion_lines_name_the_most_frequent_mistakes():
+    assert confusion_lines(make_report()) == ["1 × dog taken for cat"]
+    assert confusion_lines(make_report(predicted=(0, 0, 1, 1))) == []
 
 
-@pytest.mark.parametrize("text", NASTY)
-def test_nothing_that_steers_a_terminal_is_shown(text):
-    assert escape_control_chars(text).isprintable()
-    assert all(line.isprintable() for line in class_table(report([text, "b"])))
-    assert all(line.isprintable() for line in confusion_lines(report([text, "b"])))
+def test_class_table_and_confusion_lines_show_no_control_characters():
+    for text in NASTY:
+        assert escape_control_chars(text).isprintable()
+        assert all(line.isprintable() for line in class_table(make_report([text, "b"])))
+        assert all(line.isprintable() for line in confusion_lines(make_report([text, "b"])))
 
 
-@pytest.mark.parametrize("text", ["", "Grüße", "花", "a b", "=cmd()", "C:\\x", "🙂"])
-def test_other_names_are_shown_as_they_are(text):
-    assert escape_control_chars(text) == text
+def test_escape_control_chars_keeps_other_names_as_they_are():
+    for text in ("", "Grüße", "花", "a b", "=cmd()", "C:\\x", "🙂"):
+        assert escape_control_chars(text) == text
 
 
-def test_different_names_are_shown_differently():
+def test_escape_control_chars_keeps_different_names_different():
     assert len({escape_control_chars(text) for text in NASTY}) == len(NASTY)
 
 
-@pytest.mark.parametrize("width", [1, 2, 5, 30])
-@pytest.mark.parametrize("text", ["", "abcde", "x" * 300, "\x1b[31m" * 9, "花" * 40])
-def test_a_shortened_name_is_no_longer_than_asked(text, width):
-    assert len(truncate(text, width)) <= width
+def test_truncate_gives_at_most_the_width_asked_for():
+    for width in (1, 2, 5, 30):
+        for text in ("", "abcde", "x" * 300, "\x1b[31m" * 9, "花" * 40):
+            assert len(truncate(text, width)) <= width
 
 
-def test_a_name_that_fits_is_not_shortened():
+def test_truncate_keeps_a_name_that_fits():
     assert truncate("abcde", 5) == "abcde"
     assert truncate("abcdef", 5) == "abcd…"

@@ -1,3 +1,5 @@
+"""One pass over the files: values, the second time, copies, files that cannot be read, late engines."""
+
 import os
 import threading
 import time
@@ -12,8 +14,8 @@ import pytest
 from tests.making import encoded, noise
 from tests.networks import keras, lively_body
 from tlkit.data.folder import read_folder
-from tlkit.data.image import decode_square
-from tlkit.engines.base import IdentityEngine, run_in_batches
+from tlkit.data.image import ImageSpec, decode_square
+from tlkit.engines.base import EngineSpec, IdentityEngine, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, to_litert
 from tlkit.errors import ModelError
@@ -21,12 +23,12 @@ from tlkit.features import extract as extraction
 from tlkit.features.extract import are_heavy, extract
 from tlkit.features.extractor import FeatureExtractor
 from tlkit.features.store import FeatureKey, StoredFeatures
-from tlkit.models.cut import cut_points
 from tlkit.utils.progress import Silent
 
 SIZE = 32
 KEY = FeatureKey(1, "crop", SIZE, "litert", "1", "float32", "ab", "conv1")
 NUM_IMAGES = 21
+PLAIN = ImageSpec(SIZE)
 
 
 class Counting:
@@ -34,14 +36,14 @@ class Counting:
 
     def __init__(self, engine):
         self.engine, self.batch_size = engine, engine.batch_size
-        self.seen, self.lock = Counter(), threading.Lock()
+        self.computed, self.lock = Counter(), threading.Lock()
 
     def session(self):
         inner = self.engine.session()
 
         def run(rows):
             with self.lock:
-                self.seen.update(row.tobytes() for row in rows if row.any())
+                self.computed.update(row.tobytes() for row in rows if row.any())
             return inner(rows)
 
         return run
@@ -49,7 +51,7 @@ class Counting:
     @property
     def rows(self):
         """Images computed since the last time this was asked."""
-        count, self.seen = sum(self.seen.values()), Counter()
+        count, self.computed = sum(self.computed.values()), Counter()
         return count
 
 
@@ -62,6 +64,8 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def network():
     """The first layers of a backbone and their average: 8 values per image."""
+    from tlkit.models.cut import cut_points
+
     body = lively_body(image_size=SIZE)
     cut = next(cut for cut in cut_points(body) if cut.name == "conv1_relu")
     return keras.Model(body.input, keras.layers.GlobalAveragePooling2D()(cut.tensor))
@@ -71,7 +75,7 @@ def network():
 def small_engine(network, tmp_path_factory):
     file = tmp_path_factory.mktemp("engine") / "small.tflite"
     file.write_bytes(to_litert(network, pixels=True))
-    return open_engine("litert", file, "float32")
+    return open_engine(EngineSpec("litert"), file)
 
 
 @pytest.fixture
@@ -95,19 +99,19 @@ def ready(engine, key=KEY):
     return future
 
 
-def extracted(root, lower, size=(SIZE, "crop")):
-    if not isinstance(lower, Future):
-        lower = ready(lower, replace(KEY, image_size=size[0], resize=size[1]))
-    return extract(read_folder(root), lower, size, Silent())
+def extracted(root, engine, image=PLAIN):
+    is_ready = not isinstance(engine, Future)
+    extractor = ready(engine, replace(KEY, image_size=image.size, resize=image.resize)) if is_ready else engine
+    return extract(read_folder(root), extractor, image, Silent())
 
 
-def expected_values(root, engine, paths, size=(SIZE, "crop")):
-    views = np.stack([decode_square((root / path).read_bytes(), *size) for path in paths])
+def expected_values(root, engine, paths, image=PLAIN):
+    views = np.stack([decode_square((root / path).read_bytes(), image) for path in paths])
     return run_in_batches(engine, engine.session(), views)
 
 
 def late(engine, seconds=0.3):
-    """A lower network that is still being prepared."""
+    """An extractor that is still being prepared."""
     pool = ThreadPoolExecutor(1)
 
     def prepare():
@@ -122,50 +126,50 @@ def late(engine, seconds=0.3):
 # values
 
 
-def test_features_are_what_the_engine_gives_for_the_plain_view(photos, engine, small_engine):
+def test_extract_gives_what_the_engine_gives_for_the_plain_view(photos, engine, small_engine):
     found = extracted(photos, engine)
     assert len(found.folder) == NUM_IMAGES
     expected = expected_values(photos, small_engine, found.folder.paths)
-    np.testing.assert_array_equal(found.values(found.folder), expected)
+    np.testing.assert_array_equal(found.load(found.folder), expected)
     assert expected.std(axis=0).max() > 1e-3
 
 
-def test_features_of_a_part_are_in_its_order(photos, engine):
+def test_load_of_a_part_is_in_its_order(photos, engine):
     found = extracted(photos, engine)
-    part = found.folder.pick([7, 20, 3])
-    np.testing.assert_array_equal(found.values(part), found.values(found.folder)[[7, 20, 3]])
+    part = found.folder.subset([7, 20, 3])
+    np.testing.assert_array_equal(found.load(part), found.load(found.folder)[[7, 20, 3]])
 
 
-def test_few_rows_are_held_in_memory_and_many_stay_on_disk(photos, engine, monkeypatch):
-    found = extracted(photos, ready(engine))
-    part = found.folder.pick([5, 3, 1])
-    few = found.rows(part)
+def test_open_holds_few_rows_in_memory_and_leaves_many_on_disk(photos, engine, monkeypatch):
+    found = extracted(photos, engine)
+    part = found.folder.subset([5, 3, 1])
+    few = found.open(part)
     assert isinstance(few, np.ndarray)
     monkeypatch.setattr(extraction, "MAX_IN_MEMORY", few.nbytes - 1)
-    many = found.rows(part)
+    many = found.open(part)
     assert isinstance(many, StoredFeatures)
     np.testing.assert_array_equal(many[:], few)
-    np.testing.assert_array_equal(few, found.values(part))
-    assert len(found.rows(found.folder.pick([]))) == 0
+    np.testing.assert_array_equal(few, found.load(part))
+    assert len(found.open(found.folder.subset([]))) == 0
 
 
-def test_features_are_those_of_keras(photos, network, small_engine):
+def test_extract_by_litert_gives_what_keras_gives(photos, network, small_engine):
     with_litert = extracted(photos, small_engine)
     keras_key = replace(KEY, engine="keras")
     with_keras = extracted(photos, ready(KerasEngine(network), keras_key))
     np.testing.assert_allclose(
-        with_litert.values(with_litert.folder), with_keras.values(with_keras.folder), rtol=1e-5, atol=1e-6
+        with_litert.load(with_litert.folder), with_keras.load(with_keras.folder), rtol=1e-5, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
-def test_each_resize_reaches_the_engine(resize, photos, small_engine):
-    found = extracted(photos, small_engine, (SIZE, resize))
-    expected = expected_values(photos, small_engine, found.folder.paths, (SIZE, resize))
-    np.testing.assert_array_equal(found.values(found.folder), expected)
+def test_extract_passes_each_resize_to_the_engine(resize, photos, small_engine):
+    found = extracted(photos, small_engine, ImageSpec(SIZE, resize))
+    expected = expected_values(photos, small_engine, found.folder.paths, ImageSpec(SIZE, resize))
+    np.testing.assert_array_equal(found.load(found.folder), expected)
 
 
-def test_files_are_identified_by_their_bytes_and_their_pixels(photos, engine):
+def test_extract_identifies_files_by_their_bytes_and_their_pixels(photos, engine):
     (photos / "b/99.png").write_bytes(encoded(noise(40, 50, 3)))  # the pixels of a/03.bmp
     found = extracted(photos, engine).folder
     position = {path: row for row, path in enumerate(found.paths)}
@@ -179,28 +183,28 @@ def test_files_are_identified_by_their_bytes_and_their_pixels(photos, engine):
 # the second time
 
 
-def test_a_second_pass_computes_nothing_and_gives_the_same(photos, engine):
+def test_extract_again_computes_nothing_and_gives_the_same(photos, engine):
     first = extracted(photos, engine)
-    assert (first.reused, engine.rows) == (0, NUM_IMAGES)
+    assert (first.num_cached, engine.rows) == (0, NUM_IMAGES)
     second = extracted(photos, engine)
-    assert (second.reused, engine.rows) == (NUM_IMAGES, 0)
-    np.testing.assert_array_equal(second.values(second.folder), first.values(first.folder))
+    assert (second.num_cached, engine.rows) == (NUM_IMAGES, 0)
+    np.testing.assert_array_equal(second.load(second.folder), first.load(first.folder))
     assert second.folder.sha256 == first.folder.sha256
     assert second.folder.groups == first.folder.groups
 
 
-def test_a_second_pass_computes_nothing_even_where_the_engine_is_ready_late(photos, engine):
+def test_extract_again_computes_nothing_even_where_the_engine_is_ready_late(photos, engine):
     first = extracted(photos, engine)
     assert engine.rows == NUM_IMAGES
     second = extracted(photos, late(engine))
-    assert second.reused == NUM_IMAGES
+    assert second.num_cached == NUM_IMAGES
     assert engine.rows == 0
-    np.testing.assert_array_equal(second.values(second.folder), first.values(first.folder))
+    np.testing.assert_array_equal(second.load(second.folder), first.load(first.folder))
 
 
-def test_one_changed_byte_with_size_and_time_kept_computes_that_image_alone(photos, engine, small_engine):
+def test_extract_after_one_changed_byte_computes_that_image_alone(photos, engine, small_engine):
     first = extracted(photos, engine)
-    engine.seen.clear()
+    engine.computed.clear()
     file = photos / "b/13.bmp"
     before, content = file.stat(), bytearray(file.read_bytes())
     content[len(content) // 2] ^= 255
@@ -209,83 +213,81 @@ def test_one_changed_byte_with_size_and_time_kept_computes_that_image_alone(phot
     after = file.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     second = extracted(photos, engine)
-    assert (second.reused, engine.rows) == (NUM_IMAGES - 1, 1)
-    old, new = first.values(first.folder), second.values(second.folder)
+    assert (second.num_cached, engine.rows) == (NUM_IMAGES - 1, 1)
+    old, new = first.load(first.folder), second.load(second.folder)
     assert [row for row in range(NUM_IMAGES) if not np.array_equal(old[row], new[row])] == [13]
     np.testing.assert_array_equal(new, expected_values(photos, small_engine, second.folder.paths))
 
 
-def test_a_moved_or_renamed_image_is_not_computed_again(photos, engine):
+def test_extract_of_a_moved_or_renamed_image_computes_nothing(photos, engine):
     extracted(photos, engine)
-    engine.seen.clear()
+    engine.computed.clear()
     (photos / "a/03.bmp").rename(photos / "b/new name.bmp")
-    assert extracted(photos, engine).reused == NUM_IMAGES
+    assert extracted(photos, engine).num_cached == NUM_IMAGES
     assert engine.rows == 0
 
 
-@pytest.mark.parametrize("size", [(SIZE, "pad"), (SIZE, "squash")])
-def test_another_resize_computes_all_anew(size, photos, engine):
-    extracted(photos, engine)
-    engine.seen.clear()
-    second = extracted(photos, engine, size)
-    assert (second.reused, engine.rows) == (0, NUM_IMAGES)
+def test_extract_with_another_resize_computes_all_anew(photos, engine):
+    for resize in ("crop", "pad", "squash"):
+        found = extracted(photos, engine, ImageSpec(SIZE, resize))
+        assert (found.num_cached, engine.rows) == (0, NUM_IMAGES)
 
 
-def test_another_size_computes_all_anew(photos):
+def test_extract_with_another_size_computes_all_anew(photos):
     pixels = Counting(IdentityEngine())
     for size in (32, 40):
-        found = extracted(photos, pixels, (size, "crop"))
-        assert found.values(found.folder).shape == (NUM_IMAGES, size, size, 3)
-        assert (found.reused, pixels.rows) == (0, NUM_IMAGES)
+        found = extracted(photos, pixels, ImageSpec(size))
+        assert found.load(found.folder).shape == (NUM_IMAGES, size, size, 3)
+        assert (found.num_cached, pixels.rows) == (0, NUM_IMAGES)
 
 
-def test_a_damaged_shard_is_computed_anew(photos, engine, cache):
+def test_extract_computes_a_damaged_shard_anew(photos, engine, cache):
     first = extracted(photos, engine)
-    values = first.values(first.folder)  # read before: the file is memory-mapped
-    engine.seen.clear()
+    values = first.load(first.folder)  # read before: the file is memory-mapped
+    engine.computed.clear()
     (shard,) = cache.rglob("*.npy")
     shard.write_bytes(shard.read_bytes()[:-1])
     second = extracted(photos, engine)
-    assert (second.table.damaged, second.reused, engine.rows) == (1, 0, NUM_IMAGES)
-    np.testing.assert_array_equal(second.values(second.folder), values)
+    assert (second.store.damaged, second.num_cached, engine.rows) == (1, 0, NUM_IMAGES)
+    np.testing.assert_array_equal(second.load(second.folder), values)
 
 
-def test_what_a_lost_shard_held_is_all_that_is_computed_again(photos, engine, cache, monkeypatch):
+def test_extract_computes_again_only_what_a_lost_shard_held(photos, engine, cache, monkeypatch):
     monkeypatch.setattr("tlkit.features.extract.SHARD_ROWS", 4)
     extracted(photos, engine)
-    engine.seen.clear()
+    engine.computed.clear()
     shards = sorted(cache.rglob("*.npy"))
     assert sorted(len(np.load(shard)) for shard in shards) == [1, 4, 4, 4, 4, 4]
     lost = len(np.load(shards[0]))
     shards[0].unlink()
-    assert extracted(photos, engine).reused == NUM_IMAGES - lost
+    assert extracted(photos, engine).num_cached == NUM_IMAGES - lost
     assert engine.rows == lost
 
 
-def test_an_unwritable_cache_gives_the_same_values(photos, engine, small_engine, cache):
+def test_extract_without_a_writable_cache_gives_the_same(photos, engine, small_engine, cache):
     cache.write_text("a file where the folder should be")
     found = extracted(photos, engine)
     expected = expected_values(photos, small_engine, found.folder.paths)
-    np.testing.assert_array_equal(found.values(found.folder), expected)
+    np.testing.assert_array_equal(found.load(found.folder), expected)
 
 
 # copies
 
 
-def test_copies_of_a_file_are_kept_once(photos, engine, cache):
+def test_extract_keeps_copies_of_a_file_once(photos, engine, cache):
     (photos / "b/99.bmp").write_bytes((photos / "a/03.bmp").read_bytes())
     found = extracted(photos, engine)
     assert len(found.folder) == NUM_IMAGES + 1
-    values = dict(zip(found.folder.paths, found.values(found.folder), strict=True))
+    values = dict(zip(found.folder.paths, found.load(found.folder), strict=True))
     np.testing.assert_array_equal(values["a/03.bmp"], values["b/99.bmp"])
     (shard,) = cache.rglob("*.npy")
     assert len(np.load(shard)) == NUM_IMAGES
 
 
-def test_copies_do_not_count_as_kept_by_an_earlier_run(photos, engine):
+def test_num_cached_does_not_count_copies_within_a_pass(photos, engine):
     (photos / "b/99.bmp").write_bytes((photos / "a/03.bmp").read_bytes())
-    assert extracted(photos, engine).reused == 0
-    assert extracted(photos, engine).reused == NUM_IMAGES + 1
+    assert extracted(photos, engine).num_cached == 0
+    assert extracted(photos, engine).num_cached == NUM_IMAGES + 1
 
 
 # files that cannot be read
@@ -303,51 +305,51 @@ def with_bad_files(photos):
 BAD = ["a/00a.png", "a/05a.jpg", "b/15a.png", "b/zz.txt"]
 
 
-def test_unreadable_files_are_left_out_with_their_reasons_and_the_others_are_there(
-    with_bad_files, engine, small_engine
-):
+def test_extract_skips_unreadable_files_with_their_reasons(with_bad_files, engine, small_engine):
     found = extracted(with_bad_files, engine)
-    assert [problem.path for problem in found.folder.left_out] == BAD
-    assert all(problem.problem for problem in found.folder.left_out)
+    assert [problem.path for problem in found.folder.skipped] == BAD
+    assert all(problem.reason for problem in found.folder.skipped)
     good = [f"{'a' if number < 10 else 'b'}/{number:02d}.bmp" for number in range(NUM_IMAGES)]
     assert list(found.folder.paths) == good
     assert found.folder.labels.tolist() == [0] * 10 + [1] * (NUM_IMAGES - 10)
-    np.testing.assert_array_equal(found.values(found.folder), expected_values(with_bad_files, small_engine, good))
+    np.testing.assert_array_equal(found.load(found.folder), expected_values(with_bad_files, small_engine, good))
     assert engine.rows == NUM_IMAGES
 
 
-def test_a_file_that_goes_away_while_the_pass_runs_is_left_out(photos, engine):
+def test_extract_skips_a_file_that_goes_away_while_it_runs(photos, engine):
     folder = read_folder(photos)
     (photos / "b/12.bmp").unlink()
-    found = extract(folder, ready(engine), (SIZE, "crop"), Silent())
-    assert [(problem.path, problem.problem) for problem in found.folder.left_out] == [("b/12.bmp", "does not exist")]
+    found = extract(folder, ready(engine), PLAIN, Silent())
+    assert [(problem.path, problem.reason) for problem in found.folder.skipped] == [("b/12.bmp", "does not exist")]
     assert len(found.folder) == NUM_IMAGES - 1
 
 
-def test_a_folder_of_bad_files_alone_leaves_none(tmp_path, engine):
+def test_extract_of_bad_files_alone_leaves_none(tmp_path, engine):
     for name in ("a", "b"):
         (tmp_path / "bad" / name).mkdir(parents=True)
         (tmp_path / "bad" / name / "x.png").write_bytes(b"x")
     found = extracted(tmp_path / "bad", engine)
-    assert (len(found.folder), len(found.folder.left_out)) == (0, 2)
+    assert (len(found.folder), len(found.folder.skipped)) == (0, 2)
 
 
 # an engine that is still being prepared
 
 
 @pytest.mark.parametrize("ahead", [1 << 29, 8 * 3 * SIZE**2, 1], ids=["all", "one chunk", "none"])
-def test_an_engine_that_is_ready_late_gives_the_same(ahead, with_bad_files, engine, small_engine, monkeypatch):
+def test_extract_with_an_engine_that_is_ready_late_gives_the_same(
+    ahead, with_bad_files, engine, small_engine, monkeypatch
+):
     monkeypatch.setattr("tlkit.features.extract.AHEAD_BYTES", ahead)
     monkeypatch.setattr("tlkit.features.extract.HEAVY_BYTES", 0)
     found = extracted(with_bad_files, late(engine))
-    assert [problem.path for problem in found.folder.left_out] == BAD
+    assert [problem.path for problem in found.folder.skipped] == BAD
     expected = expected_values(with_bad_files, small_engine, found.folder.paths)
-    np.testing.assert_array_equal(found.values(found.folder), expected)
+    np.testing.assert_array_equal(found.load(found.folder), expected)
     assert engine.rows == NUM_IMAGES
 
 
 @pytest.mark.parametrize(("sizes", "expected"), [([], False), ([100], False), ([1 << 20], True), ([1 << 20, 0], True)])
-def test_folders_of_large_files_are_decoded_ahead(sizes, expected, tmp_path):
+def test_are_heavy_judges_by_the_sizes_of_files(sizes, expected, tmp_path):
     files = [tmp_path / f"{number}.jpg" for number in range(len(sizes))]
     for file, size in zip(files, sizes, strict=True):
         file.write_bytes(bytes(size))
@@ -355,7 +357,7 @@ def test_folders_of_large_files_are_decoded_ahead(sizes, expected, tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
-def test_an_error_while_preparing_the_engine_is_raised(seconds, photos):
+def test_extract_raises_an_error_of_preparing_the_engine(seconds, photos):
     def fail():
         time.sleep(seconds)
         raise ModelError("no weights.")
@@ -364,7 +366,7 @@ def test_an_error_while_preparing_the_engine_is_raised(seconds, photos):
         extracted(photos, pool.submit(fail))
 
 
-def test_an_error_of_the_engine_itself_is_raised(photos, small_engine):
+def test_extract_raises_an_error_of_the_engine_itself(photos, small_engine):
     class Broken:
         batch_size = 1
 
@@ -378,7 +380,7 @@ def test_an_error_of_the_engine_itself_is_raised(photos, small_engine):
         extracted(photos, Broken())
 
 
-def test_progress_counts_every_file_once(with_bad_files, engine):
+def test_extract_counts_every_file_once(with_bad_files, engine):
     class Counted(Silent):
         total = done = 0
 
@@ -392,5 +394,5 @@ def test_progress_counts_every_file_once(with_bad_files, engine):
             yield advance
 
     progress = Counted()
-    extract(read_folder(with_bad_files), ready(engine), (SIZE, "crop"), progress)
+    extract(read_folder(with_bad_files), ready(engine), PLAIN, progress)
     assert progress.total == progress.done == NUM_IMAGES + len(BAD)

@@ -1,11 +1,13 @@
+"""The table of cached features: found again, ordered, keyed, damaged."""
+
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tlkit.features import store as features
-from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore
+from tlkit.features import store
+from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures, as_half
 
 KEY = FeatureKey(1, "crop", 64, "litert", "1.0", "float32", "ab" * 32, "features")
 
@@ -40,9 +42,9 @@ def shards():
 # found again
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.uint8])
 @pytest.mark.parametrize("shape", [(4,), (3, 2, 5)])
-def test_rows_are_found_at_once_and_after_reopening(shape, kind):
+def test_find_gives_rows_at_once_and_after_reopening(shape, kind):
     random = np.random.default_rng(0)
     rows = [replace(row, values=random.integers(0, 9, shape).astype(kind)) for row in rows_of(1, 2, 3)]
     table = FeatureStore(KEY)
@@ -55,12 +57,12 @@ def test_rows_are_found_at_once_and_after_reopening(shape, kind):
             np.testing.assert_array_equal(found.values, row.values)
 
 
-def test_an_unknown_file_is_not_found():
+def test_find_of_an_unknown_file_gives_none():
     assert filled(1).find(name(2)) is None
     assert FeatureStore(KEY).find(name(2)) is None
 
 
-def test_shards_of_several_runs_are_read_together():
+def test_store_reads_shards_of_several_runs_together():
     filled(1, 2)
     filled(3)
     table = FeatureStore(KEY)
@@ -68,7 +70,7 @@ def test_shards_of_several_runs_are_read_together():
     assert [table.find(name(number)).values[0] for number in (1, 2, 3)] == [1, 2, 3]
 
 
-def test_two_tables_open_at_once_do_not_harm_each_other():
+def test_store_open_twice_at_once_harms_nothing():
     first, second = FeatureStore(KEY), FeatureStore(KEY)
     first.add(rows_of(1))
     second.add(rows_of(1, 2))
@@ -77,12 +79,12 @@ def test_two_tables_open_at_once_do_not_harm_each_other():
     assert [table.find(name(number)).values[0] for number in (1, 2)] == [1, 2]
 
 
-def test_nothing_to_add_writes_nothing(cache):
+def test_add_of_nothing_writes_nothing(cache):
     FeatureStore(KEY).add([])
     assert not cache.exists()
 
 
-def test_infinite_and_undefined_values_are_kept_as_they_are():
+def test_store_keeps_infinite_and_undefined_values():
     values = np.array([np.inf, -np.inf, np.nan, np.finfo(np.float32).tiny], np.float32)
     FeatureStore(KEY).add([FeatureRecord(name(1), "0" * 32, values)])
     np.testing.assert_array_equal(FeatureStore(KEY).find(name(1)).values, values)
@@ -91,7 +93,7 @@ def test_infinite_and_undefined_values_are_kept_as_they_are():
 # gathering
 
 
-def test_values_are_gathered_in_the_order_asked_for():
+def test_gather_gives_the_order_asked_for():
     filled(1, 2, 3)
     filled(4, 5)
     gathered = FeatureStore(KEY).gather([name(number) for number in (5, 1, 4, 1, 3)])
@@ -99,16 +101,48 @@ def test_values_are_gathered_in_the_order_asked_for():
     assert gathered[:, 0].tolist() == [5, 1, 4, 1, 3]
 
 
-def test_gathering_what_is_not_there_is_an_error():
+def test_gather_of_what_is_missing_is_an_error():
     with pytest.raises(KeyError):
         filled(1).gather([name(2)])
+
+
+def test_was_cached_is_true_of_what_was_kept_before():
+    filled(1)
+    table = filled(2)
+    assert [table.was_cached(name(number)) for number in (1, 2, 3)] == [True, False, False]
+    assert FeatureStore(KEY).was_cached(name(2))
+
+
+def test_stored_features_index_like_an_array():
+    filled(1, 2, 3)
+    stored = StoredFeatures(FeatureStore(KEY), [name(number) for number in (3, 1, 2)])
+    assert len(stored) == 3
+    assert stored[:][:, 0].tolist() == [3, 1, 2]
+    assert stored[np.array([2, 0])][:, 0].tolist() == [2, 3]
+
+
+def test_stored_features_show_every_view_once_before_any_comes_again():
+    rows = [replace(row, values=np.arange(3) + 10 * number) for number, row in enumerate(rows_of(1, 2))]
+    FeatureStore(KEY).add(rows)
+    stored = StoredFeatures(FeatureStore(KEY), [name(1), name(2)], num_views=3)
+    epochs = np.array([stored.in_epoch(epoch)[:] for epoch in range(6)])
+    np.testing.assert_array_equal(np.sort(epochs[:3], axis=0), [[0, 10], [1, 11], [2, 12]])
+    np.testing.assert_array_equal(epochs[3:], epochs[:3])
+    assert epochs[0].tolist() == [0, 11]  # neighbors show different views
+    assert stored[np.array([1])].tolist() == [11]
+
+
+def test_as_half_keeps_what_overflows():
+    small, large = np.array([1.5, -2], np.float32), np.array([1.5, 1e6], np.float32)
+    assert as_half(small).dtype == np.float16
+    assert as_half(large) is large
 
 
 # keys
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(FeatureKey)])
-def test_another_value_of_any_part_of_the_key_misses(field):
+def test_key_with_another_value_of_any_part_misses(field):
     filled(1)
     value = getattr(KEY, field)
     other = replace(KEY, **{field: value + 1 if isinstance(value, int) else f"{value}x"})
@@ -116,20 +150,20 @@ def test_another_value_of_any_part_of_the_key_misses(field):
     assert FeatureStore(KEY).find(name(1)) is not None
 
 
-def test_parts_of_a_key_do_not_run_into_each_other():
+def test_key_parts_do_not_run_into_each_other():
     assert replace(KEY, engine="ab", engine_version="c").digest != replace(KEY, engine="a", engine_version="bc").digest
 
 
 # damage
 
 
-@pytest.mark.parametrize("place", [0, 20, 200, -1])
-def test_one_flipped_byte_removes_the_shard_and_is_counted(place):
+@pytest.mark.parametrize("position", [0, 20, 200, -1])
+def test_shard_with_one_flipped_byte_is_removed_and_counted(position):
     filled(1, 2)
     filled(3)
     kept, hurt = shards()
     content = bytearray(hurt.read_bytes())
-    content[place] ^= 1
+    content[position] ^= 1
     hurt.write_bytes(content)
     table = FeatureStore(KEY)
     assert table.damaged == 1
@@ -139,7 +173,7 @@ def test_one_flipped_byte_removes_the_shard_and_is_counted(place):
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1])
-def test_a_truncated_shard_is_removed_and_counted(length):
+def test_shard_that_is_truncated_is_removed_and_counted(length):
     filled(1)
     (shard,) = shards()
     shard.write_bytes(shard.read_bytes()[:length])
@@ -147,13 +181,13 @@ def test_a_truncated_shard_is_removed_and_counted(length):
     assert (table.damaged, table.find(name(1)), shards()) == (1, None, [])
 
 
-def test_where_no_more_files_can_be_open_nothing_kept_is_lost(monkeypatch):
+def test_store_where_no_more_files_can_be_open_loses_nothing(monkeypatch):
     """A fault of the moment is no damage: shards that cannot be mapped are read, and none is removed."""
     resource = pytest.importorskip("resource")
     for number in range(40):
         filled(number)
     before = shards()
-    monkeypatch.setattr(features, "allow_many_files", lambda: None)
+    monkeypatch.setattr(store, "raise_open_file_limit", lambda: None)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = max(int(file.name) for file in Path("/dev/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, limits[1]))
@@ -168,7 +202,7 @@ def test_where_no_more_files_can_be_open_nothing_kept_is_lost(monkeypatch):
     assert all(FeatureStore(KEY).find(name(number)) for number in range(40))
 
 
-def test_this_process_may_have_as_many_files_open_as_it_needs():
+def test_store_raises_the_limit_of_open_files():
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[1]), limits[1]))
@@ -179,7 +213,7 @@ def test_this_process_may_have_as_many_files_open_as_it_needs():
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_a_foreign_file_is_never_taken_for_a_shard():
+def test_store_takes_no_foreign_file_for_a_shard():
     filled(1)
     np.save(shards()[0].with_name("foreign.npy"), np.zeros(3))
     table = FeatureStore(KEY)
@@ -188,14 +222,14 @@ def test_a_foreign_file_is_never_taken_for_a_shard():
     assert table.find(name(1)) is not None
 
 
-def test_a_file_still_being_written_is_left_alone():
+def test_store_leaves_a_file_that_is_being_written():
     folder = filled(1).folder
     (folder / ".1234.tmp").write_bytes(b"half")
     assert FeatureStore(KEY).damaged == 0
     assert (folder / ".1234.tmp").exists()
 
 
-def test_after_damage_the_rows_can_be_added_again():
+def test_add_after_damage_keeps_the_rows_again():
     filled(1)
     shards()[0].write_bytes(b"")
     filled(1)
@@ -205,7 +239,7 @@ def test_after_damage_the_rows_can_be_added_again():
 # no place to write
 
 
-def test_where_the_cache_cannot_be_written_rows_stay_in_memory(cache):
+def test_store_where_the_cache_cannot_be_written_keeps_rows_in_memory(cache):
     cache.write_text("a file where the folder should be")
     table = filled(1, 2)
     table.add(rows_of(3))

@@ -1,23 +1,28 @@
+"""One prediction per input: in order, streamed, the same whatever stands beside; what inputs mean."""
+
+import json
 import os
 import random
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tlkit.prediction import CHUNK
 
 from tests.making import touch
 from tlkit import predict
-from tlkit.errors import RunError
-from tlkit.inference.predictor import Predictor, expand_inputs, top_classes
-from tlkit.utils.parallel import count_workers
+from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.inference.predictor import Predictor, expand_inputs, open_run_engine, top_classes
+from tlkit.runs.run import load_run
+from tlkit.utils.files import sha256_file
+from tlkit.utils.parallel import CHUNK, count_workers
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none")
 
 
 @pytest.fixture(scope="module")
-def squares(colours):
-    return [str(path) for path in sorted(colours.glob("*/*.png"))]
+def squares(colors):
+    return [str(path) for path in sorted(colors.glob("*/*.png"))]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def alone(predictor, squares):
 # one row per input
 
 
-def test_there_is_one_row_per_input_in_their_order(predictor, squares, tmp_path):
+def test_predict_gives_one_row_per_input_in_their_order(predictor, squares, tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
     inputs = [squares[0], "missing.jpg", squares[5], str(tmp_path / "text.jpg"), squares[0], str(tmp_path), ""]
     rows = list(predictor.predict(inputs))
@@ -42,43 +47,43 @@ def test_there_is_one_row_per_input_in_their_order(predictor, squares, tmp_path)
     assert [row.status for row in rows] == ["ok", "error", "ok", "error", "ok", "error", "error"]
 
 
-def test_an_image_has_a_class_with_its_probability(predictor, squares):
+def test_predict_of_an_image_gives_a_class_with_its_probability(predictor, squares):
     for row in predictor.predict(squares):
         assert row.error is None
-        assert row.label == predictor.facts.class_names[row.probabilities.argmax()]
+        assert row.label == predictor.manifest.class_names[row.probabilities.argmax()]
         assert row.confidence == pytest.approx(row.probabilities.max())
         assert row.probabilities.dtype == np.float32
         assert row.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_what_is_no_image_has_a_reason_and_nothing_else(predictor):
+def test_predict_of_no_image_gives_a_reason_and_nothing_else(predictor):
     (row,) = predictor.predict(["missing.jpg"])
     assert row.error == "does not exist"
-    assert (row.label, row.confidence, row.top, row.probabilities, row.photo) == (None, None, (), None, None)
+    assert (row.label, row.confidence, row.top, row.probabilities, row.image) == (None, None, (), None, None)
 
 
-def test_no_input_gives_no_row(predictor):
+def test_predict_of_no_input_gives_no_row(predictor):
     assert list(predictor.predict([])) == []
 
 
-def test_only_errors_give_only_errors(predictor):
+def test_predict_of_errors_alone_gives_errors(predictor):
     assert [row.status for row in predictor.predict(["missing"] * 20)] == ["error"] * 20
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x/" * 3000], ids=["long", "nul", "deep"])
-def test_a_name_that_no_file_can_have_is_an_error_row(predictor, name):
-    (row,) = predictor.predict(expand_inputs([name]))
-    assert (row.path, row.status) == (name, "error")
+def test_predict_of_a_name_that_no_file_can_have_is_an_error_row(predictor):
+    for name in ("x" * 300, "a\0b", "x/" * 3000):
+        (row,) = predictor.predict(expand_inputs([name]))
+        assert (row.path, row.status) == (name, "error")
 
 
 @posix
-def test_a_pipe_is_an_error_row_and_is_never_opened(predictor, squares, tmp_path):
+def test_predict_of_a_pipe_is_an_error_row_and_never_opens_it(predictor, squares, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     rows = list(predictor.predict([str(tmp_path / "pipe"), squares[0]]))  # would hang
     assert [row.error for row in rows] == ["is not a regular file (a pipe, socket or device)", None]
 
 
-def test_a_file_that_goes_while_predicting_is_an_error_row(predictor, tmp_path, squares):
+def test_predict_of_a_file_that_goes_meanwhile_is_an_error_row(predictor, tmp_path, squares):
     def inputs():
         yield squares[0]
         (tmp_path / "gone.png").unlink()
@@ -91,53 +96,53 @@ def test_a_file_that_goes_while_predicting_is_an_error_row(predictor, tmp_path, 
 # the same numbers whatever stands beside
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_probabilities_do_not_depend_on_the_order(predictor, squares, alone, seed):
-    mixed = random.Random(seed).sample(squares, len(squares))
-    for row in predictor.predict(mixed):
-        assert np.array_equal(row.probabilities, alone[row.path])
+def test_probabilities_do_not_depend_on_the_order(predictor, squares, alone):
+    for seed in range(3):
+        mixed = random.Random(seed).sample(squares, len(squares))
+        for row in predictor.predict(mixed):
+            assert np.array_equal(row.probabilities, alone[row.path])
 
 
-@pytest.mark.parametrize("batch", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1])
-def test_probabilities_do_not_depend_on_the_neighbours(predictor, squares, alone, batch):
-    broken = [path for start in range(0, 36, batch) for path in [*squares[start : start + batch], "missing"]]
-    rows = [row for row in predictor.predict(broken) if row.status == "ok"]
-    assert [row.path for row in rows] == squares
-    assert all(np.array_equal(row.probabilities, alone[row.path]) for row in rows)
+def test_probabilities_do_not_depend_on_the_neighbors(predictor, squares, alone):
+    for batch in (1, 2, CHUNK - 1, CHUNK, CHUNK + 1):
+        broken = [path for start in range(0, 36, batch) for path in [*squares[start : start + batch], "missing"]]
+        rows = [row for row in predictor.predict(broken) if row.status == "ok"]
+        assert [row.path for row in rows] == squares
+        assert all(np.array_equal(row.probabilities, alone[row.path]) for row in rows)
 
 
-def test_probabilities_are_the_same_in_another_process_of_the_engine(run, squares, alone):
+def test_probabilities_are_the_same_of_another_predictor(run, squares, alone):
     for row in predict(run, squares[:5]):
         assert np.array_equal(row.probabilities, alone[row.path])
 
 
-def test_images_of_different_colours_differ(alone):
+def test_probabilities_of_different_images_differ(alone):
     assert len({tuple(value) for value in alone.values()}) > 30
 
 
-def test_keras_agrees_with_the_engine(run, squares, alone):
+def test_predictor_by_keras_agrees_with_the_engine(run, squares, alone):
     rows = list(Predictor(run, "keras").predict(squares))
     for row in rows:
         assert np.abs(row.probabilities - alone[row.path]).max() < 1e-4
         assert row.probabilities.argmax() == alone[row.path].argmax()
 
 
-def test_keras_rows_do_not_depend_on_their_neighbours(run, squares):
+def test_predictor_by_keras_does_not_depend_on_neighbors(run, squares):
     predictor = Predictor(run, "keras")
     together = {row.path: row.probabilities for row in predictor.predict(squares[:11])}
     (single,) = predictor.predict([squares[3]])
     assert np.abs(single.probabilities - together[squares[3]]).max() < 1e-6
 
 
-def test_openvino_agrees_with_the_engine(run, squares, alone):
+def test_predictor_by_openvino_agrees_with_the_engine(run, squares, alone):
     pytest.importorskip("openvino")
     for row in Predictor(run, "openvino").predict(squares):
         assert np.abs(row.probabilities - alone[row.path]).max() < 1e-4
 
 
-def test_validation_images_are_predicted_as_the_run_recorded(run, colours, predictor):
+def test_predict_of_validation_images_gives_what_the_run_recorded(run, colors, predictor):
     recorded = run.read_rows("predictions_val.csv")
-    rows = predictor.predict([colours / row["path"] for row in recorded])
+    rows = predictor.predict([colors / row["path"] for row in recorded])
     for found, row in zip(rows, recorded, strict=True):
         assert found.label == row["label"]
         assert np.abs(found.probabilities - [float(row[f"p_{name}"]) for name in ("blue", "green", "red")]).max() < 1e-6
@@ -146,7 +151,7 @@ def test_validation_images_are_predicted_as_the_run_recorded(run, colours, predi
 # a stream
 
 
-def test_inputs_are_taken_no_faster_than_rows_are_given(predictor, squares):
+def test_predict_takes_inputs_no_faster_than_it_gives_rows(predictor, squares):
     taken = 0
 
     def inputs():
@@ -161,7 +166,7 @@ def test_inputs_are_taken_no_faster_than_rows_are_given(predictor, squares):
     assert given == 4000
 
 
-def test_an_endless_stream_can_be_left(predictor, squares):
+def test_predict_of_an_endless_stream_can_be_left(predictor, squares):
     def inputs():
         while True:
             yield squares[0]
@@ -174,22 +179,22 @@ def test_an_endless_stream_can_be_left(predictor, squares):
 # the likeliest
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_the_likeliest_come_first(run, squares, k):
-    (row,) = Predictor(run, top_k=k).predict(squares[:1])
-    assert len(row.top) == k
-    assert row.top[0] == (row.label, row.confidence)
-    shares = [share for _, share in row.top]
-    assert shares == sorted(shares, reverse=True)
+def test_top_has_the_likeliest_first(run, squares):
+    for k in (1, 2, 3):
+        (row,) = Predictor(run, top_k=k).predict(squares[:1])
+        assert len(row.top) == k
+        assert row.top[0] == (row.label, row.confidence)
+        probabilities = [probability for _, probability in row.top]
+        assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_no_more_classes_are_given_than_there_are(run, squares):
+def test_top_has_no_more_classes_than_there_are(run, squares):
     (row,) = Predictor(run, top_k=99).predict(squares[:1])
     assert sorted(name for name, _ in row.top) == ["blue", "green", "red"]
-    assert sum(share for _, share in row.top) == pytest.approx(1, abs=1e-5)
+    assert sum(probability for _, probability in row.top) == pytest.approx(1, abs=1e-5)
 
 
-def test_of_equal_classes_the_first_in_label_order_is_likelier():
+def test_top_classes_of_equals_takes_the_first_in_label_order():
     assert top_classes(np.array([0.25, 0.5, 0.25, 0.0]), tuple("abcd"), 3) == (("b", 0.5), ("a", 0.25), ("c", 0.25))
 
 
@@ -200,63 +205,65 @@ def expanded(*inputs):
     return list(expand_inputs(str(item) for item in inputs))
 
 
-def test_a_folder_gives_every_file_that_is_not_hidden(tmp_path):
+def test_expand_inputs_of_a_folder_gives_every_file_that_is_not_hidden(tmp_path):
     touch(tmp_path, "b10.jpg", "b2.jpg", "notes.txt", "deep/er/c", ".hidden", ".git/x", "deep/.x", "Thumbs.db")
     names = [path.removeprefix(f"{tmp_path}{os.sep}") for path in expanded(tmp_path)]
     assert names == ["b2.jpg", "b10.jpg", "notes.txt", "Thumbs.db", "deep/er/c"]
 
 
-def test_an_empty_folder_gives_nothing(tmp_path):
+def test_expand_inputs_of_an_empty_folder_gives_nothing(tmp_path):
     assert expanded(tmp_path) == []
 
 
-def test_a_folder_gives_the_files_behind_its_name_as_typed(tmp_path, monkeypatch):
+def test_expand_inputs_of_a_folder_keeps_its_name_as_typed(tmp_path, monkeypatch):
     touch(tmp_path, "in/a.jpg")
     monkeypatch.chdir(tmp_path)
     assert expanded("in") == expanded("in/") == expanded("./in") == ["in/a.jpg"]
 
 
-def test_a_pattern_gives_what_it_matches_sorted(tmp_path):
+def test_expand_inputs_of_a_pattern_gives_what_it_matches_sorted(tmp_path):
     touch(tmp_path, "b.jpg", "a.jpg", "c.png", ".d.jpg")
     assert expanded(tmp_path / "*.jpg") == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
 
 
-def test_a_pattern_of_folders_gives_their_files(tmp_path):
+def test_expand_inputs_of_a_pattern_of_folders_gives_their_files(tmp_path):
     touch(tmp_path, "x1/a.jpg", "x2/b.jpg", "y/c.jpg")
     assert expanded(tmp_path / "x*") == [str(tmp_path / "x1" / "a.jpg"), str(tmp_path / "x2" / "b.jpg")]
 
 
-@pytest.mark.parametrize("paths", [["a.jpg"], ["x/y/a.jpg"], ["a.jpg", "x/b.jpg", "x/y/c.jpg"]])
-def test_two_stars_match_at_any_depth(tmp_path, paths):
+def test_expand_inputs_with_two_stars_matches_at_any_depth(tmp_path):
+    paths = ["a.jpg", "x/b.jpg", "x/y/c.jpg"]
     touch(tmp_path, *paths)
     assert expanded(tmp_path / "**" / "*.jpg") == sorted(str(tmp_path / path) for path in paths)
+    assert expanded(tmp_path / "x" / "**" / "c.jpg") == [str(tmp_path / "x/y/c.jpg")]
 
 
-def test_a_pattern_without_a_match_is_given_as_it_is(tmp_path):
+def test_expand_inputs_of_a_pattern_without_a_match_gives_it_as_it_is(tmp_path):
     assert expanded(tmp_path / "*.jpg") == [str(tmp_path / "*.jpg")]
 
 
-@pytest.mark.parametrize("name", ["photo[1].jpg", "what?.jpg", "[ab]"])
 @posix
-def test_a_file_named_like_a_pattern_is_itself(tmp_path, name):
-    touch(tmp_path, name, "photo1.jpg", "whatx.jpg", "a")
-    assert expanded(tmp_path / name) == [str(tmp_path / name)]
+def test_expand_inputs_of_a_file_named_like_a_pattern_gives_itself(tmp_path):
+    names = ("photo[1].jpg", "what?.jpg", "[ab]")
+    touch(tmp_path, *names, "photo1.jpg", "whatx.jpg", "a")
+    for name in names:
+        assert expanded(tmp_path / name) == [str(tmp_path / name)]
 
 
 @posix
-def test_a_folder_named_like_a_pattern_is_itself(tmp_path):
+def test_expand_inputs_of_a_folder_named_like_a_pattern_gives_its_files(tmp_path):
     touch(tmp_path, "[x]/a.jpg", "x/b.jpg")
     assert expanded(tmp_path / "[x]") == [str(tmp_path / "[x]" / "a.jpg")]
 
 
 @posix
-def test_a_broken_link_named_like_a_pattern_ends(tmp_path):
+def test_expand_inputs_of_a_broken_link_named_like_a_pattern_ends(tmp_path):
     (tmp_path / "*").symlink_to("nowhere")
     assert expanded(tmp_path / "*") == [str(tmp_path / "*")]
 
 
 @posix
-def test_a_link_that_leads_back_ends(tmp_path):
+def test_expand_inputs_of_a_link_that_leads_back_ends(tmp_path):
     touch(tmp_path, "deep/a.jpg")
     (tmp_path / "deep" / "back").symlink_to(tmp_path)
     assert expanded(tmp_path)[0] == str(tmp_path / "deep" / "a.jpg")
@@ -264,21 +271,87 @@ def test_a_link_that_leads_back_ends(tmp_path):
 
 
 @posix
-def test_a_linked_file_is_an_input(tmp_path, squares):
+def test_expand_inputs_gives_a_linked_file(tmp_path, squares):
     (tmp_path / "link.png").symlink_to(squares[0])
     assert expanded(tmp_path) == [str(tmp_path / "link.png")]
 
 
-def test_what_is_not_there_is_given_as_it_is():
+def test_expand_inputs_gives_what_is_missing_as_it_is():
     assert expanded("nowhere.jpg", "no/where", "") == ["nowhere.jpg", "no/where", ""]
 
 
-def test_the_library_takes_a_run_by_path_and_a_folder(run, colours):
-    rows = list(predict(run.path, colours / "red", top_k=2))
+def test_predict_takes_a_run_by_its_path_and_a_folder(run, colors):
+    rows = list(predict(run.path, colors / "red", top_k=2))
     assert [len(row.top) for row in rows] == [2] * 12
-    assert rows[0].path == str(colours / "red" / "0.png")
+    assert rows[0].path == str(colors / "red" / "0.png")
 
 
-def test_the_library_refuses_a_missing_run(tmp_path):
+def test_predict_of_a_missing_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="there is no run folder"):
         predict(tmp_path / "x", "y.jpg")
+
+
+# what runs a run
+
+
+def test_predict_identifies_files_where_it_is_asked_to(predictor, squares):
+    identified, plain = (next(predictor.predict(squares[:1], identify=identify)) for identify in (True, False))
+    assert identified.image.sha256 == sha256_file(Path(squares[0]))
+    assert len(identified.image.group) == 32
+    assert (plain.image.sha256, plain.image.group) == ("", "")
+
+
+def changed(run, **values):
+    """A run whose model.json says something else."""
+    content = run.read_json("model.json")
+    (run.path / "model.json").write_text(json.dumps(content | values))
+    return load_run(run.path)
+
+
+def test_open_run_engine_finds_one_flipped_byte_before_it_opens_a_file(own_run):
+    for name, engine in (("engine/lower.tflite", "auto"), ("engine/upper.tflite", "auto"), ("model.keras", "keras")):
+        file = own_run.path / name
+        before = file.read_bytes()
+        file.write_bytes(before[:99] + bytes([before[99] ^ 1]) + before[100:])
+        with pytest.raises(RunError, match="is not what the run wrote") as caught:
+            open_run_engine(own_run, engine)
+        assert f"'{file}'" in str(caught.value)
+        file.write_bytes(before)
+    open_run_engine(own_run)
+
+
+def test_open_run_engine_names_a_file_that_is_missing(own_run):
+    for name in ("engine/upper.tflite", "engine/lower.tflite"):
+        (own_run.path / name).unlink()
+        with pytest.raises(RunError, match=f"'{own_run.path / name}' is missing"):
+            open_run_engine(own_run)
+
+
+def test_open_run_engine_refuses_a_file_of_no_known_hash(own_run):
+    (own_run.path / "engine" / "other.tflite").write_bytes(b"TFL3")
+    (own_run.path.parent / "outside.tflite").write_bytes(b"TFL3")
+    for file in ("../outside.tflite", "/etc/hostname", "engine/other.tflite"):
+        run = changed(own_run, stages=[{"file": file, "engine": "litert", "precision": "float32"}])
+        with pytest.raises(RunError, match=f"{file}' is "):
+            open_run_engine(run)
+
+
+def test_open_run_engine_refuses_what_is_no_network(own_run):
+    file = own_run.path / "engine" / "lower.tflite"
+    file.write_bytes(b"<html>")
+    hashes = own_run.manifest.sha256 | {"engine/lower.tflite": sha256_file(file)}
+    with pytest.raises(TlkitError, match="litert engine cannot open") as caught:
+        open_run_engine(changed(own_run, sha256=hashes))
+    assert caught.value.exit_code == 4
+
+
+def test_open_run_engine_refuses_an_engine_that_cannot_run_it(classic_run):
+    for engine in ("keras", "litert", "openvino"):
+        with pytest.raises(OptionError, match=f"--engine {engine}"):
+            open_run_engine(classic_run, engine)
+
+
+def test_predict_refuses_probabilities_of_another_number_of_classes(own_run, squares):
+    run = changed(own_run, class_names=["blue", "green"])
+    with pytest.raises(RunError, match=r"2 classes.* 3;"):
+        list(predict(run, squares[:1]))

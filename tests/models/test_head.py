@@ -1,13 +1,17 @@
+"""The head on a backbone: its layers, its first loss, and that plain Keras opens both."""
+
 import json
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
 
-from tests.networks import keras, lively_body, random_pixels
-from tlkit.engines.keras import save_network
-from tlkit.models.head import Head, attach_head
+from tests.networks import keras, lazy_functions, lively_body, random_pixels, run_network
+
+Head, attach_head = lazy_functions("tlkit.models.head", "Head", "attach_head")
+(save_network,) = lazy_functions("tlkit.engines.keras", "save_network")
 
 NUM_CLASSES = 5
 WIDE = ["head_logits", "head_linear", "head_sum", "probabilities"]
@@ -42,66 +46,64 @@ def trained_a_little(body):
     return whole
 
 
-@pytest.mark.parametrize("hidden", [(), (8,), (8, 4)])
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_the_first_loss_is_the_logarithm_of_the_number_of_classes(body, hidden, batch_norm):
-    whole = attach_head(body, Head(0.0, batch_norm, hidden), NUM_CLASSES)
-    shares = whole.predict_on_batch(random_pixels(4, 32, kind=np.float32))
-    np.testing.assert_allclose(-np.log(shares), np.log(NUM_CLASSES), atol=1e-6)
+def test_attach_head_first_loss_is_log_of_num_classes(body):
+    pixels = random_pixels(4, 32, kind=np.float32)
+    for hidden, batch_norm in product([(), (8,), (8, 4)], [True, False]):
+        whole = attach_head(body, Head(0.0, batch_norm, hidden), NUM_CLASSES)
+        probabilities = run_network(whole, pixels)
+        np.testing.assert_allclose(-np.log(probabilities), np.log(NUM_CLASSES), atol=1e-6)
 
 
-def test_each_row_sums_to_one(body):
-    shares = trained_a_little(body).predict_on_batch(random_pixels(16, 32, kind=np.float32))
-    assert shares.shape == (16, NUM_CLASSES)
-    assert (shares >= 0).all()
-    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
-    assert shares.std(axis=0).max() > 1e-3  # they do depend on the pixels
+def test_attach_head_probabilities_sum_to_one(body):
+    probabilities = run_network(trained_a_little(body), random_pixels(16, 32, kind=np.float32))
+    assert probabilities.shape == (16, NUM_CLASSES)
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert probabilities.std(axis=0).max() > 1e-3  # they do depend on the pixels
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
+def test_attach_head_each_option_is_a_layer(body):
+    cases = [
         ({}, ["head_batch_norm", "head_hidden", "head_dropout", *WIDE]),
         ({"dropout": 0.0}, ["head_batch_norm", "head_hidden", *WIDE]),
         ({"batch_norm": False}, ["head_hidden", "head_dropout", *WIDE]),
         ({"hidden": ()}, ["head_batch_norm", "head_dropout", "head_logits", "probabilities"]),
         ({"dropout": 0.0, "batch_norm": False, "hidden": ()}, ["head_logits", "probabilities"]),
-    ],
-)
-def test_each_option_of_a_head_is_a_layer(body, options, expected):
-    assert sorted(head_layers(body, **options)) == sorted(expected)
+    ]
+    for options, expected in cases:
+        assert sorted(head_layers(body, **options)) == sorted(expected)
 
 
-def test_the_linear_part_sees_the_features_as_they_are(body):
-    """With the deep part's last layer at zero, the logits are a linear function of the body's output."""
+def test_attach_head_linear_layer_is_on_plain_features(body):
+    """With the hidden part's last layer at zero, the logits are a linear function of the body's output."""
     whole = trained_a_little(body)
     whole.get_layer("head_logits").set_weights([np.zeros((8, NUM_CLASSES)), np.zeros(NUM_CLASSES)])
     pixels = random_pixels(4, 32, kind=np.float32)
-    logits = body.predict_on_batch(pixels) @ whole.get_layer("head_linear").get_weights()[0]
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(whole.predict_on_batch(pixels), shares, rtol=1e-4, atol=1e-6)
+    logits = run_network(body, pixels) @ whole.get_layer("head_linear").get_weights()[0]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(run_network(whole, pixels), probabilities, rtol=1e-4, atol=1e-6)
 
 
-def test_options_of_a_head_reach_their_layers(body):
+def test_attach_head_options_reach_their_layers(body):
     whole = attach_head(body, Head(0.25, True, (17,)), 3)
     assert whole.get_layer("head_dropout").rate == 0.25
     assert whole.get_layer("head_hidden").units == 17
     assert whole.output_shape == (None, 3)
 
 
-def test_a_head_shares_the_variables_of_its_body(body):
+def test_attach_head_shares_variables_of_backbone(body):
     whole = attach_head(body, Head(0.0, False, ()), 3)
     assert {id(variable) for variable in body.variables} < {id(variable) for variable in whole.variables}
     assert whole.input is body.input
 
 
-def test_no_layer_of_a_classifier_augments_or_resizes(body):
+def test_attach_head_has_no_layer_that_augments_or_resizes(body):
     """Such layers make later ones run in training mode (Keras 3.15)."""
     kinds = {type(layer).__name__ for layer in attach_head(body, Head(0.5, True, (8,)), 3).layers}
     assert not [kind for kind in kinds if kind.startswith("Random") or kind in ("Resizing", "CenterCrop", "Lambda")]
 
 
-def test_a_saved_classifier_opens_in_plain_keras_with_identical_outputs(body, tmp_path):
+def test_attach_head_saved_opens_in_plain_keras_with_identical_outputs(body, tmp_path):
     whole = trained_a_little(body)
     pixels = random_pixels(8, 32, kind=np.float32)
     np.save(tmp_path / "pixels.npy", pixels)
@@ -115,7 +117,7 @@ def test_a_saved_classifier_opens_in_plain_keras_with_identical_outputs(body, tm
     np.testing.assert_array_equal(np.load(tmp_path / "outputs.npy"), expected)
 
 
-def test_a_failed_save_leaves_the_old_file(body, tmp_path, monkeypatch):
+def test_save_network_failed_leaves_old_file(body, tmp_path, monkeypatch):
     file = tmp_path / "model.keras"
     file.write_text("old")
 

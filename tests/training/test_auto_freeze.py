@@ -1,228 +1,257 @@
 """What `--freeze auto` and `--time-limit` decide, from probes, real measurements and the time there is."""
 
+import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
-from tests.networks import keras, lively_body
-from tests.training.loop.test_recovery import hungry
-from tlkit.engines.keras import KerasEngine
+from tests.networks import lively_body
+from tests.training.stops import StoppedError, StopsAtStage
 from tlkit.errors import OptionError
-from tlkit.models.build import feature_slices
-from tlkit.models.cut import freeze
-from tlkit.models.head import Head, attach_head
+from tlkit.runs.run import Run
 from tlkit.settings.training import FinetuneSettings
-from tlkit.training import estimate as forecast
-from tlkit.training.auto_freeze import decide, expected_gain, fit_into, pays_off
-from tlkit.training.estimate import (
-    CostEstimate,
-    EstimateInput,
-    Throughput,
-    estimate_cost,
-    estimate_costs,
-    measure_throughput,
-    step_seconds,
-)
-from tlkit.training.finetune import finetune
+from tlkit.training.finetune import finetune, finetune_recipe
+from tlkit.training.resume import resume
+from tlkit.utils.progress import Silent, Stopwatch
 
 UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
 LIKE = {"last map": 0.95, "finer map": 0.89, "all": 0.96}
-SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8")
-AUTO = replace(SETTINGS, freeze="auto", cut="0.7")
+SETTINGS = FinetuneSettings(
+    backbone="mobilenet_025", weights="imagenet", image_size=64, engine="keras", hidden="8", cut="0.7"
+)
 
 
 @pytest.fixture(scope="module")
-def body():
+def auto_freeze():
+    """The module, which imports Keras."""
+    from tlkit.training import auto_freeze
+
+    return auto_freeze
+
+
+@pytest.fixture(scope="module")
+def network():
     return lively_body()
 
 
 @pytest.fixture
-def ready(body, colours):
-    files = sorted(colours.rglob("*.png"))
-    return EstimateInput(body, KerasEngine(body), files, (300, 60), 3)
+def inputs(network, colors):
+    from tlkit.data.image import ImageSpec
+    from tlkit.engines.keras import KerasEngine
+    from tlkit.training.estimate import EstimateInput
+
+    files = sorted(colors.rglob("*.png"))
+    return EstimateInput(network, KerasEngine(network), files, ImageSpec(64), (300, 60), 3)
+
+
+def recipe_with(**options):
+    return finetune_recipe(replace(SETTINGS, **options))
 
 
 # what probes say
 
 
-def test_the_less_the_photos_are_like_imagenet_the_more_is_gained():
-    gains = [expected_gain({"last map": 0.8 - ahead, "finer map": 0.8, "all": 0.8}) for ahead in (-0.3, 0, 0.05, 0.3)]
+def test_expected_gain_is_larger_the_less_images_are_like_imagenet(auto_freeze):
+    gains = [
+        auto_freeze.expected_gain({"last map": 0.8 - ahead, "finer map": 0.8, "all": 0.8})
+        for ahead in (-0.3, 0, 0.05, 0.3)
+    ]
     assert gains == sorted(gains)
     assert 0 < gains[0] < gains[-1] <= 0.1
 
 
-def test_without_errors_nothing_is_gained():
-    assert expected_gain({"last map": 1.0, "finer map": 1.0, "all": 1.0}) == 0
+def test_expected_gain_without_errors_is_nothing(auto_freeze):
+    assert auto_freeze.expected_gain({"last map": 1.0, "finer map": 1.0, "all": 1.0}) == 0
 
 
-def test_a_network_of_one_depth_has_an_expectation_too():
-    assert 0 < expected_gain({"last map": 0.8, "all": 0.8}) < 0.2
+def test_expected_gain_of_single_depth(auto_freeze):
+    assert 0 < auto_freeze.expected_gain({"last map": 0.8, "all": 0.8}) < 0.2
+    assert auto_freeze.imagenet_similarity({"last map": 0.8, "all": 0.8}) is None
 
 
-def test_a_point_is_worth_minutes_but_not_hours():
-    assert pays_off(0.012, 60)
-    assert not pays_off(0.012, 3600)
-    assert not pays_off(0.009, 0)
+def test_pays_off_a_point_is_worth_minutes_but_not_hours(auto_freeze):
+    assert auto_freeze.pays_off(0.012, 60)
+    assert not auto_freeze.pays_off(0.012, 3600)
+    assert not auto_freeze.pays_off(0.009, 0)
 
 
-def test_depths_are_the_columns_of_the_features(body):
-    found = feature_slices(body)
-    assert list(found) == ["last map", "finer map"]
-    assert found["last map"] == slice(0, body.get_layer("pooled").output.shape[-1])
+def test_feature_slices_are_columns_of_features(network):
+    from tlkit.models.build import feature_slices
+
+    slices = feature_slices(network)
+    assert list(slices) == ["last map", "finer map"]
+    assert slices["last map"] == slice(0, network.get_layer("pooled").output.shape[-1])
+
+
+# linear probes
+
+DEPTHS = {"last map": slice(0, 20), "finer map": slice(20, 40)}
+
+
+def digests(count):
+    return [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(count)]
+
+
+def clouds(count, spread, seed=0, length=20, num_classes=4):
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % num_classes
+    return (np.eye(length)[labels] + random.normal(0, spread, (count, length))).astype(np.float32), labels
+
+
+def test_probe_depths_better_depth_gets_better_accuracy(auto_freeze):
+    clear, labels = clouds(400, 0.2)
+    vague, _ = clouds(400, 1.5, seed=1)
+    accuracies = auto_freeze.probe_depths(np.hstack([clear, vague]), labels, digests(400), DEPTHS)
+    assert accuracies["last map"] > 0.98
+    assert accuracies["finer map"] < 0.7
+    assert accuracies["all"] > 0.9
+    assert list(accuracies) == ["last map", "finer map", "all"]
+
+
+def test_probe_depths_without_information_is_at_chance(auto_freeze):
+    features = np.random.default_rng(0).normal(size=(2000, 40)).astype(np.float32)
+    accuracies = auto_freeze.probe_depths(features, np.arange(2000) % 4, digests(2000), DEPTHS)
+    assert all(abs(accuracy - 0.25) < 0.05 for accuracy in accuracies.values())
+
+
+def test_probe_depths_keeps_copies_in_one_fold(auto_freeze):
+    """Random features and labels, every image five times: only a leak could tell them."""
+    random = np.random.default_rng(0)
+    features = np.repeat(random.normal(size=(100, 40)), 5, axis=0).astype(np.float32)
+    labels, groups = np.repeat(random.integers(0, 4, 100), 5), np.repeat(digests(100), 5).tolist()
+    assert auto_freeze.probe_depths(features, labels, groups, {})["all"] < 0.45
+    assert auto_freeze.probe_depths(features, labels, digests(500), {})["all"] > 0.6
+
+
+def test_probe_depths_neither_order_nor_constant_feature_matters(auto_freeze):
+    features, labels = clouds(200, 0.8, length=40)
+    features[:, 7] = 3.0
+    groups = digests(200)
+    first = auto_freeze.probe_depths(features, labels, groups, DEPTHS)
+    order = np.random.default_rng(1).permutation(200)
+    again = auto_freeze.probe_depths(features[order], labels[order], [groups[index] for index in order], DEPTHS)
+    assert again == first
+
+
+def test_probe_depths_of_many_images_takes_some(auto_freeze, monkeypatch):
+    features, labels = clouds(600, 0.2)
+    everything = auto_freeze.probe_depths(features, labels, digests(600), {})["all"]
+    monkeypatch.setattr(auto_freeze, "MAX_PROBE_IMAGES", 100)
+    some = auto_freeze.probe_depths(features, labels, digests(600), {})["all"]
+    assert some != everything
+    assert abs(some - everything) < 0.1
+
+
+def test_probe_depths_of_a_handful_of_images_is_an_accuracy(auto_freeze):
+    features, labels = clouds(4, 0.1)
+    assert 0 <= auto_freeze.probe_depths(features, labels, digests(4), {})["all"] <= 1
 
 
 # what is decided
 
 
-def test_photos_like_imagenets_keep_the_whole_backbone_frozen(ready):
-    decision = decide(ready, LIKE, AUTO, math.inf)
-    assert decision["settings"] == {"freeze": "all"}
-    assert decision["advice"]["likeness"] == pytest.approx(0.06)
-    assert "are like ImageNet's" in decision["said"][0]
-    assert decision["forecast"] is None
+def test_decide_images_like_imagenet_freeze_all(auto_freeze, inputs):
+    decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, LIKE, math.inf)
+    assert decision.options == {"freeze": "all"}
+    assert decision.advice["likeness"] == pytest.approx(0.06)
+    assert "are like ImageNet's" in decision.messages[0]
+    assert decision.forecast is None
 
 
-def test_photos_unlike_imagenets_get_their_upper_blocks_trained(ready):
-    decision = decide(ready, UNLIKE, AUTO, math.inf)
-    assert decision["settings"] == {"freeze": "lower"}
-    assert "are unlike ImageNet's" in decision["said"][0]
-    assert decision["advice"]["seconds"] == pytest.approx(decision["forecast"]["seconds"], abs=0.1)
-    assert decision["forecast"]["seconds"] > 0
+def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
+    decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, math.inf)
+    assert decision.options == {"freeze": "lower"}
+    assert "are unlike ImageNet's" in decision.messages[0]
+    assert decision.advice["seconds"] == pytest.approx(decision.forecast["seconds"], abs=0.1)
+    assert decision.forecast["seconds"] > 0
 
 
-def test_without_time_nothing_is_begun_that_cannot_be_ended(ready):
-    decision = decide(ready, UNLIKE, AUTO, 0.0)
-    assert decision["settings"] == {"freeze": "all"}
-    assert "--time-limit leaves no time" in decision["said"][0]
+def test_decide_without_time_starts_nothing_that_cannot_end(auto_freeze, inputs):
+    decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, 0.0)
+    assert decision.options == {"freeze": "all"}
+    assert "--time-limit leaves no time" in decision.messages[0]
 
 
-def test_a_network_that_cannot_be_cut_is_frozen_whole(ready):
-    decision = decide(ready, UNLIKE, replace(AUTO, cache_limit=1e-9), math.inf)
-    assert decision["settings"] == {"freeze": "all"}
-    assert "freeze all, for" in decision["said"][0]
+def test_decide_network_that_cannot_be_cut_freezes_all(auto_freeze, inputs):
+    decision = auto_freeze.decide(recipe_with(freeze="auto", cache_limit=1e-9), inputs, UNLIKE, math.inf)
+    assert decision.options == {"freeze": "all"}
+    assert "freeze all, for" in decision.messages[0]
 
 
-def test_fewer_epochs_where_all_do_not_fit():
-    expected = CostEstimate(fixed=10, per_epoch=10, epochs=10, disk=0)
-    lower = replace(SETTINGS, freeze="lower")
-    assert fit_into(75, expected, lower)[0] == {"upper_epochs": 6}
-    assert fit_into(75, expected, replace(SETTINGS, freeze="all"))[0] == {"epochs": 6}
-    assert fit_into(35, expected, lower)[0] == {"freeze": "all"}
-    assert fit_into(5, expected, replace(SETTINGS, freeze="none"))[0] == {"epochs": 1}
-    assert fit_into(500, expected, lower)[0] == {}
+def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, inputs):
+    assert auto_freeze.decide(recipe_with(freeze="all"), inputs, None, math.inf) == auto_freeze.FreezeDecision()
+    free = auto_freeze.decide(recipe_with(freeze="lower"), inputs, None, math.inf)
+    assert (free.options, free.notes, free.advice) == ({}, [], None)
+    assert "this will take about" in free.messages[0]
+    hurried = auto_freeze.decide(recipe_with(freeze="none"), inputs, None, 0.1)
+    assert hurried.options == {"epochs": 1}
+    assert hurried.notes == hurried.messages
 
 
-# what is measured
+def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
+    from tlkit.training.estimate import CostEstimate
+
+    expected = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, disk=0)
+    assert auto_freeze.fit_into(75, expected, "lower")[0] == {"upper_epochs": 6}
+    assert auto_freeze.fit_into(75, expected, "all")[0] == {"epochs": 6}
+    assert auto_freeze.fit_into(35, expected, "lower")[0] == {"freeze": "all"}
+    assert auto_freeze.fit_into(5, expected, "none")[0] == {"epochs": 1}
+    assert auto_freeze.fit_into(500, expected, "lower") == ({}, [])
 
 
-def test_timing_a_step_leaves_the_network_as_it_was(ready):
-    whole = attach_head(ready.body, Head(0.5, True, (8,)), 3)
-    freeze(whole, [])
-    before = [weight.tobytes() for weight in whole.get_weights()]
-    assert 0 < step_seconds(whole, 8) < math.inf
-    assert [weight.tobytes() for weight in whole.get_weights()] == before
-
-
-def test_where_sixteen_images_do_not_fit_fewer_are_timed():
-    def network(most):
-        source = keras.Input((3,))
-        return keras.Model(source, hungry(most)(source))
-
-    assert 0 < step_seconds(network(3), 64) < 60
-    assert 0 < step_seconds(network(99), 1) < 60
-    with pytest.raises(Exception, match="(?i)allocat"):
-        step_seconds(network(0), 64)
-
-
-def test_the_pace_is_measured_on_files_broken_ones_among_them(ready, tmp_path):
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no image")
-    pace = measure_throughput([broken, *ready.files], ready.engine, 64, "crop")
-    assert 0 < pace.decode < math.inf
-    assert 0 < pace.infer < math.inf
-
-
-def test_a_machine_that_needs_all_its_time_for_the_first_files_has_a_pace_too(ready, monkeypatch):
-    monkeypatch.setattr("tlkit.training.estimate.MEASURED_SECONDS", -1.0)
-    pace = measure_throughput(ready.files, ready.engine, 64, "crop")
-    assert 0 < pace.decode < math.inf
-    assert 0 < pace.infer < math.inf
-
-
-def test_upper_blocks_take_the_head_first_then_the_views_then_their_epochs(ready, monkeypatch):
-    monkeypatch.setattr(forecast, "step_seconds", lambda network, batch_size: 0.1)
-    monkeypatch.setattr(EstimateInput, "pace", lambda ready, settings: Throughput(decode=0.01, infer=0.02))
-    head, blocks = (estimate_cost(ready, replace(AUTO, freeze=name, views=4)) for name in ("all", "lower"))
-    assert head.fixed == 0
-    assert blocks.fixed == pytest.approx(head.seconds + 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02))
-    assert head.per_epoch == pytest.approx(0.1 * (3 + 60 / 128 / 3))
-    assert blocks.per_epoch == pytest.approx(0.1 * (10 + 60 / 32 / 3))
-    assert blocks.disk > head.disk
-
-
-def test_what_is_timed_is_the_head_or_everything(ready, monkeypatch):
-    timed = []
-    monkeypatch.setattr(forecast, "step_seconds", lambda network, batch_size: timed.append(network) or 0.1)
-    for name in ("all", "none"):
-        estimate_cost(ready, replace(AUTO, freeze=name))
-    head, whole = (network.count_params() for network in timed)
-    assert whole == head + ready.body.count_params()
-
-
-def test_a_dry_run_trains_nothing(colours):
-    found = estimate_costs(colours, SETTINGS)
-    assert list(found) == ["all", "lower", "none"]
-    assert all(forecast.seconds > 0 and forecast.disk > 0 for forecast in found.values())
+def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freeze, inputs, tmp_path):
+    recipe, run = recipe_with(freeze="auto", time_limit="1h"), Run(tmp_path)
+    for probes in (LIKE, UNLIKE):
+        decision = auto_freeze.decide(recipe, inputs, probes, math.inf)
+        run.write_json(auto_freeze.DECISION_FILE, asdict(decision))
+        content = run.read_json(auto_freeze.DECISION_FILE)
+        assert content.keys() == {"options", "messages", "notes", "advice", "forecast"}
+        progress, no_dataset = Silent(), None  # it would fail if anything was measured
+        assert auto_freeze.choose_strategy(run, recipe, no_dataset, Stopwatch(), progress) == decision
+        assert progress.notes == []
 
 
 # in a run
 
 
 @pytest.fixture
-def auto(colours, weights_file, tmp_path):
-    settings = FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8")
-    return finetune(colours, tmp_path / "run", replace(settings, freeze="auto", cut="0.7", epochs=2, upper_epochs=2))
+def settings(weights_file):
+    return FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8", epochs=2)
 
 
-def test_the_advice_and_its_numbers_are_stored(auto):
-    advice = auto.metrics["advice"]
-    assert advice["strategy"] == auto.run.read_json("model.json")["freeze"]
+@pytest.mark.training
+def test_advice_and_its_numbers_are_stored(settings, colors, tmp_path):
+    result = finetune(colors, tmp_path / "run", replace(settings, cut="0.7", upper_epochs=2))
+    advice = result.metrics.advice
+    assert advice.keys() == {"strategy", "reason", "probes", "likeness", "gain", "seconds"}
+    assert advice["strategy"] == result.run.read_json("model.json")["freeze"]
     assert set(advice["probes"]) == {"last map", "finer map", "all"}
-    assert auto.run.read_json("settings.json")["freeze"] == "auto"
-    assert not list(auto.run.path.glob("checkpoint-*"))
+    assert result.run.read_json("settings.json")["freeze"] == "auto"
+    assert not list(result.run.path.glob("checkpoint-*"))
 
 
-def test_a_resumed_run_decides_as_it_had_decided(colours, weights_file, tmp_path, monkeypatch):
-    from tlkit.training import auto_freeze as strategy
-    from tlkit.training import session as module
-
-    settings = FinetuneSettings(
-        backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8", epochs=2
-    )
-    monkeypatch.setattr(strategy, "probe_depths", lambda *parts: LIKE)
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "train_strategy", stop)
-        patch.setattr(module, "has_progress", lambda run: True)
-        finetune(colours, tmp_path / "run", settings)
-    assert json.loads((tmp_path / "run" / strategy.DECISION_FILE).read_text())["settings"] == {"freeze": "all"}
-    monkeypatch.setattr(strategy, "probe_depths", lambda *parts: UNLIKE)
-    done = module.resume(tmp_path / "run")
-    assert done.metrics["advice"]["strategy"] == "all"
-    assert done.metrics["advice"]["probes"] == LIKE
+@pytest.mark.training
+def test_resumed_run_decides_as_it_had_decided(auto_freeze, settings, colors, tmp_path, monkeypatch):
+    monkeypatch.setattr(auto_freeze, "probe_depths", lambda *parts: LIKE)
+    with pytest.raises(StoppedError):
+        finetune(colors, tmp_path / "run", settings, StopsAtStage("head"))
+    content = json.loads((tmp_path / "run" / auto_freeze.DECISION_FILE).read_text())
+    assert content["options"] == {"freeze": "all"}
+    monkeypatch.setattr(auto_freeze, "probe_depths", lambda *parts: UNLIKE)
+    resumed = resume(tmp_path / "run")
+    assert resumed.metrics.advice["strategy"] == "all"
+    assert resumed.metrics.advice["probes"] == LIKE
 
 
-@pytest.mark.parametrize("text", ["5", "90s", "5m", "1.5h"])
-def test_a_time_limit_is_a_length_of_time(text):
-    assert FinetuneSettings(time_limit=text).time_limit == text
+# lengths of time
 
 
-@pytest.mark.parametrize("text", ["soon", "-5m", "0", "5 days", "m", "1e3"])
-def test_what_is_no_length_of_time_is_refused(text):
-    with pytest.raises(OptionError, match="expected a length of time such as 5m"):
-        FinetuneSettings(time_limit=text)
+def test_time_limit_is_a_length_of_time():
+    texts = ["5", "90s", "5m", "1.5h"]
+    assert [FinetuneSettings(time_limit=text).time_limit for text in texts] == texts
+    for text in ("soon", "-5m", "0", "5 days", "m", "1e3"):
+        with pytest.raises(OptionError, match="expected a length of time such as 5m"):
+            FinetuneSettings(time_limit=text)

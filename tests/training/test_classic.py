@@ -1,7 +1,7 @@
-"""The classic pipeline: the folder, split, run and commands of every training, without a network."""
+"""What is special of classic classifiers: descriptors, vocabularies, candidates, a network's features."""
 
-import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,368 +9,299 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-from tests.cli.test_cli import refused, tlkit
 from tests.making import encoded, noise
 from tests.networks import use_keras_home
-from tlkit.classic.descriptors import DESCRIPTORS, describe_sift, descriptor_sizes, find_descriptors
+from tests.shared_runs import copy_run
+from tests.training.stops import StoppedError
+from tlkit.classic.descriptors import DESCRIPTORS, compute_sift, descriptor_sizes, find_descriptors
 from tlkit.classic.pipeline import open_pipeline
 from tlkit.errors import OptionError, RunError
-from tlkit.inference.evaluate import evaluate
+from tlkit.features import vectors
 from tlkit.inference.predictor import Predictor, predict
-from tlkit.runs.run import load_run
-from tlkit.settings.training import ClassicSettings
-from tlkit.training.classic import CLASSIC_FILE, resolve_classic, train_classic
-from tlkit.training.resume import resume
+from tlkit.settings.training import ClassicSettings, settings_from
+from tlkit.training import classic
+from tlkit.training.classic import CLASSIC_FILE, classic_recipe, train_classic
 
 PLAIN = ClassicSettings(descriptor="histogram", classifier="logistic")
-LOCAL = ClassicSettings(descriptor="bow+colours", classifier="svm", pyramid=2, image_size=64)
+LOCAL = ClassicSettings(descriptor="bow+colors", classifier="svm", pyramid=2, image_size=64)
 
 
 @pytest.fixture(scope="module")
-def done(colours, tmp_path_factory):
-    return train_classic(colours, tmp_path_factory.mktemp("classic") / "run", PLAIN)
+def local(colors, tmp_path_factory):
+    """The result of a training with a vocabulary and a pyramid."""
+    return train_classic(colors, tmp_path_factory.mktemp("local") / "run", LOCAL)
 
 
-@pytest.fixture(scope="module")
-def local(colours, tmp_path_factory):
-    return train_classic(colours, tmp_path_factory.mktemp("local") / "run", LOCAL)
+def assert_predicts_what_it_reported(result, colors):
+    rows = result.run.read_rows("predictions_val.csv")
+    predictions = predict(result.run, [colors / row["path"] for row in rows])
+    assert [prediction.label for prediction in predictions] == [row["label"] for row in rows]
 
 
-def test_colours_are_told_apart_and_the_run_is_like_any_other(done):
-    assert done.metrics["accuracy"] == 1.0
-    assert done.metrics["selected_on_validation"] is False
-    assert done.metrics["cross_validated_accuracy"] == 1.0
-    assert done.metrics["classifier_options"]["C"] > 0
-    for name in (
-        "split.csv",
-        "metrics.json",
-        "per_class.csv",
-        "predictions_val.csv",
-        CLASSIC_FILE,
-        "DONE",
-        "model.json",
-    ):
-        assert (done.run.path / name).exists()
+# what options mean
 
 
-@pytest.mark.parametrize("fixture", ["done", "local"])
-def test_predict_says_what_was_written_while_training(fixture, request, colours):
-    run = request.getfixturevalue(fixture)
-    rows = list(run.run.read_rows("predictions_val.csv"))
-    found = list(predict(run.run, [colours / row["path"] for row in rows]))
-    assert [one.label for one in found] == [row["label"] for row in rows]
-    written = np.array([[float(row[f"p_{name}"]) for name in run.split.train.class_names] for row in rows])
-    np.testing.assert_allclose(np.stack([one.probabilities for one in found]), written, atol=1e-5)
-    np.testing.assert_allclose(written.sum(axis=1), 1, atol=1e-5)
+def test_classic_recipe_takes_sizes_of_descriptors_unless_one_is_asked_for():
+    assert classic_recipe(PLAIN).settings.image_size == 128
+    assert classic_recipe(ClassicSettings(descriptor="hog+lbp")).settings.image_size == 224
+    recipe = classic_recipe(ClassicSettings(features="MobileNet_025"))
+    assert (recipe.settings.features, recipe.settings.image_size, recipe.settings.engine) == (
+        "mobilenet_025", 224, "litert"
+    )  # fmt: skip
+    assert recipe.command == "train"
+    assert recipe.candidates == ("features",)
+    assert classic_recipe(ClassicSettings(descriptor="auto")).candidates == classic.CANDIDATES
 
 
-def test_evaluate_finds_the_same(local):
-    assert evaluate(local.run.path).report.accuracy == local.report.accuracy
+def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
+    from tlkit.data.folder import read_folder
+
+    recipe = classic_recipe(PLAIN)
+    assert recipe.adapted_to(read_folder(colors)) is recipe
+    assert recipe.with_time_limit(60) is recipe
 
 
-def test_a_broken_file_is_an_error_row(done, tmp_path):
+def test_classic_recipe_refuses_what_means_nothing():
+    refused = [
+        ({"descriptor": "hog", "pyramid": 2}, "needs a local descriptor"),
+        ({"descriptor": "hok"}, "there is no 'hok'. expected auto, colors, histogram"),
+        ({"descriptor": "auto+hog"}, "auto chooses among several by itself: give it alone"),
+        ({"descriptor": "hog+hog"}, "each descriptor once"),
+        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto has its own"),
+        ({"features": "mobilenet", "pyramid": 2}, "needs --descriptor bow or fisher"),
+        ({"features": "mobilnet"}, "there is no backbone 'mobilnet'; did you mean mobilenet"),
+        ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
+        ({"descriptor": "bow", "image_size": 31}, "--image-size is 31; bow needs at least 32"),
+        ({"descriptor": "colors+fisher", "image_size": 20}, "--image-size is 20; fisher needs at least 32"),
+    ]
+    for options, words in refused:
+        with pytest.raises(OptionError, match=words):
+            classic_recipe(ClassicSettings(**options))
+    for options in ({}, {"descriptor": "hog", "features": "mobilenet"}):
+        with pytest.raises(OptionError, match="either --descriptor"):
+            ClassicSettings(**options)
+
+
+def test_train_classic_refuses_before_anything_is_made(colors, tmp_path):
+    with pytest.raises(OptionError, match="hog needs at least 48"):
+        train_classic(colors, tmp_path / "run", ClassicSettings(descriptor="hog", image_size=47))
+    assert not (tmp_path / "run").exists()
+
+
+def test_descriptor_sizes_one_has_size_asked_for_and_several_at_most_that():
+    hog, both = find_descriptors("hog"), find_descriptors("hog+lbp")
+    assert [descriptor_sizes(hog, size) for size in (0, 128, 224)] == [(96,), (128,), (224,)]
+    assert [descriptor_sizes(both, size) for size in (0, 64, 128, 224)] == [(96, 224), (64, 64), (96, 128), (96, 224)]
+
+
+def test_descriptors_describe_their_smallest_image():
+    described = {name: row.compute(noise(row.min_size, row.min_size)) for name, row in DESCRIPTORS.items()}
+    assert [name for name, values in described.items() if not values.size or not np.isfinite(values).all()] == []
+
+
+# what is learnt
+
+
+def test_train_classic_tells_colors_apart_in_folds_and_validation(classic_result):
+    metrics = classic_result.metrics
+    assert metrics.accuracy == metrics.figures["cross_validated_accuracy"] == 1.0
+    assert metrics.figures["classifier_options"]["C"] > 0
+    assert "too few images to validate on" in metrics.diagnosis[0]["words"]
+
+
+def test_classic_file_is_arrays_and_json(classic_run):
+    with np.load(classic_run.path / CLASSIC_FILE, allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+
+
+def test_open_pipeline_damaged_file_is_refused(classic_run, tmp_path):
+    (tmp_path / CLASSIC_FILE).write_bytes((classic_run.path / CLASSIC_FILE).read_bytes()[:-50])
+    with pytest.raises(ValueError, match="damaged"):
+        open_pipeline(tmp_path / CLASSIC_FILE)
+
+
+def test_predict_broken_file_is_error_row(classic_run, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    (row,) = predict(done.run, tmp_path / "broken.jpg")
+    (row,) = predict(classic_run, tmp_path / "broken.jpg")
     assert row.status == "error"
 
 
-def test_a_class_list_that_does_not_fit_is_found_out(done, colours, tmp_path):
-    copy = shutil.copytree(done.run.path, tmp_path / "copy")
-    facts = json.loads((copy / "model.json").read_text(encoding="utf-8"))
-    names = facts["class_names"]
-    (copy / "model.json").write_text(json.dumps(facts | {"class_names": names[1:]}), encoding="utf-8")
-    said = rf"names {len(names) - 1} classes in model.json, but what it predicts with knows {len(names)}"
-    with pytest.raises(RunError, match=said):
-        list(predict(copy, colours / "red" / "0.png"))
-    assert "classes in model.json" in refused(4, "predict", copy, colours / "red" / "0.png")
-
-
-def test_too_few_images_to_judge_by_are_told(done):
-    assert "too few images to validate on" in done.metrics["diagnosis"][0]["words"]
-
-
-def test_odd_files_get_the_rows_that_a_network_gives_them(done, finetuned, shared_data):
-    odd = shared_data / "awkward" / "images"
+def test_predict_awkward_files_get_the_rows_that_a_network_gives(classic_run, finetuned_run, shared_data):
+    folder = shared_data / "awkward" / "images"
     ours, theirs = (
-        [(one.path, one.status, one.error) for one in predict(run, odd)] for run in (done.run, finetuned.run)
+        [(row.path, row.status, row.error) for row in predict(run, folder)] for run in (classic_run, finetuned_run)
     )
     assert ours == theirs
     assert len(ours) == 48
     assert {status for _, status, _ in ours} == {"ok", "error"}
 
 
-def test_what_is_kept_is_arrays_and_json(done):
-    with np.load(done.run.path / CLASSIC_FILE, allow_pickle=False) as stored:
-        assert all(stored[name].dtype != object for name in stored.files)
+def test_classic_run_cannot_be_opened_as_a_network(classic_run):
+    with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
+        Predictor(classic_run, engine="keras")
+    with pytest.raises(RunError, match="holds a classifier that is no network"):
+        classic_run.network_file()
 
 
-def test_a_second_run_describes_nothing_anew_and_is_the_same(local, colours, tmp_path):
-    again = train_classic(colours, tmp_path / "run", LOCAL)
-    assert again.metrics["features_reused"] == len(again.split.train) + len(again.split.validation)
-    first, second = (open_pipeline(run.run.path / CLASSIC_FILE).decider for run in (local, again))
-    for name in first.kept:
-        np.testing.assert_array_equal(first.kept[name], second.kept[name])
+# local descriptors
 
 
-def test_a_vocabulary_is_learnt_from_training_images_alone(local, colours, tmp_path, monkeypatch):
-    from tlkit.features import vectors as by_hand
+@pytest.mark.training
+def test_local_descriptors_predict_what_they_reported(local, colors):
+    assert_predicts_what_it_reported(local, colors)
 
-    seen = []
+
+@pytest.mark.training
+def test_local_descriptors_second_run_computes_nothing_and_is_the_same(local, colors, tmp_path):
+    again = train_classic(colors, tmp_path / "run", LOCAL)
+    assert again.metrics.features_reused == len(again.split.train) + len(again.split.validation)
+    first, second = (open_pipeline(result.run.path / CLASSIC_FILE).classifier for result in (local, again))
+    for name in first.arrays:
+        np.testing.assert_array_equal(first.arrays[name], second.arrays[name])
+
+
+def test_vocabulary_is_fitted_on_training_images_alone(local, colors, tmp_path, monkeypatch):
+    given = []
 
     def keep(name, patches, seed):
-        seen.append(patches)
-        stop()
+        given.append(patches)
+        raise StoppedError
 
-    monkeypatch.setattr(by_hand, "learn_vocabulary", keep)
+    monkeypatch.setattr(vectors, "fit_vocabulary", keep)
     with pytest.raises(StoppedError):
-        train_classic(colours, tmp_path / "run", LOCAL)
-    patches = len(describe_sift(np.zeros((64, 64, 3), np.uint8)))
-    assert len(seen[0]) == patches * len(local.split.train)
+        train_classic(colors, tmp_path / "run", LOCAL)
+    per_image = len(compute_sift(np.zeros((64, 64, 3), np.uint8)))
+    assert len(given[0]) == per_image * len(local.split.train)
 
 
-class StoppedError(Exception):
-    """Stands for a crash."""
-
-
-def stop():
-    raise StoppedError
-
-
-def test_a_stopped_run_goes_on(colours, tmp_path, monkeypatch, done):
-    from tlkit.training import classic as candidates
-
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr(candidates, "fit_chosen", lambda *parts: stop())
-        train_classic(colours, tmp_path / "run", PLAIN)
-    again = resume(tmp_path / "run")
-    assert again.metrics["accuracy"] == done.metrics["accuracy"]
-
-
-def test_a_damaged_file_is_found_out(done, colours, tmp_path):
-    import shutil
-
-    copy = shutil.copytree(done.run.path, tmp_path / "copy")
-    (copy / CLASSIC_FILE).write_bytes((copy / CLASSIC_FILE).read_bytes()[:-50])
-    with pytest.raises(RunError, match="not what the run wrote"):
-        Predictor(load_run(copy))
-    with pytest.raises(ValueError, match="damaged"):
-        open_pipeline(copy / CLASSIC_FILE)
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
-        ({"descriptor": "bow", "image_size": 31}, "--image-size is 31; bow needs at least 32"),
-        ({"descriptor": "colours+fisher", "image_size": 20}, "--image-size is 20; fisher needs at least 32"),
-        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto has its own"),
-    ],
-)
-def test_sizes_that_cannot_be_are_refused_at_once(options, said, colours, tmp_path):
-    with pytest.raises(OptionError, match=said):
-        train_classic(colours, tmp_path / "run", ClassicSettings(**options))
-    assert not (tmp_path / "run").exists()
-
-
-def test_one_descriptor_has_the_size_asked_for_and_several_at_most_that():
-    hog, both = find_descriptors("hog"), find_descriptors("hog+lbp")
-    assert [descriptor_sizes(hog, size) for size in (0, 128, 224)] == [(96,), (128,), (224,)]
-    assert [descriptor_sizes(both, size) for size in (0, 64, 128, 224)] == [(96, 224), (64, 64), (96, 128), (96, 224)]
-
-
-@pytest.mark.parametrize("row", DESCRIPTORS.values(), ids=lambda row: row.name)
-def test_the_least_size_can_be_described(row):
-    values = row.describe(noise(row.least_size, row.least_size))
-    assert values.size
-    assert np.isfinite(values).all()
-
-
+@pytest.mark.training
 @pytest.mark.parametrize("descriptor", ["bow", "fisher"])
-@pytest.mark.parametrize("textured", [0, 1])
-def test_pictures_without_texture_end_no_training(descriptor, textured, tmp_path):
+@pytest.mark.parametrize("num_textured", [0, 1])
+def test_images_without_texture_end_no_training(descriptor, num_textured, tmp_path):
     for name, shade in (("a", 40), ("b", 200)):
         (tmp_path / "flat" / name).mkdir(parents=True)
         for number in range(9):
-            picture = np.full((40, 40, 3), shade + number, np.uint8)
-            picture[12:28, 12:20] += np.uint8(50 * (number < textured))
-            (tmp_path / "flat" / name / f"{number}.png").write_bytes(encoded(picture))
-    settings = ClassicSettings(descriptor=descriptor, image_size=32)
-    found = train_classic(tmp_path / "flat", tmp_path / "run", settings)
-    assert np.isfinite(found.report.probabilities).all()
+            image = np.full((40, 40, 3), shade + number, np.uint8)
+            image[12:28, 12:20] += np.uint8(50 * (number < num_textured))
+            (tmp_path / "flat" / name / f"{number}.png").write_bytes(encoded(image))
+    result = train_classic(tmp_path / "flat", tmp_path / "run", ClassicSettings(descriptor=descriptor, image_size=32))
+    assert np.isfinite(result.report.probabilities).all()
 
 
-def test_descriptions_that_memory_does_not_hold_are_refused(colours, tmp_path, monkeypatch):
-    from tlkit.features import vectors as by_hand
-
-    monkeypatch.setattr(by_hand, "MAX_VECTOR_BYTES", 1e5)
+def test_vectors_that_memory_does_not_hold_are_refused(colors, tmp_path, monkeypatch):
+    monkeypatch.setattr(vectors, "MAX_VECTOR_BYTES", 1e5)
     with pytest.raises(OptionError, match="2,566 values for each of 29 images .* take fewer levels of --pyramid"):
-        train_classic(colours, tmp_path / "run", LOCAL)
+        train_classic(colors, tmp_path / "run", LOCAL)
     assert not (tmp_path / "run").exists()
 
 
-def test_auto_describes_and_learns_a_vocabulary_once(colours, tmp_path, monkeypatch):
-    from tlkit.features import vectors as by_hand
-    from tlkit.training import classic
-
-    learnt = []
-    learn = by_hand.learn_vocabulary
-    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "fisher+hog", "fisher+histogram"))
-    monkeypatch.setattr(by_hand, "learn_vocabulary", lambda *parts: learnt.append(parts[0]) or learn(*parts))
-    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
-    assert learnt == ["fisher"]
-    chosen = found.run.read_json("model.json")["descriptor"]
-    assert open_pipeline(found.run.path / CLASSIC_FILE).describer.descriptors == tuple(chosen.split("+"))
-    rows = list(found.run.read_rows("predictions_val.csv"))
-    assert [one.label for one in predict(found.run, [colours / row["path"] for row in rows])] == [
-        row["label"] for row in rows
-    ]
-
-
-def test_auto_has_a_pyramid_where_there_is_something_local(colours, tmp_path, monkeypatch):
-    from tlkit.training import classic
-
-    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "fisher+hog"))
-    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto", pyramid=2))
-    assert set(found.metrics["advice"]["tried"]) == {"hog", "fisher+hog"}
-
-
-@pytest.mark.parametrize("options", [{"descriptor": "hog", "classifier": "knn"}, {"features": "mobilenet_025"}])
-def test_it_can_be_run_again_from_its_settings(options, colours, tmp_path, weights_file):
-    if "features" in options:
-        options |= {"weights": str(weights_file), "image_size": 32, "pca": 4}
-    once = train_classic(colours, tmp_path / "once", ClassicSettings(**options, seed=3))
-    tlkit("train", colours, "--config", once.run.path / "settings.json", "-o", tmp_path / "again")
-    ours, theirs = ((tmp_path / name / "predictions_val.csv").read_bytes() for name in ("once", "again"))
-    assert ours == theirs
-    mixed = ("--config", once.run.path / "settings.json", "--model", "linear")
-    assert "--model has no meaning with" in refused(2, "train", colours, *mixed)
-
-
-def test_what_needs_a_network_is_refused(done, colours):
-    with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
-        Predictor(done.run, engine="keras")
-    for command in (("summary",), ("finetune", colours, "--from")):
-        assert "holds a classifier that is no network" in refused(4, *command, done.run.path)
-
-
-def test_few_images_are_enough(colours, tmp_path):
+@pytest.mark.training
+def test_few_images_are_enough(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "few" / name).mkdir(parents=True)
         for number in range(2):
-            picture = noise(32, 32, seed=number + 10 * (name == "b"))
-            (tmp_path / "few" / name / f"{number}.png").write_bytes(encoded(picture))
-    found = train_classic(tmp_path / "few", tmp_path / "run", PLAIN)
-    assert found.metrics["cross_validated_accuracy"] is None
+            image = noise(32, 32, seed=number + 10 * (name == "b"))
+            (tmp_path / "few" / name / f"{number}.png").write_bytes(encoded(image))
+    result = train_classic(tmp_path / "few", tmp_path / "run", PLAIN)
+    assert result.metrics.figures["cross_validated_accuracy"] is None
 
 
-def test_sizes_are_the_descriptors_own_unless_one_is_asked_for():
-    assert resolve_classic(PLAIN).image_size == 128
-    assert resolve_classic(ClassicSettings(descriptor="hog+lbp")).image_size == 224
-    with pytest.raises(OptionError, match="needs a local descriptor"):
-        resolve_classic(ClassicSettings(descriptor="hog", pyramid=2))
-    with pytest.raises(OptionError, match="there is no 'hok'. expected auto, colours, histogram"):
-        resolve_classic(ClassicSettings(descriptor="hok"))
-    with pytest.raises(OptionError, match="auto chooses among several by itself: give it alone"):
-        resolve_classic(ClassicSettings(descriptor="auto+hog"))
-    with pytest.raises(OptionError, match="each descriptor once"):
-        resolve_classic(ClassicSettings(descriptor="hog+hog"))
+# --descriptor auto
 
 
-def test_the_command(colours, tmp_path):
-    lines = tlkit("train", colours, "-o", tmp_path / "run", "--descriptor", "colours", "--classifier", "knn").stdout
-    assert "nothing was chosen on these images" in lines
-    assert "--epochs has no meaning with --descriptor" in refused(
-        2, "train", colours, "--descriptor", "hog", "--epochs", "3"
-    )
-    assert "--epochs has no meaning with --features" in refused(2, "train", colours, "--features", "x", "--epochs", "3")
-    assert "--engine has no meaning" in refused(2, "train", colours, "--descriptor", "hog", "--engine", "keras")
-    assert "--classifier needs --descriptor" in refused(2, "train", colours, "--classifier", "knn")
-
-
-@pytest.fixture(scope="module")
-def deep(colours, weights_file, tmp_path_factory):
-    return train_classic(colours, tmp_path_factory.mktemp("deep") / "run", deep_settings(weights_file))
-
-
-def deep_settings(weights_file, **others):
-    return ClassicSettings(features="mobilenet_025", weights=str(weights_file), image_size=32, **others)
-
-
-def test_a_networks_features_are_told_apart_and_predicted_as_measured(deep, colours):
-    part = deep.split.train
-    learnt = [one.label for one in predict(deep.run, part.files)]  # random weights: what is learnt holds here only
-    assert np.mean(np.array(learnt) == np.array(part.class_names)[part.labels]) > 0.8
-    rows = list(deep.run.read_rows("predictions_val.csv"))
-    found = list(predict(deep.run, [colours / row["path"] for row in rows]))
-    written = np.array([[float(row[f"p_{name}"]) for name in deep.split.train.class_names] for row in rows])
-    np.testing.assert_allclose(np.stack([one.probabilities for one in found]), written, atol=1e-4)
-    assert evaluate(deep.run.path).report.accuracy == deep.report.accuracy
-
-
-def test_its_features_are_those_of_finetune(deep, finetuned, colours, weights_file, tmp_path):
-    again = train_classic(colours, tmp_path / "run", deep_settings(weights_file, classifier="naive-bayes", pca=4))
-    assert again.metrics["features_reused"] == 36
-    assert open_pipeline(again.run.path / CLASSIC_FILE).decider.scaling.components.shape[0] == 4
-    assert again.split.validation.paths == finetuned.split.validation.paths
-    with pytest.raises(OptionError, match="--pca is 5000; [0-9]+ training images"):
-        train_classic(colours, tmp_path / "more", deep_settings(weights_file, pca=5000))
-    assert not (tmp_path / "more").exists()
-
-
-def test_keras_alone_is_enough(deep, colours, weights_file, tmp_path):
-    slow = train_classic(colours, tmp_path / "run", deep_settings(weights_file, engine="keras"))
-    assert (slow.run.path / "engine" / "lower.keras").exists()
-    np.testing.assert_allclose(slow.report.probabilities, deep.report.probabilities, atol=1e-3)
-    (one,) = predict(slow.run, colours / "red" / "0.png")
-    assert one.label == "red"
-    with pytest.raises(OptionError, match="was made for litert, --engine keras cannot run it"):
-        Predictor(deep.run, engine="keras")
-
-
-def test_either_descriptors_or_features():
-    with pytest.raises(OptionError, match="either --descriptor"):
-        ClassicSettings()
-    with pytest.raises(OptionError, match="either --descriptor"):
-        ClassicSettings(descriptor="hog", features="mobilenet")
-    with pytest.raises(OptionError, match="needs --descriptor bow or fisher"):
-        resolve_classic(ClassicSettings(features="mobilenet", pyramid=2))
-    with pytest.raises(OptionError, match="there is no backbone 'mobilnet'; did you mean mobilenet"):
-        resolve_classic(ClassicSettings(features="mobilnet"))
-
-
-def test_auto_takes_the_best_in_folds_of_the_training_images(colours, tmp_path, monkeypatch):
-    from tlkit.training import classic
-
+def test_auto_candidates_are_descriptors():
     assert all(find_descriptors(name) for name in classic.CANDIDATES)
+
+
+@pytest.mark.training
+def test_auto_fits_vocabulary_once_and_has_a_pyramid_where_something_is_local(colors, tmp_path, monkeypatch):
+    fitted, fit, candidates = [], vectors.fit_vocabulary, ("hog", "fisher+hog", "fisher+histogram")
+    monkeypatch.setattr(classic, "CANDIDATES", candidates)
+    monkeypatch.setattr(vectors, "fit_vocabulary", lambda *parts: fitted.append(parts[0]) or fit(*parts))
+    result = train_classic(colors, tmp_path / "run", ClassicSettings(descriptor="auto", pyramid=2))
+    assert fitted == ["fisher"]
+    assert tuple(result.metrics.advice["tried"]) == candidates
+    content = result.run.read_json("model.json")
+    names = tuple(content["descriptor"].split("+"))
+    assert open_pipeline(result.run.path / CLASSIC_FILE).descriptors.descriptors == names
+    assert content["pyramid"] == (2 if "fisher" in names else 1)
+    assert_predicts_what_it_reported(result, colors)
+
+
+@pytest.mark.training
+def test_auto_takes_best_in_folds_of_training_images(colors, tmp_path, monkeypatch):
     monkeypatch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
-    found = train_classic(colours, tmp_path / "run", ClassicSettings(descriptor="auto"))
-    tried = found.metrics["advice"]["tried"]
+    result = train_classic(colors, tmp_path / "run", ClassicSettings(descriptor="auto"))
+    tried = result.metrics.advice["tried"]
     assert set(tried) == {"hog", "histogram"}
     assert tried["histogram"] > tried["hog"]  # noise has no edges
-    assert found.run.read_json("model.json")["descriptor"] == "histogram"
-    assert found.metrics["cross_validated_accuracy"] == tried["histogram"]
-    seconds = found.metrics["seconds"]
-    assert sum(seconds.values()) - seconds["total"] == pytest.approx(seconds["total"], abs=1)
-    assert "histogram was the best in folds" in found.metrics["advice"]["reason"]
-    (one,) = predict(found.run, colours / "red" / "0.png")
-    assert one.label == "red"
+    assert result.run.read_json("model.json")["descriptor"] == "histogram"
+    assert result.metrics.figures["cross_validated_accuracy"] == tried["histogram"]
+    assert "histogram was the best in folds" in result.metrics.advice["reason"]
+    (row,) = predict(result.run, colors / "red" / "0.png")
+    assert row.label == "red"
 
 
-def test_auto_with_too_few_images_for_folds_says_so(colours, tmp_path, monkeypatch):
-    from tlkit.training import classic
-
+@pytest.mark.training
+def test_auto_with_too_few_images_for_folds_says_so(colors, tmp_path, monkeypatch):
     for name in ("red", "blue"):
         (tmp_path / "few" / name).mkdir(parents=True)
-        for file in sorted((colours / name).glob("*.png"))[:2]:
+        for file in sorted((colors / name).glob("*.png"))[:2]:
             shutil.copy(file, tmp_path / "few" / name)
     monkeypatch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
-    found = train_classic(tmp_path / "few", tmp_path / "run", ClassicSettings(descriptor="auto"))
-    advice = found.run.read_json("metrics.json")["advice"]
+    result = train_classic(tmp_path / "few", tmp_path / "run", ClassicSettings(descriptor="auto"))
+    advice = result.run.read_json("metrics.json")["advice"]
     assert advice["tried"] == {"hog": None, "histogram": None}
     assert advice["reason"] == "too few images to compare descriptors in folds: histogram, the fullest, was taken"
 
 
+# the features of a network
+
+
+def test_deep_features_tell_classes_apart(deep_result):
+    train = deep_result.split.train
+    predicted = [row.label for row in predict(deep_result.run, train.files)]
+    assert np.mean(np.array(predicted) == np.array(train.class_names)[train.labels]) > 0.8
+
+
+@pytest.mark.training
+def test_deep_features_are_those_of_finetune_and_reduced_by_pca(deep_result, colors, tmp_path):
+    settings = settings_from(deep_result.run.read_json("settings.json"))
+    again = train_classic(colors, tmp_path / "run", replace(settings, classifier="naive-bayes", pca=4))
+    assert open_pipeline(again.run.path / CLASSIC_FILE).classifier.scaler.components.shape[0] == 4
+    with pytest.raises(OptionError, match="--pca is 5000; [0-9]+ training images"):
+        train_classic(colors, tmp_path / "more", replace(settings, pca=5000))
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.training
+def test_deep_features_are_cached_for_finetune(deep_result, colors, tmp_path):
+    from tlkit.training.finetune import finetune
+
+    settings = settings_from(deep_result.run.read_json("settings.json"))
+    train_classic(colors, tmp_path / "run", settings)  # in the cache of this process
+    options = {"backbone": settings.features, "weights": settings.weights, "image_size": 32}
+    head = finetune(colors, tmp_path / "head", freeze="all", epochs=1, hidden="0", **options)
+    assert head.metrics.features_reused == 36
+
+
+@pytest.mark.training
+def test_deep_features_keras_alone_is_enough(deep_result, colors, tmp_path):
+    settings = settings_from(deep_result.run.read_json("settings.json"))
+    result = train_classic(colors, tmp_path / "run", replace(settings, engine="keras"))
+    assert (result.run.path / "engine" / "lower.keras").exists()
+    np.testing.assert_allclose(result.report.probabilities, deep_result.report.probabilities, atol=1e-3)
+    (row,) = predict(result.run, colors / "red" / "0.png")
+    assert row.label == "red"
+    with pytest.raises(OptionError, match="was made for litert, --engine keras cannot run it"):
+        Predictor(deep_result.run, engine="keras")
+
+
+# real photos
+
+
 @pytest.mark.slow
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("images", "options", "least"),
     [
@@ -381,8 +312,61 @@ def test_auto_with_too_few_images_for_folds_says_so(colours, tmp_path, monkeypat
     ],
     ids=lambda value: "+".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
-def test_real_photos_are_told_apart(images, options, least, shared_data, tmp_path, monkeypatch):
+def test_train_classic_real_photos_are_told_apart(images, options, least, shared_data, tmp_path, monkeypatch):
     """docs/results.md has the figures of several seeds; one image of trashnet's 510 is 0.002."""
     use_keras_home(monkeypatch, shared_data / "keras_home")
-    done = train_classic(shared_data / "images" / images, tmp_path / "run", ClassicSettings(**options))
-    assert done.report.accuracy >= least
+    result = train_classic(shared_data / "images" / images, tmp_path / "run", ClassicSettings(**options))
+    assert result.report.accuracy >= least
+
+
+# the command
+
+
+def command(*arguments):
+    """What a command prints and how it ends, in this process."""
+    from click.testing import CliRunner
+
+    from tlkit.cli import main
+
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(code, *arguments):
+    """The error of a command that ends with this exit code."""
+    result = command(*arguments)
+    assert result.exit_code == code, result.stderr
+    return result.stderr.removeprefix("Error: ").rstrip("\n")
+
+
+@pytest.mark.training
+def test_train_command_takes_a_classic_settings_json(colors, classic_run, tmp_path):
+    config = ("--config", classic_run.path / "settings.json")
+    result = command("train", colors, *config, "-o", tmp_path / "again")
+    assert result.exit_code == 0, result.stderr
+    assert "nothing was chosen on these images" in result.stdout
+    ours, theirs = ((path / "predictions_val.csv").read_bytes() for path in (tmp_path / "again", classic_run.path))
+    assert ours == theirs
+    assert "--model has no meaning with" in refused(2, "train", colors, *config, "--model", "linear")
+
+
+def test_train_command_refuses_options_without_meaning(colors):
+    options = {
+        "--epochs has no meaning with --descriptor": ("--descriptor", "hog", "--epochs", "3"),
+        "--epochs has no meaning with --features": ("--features", "x", "--epochs", "3"),
+        "--engine has no meaning": ("--descriptor", "hog", "--engine", "keras"),
+        "--classifier needs --descriptor": ("--classifier", "knn"),
+    }
+    errors = {words: refused(2, "train", colors, *arguments) for words, arguments in options.items()}
+    assert [(words, error) for words, error in errors.items() if words not in error] == []
+
+
+def test_commands_that_need_a_network_are_refused(classic_run, colors):
+    for arguments in (("summary",), ("finetune", colors, "--from")):
+        assert "holds a classifier that is no network" in refused(4, *arguments, classic_run.path)
+
+
+def test_predict_command_refuses_class_names_of_another_number(classic_run, colors, tmp_path):
+    run = copy_run(classic_run, tmp_path)
+    content = run.read_json("model.json")
+    run.write_json("model.json", content | {"class_names": content["class_names"][1:]})
+    assert "classes in model.json" in refused(4, "predict", run.path, colors / "red" / "0.png")

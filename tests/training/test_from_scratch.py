@@ -1,174 +1,148 @@
-"""`tlkit train`: the folder, split, run and commands of finetune, with a network that has learnt nothing before."""
+"""What is special of networks trained from scratch: their registry, mirrored views, and adapting what was learnt."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.networks import keras
+from tests.training.stops import StoppedError, StopsInEpoch, assert_same_training
 from tlkit.errors import OptionError
-from tlkit.inference.predictor import predict
-from tlkit.runs.run import load_run
 from tlkit.settings.training import FinetuneSettings, TrainSettings
-from tlkit.training import session
-from tlkit.training.finetune import finetune, resolve
-from tlkit.training.from_scratch import resolve_network, train
+from tlkit.training.finetune import finetune, finetune_recipe
+from tlkit.training.from_scratch import scratch_recipe, train
 from tlkit.training.resume import resume
 
 SMALL = TrainSettings(model="lenet5_relu", image_size=16, width=0.5, epochs=6, batch_size=8, learning_rate=5e-3)
 RESIDUAL = TrainSettings(model="resnet20", image_size=16, epochs=2, batch_size=16)
 
 
-@pytest.fixture(scope="module")
-def done(colours, tmp_path_factory):
-    return train(colours, tmp_path_factory.mktemp("train") / "run", SMALL)
+def network_of(run):
+    return keras.models.load_model(run.path / "model.keras")
 
 
-@pytest.fixture(scope="module")
-def residual(colours, tmp_path_factory):
-    return train(colours, tmp_path_factory.mktemp("residual") / "run", RESIDUAL)
+def test_train_learns_colors_from_random_weights(scratch_result):
+    assert scratch_result.metrics.accuracy == 1.0
+    content = scratch_result.run.read_json("model.json")
+    assert (content["backbone"], content["freeze"], content["weights"]) == ("lenet5_relu", "none", "none")
+    assert {row["phase"] for row in scratch_result.history} == {"whole"}
 
 
-@pytest.fixture(scope="module")
-def signs(tmp_path_factory):
-    """Ten classes named as digits are."""
-    root = tmp_path_factory.mktemp("signs")
-    random = np.random.default_rng(0)
-    for name in range(3):
-        (root / str(name)).mkdir()
-        for number in range(8):
-            pixels = random.integers(0, 85, (16, 16, 3), np.uint8) + np.uint8(85 * name)
-            Image.fromarray(pixels).save(root / str(name) / f"{number}.png")
-    return root
+# what options mean
 
 
-def model_of(done):
-    return keras.models.load_model(done.run.path / "model.keras")
+def test_scratch_recipe_takes_size_of_network():
+    recipe = scratch_recipe(TrainSettings(model="LeNet-5"))
+    assert (recipe.settings.model, recipe.settings.image_size) == ("lenet5", 32)
+    assert (recipe.command, recipe.freeze, recipe.source.is_pretrained) == ("train", "none", False)
+    assert recipe.trains_batch_norms
+    assert scratch_recipe(recipe.settings).settings == recipe.settings
+    assert scratch_recipe(TrainSettings(model="MobileNet_025")).source.name == "mobilenet_025"
 
 
-def test_it_learns_and_leaves_a_run_as_finetune_does(done):
-    assert done.metrics["accuracy"] == 1.0
-    facts = done.run.read_json("model.json")
-    assert (facts["backbone"], facts["freeze"], facts["weights"]) == ("lenet5_relu", "none", "none")
-    assert done.run.read_json("settings.json")["command"] == "train"
-    assert {row["phase"] for row in done.history} == {"whole"}
-    for name in ("split.csv", "history.csv", "metrics.json", "per_class.csv", "predictions_val.csv", "DONE"):
-        assert (done.run.path / name).exists()
-
-
-def test_its_run_predicts(done, colours):
-    rows = list(predict(load_run(done.run.path), [colours / "red" / "0.png", colours / "blue" / "1.png"]))
-    assert [row.label for row in rows] == ["red", "blue"]
-
-
-def test_the_split_is_that_of_a_finetuning(done, colours, weights_file, tmp_path):
-    settings = FinetuneSettings(
-        backbone="mobilenet_025", weights=str(weights_file), image_size=32, freeze="all", epochs=1
-    )
-    other = finetune(colours, tmp_path / "run", settings)
-    sides = [{row["path"]: row["split"] for row in each.run.read_rows("split.csv")} for each in (done, other)]
-    assert sides[0] == sides[1]
-
-
-EVERYTHING = replace(
-    SMALL, augment="strong", ema=0.9, mixup=0.3, cutmix=1.0, clip=1.0, decay="one-cycle", optimizer="sgd"
-)
-
-
-@pytest.mark.parametrize(("settings", "epoch"), [(SMALL, 1), (SMALL, 4), (EVERYTHING, 3)], ids=["early", "late", "all"])
-def test_stopped_after_any_epoch_it_ends_with_identical_weights(settings, epoch, done, colours, tmp_path, monkeypatch):
-    whole = done if settings is SMALL else train(colours, tmp_path / "whole", settings)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
-        train(colours, tmp_path / "run", settings, Stopping(epoch))
-    again = resume(tmp_path / "run")
-    for weight, expected in zip(model_of(again).get_weights(), model_of(whole).get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, expected)
-
-
-class Stopping(session.Silent):
-    """Interrupts in an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.left = epoch
-
-    def epoch(self, row):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
-def test_classes_that_look_like_signs_are_not_mirrored_unless_that_is_asked_for(signs, done, tmp_path):
-    once = replace(SMALL, epochs=1)
-    told = train(signs, tmp_path / "told", once)
-    assert told.run.read_json("settings.json")["hflip"] is False
-    assert any("no view is mirrored, for classes such as '0'" in note for note in told.metrics["notes"])
-    asked = train(signs, tmp_path / "asked", replace(once, hflip=True))
-    assert asked.run.read_json("settings.json")["hflip"] is True
-    assert not any("mirror" in note for note in asked.metrics["notes"])
-    assert done.run.read_json("settings.json")["hflip"] is None
-
-
-def test_any_network_of_keras_applications_trains(colours, tmp_path):
-    settings = TrainSettings(model="MobileNet_025", image_size=32, epochs=1, batch_size=16)
-    found = train(colours, tmp_path / "run", settings)
-    assert found.run.read_json("model.json")["backbone"] == "mobilenet_025"
-    assert np.isfinite(found.history[-1]["loss"])
-
-
-def test_what_was_never_mirrored_is_not_mirrored_when_it_is_adapted(signs, colours, tmp_path):
-    former = train(signs, tmp_path / "former", replace(SMALL, epochs=1))
-    assert resolve(FinetuneSettings(from_run=str(former.run.path))).hflip is False
-    assert resolve(FinetuneSettings(from_run=str(former.run.path), hflip=True)).hflip is True
-
-
-@pytest.mark.parametrize("freeze", ["all", "lower"])
-def test_what_it_has_learnt_can_be_adapted(freeze, residual, signs, tmp_path):
-    """`finetune --from` a run of train: other classes, the same lower layers, whose weights stay."""
-    settings = FinetuneSettings(from_run=str(residual.run.path), freeze=freeze, epochs=2, upper_epochs=1)
-    found = finetune(signs, tmp_path / "run", settings)
-    assert found.split.train.class_names == ("0", "1", "2")
-    former, now = model_of(residual), model_of(found)
-    for name in ("conv1", "conv2_block1_1", "conv2_block3_2"):
-        np.testing.assert_array_equal(now.get_layer(name).get_weights()[0], former.get_layer(name).get_weights()[0])
-    assert found.run.read_json("model.json")["backbone"] == "resnet20"
-    assert now.input_shape[1:] == (16, 16, 3)
-
-
-def test_a_network_without_feature_maps_can_be_adapted_too(done, signs, tmp_path):
-    found = finetune(signs, tmp_path / "run", FinetuneSettings(from_run=str(done.run.path), epochs=2))
-    assert found.run.read_json("settings.json")["freeze"] == "auto"
-    assert found.metrics["advice"]["reason"]
-
-
-def test_too_small_an_image_names_the_least_size():
+def test_scratch_recipe_too_small_image_names_min_size():
     with pytest.raises(OptionError, match="--image-size is 20; lenet5 needs at least 32"):
-        resolve_network(TrainSettings(model="lenet5", image_size=20))
+        scratch_recipe(TrainSettings(model="lenet5", image_size=20))
 
 
-def test_settings_are_resolved_to_the_networks_own():
-    found = resolve_network(TrainSettings(model="LeNet-5"))
-    assert (found.model, found.image_size) == ("lenet5", 32)
-
-
-def test_settings_are_read_again_as_they_were(done):
-    values = json.loads((done.run.path / "settings.json").read_text())
-    assert session.settings_from(values) == resolve_network(SMALL)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
+def test_scratch_recipe_refuses_what_would_change_nothing():
+    refused = [
         ({"model": "lenet5", "activation": "relu"}, "lenet5 cannot be varied by --activation; these can: mlp, neo"),
         ({"model": "resnet18", "batch_norm": True}, "resnet18 cannot be varied by --batch-norm"),
         ({"model": "vgg11", "hidden": "5"}, "vgg11 cannot be varied by --hidden; these can: mlp."),
         ({"model": "inception_v3", "width": 0.5}, "inception_v3 cannot be varied by --width"),
-        ({"model": "xception", "grey": True}, "xception cannot be varied by --grey; these can: linear, mlp"),
-    ],
-)
-def test_what_would_change_nothing_is_refused(changes, words):
-    with pytest.raises(OptionError, match=words):
-        resolve_network(TrainSettings(**changes))
+        ({"model": "xception", "gray": True}, "xception cannot be varied by --gray; these can: linear, mlp"),
+    ]
+    for options, words in refused:
+        with pytest.raises(OptionError, match=words):
+            scratch_recipe(TrainSettings(**options))
+
+
+# mirrored views
+
+
+@pytest.fixture(scope="module")
+def signs_run(signs, tmp_path_factory):
+    """A run on classes named as digits are."""
+    return train(signs, tmp_path_factory.mktemp("signs-run") / "run", replace(SMALL, epochs=1)).run
+
+
+@pytest.mark.training
+def test_train_does_not_mirror_signs_unless_asked(signs_run, scratch_run, signs, tmp_path):
+    assert signs_run.read_json("settings.json")["hflip"] is False
+    notes = signs_run.read_json("metrics.json")["notes"]
+    assert any("no view is mirrored, for classes such as '0'" in note for note in notes)
+    asked = train(signs, tmp_path / "asked", replace(SMALL, epochs=1, hflip=True))
+    assert asked.run.read_json("settings.json")["hflip"] is True
+    assert not any("mirror" in note for note in asked.metrics.notes)
+    assert scratch_run.read_json("settings.json")["hflip"] is None
+
+
+@pytest.mark.training
+def test_finetune_from_run_never_mirrored_is_not_mirrored(signs_run):
+    start = {"from_run": str(signs_run.path)}
+    assert finetune_recipe(FinetuneSettings(**start)).settings.hflip is False
+    assert finetune_recipe(FinetuneSettings(**start, hflip=True)).settings.hflip is True
+
+
+# adapting what was learnt
+
+
+@pytest.fixture(scope="module")
+def residual_run(colors, tmp_path_factory):
+    """A run of a network with feature maps and batch norms."""
+    return train(colors, tmp_path_factory.mktemp("residual") / "run", RESIDUAL).run
+
+
+@pytest.mark.training
+def test_train_moves_statistics_of_batch_norms(residual_run):
+    means = [weight for weight in network_of(residual_run).weights if weight.path.endswith("moving_mean")]
+    assert means
+    assert [weight.path for weight in means if not np.abs(weight.numpy()).max() > 0] == []
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("freeze", [pytest.param("all", marks=pytest.mark.slow), "lower"])
+def test_finetune_from_scratch_run_keeps_lower_layers(freeze, residual_run, signs, tmp_path):
+    """Other classes, the same lower layers, whose weights stay."""
+    settings = FinetuneSettings(from_run=str(residual_run.path), freeze=freeze, epochs=2, upper_epochs=1)
+    result = finetune(signs, tmp_path / "run", settings)
+    assert result.split.train.class_names == ("0", "1", "2")
+    previous, adapted = network_of(residual_run), network_of(result.run)
+    for name in ("conv1", "conv2_block1_1", "conv2_block3_2"):
+        np.testing.assert_array_equal(
+            adapted.get_layer(name).get_weights()[0], previous.get_layer(name).get_weights()[0]
+        )
+    assert result.run.read_json("model.json")["backbone"] == "resnet20"
+    assert adapted.input_shape[1:] == (16, 16, 3)
+
+
+@pytest.mark.training
+def test_finetune_from_run_without_feature_maps_is_advised(scratch_run, signs, tmp_path):
+    result = finetune(signs, tmp_path / "run", FinetuneSettings(from_run=str(scratch_run.path), epochs=2))
+    assert result.run.read_json("settings.json")["freeze"] == "auto"
+    assert result.metrics.advice["reason"]
+
+
+# everything at once
+
+
+@pytest.mark.slow
+@pytest.mark.training
+def test_train_any_network_of_keras_applications(colors, tmp_path):
+    settings = TrainSettings(model="MobileNet_025", image_size=32, epochs=1, batch_size=16)
+    result = train(colors, tmp_path / "run", settings)
+    assert result.run.read_json("model.json")["backbone"] == "mobilenet_025"
+    assert np.isfinite(result.history[-1]["loss"])
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("decay", [pytest.param("one-cycle", marks=pytest.mark.slow), "plateau"])
+def test_train_with_every_option_resumes_to_same_weights(decay, colors, tmp_path, monkeypatch):
+    monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
+    regularized = {"ema": 0.9, "mixup": 0.3, "cutmix": 1.0, "clip": 1.0, "class_weight": "sqrt"}
+    everything = replace(SMALL, augment="strong", decay=decay, optimizer="sgd", epochs=4, **regularized)
+    expected = train(colors, tmp_path / "whole", everything)
+    with pytest.raises(StoppedError):
+        train(colors, tmp_path / "run", everything, StopsInEpoch(2))
+    assert_same_training(resume(tmp_path / "run").run, expected.run)

@@ -1,7 +1,5 @@
 """Controls that an honest training must pass: labels without meaning, pictures without content, photos by heart."""
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,29 +29,31 @@ def folder_of(images, root):
     return root
 
 
-def test_labels_dealt_at_random_are_told_apart_no_better_than_by_chance(insects, tmp_path):
-    files = [file for found in insects.values() for file in found]
+@pytest.mark.training
+def test_finetune_random_labels_is_at_chance(insects, tmp_path):
+    files = [file for class_files in insects.values() for file in class_files]
     order = np.random.default_rng(0).permutation(len(files))
     halves = {"heads": [files[k] for k in order[:100]], "tails": [files[k] for k in order[100:]]}
-    metrics = finetune(folder_of(halves, tmp_path / "images"), tmp_path / "run", SETTINGS).metrics
-    low, high = metrics["accuracy_ci95"]
+    result = finetune(folder_of(halves, tmp_path / "images"), tmp_path / "run", SETTINGS)
+    low, high = result.metrics.accuracy_ci95
     assert low < 0.5 < high
 
 
-def test_twenty_photos_are_learnt_by_heart(insects, tmp_path):
+@pytest.mark.training
+def test_finetune_twenty_photos_learns_them_by_heart(insects, tmp_path):
     data = folder_of({name: files[:10] for name, files in insects.items()}, tmp_path / "images")
-    done = finetune(data, tmp_path / "run", SETTINGS)
-    assert evaluate(done.run, settings=EvaluateSettings(split="train")).report.accuracy == 1
+    result = finetune(data, tmp_path / "run", SETTINGS)
+    assert evaluate(result.run, settings=EvaluateSettings(split="train")).report.accuracy == 1
 
 
-def test_pictures_that_show_nothing_get_the_shares_of_the_classes(insects, tmp_path):
+@pytest.mark.training
+def test_finetune_images_without_content_gives_class_frequencies(insects, tmp_path):
     random = np.random.default_rng(1)
     for name, count in {"many": 90, "few": 30}.items():
         (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(count):
-            grey = Image.new("RGB", (64, 64), (int(random.integers(0, 256)),) * 3)
-            grey.save(tmp_path / "images" / name / f"{number}.png")
-    done = finetune(tmp_path / "images", tmp_path / "run", SETTINGS)
-    with (done.run.path / "predictions_val.csv").open() as lines:
-        shares = [float(row["p_many"]) for row in csv.DictReader(lines)]
-    assert np.mean(shares) == pytest.approx(0.75, abs=0.12)
+            gray = Image.new("RGB", (64, 64), (int(random.integers(0, 256)),) * 3)
+            gray.save(tmp_path / "images" / name / f"{number}.png")
+    result = finetune(tmp_path / "images", tmp_path / "run", SETTINGS)
+    probabilities = [float(row["p_many"]) for row in result.run.read_rows("predictions_val.csv")]
+    assert np.mean(probabilities) == pytest.approx(0.75, abs=0.12)

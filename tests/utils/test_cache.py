@@ -1,7 +1,20 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.making import touch
-from tlkit.utils.cache import cache_sizes, clear_cache
+from tlkit.comparison.cache import CACHED_RUN_FILES
+from tlkit.engines.cache import CONVERTED_FILES
+from tlkit.features.store import SHARD_FILES
+from tlkit.utils.cache import KEY, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
+from tlkit.utils.files import Owned
+
+SHARDS = CachePart("features", Owned(re.compile(rf"{KEY}/[0-9]\.npy"), re.compile(KEY)))
+MODELS = CachePart("engines", Owned(re.compile(rf"{KEY}\.(?:tflite|json)"), re.compile("(?!)")))
+PARTS = (MODELS, SHARDS)
+NAME = "a" * 64
+MARKED = ["CACHEDIR.TAG"]
 
 
 @pytest.fixture
@@ -10,41 +23,83 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def fill(root):
-    for path, size in {"engines/a.tflite": 10, "engines/a.json": 5, "features/k/1.npy": 100}.items():
+@pytest.fixture
+def filled(root):
+    claim_cache()
+    for path, size in {f"engines/{NAME}.tflite": 10, f"engines/{NAME}.json": 5, f"features/{NAME}/1.npy": 100}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(bytes(size))
+    return root
 
 
-def test_each_part_is_measured_in_files_and_bytes(root):
-    fill(root)
-    assert cache_sizes() == {"engines": (2, 15), "features": (1, 100), "rungs": (0, 0)}
+def files_in(root):
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
-def test_a_cache_that_is_not_there_is_empty(root):
-    assert cache_sizes() == {"engines": (0, 0), "features": (0, 0), "rungs": (0, 0)}
-    assert clear_cache() == 0
+def test_cache_dir_is_what_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "mine"))
+    assert cache_dir() == tmp_path / "mine"
+    monkeypatch.setenv("TLKIT_CACHE", "~/cache")
+    assert cache_dir() == Path.home() / "cache"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_cache_dir_without_a_word_is_a_folder_of_the_user(monkeypatch, value):
+    monkeypatch.delenv("TLKIT_CACHE") if value is None else monkeypatch.setenv("TLKIT_CACHE", value)
+    assert "tlkit" in cache_dir().parts
+    assert cache_dir().is_absolute()
+
+
+def test_cache_dir_of_tests_is_their_own(own_cache):
+    assert cache_dir() == own_cache
+
+
+def test_cache_sizes_are_files_and_bytes_of_each_part(filled):
+    assert cache_sizes(PARTS) == {"engines": (2, 15), "features": (1, 100)}
+    assert cache_sizes([SHARDS]) == {"features": (1, 100)}
+
+
+def test_cache_sizes_missing_cache_is_empty(root):
+    assert cache_sizes(PARTS) == {"engines": (0, 0), "features": (0, 0)}
+    assert clear_cache(PARTS) == (0, [])
     assert not root.exists()
 
 
-def test_clearing_tells_the_bytes_and_leaves_nothing(root):
-    fill(root)
-    assert clear_cache() == 115
-    assert cache_sizes() == {"engines": (0, 0), "features": (0, 0), "rungs": (0, 0)}
+def test_clear_cache_gives_the_bytes_and_leaves_the_mark(filled):
+    assert clear_cache(PARTS) == (115, [])
+    assert [path.name for path in filled.iterdir()] == MARKED
+    assert cache_sizes(PARTS) == {"engines": (0, 0), "features": (0, 0)}
 
 
-def test_what_others_keep_in_the_folder_is_neither_counted_nor_removed(root):
-    fill(root)
-    touch(root, "photo.jpg", "engine/mine", "features.txt", ".hidden", "models/a.h5")
-    assert cache_sizes() == {"engines": (2, 15), "features": (1, 100), "rungs": (0, 0)}
-    assert clear_cache() == 115
-    left = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    assert left == [".hidden", "engine/mine", "features.txt", "models/a.h5", "photo.jpg"]
+def test_clear_cache_leaves_other_files_and_names_them(filled):
+    others = [".hidden", f"engines/{NAME}.h5", "engines/mine", f"features/{NAME}.npy", "features/1.npy", "photo.jpg"]
+    touch(filled, *others)
+    assert cache_sizes(PARTS) == {"engines": (2, 15), "features": (1, 100)}
+    assert clear_cache(PARTS) == (115, [Path(path) for path in sorted(others)])
+    assert files_in(filled) == sorted([*others, *MARKED])
 
 
-def test_a_link_out_of_the_cache_is_not_followed(root, tmp_path):
-    fill(root)
-    touch(tmp_path, "outside/precious")
-    (root / "features" / "link").symlink_to(tmp_path / "outside", target_is_directory=True)
-    clear_cache()
-    assert (tmp_path / "outside/precious").exists()
+def test_clear_cache_of_one_part_leaves_the_others(filled):
+    removed, others = clear_cache([SHARDS])
+    assert removed == 100
+    assert others == [Path(f"engines/{NAME}.json"), Path(f"engines/{NAME}.tflite")]
+
+
+def test_clear_cache_follows_no_link(filled, tmp_path):
+    touch(tmp_path, f"outside/{NAME}/1.npy")
+    (filled / "features" / ("b" * 64)).symlink_to(tmp_path / "outside" / NAME, target_is_directory=True)
+    clear_cache(PARTS)
+    assert (tmp_path / "outside" / NAME / "1.npy").exists()
+
+
+def test_clear_cache_removes_what_a_killed_process_left(root):
+    """With the parts that tlkit has: each owner declares what it writes."""
+    claim_cache()
+    unfinished = f".tlkit-{'0' * 16}.tmp"
+    places = ("", "engines/", f"features/{NAME}/", f"runs/{NAME}/plots/")
+    paths = [*(place + unfinished for place in places), f"runs/{unfinished}/settings.json"]
+    touch(root, *paths, f"runs/{NAME}/DONE", f"features/{NAME}/{'0' * 32}.npy")
+    parts = [CONVERTED_FILES, SHARD_FILES, CACHED_RUN_FILES]
+    assert list(cache_sizes(parts)) == ["engines", "features", "runs"]
+    assert clear_cache(parts) == (0, [])
+    assert [path.name for path in root.iterdir()] == MARKED

@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
-    cache_dir,
     next_free,
     open_new,
     rename_new_folder,
@@ -134,27 +132,6 @@ def test_the_hash_of_values_depends_on_each_and_on_their_order():
 
 def test_a_name_that_is_not_utf8_has_a_hash():
     assert sha256_text(os.fsdecode(b"caf\xe9")) == hashlib.sha256(b"caf\xe9").hexdigest()
-
-
-def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "mine"))
-    assert cache_dir() == tmp_path / "mine"
-
-
-def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", "~/cache")
-    assert cache_dir() == Path.home() / "cache"
-
-
-@pytest.mark.parametrize("value", [None, ""])
-def test_without_a_word_the_cache_lies_in_a_folder_of_the_user(monkeypatch, value):
-    monkeypatch.delenv("TLKIT_CACHE") if value is None else monkeypatch.setenv("TLKIT_CACHE", value)
-    assert "tlkit" in cache_dir().parts
-    assert cache_dir().is_absolute()
-
-
-def test_tests_have_a_cache_of_their_own(own_cache):
-    assert cache_dir() == own_cache
 
 
 # the one door

@@ -106,19 +106,16 @@ def test_stopping_early_cancels_what_waits():
     assert set(begun) <= {0, 1}
 
 
-@pytest.mark.parametrize(
-    ("items", "size", "chunks"),
-    [
+def test_chunks_hold_all_items_in_order():
+    for items, size, chunks in [
         ([], 3, []),
         ([1, 2], 3, [[1, 2]]),
         ([1, 2, 3], 3, [[1, 2, 3]]),
         ([1, 2, 3, 4], 3, [[1, 2, 3], [4]]),
         ([1, 2], 1, [[1], [2]]),
-    ],
-)
-def test_chunks_hold_all_items_in_order(items, size, chunks):
-    assert list(in_chunks(items, size)) == chunks
-    assert list(in_chunks(iter(items), size)) == chunks
+    ]:
+        assert list(in_chunks(items, size)) == chunks, (items, size, chunks)
+        assert list(in_chunks(iter(items), size)) == chunks, (items, size, chunks)
 
 
 def test_chunks_take_no_more_than_they_give():

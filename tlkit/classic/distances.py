@@ -1,4 +1,4 @@
-"""Classifiers that compare with the training images: RBF SVM, nearest neighbors."""
+"""Classifiers that compare an image with the training images: RBF SVM and nearest neighbors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -6,175 +6,182 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.classic.base import Arrays, Fold, Scored
+from tlkit.classic.base import Arrays, Fold, FoldScores
 
-CHUNK = 512  # rows whose distances to all others are worked on at a time
-MAX_KERNEL_ROWS = 6000  # whose kernel is computed at once: 0.3 GB
-MIN_VARIANCE = 1e-12  # of a variance, so that rows that are all alike stay harmless
-TIE = 1e-5  # of squared lengths: neighbours whose squared distances differ by less are equally near
+CHUNK = 512  # rows whose distances to all others are computed at a time
+MAX_KERNEL_ROWS = 6000  # training rows whose kernel is computed at once: 0.3 GB
+MIN_VARIANCE = 1e-12  # keeps gamma finite where all rows are alike
+TIE = 1e-5  # neighbors whose squared distances differ by less, relative to squared lengths, are equally near
 
 
 class GaussianSVM:
-    """scikit-learn's SVC on a kernel that is computed at once, by matrix products: twenty times its speed.
+    """scikit-learn's SVC on an RBF kernel computed at once by matrix products, which is twenty times faster.
 
-    2,017 rows of 4,224 values, six classes, two cores: 0.14 s instead of 2.9 s. Of more rows than
-    `MOST_ROWS` the kernel would not fit into memory, and SVC computes it piece by piece.
+    2,017 rows of 4,224 values, six classes, two cores: 0.14 s instead of 2.9 s. The kernel of more than
+    `MAX_KERNEL_ROWS` rows would not fit into memory; SVC then computes it piece by piece.
 
-    gamma_scale: times 1 / (values × their variance), scikit-learn's "scale"
+    gamma_scale: gamma is this times 1 / (number of values × their variance), scikit-learn's "scale"
+    options: of SVC
     """
 
     def __init__(self, gamma_scale: float = 1.0, **options: Any) -> None:
         from sklearn.svm import SVC
 
-        self._make = partial(SVC, break_ties=True, **options)
-        self._scale = gamma_scale
+        self._create = partial(SVC, break_ties=True, **options)
+        self._gamma_scale = gamma_scale
 
     def fit(self, values: np.ndarray, labels: np.ndarray, distances: np.ndarray | None = None) -> "GaussianSVM":
-        """float32 (rows, values), (rows,); with squared distances of every row to every other where they are known."""
-        self.gamma = self._scale / max(values.shape[1] * float(values.var()), MIN_VARIANCE)
+        """Fit on float32 (rows, values) and int (rows,).
+
+        distances: squared, of every row to every other, where they are known: float64 (rows, rows)
+        """
+        self.gamma = self._gamma_scale / max(values.shape[1] * float(values.var()), MIN_VARIANCE)
         if len(values) > MAX_KERNEL_ROWS:
-            self.fitted = self._make(kernel="rbf", gamma=self.gamma).fit(values, labels)
+            self.svc = self._create(kernel="rbf", gamma=self.gamma).fit(values, labels)
         else:
-            known = squared_distances(values, values) if distances is None else distances
-            self.fitted = self._make(kernel="precomputed").fit(_gaussian(known, self.gamma), labels)
-        self.classes_, self.vectors = self.fitted.classes_, values[self.fitted.support_]
+            distances = squared_distances(values, values) if distances is None else distances
+            self.svc = self._create(kernel="precomputed").fit(_rbf_kernel(distances, self.gamma), labels)
+        self.classes_, self.support_vectors = self.svc.classes_, values[self.svc.support_]
         return self
 
 
 def create_rbf_svm(options: dict[str, Any], seed: int) -> Any:
-    """A support vector machine with a Gaussian kernel per pair of classes, which then vote."""
+    """Create a support vector machine with an RBF kernel, one class against one."""
     return GaussianSVM(**options)
 
 
-def score_rbf_grid(fold: Fold, tried: Sequence[dict[str, Any]], seed: int) -> Iterator[Scored]:
-    """See `Classifier.trials`: distances, which are most of the work, are computed once for all options."""
-    known, apart = (squared_distances(rows, fold.values) for rows in (fold.values, fold.unseen))
-    for options in tried:
-        machine = GaussianSVM(**options).fit(fold.values, fold.labels, known)
-        kernel = _gaussian(apart[:, machine.fitted.support_], machine.gamma)
-        yield _decide(export_rbf(machine), kernel), machine.classes_
-
-
-def export_rbf(found: GaussianSVM) -> dict[str, np.ndarray]:
-    """Support vectors, class by class, and their weights for each pair."""
+def export_rbf_svm(fitted: GaussianSVM) -> dict[str, np.ndarray]:
+    """Export the support vectors, class by class, and their weights for each pair of classes."""
     return {
-        "vectors": found.vectors.astype(np.float32),
-        "per_class": found.fitted.n_support_.astype(np.int64),
-        "weights": found.fitted.dual_coef_.astype(np.float64),
-        "bias": found.fitted.intercept_.astype(np.float64),
-        "gamma": np.array(found.gamma),
-        "lengths": squared_lengths(found.vectors),
+        "vectors": fitted.support_vectors.astype(np.float32),
+        "per_class": fitted.svc.n_support_.astype(np.int64),
+        "weights": fitted.svc.dual_coef_.astype(np.float64),
+        "bias": fitted.svc.intercept_.astype(np.float64),
+        "gamma": np.array(fitted.gamma),
+        "lengths": squared_lengths(fitted.support_vectors),
     }
 
 
-def score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    """Votes and margins: (rows, classes)."""
-    return in_parts(partial(_score_rbf, kept), values)
+def score_rbf_svm(arrays: Arrays, values: np.ndarray) -> np.ndarray:
+    """Compute votes plus margins: (rows, classes)."""
+
+    def score(chunk: np.ndarray) -> np.ndarray:
+        distances = squared_distances(chunk, arrays["vectors"], arrays["lengths"])
+        return _ovr_decision(arrays, _rbf_kernel(distances, float(arrays["gamma"])))
+
+    return in_chunks_of_rows(score, values)
 
 
-def _score_rbf(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    distances = squared_distances(values, kept["vectors"], kept["lengths"])
-    return _decide(kept, _gaussian(distances, float(kept["gamma"])))
+def score_rbf_svm_grid(fold: Fold, candidates: Sequence[dict[str, Any]], seed: int) -> Iterator[FoldScores]:
+    """Score a fold with each candidate; distances, which are most of the work, are computed once for all."""
+    train_distances = squared_distances(fold.values, fold.values)
+    test_distances = squared_distances(fold.test_values, fold.values)
+    for options in candidates:
+        fitted = GaussianSVM(**options).fit(fold.values, fold.labels, train_distances)
+        kernel = _rbf_kernel(test_distances[:, fitted.svc.support_], fitted.gamma)
+        yield _ovr_decision(export_rbf_svm(fitted), kernel), fitted.classes_
 
 
-def _gaussian(distances: np.ndarray, gamma: float) -> np.ndarray:
+def _rbf_kernel(distances: np.ndarray, gamma: float) -> np.ndarray:
     kernel = distances * -gamma
     return np.exp(kernel, out=kernel)
 
 
-def _decide(kept: Arrays, kernel: np.ndarray) -> np.ndarray:
-    """From similarities to the support vectors: (rows, classes)."""
-    if len(kept["per_class"]) == 2:
-        decision = kernel @ kept["weights"][0] + kept["bias"][0]
+def _ovr_decision(arrays: Arrays, kernel: np.ndarray) -> np.ndarray:
+    """Compute one score per class as scikit-learn does: votes of the pairs, plus less than one for the margins.
+
+    kernel: of each row with each support vector, (rows, support vectors)
+    """
+    if len(arrays["per_class"]) == 2:
+        decision = kernel @ arrays["weights"][0] + arrays["bias"][0]
         return np.stack([-decision, decision], axis=1) / 2
-    return _votes(_pair_decisions(kept, kernel))
-
-
-def _pair_decisions(kept: Arrays, kernel: np.ndarray) -> np.ndarray:
-    """Of each class against each other: positive for the first. (rows, classes, classes)."""
-    classes = len(kept["per_class"])
-    ends = np.cumsum(kept["per_class"])
-    parts = [slice(end - count, end) for end, count in zip(ends, kept["per_class"], strict=True)]
-    each = np.stack([kernel[:, part] @ kept["weights"][:, part].T for part in parts], axis=1)  # of its own vectors
-    one, other = np.triu_indices(classes, 1)
-    decisions = np.zeros((len(kernel), classes, classes))
-    decisions[:, one, other] = each[:, one, other - 1] + each[:, other, one] + kept["bias"]
-    return decisions - decisions.transpose(0, 2, 1)
-
-
-def _votes(decisions: np.ndarray) -> np.ndarray:
-    """A vote for the winner of each pair, and less than one for all its margins together, as scikit-learn does."""
-    first = np.triu(np.ones(decisions.shape[1:], bool), 1)  # of a pair that is undecided, the first class wins
-    wins = (decisions > 0) | ((decisions == 0) & first)
+    decisions = _pair_decisions(arrays, kernel)
+    is_first = np.triu(np.ones(decisions.shape[1:], bool), 1)  # the first class of an undecided pair wins
+    wins = (decisions > 0) | ((decisions == 0) & is_first)
     margins = decisions.sum(axis=2)
     scores: np.ndarray = wins.sum(axis=2) + margins / (3 * (np.abs(margins) + 1))
     return scores
 
 
+def _pair_decisions(arrays: Arrays, kernel: np.ndarray) -> np.ndarray:
+    """Decide between each two classes, positive for the first: (rows, classes, classes)."""
+    num_classes = len(arrays["per_class"])
+    ends = np.cumsum(arrays["per_class"])
+    class_slices = [slice(end - count, end) for end, count in zip(ends, arrays["per_class"], strict=True)]
+    by_class = np.stack([kernel[:, part] @ arrays["weights"][:, part].T for part in class_slices], axis=1)
+    first, second = np.triu_indices(num_classes, 1)
+    decisions = np.zeros((len(kernel), num_classes, num_classes))
+    decisions[:, first, second] = by_class[:, first, second - 1] + by_class[:, second, first] + arrays["bias"]
+    return decisions - decisions.transpose(0, 2, 1)
+
+
 def create_knn(options: dict[str, Any], seed: int) -> Any:
-    """The nearest neighbours' classes."""
+    """Create a k-nearest-neighbors classifier."""
     from sklearn.neighbors import KNeighborsClassifier
 
     return KNeighborsClassifier(**options, algorithm="brute")
 
 
 def export_knn(fitted: Any) -> dict[str, np.ndarray]:
-    """Every training row and its label."""
+    """Export every training row with its label."""
+    rows = np.asarray(fitted._fit_X, np.float32)
     return {
-        "rows": np.asarray(fitted._fit_X, np.float32),
-        "lengths": squared_lengths(np.asarray(fitted._fit_X, np.float32)),
+        "rows": rows,
+        "lengths": squared_lengths(rows),
         "labels": np.asarray(fitted._y, np.int64),
-        "neighbours": np.array(fitted.n_neighbors),
+        "neighbors": np.array(fitted.n_neighbors),
     }
 
 
-def score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    """Shares of the nearest neighbours, and of all that are as near as the last of them: (rows, classes).
+def score_knn(arrays: Arrays, values: np.ndarray) -> np.ndarray:
+    """Compute class fractions of the nearest neighbors, and of all that are as near as the last: (rows, classes).
 
-    With an arbitrary choice among equals the last digits of a distance would decide, and those depend
-    on how many rows are asked about at a time.
+    Neighbors at equal distance all count. An arbitrary choice among them would depend on rounding, and
+    rounding depends on how many rows are computed at a time.
     """
-    return in_parts(partial(_score_knn, kept), values)
+    votes = np.eye(int(arrays["labels"].max()) + 1)[arrays["labels"]]
+    num_neighbors = min(int(arrays["neighbors"]), len(arrays["rows"]))
 
+    def score(chunk: np.ndarray) -> np.ndarray:
+        distances = squared_distances(chunk, arrays["rows"], arrays["lengths"])
+        farthest = np.partition(distances, num_neighbors - 1, axis=1)[:, num_neighbors - 1]
+        limit = farthest + TIE * (squared_lengths(chunk) + arrays["lengths"].mean())
+        counts = (distances <= limit[:, None]) @ votes
+        fractions: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
+        return fractions
 
-def _score_knn(kept: Arrays, values: np.ndarray) -> np.ndarray:
-    votes = np.eye(int(kept["labels"].max()) + 1)[kept["labels"]]
-    count = min(int(kept["neighbours"]), len(kept["rows"]))
-    distances = squared_distances(values, kept["rows"], kept["lengths"])
-    farthest = np.partition(distances, count - 1, axis=1)[:, count - 1] + TIE * (
-        squared_lengths(values) + kept["lengths"].mean()
-    )
-    found = (distances <= farthest[:, None]) @ votes
-    shares: np.ndarray = found / found.sum(axis=1, keepdims=True)
-    return shares
-
-
-def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-    """Of every row to every other: float64 (rows, others), never negative.
-
-    lengths: of the others, squared, where they are known: with few rows they are most of the work
-    """
-    known = squared_lengths(others) if lengths is None else lengths
-    found = np.empty((len(values), len(others)))
-    for start in range(0, len(values), CHUNK):
-        part = values[start : start + CHUNK]
-        apart = squared_lengths(part)[:, None] + known - 2.0 * (part @ others.T)
-        np.maximum(apart, 0, out=found[start : start + CHUNK])
-    return found
+    return in_chunks_of_rows(score, values)
 
 
 def nearest_neighbors(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which of the others is the nearest to each row: int (rows,)."""
+    """Find which of the others is the nearest to each row: int (rows,).
+
+    values, others: float32 (rows, values)
+    """
     lengths = squared_lengths(others)
-    return in_parts(lambda part: squared_distances(part, others, lengths).argmin(axis=1), values)
+    return in_chunks_of_rows(lambda chunk: squared_distances(chunk, others, lengths).argmin(axis=1), values)
 
 
-def in_parts(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """A function of rows, of some at a time: what it makes of all of them at once would not fit into memory."""
-    return np.concatenate([function(part) for part in np.array_split(rows, max(1, len(rows) // CHUNK))])
+def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """Compute the squared distance of every row to every other: float64 (rows, others), never negative.
+
+    lengths: of the others, squared, where they are known: with few rows they are most of the work
+    """
+    lengths = squared_lengths(others) if lengths is None else lengths
+    distances = np.empty((len(values), len(others)))
+    for start in range(0, len(values), CHUNK):
+        chunk = values[start : start + CHUNK]
+        chunk_distances = squared_lengths(chunk)[:, None] + lengths - 2.0 * (chunk @ others.T)
+        np.maximum(chunk_distances, 0, out=distances[start : start + CHUNK])
+    return distances
 
 
 def squared_lengths(rows: np.ndarray) -> np.ndarray:
-    """float32 (rows, values) to float64 (rows,)."""
+    """Compute the squared length of each row: float32 (rows, values) to float64 (rows,)."""
     squared: np.ndarray = np.sum(rows.astype(np.float64) ** 2, axis=1)
     return squared
+
+
+def in_chunks_of_rows(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Apply a function to some rows at a time; its intermediate arrays for all rows would not fit into memory."""
+    return np.concatenate([function(chunk) for chunk in np.array_split(rows, max(1, len(rows) // CHUNK))])

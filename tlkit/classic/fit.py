@@ -1,4 +1,4 @@
-"""Fits a classifier on vectors: scaling, PCA, hyperparameters, temperature."""
+"""Fit a classifier on feature vectors: scaling, PCA, grid search, temperature."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,135 +12,153 @@ from tlkit.errors import OptionError
 from tlkit.utils.progress import Progress, Silent
 
 TEMPERATURES = np.geomspace(0.05, 50, 70)
-CONSTANT_RANGE = 1e-6  # a column whose range is less than this share of the most varying one's deviation is constant
+CONSTANT_RANGE = 1e-6  # a column with a smaller range, relative to the largest deviation of its group, is constant
 
 
 @dataclass(frozen=True)
 class ColumnGroup:
-    """Columns that one descriptor, or a network, has filled.
+    """The columns of one descriptor, or of a network's features.
 
-    name   its
-    mixed  whether they have units of their own, so that each is standardized by itself
+    standardize_columns  whether they have different units, so that each column is standardized by itself
     """
 
     name: str
     columns: slice
-    mixed: bool
+    standardize_columns: bool
 
 
-def group_columns(each: Iterable[tuple[str, int, bool]]) -> list[ColumnGroup]:
-    """Parts one after the other, from the name of each, its number of columns, and whether they are mixed."""
-    found, end = [], 0
-    for name, length, mixed in each:
-        found.append(ColumnGroup(name, slice(end, end + length), mixed))
-        end += length
-    return found
+def group_columns(descriptors: Iterable[tuple[str, int, bool]]) -> list[ColumnGroup]:
+    """Lay column groups one after the other.
+
+    descriptors: name, number of columns, and whether to standardize each column, of one group after the other
+    """
+    groups, start = [], 0
+    for name, length, standardize_columns in descriptors:
+        groups.append(ColumnGroup(name, slice(start, start + length), standardize_columns))
+        start += length
+    return groups
 
 
 def select_columns(
-    values: np.ndarray, parts: Sequence[ColumnGroup], names: Sequence[str]
+    values: np.ndarray, groups: Sequence[ColumnGroup], names: Sequence[str]
 ) -> tuple[np.ndarray, list[ColumnGroup]]:
-    """Some parts of the columns, in the order of the names: the columns, and where each part lies now."""
-    named = {part.name: part for part in parts}
-    chosen = [named[name] for name in names]
-    columns = [values[:, part.columns] for part in chosen]
-    lengths = [each.shape[1] for each in columns]
-    picked = group_columns((part.name, length, part.mixed) for part, length in zip(chosen, lengths, strict=True))
-    return np.concatenate(columns, axis=1), picked
+    """Keep some groups of columns, in the order of the names.
+
+    values: (images, values)
+    returns: the columns, and the groups at their new places
+    """
+    by_name = {group.name: group for group in groups}
+    selected = [by_name[name] for name in names]
+    columns = [values[:, group.columns] for group in selected]
+    lengths = [part.shape[1] for part in columns]
+    new_groups = group_columns(
+        (group.name, length, group.standardize_columns) for group, length in zip(selected, lengths, strict=True)
+    )
+    return np.concatenate(columns, axis=1), new_groups
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a decider is fitted.
+    """How a classifier is fitted.
 
-    classifier  its name, or a family's
-    components  principal components to reduce the values to; 0 for none
+    classifier      the name of a classifier or a family
+    num_components  principal components that values are projected to; 0 for no projection
     """
 
     classifier: str
-    components: int = 0
+    num_components: int = 0
     seed: int = 0
     progress: Progress = field(default_factory=Silent)
 
 
 def fit_classifier(
-    values: np.ndarray, parts: Sequence[ColumnGroup], sides: GroupedLabels, fitting: FitOptions
+    values: np.ndarray, groups: Sequence[ColumnGroup], grouped: GroupedLabels, options: FitOptions
 ) -> tuple[ScaledClassifier, SearchResult]:
-    """Scale what was described, choose hyperparameters in folds, and fit on all training images.
+    """Fit scaler and hyperparameters, then the classifier on all training images.
 
     values: float32 (images, values)
-    parts: of the columns, which are made to weigh alike
-    raises: OptionError where there cannot be so many components
+    groups: of the columns; each gets the same weight
+    raises: OptionError where the images do not have so many principal components
     """
-    scaling, choice = select_model(values, parts, sides, fitting)
-    return refit(values, sides, (scaling, choice), fitting), choice
+    scaler, result = select_model(values, groups, grouped, options)
+    return refit(values, grouped, (scaler, result), options), result
 
 
 def select_model(
-    values: np.ndarray, parts: Sequence[ColumnGroup], sides: GroupedLabels, fitting: FitOptions
+    values: np.ndarray, groups: Sequence[ColumnGroup], grouped: GroupedLabels, options: FitOptions
 ) -> tuple[Scaler, SearchResult]:
-    """What `fit_decider` fits with, before it does."""
-    scaling = fit_scaler(values, parts, fitting.components, fitting.seed)
-    return scaling, grid_search(scaling.apply(values), sides, fitting.classifier, fitting.seed, fitting.progress)
+    """Fit the scaler and search classifier and hyperparameters; see `fit_classifier`."""
+    scaler = fit_scaler(values, groups, options.num_components, options.seed)
+    result = grid_search(scaler.transform(values), grouped, options.classifier, options.seed, options.progress)
+    return scaler, result
 
 
 def refit(
-    values: np.ndarray, sides: GroupedLabels, chosen: tuple[Scaler, SearchResult], fitting: FitOptions
+    values: np.ndarray, grouped: GroupedLabels, selected: tuple[Scaler, SearchResult], options: FitOptions
 ) -> ScaledClassifier:
-    """A decider fitted on all training images, with what was chosen."""
-    scaling, choice = chosen
-    row = choice.row
-    with fitting.progress.stage("fit", 1, "") as advance:
-        fitted = fit_quietly(row.make(choice.options, fitting.seed), scaling.apply(values), sides.labels)
+    """Fit the selected classifier on all training images.
+
+    selected: what `select_model` returned
+    """
+    scaler, result = selected
+    classifier = result.classifier
+    with options.progress.stage("fit", 1, "") as advance:
+        estimator = classifier.create(result.options, options.seed)
+        fitted = fit_quietly(estimator, scaler.transform(values), grouped.labels)
         advance(1)
-    kept = {name: np.asarray(array) for name, array in row.export(fitted).items()}
-    return ScaledClassifier(row.name, _temperature(choice), scaling, kept)
+    arrays = {name: np.asarray(array) for name, array in classifier.export(fitted).items()}
+    temperature = 1.0
+    if not classifier.is_probabilistic and result.scores is not None and result.labels is not None:
+        temperature = fit_temperature(result.scores, result.labels)
+    return ScaledClassifier(classifier.name, temperature, scaler, arrays)
 
 
-def _temperature(choice: SearchResult) -> float:
-    """1 of probabilities, and where nothing was held out that could tell."""
-    if choice.row.sure or choice.scores is None or choice.labels is None:
-        return 1.0
-    return best_temperature(choice.scores, choice.labels)
+def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the factor of scores whose softmax has the lowest cross-entropy (Guo 2017, with the factor inverted).
 
-
-def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """What scores must be multiplied with for their softmax to be as sure as it is right (Guo 2017)."""
+    scores: of held-out images, (images, classes)
+    """
     rows = np.arange(len(labels))
     losses = [-np.mean(np.log(softmax(scores * factor)[rows, labels] + 1e-12)) for factor in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
-def fit_scaler(values: np.ndarray, parts: Sequence[ColumnGroup], components: int, seed: int) -> Scaler:
-    """Each part centred and of length 1 on average; mixed columns standardized, constant ones dropped; then projected.
+def fit_scaler(values: np.ndarray, groups: Sequence[ColumnGroup], num_components: int, seed: int) -> Scaler:
+    """Fit a scaler that centers each group and gives it mean squared length 1, then project on principal components.
 
-    raises: OptionError where there cannot be so many principal components
+    Columns with different units are standardized one by one, and constant columns become 0.
+
+    num_components: 0 for no projection
+    raises: OptionError where the images do not have so many principal components
     """
     mean, factor = values.mean(axis=0, dtype=np.float64), np.zeros(values.shape[1])
-    for part in parts:
-        factor[part.columns] = _factors(values[:, part.columns], part.mixed)
-    scaling = Scaler(mean.astype(np.float32), factor.astype(np.float32))
-    if not components:
-        return scaling
-    return replace(scaling, components=principal_components(scaling.apply(values), components, seed))
+    for group in groups:
+        factor[group.columns] = _scale_factors(values[:, group.columns], group.standardize_columns)
+    scaler = Scaler(mean.astype(np.float32), factor.astype(np.float32))
+    if not num_components:
+        return scaler
+    return replace(scaler, components=principal_components(scaler.transform(values), num_components, seed))
 
 
-def _factors(values: np.ndarray, mixed: bool) -> np.ndarray:
-    """What the columns of one part are multiplied with: 0 where they are constant, for those may be anything later.
+def _scale_factors(values: np.ndarray, standardize_columns: bool) -> np.ndarray:
+    """Compute the factor of each column of a group: 0 where it is constant, since a new image may have any value.
 
-    Of columns of one unit it is the same for all.
+    Unless columns are standardized, all others have the same factor.
     """
     deviations = values.std(axis=0, dtype=np.float64)
-    shared = deviations * len(deviations) ** 0.5 if mixed else np.full(len(deviations), np.linalg.norm(deviations))
+    if standardize_columns:
+        divisors = deviations * len(deviations) ** 0.5
+    else:
+        divisors = np.full(len(deviations), np.linalg.norm(deviations))
     varies = np.ptp(values, axis=0) > CONSTANT_RANGE * deviations.max(initial=0)
-    factors: np.ndarray = np.divide(1, shared, out=np.zeros(len(shared)), where=varies)
+    factors: np.ndarray = np.divide(1, divisors, out=np.zeros(len(divisors)), where=varies)
     return factors
 
 
 def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The directions in which centred rows differ most, the foremost first: float32 (count, values).
+    """Compute the first principal components of centered rows: float32 (count, values).
 
-    raises: OptionError
+    raises: OptionError where there are not so many
     """
     if count > min(values.shape):
         raise OptionError(
@@ -149,5 +167,5 @@ def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarra
         )
     from sklearn.decomposition import PCA
 
-    fitted: np.ndarray = PCA(count, random_state=seed).fit(values).components_.astype(np.float32)
-    return fitted
+    components: np.ndarray = PCA(count, random_state=seed).fit(values).components_.astype(np.float32)
+    return components

@@ -1,35 +1,71 @@
-"""How brightness rises in each direction around each point of a grid: what SIFT and HOG are made from.
+"""Histograms of gradient orientations on a grid: HOG and dense SIFT.
 
-A bin sums the gradients of one direction under a triangle around its centre, so that a gradient between two
-bins belongs to both. On a grid the bins of all patches share a few rows and columns of centres, and the sums
-are A · E · Aᵀ for the map E of each direction (the "flat window" of Vedaldi and Fulkerson's VLFeat, 2008):
-some milliseconds an image, in compiled code that does not hold the interpreter.
+A bin sums the gradients of one orientation under a triangle around its center, so that two neighboring bins
+share a gradient between them. On a grid, the bins of all patches share a few rows and columns of centers, and
+the sums are A · E · Aᵀ for the map E of each orientation (the "flat window" of Vedaldi and Fulkerson's VLFeat,
+2008): some milliseconds an image, in compiled code that releases the interpreter lock.
 """
 
 from functools import cache
 
 import numpy as np
 
+HOG_ORIENTATIONS = 12  # of a whole turn, so that bright on dark is not dark on bright
+HOG_CELL, HOG_BLOCK = 16, 3  # side of a cell in pixels, side of a block in cells
+HOG_CLIP = 0.2  # of a block's length, for one cell and orientation (L2-Hys of Dalal and Triggs)
+HOG_FLAT = 1e-3  # a block with less gradient per pixel, of 0 to 1, is flat
+SIFT_ORIENTATIONS, SIFT_BINS = 8, 4  # a patch has 4 × 4 bins of 8 orientations
+SIFT_CLIP = 0.2  # of a patch's length, for one bin (Lowe 2004, section 6.1)
+SIFT_FLAT = 1e-2  # a patch with less gradient per pixel, of 0 to 1, is flat
 
-def orientation_maps(grey: np.ndarray, directions: int) -> np.ndarray:
-    """How much of a picture's gradient points each way, shared by the two nearest of some directions.
 
-    grey: float32 (height, width), 0 to 1
-    returns: float32 (directions, height, width); direction k points k / directions of a turn from right to down
+def hog(gray: np.ndarray) -> np.ndarray:
+    """Compute histograms of oriented gradients, with square roots taken (Arandjelović 2012).
+
+    gray: float32 (height, width), 0 to 1
+    returns: float32 (blocks down × blocks across × 108,), blocks one cell apart; zero where a block is flat
     """
-    down, across = np.gradient(grey)
-    place = np.arctan2(down, across) % (2 * np.pi) * (directions / (2 * np.pi))
-    strength = np.hypot(down, across)
-    away = np.abs(place - np.arange(directions, dtype=np.float32)[:, None, None])
-    share = np.maximum(0, 1 - np.minimum(away, directions - away))
-    maps: np.ndarray = (share * strength).astype(np.float32)
+    cells = pool_orientations(orientation_maps(gray, HOG_ORIENTATIONS), HOG_CELL)
+    blocks = sliding_blocks(cells, HOG_BLOCK, 1)
+    is_flat = blocks.sum(axis=-1, keepdims=True) < HOG_FLAT * (HOG_BLOCK * HOG_CELL) ** 2
+    histograms = normalize_blocks(np.minimum(normalize_blocks(blocks, 2), HOG_CLIP), 2)
+    rooted: np.ndarray = np.sqrt(np.where(is_flat, 0, histograms)).astype(np.float32)
+    return rooted.ravel()
+
+
+def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
+    """Compute RootSIFT of all patches that lie inside an image (Lowe 2004; Arandjelović 2012).
+
+    maps: orientation maps of the image, with 8 orientations
+    bin_size: side of a bin, in pixels; a patch is four of them wide
+    step: pixels between neighboring patches; a multiple of `bin_size`
+    returns: float32 (rows, columns, 128), each of length 1; zero where a patch is flat
+    """
+    patches = sliding_blocks(pool_orientations(maps, bin_size), SIFT_BINS, step // bin_size)
+    is_flat = patches.sum(axis=-1, keepdims=True) < SIFT_FLAT * (SIFT_BINS * bin_size) ** 2
+    clipped = np.minimum(normalize_blocks(patches, 2), SIFT_CLIP)
+    rooted: np.ndarray = np.sqrt(np.where(is_flat, 0, normalize_blocks(clipped, 1))).astype(np.float32)
+    return rooted
+
+
+def orientation_maps(gray: np.ndarray, num_orientations: int) -> np.ndarray:
+    """Split the gradient magnitude of each pixel between the two nearest orientations.
+
+    gray: float32 (height, width), 0 to 1
+    returns: float32 (orientations, height, width); orientation k is k / num_orientations of a turn from right to down
+    """
+    down, across = np.gradient(gray)
+    position = np.arctan2(down, across) % (2 * np.pi) * (num_orientations / (2 * np.pi))
+    magnitude = np.hypot(down, across)
+    distance = np.abs(position - np.arange(num_orientations, dtype=np.float32)[:, None, None])
+    weight = np.maximum(0, 1 - np.minimum(distance, num_orientations - distance))
+    maps: np.ndarray = (weight * magnitude).astype(np.float32)
     return maps
 
 
 def pool_orientations(maps: np.ndarray, bin_size: int) -> np.ndarray:
-    """What lies in each bin of a grid that fills a picture: (rows, columns, directions).
+    """Sum orientation maps in the bins of a grid that fills the image: (rows, columns, orientations).
 
-    maps: what `direction_maps` gives for it
     bin_size: side of a bin, in pixels; its triangle is twice as wide
     """
     down, across = (_triangles(length, bin_size) for length in maps.shape[1:])
@@ -37,64 +73,27 @@ def pool_orientations(maps: np.ndarray, bin_size: int) -> np.ndarray:
     return np.moveaxis(sums, 0, -1)
 
 
-def sliding_blocks(sums: np.ndarray, bins: int, stride: int) -> np.ndarray:
-    """Squares of some bins, one bin or more apart: (rows, columns, bins × bins × directions)."""
-    found = np.lib.stride_tricks.sliding_window_view(sums, (bins, bins), axis=(0, 1))
-    found = np.moveaxis(found[::stride, ::stride], 2, -1)
-    return found.reshape(*found.shape[:2], -1)
-
-
-def normalize(values: np.ndarray, order: int) -> np.ndarray:
-    """Each window of length 1, by its norm of some order; nothing stays nothing."""
-    lengths = np.linalg.norm(values, ord=order, axis=-1, keepdims=True)
-    unit: np.ndarray = values / np.maximum(lengths, 1e-12)
-    return unit
-
-
 @cache
 def _triangles(length: int, bin_size: int) -> np.ndarray:
-    """The weight of each pixel for each bin along one side: float32 (bins, length)."""
-    centres = bin_size * (np.arange(length // bin_size) + 0.5) - 0.5
-    away = np.abs(np.arange(length) - centres[:, None])
-    weights: np.ndarray = np.maximum(0, 1 - away / bin_size).astype(np.float32)
+    """Weigh each pixel for each bin along one side: float32 (bins, length)."""
+    centers = bin_size * (np.arange(length // bin_size) + 0.5) - 0.5
+    distance = np.abs(np.arange(length) - centers[:, None])
+    weights: np.ndarray = np.maximum(0, 1 - distance / bin_size).astype(np.float32)
     return weights
 
 
-HOG_ORIENTATIONS = 12  # of a whole turn, so that bright on dark is not dark on bright
-HOG_CELL, HOG_BLOCK = 16, 3  # pixels of a cell's side, cells of a block's side
-HOG_CLIP = 0.2  # of a block's length, for one cell and direction (their L2-Hys)
-HOG_FLAT = 1e-3  # blocks with less gradient per pixel, of 0 to 1, are flat
+def sliding_blocks(bins: np.ndarray, side: int, stride: int) -> np.ndarray:
+    """Cut square blocks out of a grid of bins: (rows, columns, side × side × orientations).
 
-
-def hog(grey: np.ndarray) -> np.ndarray:
-    """Every block of cells, one cell apart, each of length 1 before its square root is taken (Arandjelović 2012).
-
-    grey: float32 (height, width), 0 to 1
-    returns: float32 (blocks down × blocks across × 108,); zero where a block is flat
+    side, stride: of the blocks, in bins
     """
-    blocks = sliding_blocks(pool_orientations(orientation_maps(grey, HOG_ORIENTATIONS), HOG_CELL), HOG_BLOCK, 1)
-    faint = blocks.sum(axis=-1, keepdims=True) < HOG_FLAT * (HOG_BLOCK * HOG_CELL) ** 2
-    values = normalize(np.minimum(normalize(blocks, 2), HOG_CLIP), 2)
-    rooted: np.ndarray = np.sqrt(np.where(faint, 0, values)).astype(np.float32)
-    return rooted.ravel()
+    windows = np.lib.stride_tricks.sliding_window_view(bins, (side, side), axis=(0, 1))
+    windows = np.moveaxis(windows[::stride, ::stride], 2, -1)
+    return windows.reshape(*windows.shape[:2], -1)
 
 
-SIFT_ORIENTATIONS, SIFT_BINS = 8, 4  # per descriptor: 4 × 4 bins of 8 directions
-SIFT_CLIP = 0.2  # of a descriptor's length, for one bin (Lowe 2004, section 6.1)
-SIFT_FLAT = 1e-2  # patches with less gradient per pixel, of 0 to 1, have no direction to speak of
-
-
-def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
-    """The descriptors of all patches that lie inside a picture.
-
-    maps: what `direction_maps` gives for it, of 8 directions
-    bin_size: side of a bin, in pixels; a patch is four of them wide
-    step: pixels between neighbouring patches; a multiple of `bin_size`
-    returns: float32 (rows, columns, 128), lengths 1, square roots of Lowe's (Arandjelović 2012);
-        zero where a patch is flat
-    """
-    patches = sliding_blocks(pool_orientations(maps, bin_size), SIFT_BINS, step // bin_size)
-    faint = patches.sum(axis=-1, keepdims=True) < SIFT_FLAT * (SIFT_BINS * bin_size) ** 2
-    values = np.minimum(normalize(patches, 2), SIFT_CLIP)
-    rooted: np.ndarray = np.sqrt(np.where(faint, 0, normalize(values, 1))).astype(np.float32)
-    return rooted
+def normalize_blocks(blocks: np.ndarray, order: int) -> np.ndarray:
+    """Scale each block to length 1, by its norm of some order; zero stays zero."""
+    lengths = np.linalg.norm(blocks, ord=order, axis=-1, keepdims=True)
+    unit: np.ndarray = blocks / np.maximum(lengths, 1e-12)
+    return unit

@@ -1,9 +1,9 @@
-"""A fitted classic pipeline: descriptors, scaling and classifier in one file of arrays, and its engine."""
+"""A fitted classic pipeline: descriptors, scaler and classifier, its file of arrays, and its engine."""
 
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,18 @@ import numpy as np
 
 from tlkit.classic.base import softmax
 from tlkit.classic.classifiers import CLASSIFIERS
-from tlkit.classic.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, Descriptor, require_packages, resized
+from tlkit.classic.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, Descriptor, require_packages, resize_square
 from tlkit.classic.encoding import encode
-from tlkit.engines.base import InferenceFunction
 
 
 @dataclass(frozen=True)
 class DescriptorPipeline:
-    """Pixels in, a row of values out.
+    """Handcrafted features: pixels to a vector.
 
     descriptors   their names, in order
-    sizes         height and width of the picture each is made of, in pixels
-    levels        of the spatial pyramid over local ones
-    vocabularies  of local descriptors, by name, once they are learnt
+    sizes         height and width of the image that each is computed on, in pixels
+    levels        of the spatial pyramid over local descriptors
+    vocabularies  of local descriptors, by name, once they are fitted
     """
 
     descriptors: tuple[str, ...]
@@ -32,140 +31,152 @@ class DescriptorPipeline:
     levels: int
     vocabularies: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def describe(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (side, side, 3) to float32 (values,)."""
-        each = zip(self.descriptors, self.sizes, strict=True)
-        return self.join([DESCRIPTORS[name].describe(resized(pixels, size)) for name, size in each])
+    def transform(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the vector of an image: uint8 (side, side, 3) to float32 (values,)."""
+        descriptors = zip(self.descriptors, self.sizes, strict=True)
+        return self.concatenate([DESCRIPTORS[name].compute(resize_square(pixels, size)) for name, size in descriptors])
 
-    def join(self, described: Sequence[np.ndarray]) -> np.ndarray:
-        """What the descriptors of one picture say, local ones encoded, one after the other: float32 (values,)."""
-        parts = zip(self.descriptors, described, strict=True)
-        return np.concatenate([self._encoded(name, values) for name, values in parts]).astype(np.float32)
+    def concatenate(self, computed: Sequence[np.ndarray]) -> np.ndarray:
+        """Concatenate the descriptors of one image, local ones encoded: float32 (values,).
 
-    def lengths(self, described: Sequence[np.ndarray]) -> list[int]:
-        """How many values each descriptor has in `join`."""
-        parts = zip(self.descriptors, described, strict=True)
-        return [len(self._encoded(name, values)) for name, values in parts]
+        computed: what each descriptor has computed, in order
+        """
+        return np.concatenate(self._encode_local(computed)).astype(np.float32)
 
-    def only(self, names: Sequence[str]) -> "DescriptorPipeline":
-        """The same with some of its descriptors, in another order."""
+    def lengths(self, computed: Sequence[np.ndarray]) -> list[int]:
+        """Count the values that each descriptor has in `concatenate`."""
+        return [len(values) for values in self._encode_local(computed)]
+
+    def _encode_local(self, computed: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [
+            encode(self.vocabularies[name], values, self.levels) if DESCRIPTORS[name].is_local else values
+            for name, values in zip(self.descriptors, computed, strict=True)
+        ]
+
+    def select(self, names: Sequence[str]) -> "DescriptorPipeline":
+        """Keep some of the descriptors, in the order of the names."""
         sizes = dict(zip(self.descriptors, self.sizes, strict=True))
-        vocabularies = {name: learnt for name, learnt in self.vocabularies.items() if name in names}
+        vocabularies = {name: vocabulary for name, vocabulary in self.vocabularies.items() if name in names}
         return replace(
             self, descriptors=tuple(names), sizes=tuple(sizes[name] for name in names), vocabularies=vocabularies
         )
 
     def with_vocabulary(self, name: str, vocabulary: dict[str, np.ndarray]) -> "DescriptorPipeline":
-        """The same with the vocabulary of one local descriptor learnt."""
+        """Add the vocabulary of a local descriptor."""
         return replace(self, vocabularies=self.vocabularies | {name: vocabulary})
-
-    def _encoded(self, name: str, values: np.ndarray) -> np.ndarray:
-        return encode(self.vocabularies[name], values, self.levels) if DESCRIPTORS[name].local else values
-
-
-@dataclass(frozen=True)
-class ScaledClassifier:
-    """Rows of values in, probabilities out.
-
-    classifier   its name
-    temperature  what scores that are no probabilities are multiplied with before the softmax
-    scaling      how values are scaled and projected before
-    kept         the classifier's arrays
-    """
-
-    classifier: str
-    temperature: float
-    scaling: "Scaler"
-    kept: dict[str, np.ndarray]
-
-    def probabilities(self, values: np.ndarray) -> np.ndarray:
-        """float32 (images, values) to float32 (images, classes)."""
-        row = CLASSIFIERS[self.classifier]
-        scores = row.scores(self.kept, self.scaling.apply(values))
-        return (scores if row.sure else softmax(scores * self.temperature)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """What is done to values before they are told apart.
+    """Scaling and projection of feature vectors before the classifier.
 
-    mean, factor  float32 (values,): what is taken from them, and what the rest is multiplied with
-    components    float32 (components, values): what that is projected on, principal components; None for nothing
+    mean, factor  float32 (values,): subtracted first, then multiplied with
+    components    float32 (components, values): principal components to project on; None for no projection
     """
 
     mean: np.ndarray
     factor: np.ndarray
     components: np.ndarray | None = None
 
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """float32 (images, values) to float32 (images, values or components)."""
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Scale and project: float32 (images, values) to float32 (images, values or components)."""
         scaled: np.ndarray = (values - self.mean) * self.factor
         if self.components is not None:
             scaled = scaled @ self.components.T
         return scaled
 
 
-FACTS = "facts"
-MAX_BYTES = 4 << 30  # of a file, unpacked
-MAX_SIDE, MAX_LEVELS = 4096, 4  # of a picture in pixels, and of a pyramid
-DESCRIPTOR_FIELDS, CLASSIFIER_FIELDS = ("descriptors", "sizes", "levels"), ("classifier", "temperature")
+@dataclass(frozen=True)
+class ScaledClassifier:
+    """A fitted classifier with its scaler: feature vectors to probabilities.
+
+    classifier   its name
+    temperature  factor of scores before the softmax, where scores are not probabilities already
+    arrays       the exported classifier
+    """
+
+    classifier: str
+    temperature: float
+    scaler: Scaler
+    arrays: dict[str, np.ndarray]
+
+    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+        """Compute probabilities: float32 (images, values) to float32 (images, classes)."""
+        classifier = CLASSIFIERS[self.classifier]
+        scores = classifier.decision_function(self.arrays, self.scaler.transform(values))
+        return (scores if classifier.is_probabilistic else softmax(scores * self.temperature)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class ClassicPipeline:
-    """Pixels, or the features that a network makes of them, in; probabilities out.
+    """A classic model: pixels, or the features of a network, to probabilities.
 
-    describer  of pixels; None where features come in
+    descriptors  None where the input is a network's features
     """
 
-    describer: DescriptorPipeline | None
-    decider: ScaledClassifier
+    descriptors: DescriptorPipeline | None
+    classifier: ScaledClassifier
 
-    def classify(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (images, side, side, 3) or float32 (images, values) to float32 (images, classes)."""
-        values = rows if self.describer is None else np.stack([self.describer.describe(pixels) for pixels in rows])
-        return self.decider.probabilities(values)
+    def predict_proba(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute probabilities: float32 (images, classes).
+
+        inputs: uint8 (images, side, side, 3), or float32 (images, values) without descriptors
+        """
+        if self.descriptors is None:
+            return self.classifier.predict_proba(inputs)
+        return self.classifier.predict_proba(np.stack([self.descriptors.transform(pixels) for pixels in inputs]))
+
+
+METADATA = "metadata"  # the member of the file that holds JSON
+FILE_VERSION = 2  # of the file
+MAX_BYTES = 4 << 30  # of the unpacked file
+MAX_SIDE, MAX_LEVELS = 4096, 4  # of an image in pixels, and of a spatial pyramid
+DESCRIPTOR_FIELDS, CLASSIFIER_FIELDS = ("descriptors", "sizes", "levels"), ("classifier", "temperature")
 
 
 def to_bytes(pipeline: ClassicPipeline) -> bytes:
-    """What `open_pipeline` reads: a `.npz` of arrays, and JSON; no pickle."""
-    describer, decider = pipeline.describer, pipeline.decider
-    facts = {name: getattr(decider, name) for name in CLASSIFIER_FIELDS} | {"version": DESCRIPTOR_VERSION}
-    arrays = {f"scaling/{name}": array for name, array in vars(decider.scaling).items() if array is not None}
-    arrays |= {f"kept/{name}": array for name, array in decider.kept.items()}
-    if describer:
-        facts |= {name: getattr(describer, name) for name in DESCRIPTOR_FIELDS}
-        for descriptor, vocabulary in describer.vocabularies.items():
-            arrays |= {f"{descriptor}/{name}": array for name, array in vocabulary.items()}
+    """Write a pipeline as the bytes of a `.npz` file: arrays and JSON, no pickle."""
+    descriptors, classifier = pipeline.descriptors, pipeline.classifier
+    metadata: dict[str, Any] = {"format_version": FILE_VERSION, "descriptor_version": DESCRIPTOR_VERSION}
+    metadata |= {name: getattr(classifier, name) for name in CLASSIFIER_FIELDS}
+    arrays = {f"scaler/{name}": array for name, array in vars(classifier.scaler).items() if array is not None}
+    arrays |= {f"classifier/{name}": array for name, array in classifier.arrays.items()}
+    if descriptors:
+        metadata |= {name: getattr(descriptors, name) for name in DESCRIPTOR_FIELDS}
+        for descriptor, vocabulary in descriptors.vocabularies.items():
+            arrays |= {f"vocabulary/{descriptor}/{name}": array for name, array in vocabulary.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{FACTS: np.array(json.dumps(facts))}, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **{METADATA: np.array(json.dumps(metadata))}, **arrays)
     return buffer.getvalue()
 
 
 def open_pipeline(file: Path) -> ClassicPipeline:
-    """What `to_bytes` wrote, tried once, so that what was damaged or made up ends here and not while predicting.
+    """Read a pipeline and run it once, so that a damaged or forged file is found here and not while predicting.
 
-    raises: ValueError, OSError where the file is none; ModelError where a package is missing
+    raises: ValueError, OSError where the file holds no pipeline; ModelError where a package is missing
     """
     try:
-        arrays = _read(file)
-        facts = json.loads(str(arrays.pop(FACTS)))
-        scaling = Scaler(**_with_prefix("scaling", arrays))
-        if scaling.mean.ndim != 1 or scaling.mean.shape != scaling.factor.shape:
+        arrays = _read_arrays(file)
+        metadata = json.loads(str(arrays.pop(METADATA)))
+        if metadata["format_version"] != FILE_VERSION:
+            raise ValueError("it was written by another version of tlkit")
+        scaler = Scaler(**_with_prefix("scaler/", arrays))
+        if scaler.mean.ndim != 1 or scaler.mean.shape != scaler.factor.shape:
             raise ValueError("it is damaged: means and factors of different lengths")
-        decider = ScaledClassifier(
-            facts["classifier"], float(facts["temperature"]), scaling, _with_prefix("kept", arrays)
+        temperature = float(metadata["temperature"])
+        classifier = ScaledClassifier(metadata["classifier"], temperature, scaler, _with_prefix("classifier/", arrays))
+        pipeline = ClassicPipeline(
+            _read_descriptors(metadata, arrays) if "descriptors" in metadata else None, classifier
         )
-        pipeline = ClassicPipeline(_read_descriptors(facts, arrays) if "descriptors" in facts else None, decider)
-        CLASSIFIERS[decider.classifier].check(decider.kept)
-        _try(pipeline)
+        CLASSIFIERS[classifier.classifier].validate(classifier.arrays)
+        _run_once(pipeline)
         return pipeline
     except (KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         raise ValueError(f"it is damaged: {error}") from None
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
-    """raises: ValueError where it would not fit into memory, or holds what is no array"""
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """raises: ValueError where they would not fit into memory, or a member is not an array"""
     with zipfile.ZipFile(file) as members:
         if sum(member.file_size for member in members.infolist()) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES >> 30} GB")
@@ -173,54 +184,56 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         return {name: stored[name] for name in stored.files}
 
 
-def _try(pipeline: ClassicPipeline) -> None:
-    """raises: what comes of arrays that do not fit together"""
-    describer, scaling = pipeline.describer, pipeline.decider.scaling
-    if describer:
-        side = max(describer.sizes)
-        found = pipeline.classify(np.zeros((1, side, side, 3), np.uint8))
-    else:
-        found = pipeline.classify(np.zeros((1, len(scaling.mean)), np.float32))
-    if found.ndim != 2 or not np.isfinite(found).all():
-        raise ValueError("its answers are no probabilities")
+def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _read_descriptors(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> DescriptorPipeline:
-    if facts["version"] != DESCRIPTOR_VERSION:
+def _read_descriptors(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> DescriptorPipeline:
+    """raises: ValueError where they cannot be computed here; ModelError where a package is missing"""
+    if metadata["descriptor_version"] != DESCRIPTOR_VERSION:
         raise ValueError("its descriptors are those of another version of tlkit")
-    names, sizes, levels = (facts[name] for name in DESCRIPTOR_FIELDS)
+    names, sizes, levels = (metadata[name] for name in DESCRIPTOR_FIELDS)
     require_packages([DESCRIPTORS[name] for name in names])
     if not (all(0 < size <= MAX_SIDE for size in sizes) and 1 <= levels <= MAX_LEVELS):
         raise ValueError("it is damaged: impossible sizes")
-    vocabularies = {name: _with_prefix(name, arrays) for name in names if DESCRIPTORS[name].local}
+    vocabularies = {name: _with_prefix(f"vocabulary/{name}/", arrays) for name in names if DESCRIPTORS[name].is_local}
     return DescriptorPipeline(tuple(names), tuple(sizes), levels, vocabularies)
 
 
-def _with_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
+def _run_once(pipeline: ClassicPipeline) -> None:
+    """Predict one black image; arrays that do not fit together raise."""
+    if pipeline.descriptors:
+        side = max(pipeline.descriptors.sizes)
+        probabilities = pipeline.predict_proba(np.zeros((1, side, side, 3), np.uint8))
+    else:
+        probabilities = pipeline.predict_proba(np.zeros((1, len(pipeline.classifier.scaler.mean)), np.float32))
+    if probabilities.ndim != 2 or not np.isfinite(probabilities).all():
+        raise ValueError("its answers are no probabilities")
 
 
 class ClassicEngine:
-    """A fitted pipeline: uint8 (1, side, side, 3), or features, to float32 (…, classes)."""
+    """The engine of a classic pipeline: uint8 (1, side, side, 3), or features, to float32 (1, classes)."""
 
     batch_size = 1
+    single_threaded_blas = True
 
     def __init__(self, file: Path) -> None:
         self._pipeline = open_pipeline(file)
 
-    def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
-        return self._pipeline.classify
+    def session(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that runs one batch; threads may share it."""
+        return self._pipeline.predict_proba
 
 
 class DescriptorEngine:
-    """One descriptor: uint8 (1, side, side, 3) to what it says of that picture, (1, …)."""
+    """The engine of one descriptor: uint8 (1, side, side, 3) to (1, …)."""
 
     batch_size = 1
+    single_threaded_blas = True
 
-    def __init__(self, row: Descriptor, size: int) -> None:
-        self._row, self._size = row, size
+    def __init__(self, descriptor: Descriptor, size: int) -> None:
+        self._descriptor, self._size = descriptor, size
 
-    def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
-        return lambda rows: self._row.describe(resized(rows[0], self._size))[None]
+    def session(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that computes one image's descriptor; threads may share it."""
+        return lambda images: self._descriptor.compute(resize_square(images[0], self._size))[None]

@@ -1,4 +1,4 @@
-"""What you type: one file per command, thin; the work is in the room of the same noun."""
+"""The command line: one thin file per command; the work is in the package of the same noun."""
 
 import os
 import sys
@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from tlkit import __version__
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.compare import compare
@@ -34,10 +33,10 @@ INTERRUPTED_NOTE = (
 
 
 class _Group(click.Group):
-    """The only place where an error becomes words on the terminal and an exit code."""
+    """The group of all commands, which turns errors into a message and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
-        """Run as a program; with `args`, as tests and other programs do, return to the caller."""
+        """Run as a program; return to the caller where `args` are given, as tests and other programs do."""
         if args is not None:
             return super().main(args, *positional, **extra)
         take_signals()
@@ -46,11 +45,11 @@ class _Group(click.Group):
                 setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         try:
             super().main(**extra)
-        except SystemExit as finished:
-            _leave(finished)
+        except SystemExit as end:
+            _exit(end)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; whatever is raised on purpose ends in one sentence."""
+        """Run the command; say an error in one sentence."""
         try:
             return super().invoke(ctx)
         except TlkitError as error:
@@ -67,12 +66,12 @@ class _Group(click.Group):
                 ctx.exit(INTERRUPTED)
             if os.environ.get("TLKIT_DEBUG"):
                 raise
-            _say(f"Error: {_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
+            _say(f"Error: {_describe_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
             ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, package_name="tlkit")
+@click.version_option(package_name="tlkit")
 def main() -> None:
     """From a folder of images to a classifier that can be trusted, on an ordinary laptop.
 
@@ -88,14 +87,14 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
-def _leave(finished: SystemExit) -> None:
-    """End at once where TensorFlow was loaded: taking it down costs a second, and all is written."""
+def _exit(end: SystemExit) -> None:
+    """End at once where TensorFlow was loaded: its shutdown takes a second, and all is written."""
     if "tensorflow" not in sys.modules:
-        raise finished
+        raise end
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
-    os._exit(finished.code if isinstance(finished.code, int) else 1)
+    os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 def _say(text: str) -> None:
@@ -104,13 +103,12 @@ def _say(text: str) -> None:
     click.echo(escape_control_chars(text), err=True)
 
 
-def _unexpected(error: Exception) -> str:
+def _describe_unexpected(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f" at '{error.filename}'" if error.filename else ""
         return f"{error.strerror or error}{where}; nothing that was there before is lost."
-    return (
-        f"something unexpected happened ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
-    )
+    first_line = str(error).splitlines()[0] if str(error) else ""
+    return f"something unexpected happened ({type(error).__name__}: {first_line})."
 
 
 COMMANDS = (

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.console import raise_if_interrupted
 from tlkit.cli.options import GroupedCommand, GroupedOption, explicit_options, options_from, resume_option, run_option
 from tlkit.settings.commands import CompareSettings
 
@@ -39,21 +38,21 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import choose_format
-    from tlkit.comparison.compare import compare as climb
+    from tlkit.comparison.compare import compare as run_comparison
     from tlkit.comparison.compare import resume_comparison
 
     if resume:
         _refuse_others(resume)
-        done = resume_comparison(resume, Console(), _tell)
+        comparison = resume_comparison(resume, Console())
     elif data:
-        done = climb(data, output, settings, Console(), _tell)
+        comparison = run_comparison(data, output, settings, Console())
     else:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
-    SHOWN[choose_format(style, None, sys.stdout.isatty())](done)
+    PRINTERS[choose_format(style, None, sys.stdout.isatty())](comparison)
 
 
 def _refuse_others(run: Path) -> None:
-    """raises: OptionError where anything was typed beside --resume that it was begun with"""
+    """raises: OptionError where an option of the comparison was typed together with --resume"""
     from tlkit.errors import OptionError
     from tlkit.settings.base import option_name
 
@@ -62,58 +61,46 @@ def _refuse_others(run: Path) -> None:
         raise OptionError(f"{named} is what '{run}' was begun with; leave it out, or start a new comparison.")
 
 
-def _show_table(done: "Comparison") -> None:
-    """The table, what it means and what to type next."""
+def _print_table(comparison: "Comparison") -> None:
+    """Print the table, what it means and what to type next."""
     from tlkit.comparison.report import legend, table_lines
 
-    header, *rows = table_lines(done.standings)
-    best = next(place for place, row in enumerate(rows) if "  best" in row)
+    header, *rows = table_lines(comparison.results)
+    best = next(index for index, row in enumerate(rows) if "  best" in row)
     lines = [click.style(header, dim=True), *rows[:best], click.style(rows[best], bold=True), *rows[best + 1 :]]
-    lines += ["", f"all on the same {done.num_images} validation images; {legend(done.standings)}"]
-    click.echo("\n".join([*lines, *_conclusion(done)]))
+    lines += ["", f"all on the same {comparison.num_images} validation images; {legend(comparison.results)}"]
+    click.echo("\n".join([*lines, *_conclusion(comparison)]))
 
 
-def _show_csv(done: "Comparison") -> None:
-    """The rows of `compare.csv` for another program; what is for people goes elsewhere."""
+def _print_csv(comparison: "Comparison") -> None:
+    """Print the rows of `compare.csv` for another program; what is for people goes to stderr."""
     from tlkit.comparison.report import COLUMNS, csv_rows
     from tlkit.utils.files import csv_writer
 
-    csv_writer(sys.stdout).writerows([COLUMNS, *csv_rows(done.standings)])
-    click.echo("\n".join(_conclusion(done)).lstrip(), err=True)
+    csv_writer(sys.stdout).writerows([COLUMNS, *csv_rows(comparison.results)])
+    click.echo("\n".join(_conclusion(comparison)).lstrip(), err=True)
 
 
-def _show_json(done: "Comparison") -> None:
-    """All of it, and where the runs are."""
+def _print_json(comparison: "Comparison") -> None:
+    """Print all of it, and where the runs are."""
     from tlkit.comparison.report import comparison_json
 
-    found = comparison_json(done.standings, done.advice, done.notes)
-    click.echo(json.dumps({"run": str(done.run.path), "num_images": done.num_images} | found, indent=2))
+    content = comparison_json(comparison.results, comparison.recommendation, comparison.notes)
+    click.echo(json.dumps({"run": str(comparison.run.path), "num_images": comparison.num_images} | content, indent=2))
 
 
-SHOWN = {"table": _show_table, "csv": _show_csv, "json": _show_json}
+PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}
 
 
-def _conclusion(done: "Comparison") -> list[str]:
-    """What a person should know, and what to type next."""
+def _conclusion(comparison: "Comparison") -> list[str]:
+    """Say what a person should know, and what to type next."""
     from tlkit.utils.text import escape_control_chars
 
-    lines = [f"note: {escape_control_chars(note)}" for note in done.notes]
-    lines += ["", click.style("take ", bold=True) + escape_control_chars(done.advice.reason)]
+    lines = [f"note: {escape_control_chars(note)}" for note in comparison.notes]
+    lines += ["", click.style("take ", bold=True) + escape_control_chars(comparison.recommendation.reason)]
     return [
         *lines,
         "",
-        f"run   {escape_control_chars(str(done.run.path))}",
-        f"next  {escape_control_chars(done.advice.command)}",
+        f"run   {escape_control_chars(str(comparison.run.path))}",
+        f"next  {escape_control_chars(comparison.recommendation.command)}",
     ]
-
-
-def _tell(line: str) -> None:
-    """Which rung it is, where somebody watches.
-
-    raises: KeyboardInterrupt where C code has made an error of one, which would pass for the rung's
-    """
-    from tlkit.utils.text import escape_control_chars
-
-    raise_if_interrupted()
-    if sys.stderr.isatty():
-        click.echo(click.style(escape_control_chars(line), dim=True), err=True)

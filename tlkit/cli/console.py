@@ -70,13 +70,21 @@ class Console:
             if unit == "epochs":  # stopped early: done, not stuck
                 bars.update(task, total=bars.tasks[task].completed)
 
-    def note(self, text: str) -> None:
-        """One line on stderr."""
+    def note(self, text: str, transient: bool = False) -> None:
+        """One line on stderr; a transient one is dim, and is left out where nobody watches.
+
+        raises: KeyboardInterrupt with a transient one, where C code has made an error of an interrupt
+        """
         from tlkit.utils.text import escape_control_chars
 
+        if transient:
+            raise_if_interrupted()
+            if self._terminal is not None:
+                click.echo(click.style(escape_control_chars(text), dim=True), file=self._terminal, err=True)
+            return
         click.echo(f"Note: {escape_control_chars(text)}", file=self._terminal, err=True)
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """The bar says enough; an interrupt that was swallowed ends the training here.
 
         raises: KeyboardInterrupt

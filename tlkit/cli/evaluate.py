@@ -28,40 +28,45 @@ def evaluate(run: Path, data: Path | None, as_json: bool, settings: EvaluateSett
     from tlkit.errors import GateError
     from tlkit.inference.evaluate import evaluate as run_evaluate
 
-    found = run_evaluate(run, data, settings, Console())
-    click.echo(json.dumps(figures(found, settings.top_k), indent=2) if as_json else "\n".join(_lines(found, settings)))
-    if found.report.accuracy < settings.min_accuracy:
-        raise GateError(f"accuracy {found.report.accuracy:.3f} is below --min-accuracy {settings.min_accuracy:g}.")
+    evaluation = run_evaluate(run, data, settings, Console())
+    if as_json:
+        click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
+    else:
+        click.echo("\n".join(_lines(evaluation, settings.top_k)))
+    accuracy = evaluation.report.accuracy
+    if accuracy < settings.min_accuracy:
+        raise GateError(f"accuracy {accuracy:.3f} is below --min-accuracy {settings.min_accuracy:g}.")
 
 
-def figures(found: "Evaluation", top_k: int) -> dict[str, object]:
-    """Everything an evaluation found, for JSON."""
+def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
     from dataclasses import asdict
 
     from tlkit.data.listing import count_reasons
 
+    report = evaluation.report
     return {
-        **found.report.as_json(),
-        "split": found.what,
-        "top_k": {str(top_k): found.report.top_k(top_k)},
-        "per_class": [asdict(score) for score in found.report.scores],
-        "class_names": list(found.report.class_names),
-        "confusion_matrix": found.report.confusion.tolist(),
-        "left_out": count_reasons(found.left_out),
+        **report.as_json(),
+        "split": evaluation.subset,
+        "top_k": {str(top_k): report.top_k(top_k)},
+        "per_class": [asdict(score) for score in report.scores],
+        "class_names": list(report.class_names),
+        "confusion_matrix": report.confusion.tolist(),
+        "left_out": count_reasons(evaluation.skipped),
     }
 
 
-def _lines(found: "Evaluation", settings: EvaluateSettings) -> list[str]:
+def _lines(evaluation: "Evaluation", top_k: int) -> list[str]:
     from tlkit.data.listing import count_reasons
     from tlkit.evaluation.report import class_table, confusion_lines, headline
 
-    k = min(settings.top_k, len(found.report.class_names))
+    report = evaluation.report
+    k = min(top_k, len(report.class_names))
     return [
-        click.style(headline(found.report, found.what), bold=True),
-        f"the true class is among the {k} likeliest in {found.report.top_k(k):.3f}",
+        click.style(headline(report, evaluation.subset), bold=True),
+        f"the true class is among the {k} likeliest in {report.top_k(k):.3f}",
         "",
-        *class_table(found.report),
+        *class_table(report),
         "",
-        *(f"often mistaken: {line}" for line in confusion_lines(found.report)),
-        *(f"left out: {count} × {reason}" for reason, count in count_reasons(found.left_out).items()),
+        *(f"often mistaken: {line}" for line in confusion_lines(report)),
+        *(f"left out: {count} × {reason}" for reason, count in count_reasons(evaluation.skipped).items()),
     ]

@@ -11,8 +11,7 @@ from tlkit.settings.commands import FeaturesSettings
 if TYPE_CHECKING:
     from tlkit.features.export import FeatureExport
 
-
-ROWS = {"features": "features", "components": "principal components", "codes": "codes"}
+KIND_WORDS = {"features": "features", "components": "principal components", "codes": "codes"}
 
 
 @click.command(cls=GroupedCommand)
@@ -32,16 +31,16 @@ def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     click.echo("\n".join(_lines(export_features(data, output, settings, Console()))))
 
 
-def _lines(done: "FeatureExport") -> list[str]:
+def _lines(export: "FeatureExport") -> list[str]:
     from tlkit.utils.text import escape_control_chars
 
-    images, values = done.shape
-    sides = ", ".join(f"{len(part)} {side}" for side, part in done.split.parts.items() if len(part))
-    lines = [f"{images} images ({sides}), {values} values each"]
-    lines += [f"left out: {count} × {escape_control_chars(reason)}" for reason, count in done.left_out.items()]
+    num_images, num_values = export.shape
+    subsets = ", ".join(f"{len(images)} {subset}" for subset, images in export.split.subsets.items() if len(images))
+    lines = [f"{num_images} images ({subsets}), {num_values} values each"]
+    lines += [f"left out: {count} × {escape_control_chars(reason)}" for reason, count in export.skipped.items()]
     lines += [
-        f"nearest training image of the same class, by {ROWS[kind]}: {share:.3f} of the validation images"
-        for kind, share in done.neighbour.items()
+        f"nearest training image of the same class, by {KIND_WORDS[kind]}: {accuracy:.3f} of the validation images"
+        for kind, accuracy in export.nearest_neighbor_accuracy.items()
     ]
-    lines += [f"note: {escape_control_chars(note)}" for note in done.split.notes]
-    return [*lines, "", *(f"file  {escape_control_chars(str(file))}" for file in done.files)]
+    lines += [f"note: {escape_control_chars(note)}" for note in export.split.notes]
+    return [*lines, "", *(f"file  {escape_control_chars(str(file))}" for file in export.files)]

@@ -20,7 +20,6 @@ from tlkit.settings.training import FinetuneSettings
 if TYPE_CHECKING:
     from tlkit.training.estimate import CostEstimate
 
-
 TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it", "none": "everything"}
 
 
@@ -51,12 +50,12 @@ def finetune(
         resume_run(resume)
     elif data and dry_run:
         from tlkit.models.keras_setup import start_keras
-        from tlkit.training.finetune import resolve
+        from tlkit.training.finetune import finetune_recipe
 
         start_keras()
         from tlkit.training.estimate import estimate_costs
 
-        click.echo("\n".join(_forecast_lines(estimate_costs(data, resolve(settings)))))
+        click.echo("\n".join(_estimate_lines(estimate_costs(data, finetune_recipe(settings)))))
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
@@ -65,12 +64,12 @@ def finetune(
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
 
 
-def _forecast_lines(found: "dict[str, CostEstimate]") -> list[str]:
+def _estimate_lines(costs: "dict[str, CostEstimate]") -> list[str]:
     from tlkit.utils.text import format_duration
 
     lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  what is trained"]
     lines += [
-        f"{name:<10} {format_duration(forecast.seconds):>12} {forecast.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
-        for name, forecast in found.items()
+        f"{name:<10} {format_duration(cost.seconds):>12} {cost.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
+        for name, cost in costs.items()
     ]
     return [*lines, "", "Features that are in the cache already save their part. Nothing was trained."]

@@ -1,5 +1,6 @@
 """`tlkit gradcheck MODEL`."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -26,19 +27,19 @@ def gradcheck(model: str, settings: GradcheckSettings) -> None:
     start_keras()
     from tlkit.models.gradient_check import check_architecture
 
-    rows = check_architecture(model, settings)
-    click.echo("\n".join(_lines(rows)))
-    if wrong := [row.name for row in rows if not row.holds]:
-        raise GateError(f"the gradients of {len(wrong)} of {len(rows)} layers are off, {wrong[0]} first.")
+    checks = check_architecture(model, **asdict(settings))
+    click.echo("\n".join(_lines(checks)))
+    if wrong := [check.name for check in checks if not check.passed]:
+        raise GateError(f"the gradients of {len(wrong)} of {len(checks)} layers are off, {wrong[0]} first.")
 
 
-def _lines(rows: "list[LayerGradientCheck]") -> list[str]:
-    width = max(len(row.name) for row in rows)
+def _lines(checks: "list[LayerGradientCheck]") -> list[str]:
+    width = max(len(check.name) for check in checks)
     head = f"{'layer':<{width}}  {'parameters':>11}  {'tried':>5}  {'largest gradient':>16}  {'relative error':>14}"
     body = [
-        f"{row.name:<{width}}  {row.parameters:>11,}  {row.checked:>5}  {row.largest:>16.1e}  {row.error:>14.1e}"
-        + ("" if row.holds else "  off")
-        for row in rows
+        f"{check.name:<{width}}  {check.parameters:>11,}  {check.checked:>5}  {check.max_gradient:>16.1e}"
+        f"  {check.error:>14.1e}" + ("" if check.passed else "  off")
+        for check in checks
     ]
-    worst = max(row.error for row in rows)
-    return [click.style(head, bold=True), *body, "", f"{len(rows)} layers, the largest relative error is {worst:.1e}"]
+    worst = max(check.error for check in checks)
+    return [click.style(head, bold=True), *body, "", f"{len(checks)} layers, the largest relative error is {worst:.1e}"]

@@ -23,13 +23,13 @@ def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
 
     start_keras()
     from tlkit.evaluation.plots import draw_rates
-    from tlkit.training.lr_finder import find_rate
+    from tlkit.training.lr_finder import find_learning_rate
     from tlkit.utils.files import refuse_inside
     from tlkit.utils.text import escape_control_chars, sparkline
 
     refuse_inside(data, output)
-    found = find_rate(data, settings, Console())
-    click.echo(f"loss {sparkline(found.losses[::3])}  from a rate of {found.rates[0]:g} to {found.rates[-1]:.2g}")
-    click.echo(f"suggested for the {found.phase}: {found.option} {found.suggested:g}")
-    draw_rates(found.rates, found.losses, found.suggested, output)  # last: what was found is told in any case
+    result = find_learning_rate(data, settings, Console())
+    click.echo(f"loss {sparkline(result.losses[::3])}  from a rate of {result.rates[0]:g} to {result.rates[-1]:.2g}")
+    click.echo(f"suggested for the {result.phase}: {result.option} {result.suggested:g}")
+    draw_rates(result.rates, result.losses, result.suggested, output)  # last: the suggestion is printed in any case
     click.echo(f"drawn  {escape_control_chars(str(output))}")

@@ -43,97 +43,96 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
         return
     from tlkit.models.catalog import find_entries, load_catalog
 
-    rows = find_entries(network) if network else list(load_catalog())
+    entries = find_entries(network) if network else list(load_catalog())
     if output:
-        _draw(rows, output)
-    speeds = _measure(rows) if measure else {}
+        _draw(entries, output)
+    speeds = _measure(entries) if measure else {}
     if as_json:
-        found = [row.as_json() | ({"images_per_second": speeds[row]} if measure else {}) for row in rows]
-        click.echo(json.dumps(found, indent=2))
+        facts = [entry.as_json() | ({"images_per_second": speeds[entry]} if measure else {}) for entry in entries]
+        click.echo(json.dumps(facts, indent=2))
     else:
-        click.echo("\n".join(_lines(rows, speeds)))
+        click.echo("\n".join(_lines(entries, speeds)))
 
 
-def _draw(rows: list["CatalogEntry"], output: Path) -> None:
+def _draw(entries: list["CatalogEntry"], output: Path) -> None:
     from tlkit.models.catalog import plot_catalog
 
-    if not any(row.top1 for row in rows):
-        raise OptionError(f"nothing to draw: no accuracy on ImageNet was published for {rows[0].name}.")
-    plot_catalog(rows, output)
+    if not any(entry.top1 for entry in entries):
+        raise OptionError(f"nothing to draw: no accuracy on ImageNet was published for {entries[0].name}.")
+    plot_catalog(entries, output)
 
 
-def _measure(rows: list["CatalogEntry"]) -> dict["CatalogEntry", float | None]:
-    """Images a second; None for a network this machine has no memory for.
+def _measure(entries: list["CatalogEntry"]) -> dict["CatalogEntry", float | None]:
+    """Measure images per second; None for a network this machine has no memory for.
 
-    Each is measured in a process of its own: what TensorFlow takes to convert one it never gives back.
+    Each is measured in a process of its own: TensorFlow never gives back the memory of a conversion.
     """
-    console, found = Console(), dict["CatalogEntry", float | None]()
-    with console.stage("measuring", len(rows), "networks") as advance:
-        for row in rows:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+    console, speeds = Console(), dict["CatalogEntry", float | None]()
+    with console.stage("measuring", len(entries), "networks") as advance:
+        for entry in entries:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 try:
-                    found[row] = round(alone.submit(_speed_of, row).result(), 1)
+                    speeds[entry] = round(process.submit(_measure_one, entry).result(), 1)
                 except BrokenProcessPool:
-                    found[row] = None
-                    console.note(f"{row.name} was not measured: the process ended, probably for want of memory.")
+                    speeds[entry] = None
+                    console.note(f"{entry.name} was not measured: the process ended, probably for want of memory.")
             advance(1)
-    return found
+    return speeds
 
 
-def _speed_of(row: "CatalogEntry") -> float:
+def _measure_one(entry: "CatalogEntry") -> float:
     from tlkit.models.keras_setup import start_keras
 
     start_keras()
     from tlkit.engines.factory import images_per_second
-    from tlkit.models.summary import build_summarized
-    from tlkit.settings.commands import SummarySettings
+    from tlkit.models.summary import build_whole_network
 
-    return images_per_second(build_summarized(row.row, SummarySettings()))
+    return images_per_second(build_whole_network(entry.spec))
 
 
-def _lines(rows: list["CatalogEntry"], speeds: dict["CatalogEntry", float | None]) -> list[str]:
+def _lines(entries: list["CatalogEntry"], speeds: dict["CatalogEntry", float | None]) -> list[str]:
     lines = list[str]()
     for command, title in TITLES.items():
-        part = [row for row in rows if row.command == command]
-        if part:
-            lines += ["", _head(title, bool(speeds)), *(_line(row, speeds) for row in part)]
-    return [*lines[1:], "", _words(rows)]
+        of_command = [entry for entry in entries if entry.command == command]
+        if of_command:
+            lines += ["", _head(title, bool(speeds)), *(_line(entry, speeds) for entry in of_command)]
+    return [*lines[1:], "", _legend(entries)]
 
 
-def _head(title: str, measured: bool) -> str:
+def _head(title: str, is_measured: bool) -> str:
     names = f"{'pixels':>6} {'least':>5} {'year':>4} {'depth':>5} {'params/M':>8} {'MB':>7} {'ops/G':>8} {'top-1':>5}"
-    return click.style(f"{title:<23} {names}{'  images/s' * measured}", bold=True)
+    return click.style(f"{title:<23} {names}{'  images/s' * is_measured}", bold=True)
 
 
-def _line(row: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> str:
-    top1 = f"{row.top1:.1f}" if row.top1 else ""
-    size = f"{row.parameters / 1e6:>8.2f} {row.size / 1e6:>7.1f} {row.multiply_adds / 1e9:>8.3f} {top1:>5}"
-    speed = f"{speeds[row] or math.nan:>10.1f}" if row in speeds else ""
-    here = "  here" if row.command == "finetune" and row.is_here else ""
-    pixels = f"{row.row.image_size:>6} {row.row.least_size:>5}"
-    return f"{row.name:<23} {pixels} {row.year:>4} {row.depth:>5} {size}{speed}{here}"
+def _line(entry: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> str:
+    top1 = f"{entry.top1:.1f}" if entry.top1 else ""
+    size = f"{entry.parameters / 1e6:>8.2f} {entry.size / 1e6:>7.1f} {entry.multiply_adds / 1e9:>8.3f} {top1:>5}"
+    speed = f"{speeds[entry] or math.nan:>10.1f}" if entry in speeds else ""
+    cached = "  here" if entry.command == "finetune" and entry.weights_cached else ""
+    pixels = f"{entry.spec.image_size:>6} {entry.spec.min_size:>5}"
+    return f"{entry.name:<23} {pixels} {entry.year:>4} {entry.depth:>5} {size}{speed}{cached}"
 
 
-def _words(rows: list["CatalogEntry"]) -> str:
+def _legend(entries: list["CatalogEntry"]) -> str:
     text = (
         "params/M: millions of parameters for 1,000 classes; MB: of them as float32\n"
         "ops/G: billions of multiply-adds for one image of so many pixels; least: the smallest image\n"
         "top-1: published accuracy on ImageNet in %, sources in --json"
     )
     more = "\nhere: ImageNet's weights need no download; `train --model` takes every backbone, too"
-    return text + more * (len(rows) > 2)
+    return text + more * (len(entries) > 2)
 
 
 def _cut_lines(backbone: str, image_size: int) -> list[str]:
     from tlkit.models.backbones import find_backbone
     from tlkit.models.keras_setup import start_keras
 
-    row = find_backbone(backbone)
+    spec = find_backbone(backbone)
     start_keras()
     from tlkit.models.build import build_backbone
     from tlkit.models.cut import choose_cut, cut_points
 
-    body = build_backbone(row, "none", image_size or row.image_size)
+    body = build_backbone(spec, "none", image_size or spec.image_size)
     cuts = [cut for cut in cut_points(body) if len(cut.shape) == 3]
     try:
         chosen = choose_cut(body, cuts, "auto").index

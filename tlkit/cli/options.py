@@ -1,4 +1,4 @@
-"""Makes a command's options from a settings dataclass, and its help page from their groups."""
+"""Options of the commands: from a settings dataclass, and -o, --config and --resume, with what they need."""
 
 import json
 from collections.abc import Callable
@@ -14,30 +14,19 @@ from tlkit.settings.base import option_name, unwrap_optional
 from tlkit.settings.training import settings_from
 
 GROUPS = (  # of options, in their order on a help page
-    *(
-        "Main",
-        "Start",
-        "Classic",
-        "Compression",
-        "Measuring",
-        "Network",
-        "Augmentation",
-        "Head",
-        "Loss",
-        "Optimizer",
-        "Freeze lower",
-    ),
-    *("Watching", "Speed", "Output"),
+    *("Main", "Start", "Classic", "Compression", "Measuring", "Network", "Augmentation", "Head", "Loss"),
+    *("Optimizer", "Freeze lower", "Watching", "Speed", "Output"),
 )
+MAX_CHOICES_WIDTH = 50  # characters of choices that a help page lists; longer ones are in the option's text
 
-LONGEST = 50  # characters of choices that a help page shows in one piece; of more its text tells
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows options under the groups their settings name."""
+    """A command whose help page shows the options in groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Click calls this to write the help page."""
+        """Write the options of the help page; Click calls this."""
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -58,51 +47,55 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-def options_from(settings_class: type, into: str = "settings") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command one option per field of `settings_class`, and pass it one object of it as `into`."""
-    kinds = get_type_hints(settings_class)
+def options_from(settings_class: type, into: str = "settings") -> Decorator:
+    """Give a command one option per field of `settings_class`.
+
+    into: the command's parameter that gets an object of the class
+    """
+    hints = get_type_hints(settings_class)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
-        def call(**values: Any) -> Any:
-            chosen = {item.name: values.pop(item.name) for item in fields(settings_class)}
-            return command(**{into: settings_class(**chosen)}, **values)
+        def call(**parameters: Any) -> Any:
+            options = {item.name: parameters.pop(item.name) for item in fields(settings_class)}
+            return command(**{into: settings_class(**options)}, **parameters)
 
-        dressed: Callable[..., Any] = call
+        decorated: Callable[..., Any] = call
         for item in reversed(fields(settings_class)):
-            dressed = _option(item, kinds[item.name])(dressed)
-        return dressed
+            decorated = _option(item, hints[item.name])(decorated)
+        return decorated
 
     return decorate
 
 
-def _option(item: Field[Any], kind: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _option(item: Field[Any], hint: Any) -> Decorator:
     default = None if item.default is MISSING else item.default
+    value_type, may_be_none = unwrap_optional(hint)
+    is_flag = value_type is bool
     name = option_name(item.name)
-    kind, may_be_none = unwrap_optional(kind)
-    if kind is bool:
-        name += f"/--no-{name[2:]}" if default or may_be_none else ""
+    if is_flag and (default or may_be_none):
+        name += f"/--no-{name[2:]}"
     return click.option(
         name,
         item.name,
         cls=GroupedOption,
         group=item.metadata["group"],
-        type=_click_type(kind, item.metadata["limits"]),
+        type=_click_type(value_type, item.metadata["limits"]),
         default=default,
-        metavar="NAME" if len("|".join(get_args(kind))) > LONGEST else None,
-        show_default=default != "" and (kind is not bool or bool(default)),
-        is_flag=kind is bool,
+        metavar="NAME" if len("|".join(get_args(value_type))) > MAX_CHOICES_WIDTH else None,
+        show_default=default != "" and (not is_flag or bool(default)),
+        is_flag=is_flag,
         help=item.metadata["help"],
     )
 
 
-def _click_type(kind: Any, limits: dict[str, float]) -> Any:
-    if choices := get_args(kind):
+def _click_type(value_type: Any, limits: dict[str, float]) -> Any:
+    if choices := get_args(value_type):
         return click.Choice(choices)
     ranges: dict[Any, Any] = {int: click.IntRange, float: click.FloatRange}
-    if kind not in ranges or not limits:
-        return kind
-    return ranges[kind](
+    if value_type not in ranges or not limits:
+        return value_type
+    return ranges[value_type](
         min=limits.get("min", limits.get("above")),
         max=limits.get("max", limits.get("below")),
         min_open="above" in limits,
@@ -110,18 +103,8 @@ def _click_type(kind: Any, limits: dict[str, float]) -> Any:
     )
 
 
-def explicit_options(or_configured: bool = False) -> list[str]:
-    """Names of the parameters of the running command that were typed.
-
-    or_configured: of those that stand in the file of --config, too
-    """
-    context, source = click.get_current_context(), click.core.ParameterSource
-    counted = {source.COMMANDLINE, source.DEFAULT_MAP} if or_configured else {source.COMMANDLINE}
-    return [name for name in context.params if context.get_parameter_source(name) in counted]
-
-
-def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`-o RUN`, of a command that trains."""
+def run_option(command: str) -> Decorator:
+    """Make `-o RUN`, of a command that trains."""
     return click.option(
         "-o",
         "--output",
@@ -132,12 +115,11 @@ def run_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     )
 
 
-def output_option(
-    words: str, group: str = "Main", required: bool = False, default: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`-o FILE`, of a command that writes one file: a new one, which is seen to before anything else is done.
+def output_option(words: str, group: str = "Main", required: bool = False, default: str = "") -> Decorator:
+    """Make `-o FILE`, of a command that writes one new file; that it can be written is checked before all work.
 
-    default: what the file is called where -o is not given; the next free one of that name is taken
+    words: of the help page
+    default: name of the file where -o is not given; the next free one of that name is taken
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
@@ -161,10 +143,10 @@ def output_option(
     )
 
 
-def config_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--config FILE`: defaults from a run's `settings.json`; what is typed wins.
+def config_option(command: str) -> Decorator:
+    """Make `--config FILE`: defaults from a run's `settings.json`; typed options win.
 
-    command: whose settings they are, where the file does not say so
+    command: the settings' command, where the file does not name it
     """
 
     def use(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
@@ -184,28 +166,31 @@ def config_option(command: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 def _read_config(file: Path, command: str) -> dict[str, Any]:
-    """raises: OptionError where a file holds no settings of this command"""
+    """Read the options in a `settings.json`.
+
+    raises: OptionError where the file holds no settings of this command
+    """
     try:
-        values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
-        if not isinstance(values, dict):
+        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_refuse_duplicates)
+        if not isinstance(content, dict):
             raise OptionError("it holds no settings")
-        if (theirs := values.get("command", command)) != command:
-            raise OptionError(f"it is of `tlkit {theirs}`")
-        settings_from(values, command)
+        if (its_command := content.get("command", command)) != command:
+            raise OptionError(f"it is of `tlkit {its_command}`")
+        settings_from(content, command)
     except (OSError, ValueError, RecursionError, OptionError) as error:
         raise OptionError(f"'{file}' is no settings.json of a run: {str(error).rstrip('.')}.") from None
-    return {name: value for name, value in values.items() if name not in ("command", "data")}
+    return {name: option for name, option in content.items() if name not in ("command", "data")}
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
         raise OptionError("a setting is given twice")
-    return values
+    return content
 
 
 def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the option; the command calls `go_on` where it is given."""
+    """Add `--resume RUN`; the command calls `resume_run` where it is given."""
     return click.option(
         "--resume",
         type=click.Path(path_type=Path),
@@ -216,31 +201,46 @@ def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resume_run(run: Path) -> None:
-    """Resume a run and show how it ended.
+    """Resume a run and print its summary.
 
-    raises: OptionError where an option was typed that is not what the run was begun with; RunError
+    raises: OptionError where an option was typed that differs from the run's; RunError
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import print_summary
-
-    _refuse_changes(run)
     from tlkit.training.resume import resume
 
+    _refuse_changes(run)
     print_summary(resume(run, Console()))
 
 
 def _refuse_changes(run: Path) -> None:
-    """raises: OptionError where an option was typed that is not what the run was begun with"""
-    from tlkit.runs.unfinished import reopen_run
+    """Check that every typed option is as in the run's `settings.json`.
 
-    begun = reopen_run(run).read_json("settings.json")
+    raises: OptionError for the first that differs; RunError where there is no such run
+    """
+    from tlkit.runs.unfinished import reopen_run
+    from tlkit.training.resume import read_training_request
+
+    stopped = reopen_run(run)
+    read_training_request(stopped)  # a damaged settings.json is an error whatever was typed
+    before = stopped.read_settings()
     for name in explicit_options(or_configured=True):
         if name == "resume":
             continue
         given = click.get_current_context().params[name]
         given = str(given.resolve()) if name == "data" else given
-        if given != begun.get(name):
+        if given != before.get(name):
             option = "DATA" if name == "data" else option_name(name)
             raise OptionError(
-                f"{option} is {given}, but '{run}' was begun with {begun.get(name)}; leave it out, or start a new run."
+                f"{option} is {given}, but '{run}' was begun with {before.get(name)}; leave it out, or start a new run."
             )
+
+
+def explicit_options(or_configured: bool = False) -> list[str]:
+    """List the parameters of the running command that were typed.
+
+    or_configured: also list those in the file of --config
+    """
+    context, source = click.get_current_context(), click.core.ParameterSource
+    explicit = {source.COMMANDLINE, source.DEFAULT_MAP} if or_configured else {source.COMMANDLINE}
+    return [name for name in context.params if context.get_parameter_source(name) in explicit]

@@ -11,7 +11,7 @@ import click
 from tlkit.cli.options import GroupedCommand, options_from, output_option
 from tlkit.settings.commands import PredictSettings
 
-SOME_FAILED = 6
+SOME_FAILED = 6  # exit code
 
 
 @click.command(cls=GroupedCommand)
@@ -31,17 +31,21 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     from tlkit.runs.run import load_run
 
     predictor = Predictor(load_run(run), settings.engine, settings.top_k)
-    predictions = predictor.predict(expand_inputs(_listed(inputs)))
-    with _opened(output) as file:
-        style = choose_format(settings.format, output, file.isatty())
-        counts = write_rows(file, style, predictions, predictor.facts.class_names, settings)
+    predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
+    with _open_output(output) as file:
+        table_format = choose_format(settings.format, output, file.isatty())
+        counts = write_rows(file, table_format, predictions, predictor.manifest.class_names, settings)
         if not counts["rows"]:  # inside the block, so that no file is left
             raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
-    _finish(counts, settings.skip_unreadable)
+    if counts["errors"]:
+        verb = "were left out" if settings.skip_unreadable else "could not be classified"
+        click.echo(f"{counts['errors']} of {counts['rows']} inputs {verb}.", err=True)
+        if not settings.skip_unreadable:
+            click.get_current_context().exit(SOME_FAILED)
 
 
-def _listed(inputs: Iterable[str]) -> Iterator[str]:
-    """The inputs, with `-` replaced by the lines of standard input as they come."""
+def _with_standard_input(inputs: Iterable[str]) -> Iterator[str]:
+    """Replace `-` by the lines of standard input as they come."""
     for text in inputs:
         if text == "-":
             yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
@@ -50,8 +54,8 @@ def _listed(inputs: Iterable[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a new file that is whole or absent."""
+def _open_output(output: Path | None) -> Iterator[IO[str]]:
+    """Open a new file that is whole or absent, or standard output."""
     from tlkit.utils.files import open_new
 
     if output is None:
@@ -59,12 +63,3 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         return
     with open_new(output) as file:
         yield file
-
-
-def _finish(counts: dict[str, int], skip_unreadable: bool) -> None:
-    if not counts["errors"]:
-        return
-    verb = "were left out" if skip_unreadable else "could not be classified"
-    click.echo(f"{counts['errors']} of {counts['rows']} inputs {verb}.", err=True)
-    if not skip_unreadable:
-        click.get_current_context().exit(SOME_FAILED)

@@ -1,6 +1,7 @@
 """`tlkit summary MODEL|RUN`."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from tlkit.cli.options import GroupedCommand, GroupedOption, options_from, outpu
 from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
-    from tlkit.models.summary import LayerRow, ModelSummary
+    from tlkit.models.summary import LayerSummary, ModelSummary
 
 
 COLUMNS = ("layer", "kind", "output", "window", "stride", "zeros", "parameters", "multiply-adds", "sees", "kB")
@@ -31,66 +32,69 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     from tlkit.models.keras_setup import start_keras
 
     start_keras()
-    from tlkit.models.summary import is_run, named_network, summarize
+    from tlkit.models.summary import summarize
 
-    network = _network_of(model) if is_run(model) else named_network(model, settings)
-    anatomy = summarize(network)
+    network = _load_from_run(model) if Path(model).is_dir() or "/" in model else _build(model, settings)
+    summarized = summarize(network)
     if output:
         from tlkit.models.diagram import draw_network
         from tlkit.utils.files import write_new
 
-        write_new(output, draw_network(anatomy))
-    click.echo(json.dumps(_as_json(anatomy, network), indent=2) if as_json else "\n".join(_lines(anatomy)))
+        write_new(output, draw_network(summarized))
+    click.echo(json.dumps(_as_json(summarized, network), indent=2) if as_json else "\n".join(_lines(summarized)))
 
 
-def _network_of(run: str) -> Any:
+def _load_from_run(run: str) -> Any:
     from tlkit.engines.keras import load_network
     from tlkit.runs.run import load_run
 
     return load_network(load_run(run).network_file())
 
 
-def _as_json(anatomy: "ModelSummary", network: Any) -> dict[str, Any]:
-    from dataclasses import asdict
+def _build(name: str, settings: SummarySettings) -> Any:
+    from tlkit.models.architectures.registry import find_trainable
+    from tlkit.models.summary import build_whole_network
 
+    return build_whole_network(find_trainable(name), **asdict(settings))
+
+
+def _as_json(summarized: "ModelSummary", network: Any) -> dict[str, Any]:
     totals = ("total_parameters", "trainable_parameters", "multiply_adds", "depth", "image_size", "name")
-    layers = [asdict(row) for row in anatomy.layers]
-    return {name: getattr(anatomy, name) for name in totals} | {
+    return {name: getattr(summarized, name) for name in totals} | {
         "num_classes": int(network.output.shape[-1]),
-        "layers": layers,
+        "layers": [asdict(layer) for layer in summarized.layers],
     }
 
 
-def _lines(anatomy: "ModelSummary") -> list[str]:
-    rows = [COLUMNS, *(_cells(row) for row in anatomy.layers)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
+def _lines(summarized: "ModelSummary") -> list[str]:
+    rows = [COLUMNS, *(_cells(layer) for layer in summarized.layers)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
-    fixed = anatomy.total_parameters - anatomy.trainable_parameters
-    memory = sum(row.memory for row in anatomy.layers)
+    fixed = summarized.total_parameters - summarized.trainable_parameters
+    memory = sum(layer.memory for layer in summarized.layers)
     return [
         click.style(lines[0], bold=True),
         *lines[1:],
         "",
-        f"{anatomy.name}: {anatomy.total_parameters:,} parameters, {fixed:,} of them not trained; "
-        f"{anatomy.depth} layers with weights",
-        f"{anatomy.multiply_adds:,} multiply-adds and {memory / 1e6:.1f} MB of activations for one image "
-        f"of {anatomy.image_size} pixels",
+        f"{summarized.name}: {summarized.total_parameters:,} parameters, {fixed:,} of them not trained; "
+        f"{summarized.depth} layers with weights",
+        f"{summarized.multiply_adds:,} multiply-adds and {memory / 1e6:.1f} MB of activations for one image "
+        f"of {summarized.image_size} pixels",
     ]
 
 
-def _cells(row: "LayerRow") -> tuple[str, ...]:
-    window = "×".join(map(str, row.window)) if row.window else ""
+def _cells(layer: "LayerSummary") -> tuple[str, ...]:
     return (
-        row.name,
-        row.kind,
-        "×".join(map(str, row.output)),
-        window,
-        str(row.stride or ""),
-        "" if row.padding is None else f"{row.padding:g}",
-        f"{row.parameters:,}" if row.parameters else "",
-        f"{row.multiply_adds:,}" if row.multiply_adds else "",
-        str(row.receptive_field),
-        f"{row.memory / 1e3:,.1f}",
+        layer.name,
+        layer.kind,
+        "×".join(map(str, layer.output)),
+        "×".join(map(str, layer.window or ())),
+        str(layer.stride or ""),
+        "" if layer.padding is None else f"{layer.padding:g}",
+        f"{layer.parameters:,}" if layer.parameters else "",
+        f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+        str(layer.receptive_field),
+        f"{layer.memory / 1e3:,.1f}",
     )
 
 

@@ -27,12 +27,15 @@ from tlkit.settings.training import (
     TrainSettings,
 )
 
-SPLIT, CHOSEN, SPEED = (
-    {item.name for item in fields(kind)} for kind in (SplitSettings, ClassicOptions, RuntimeSettings)
-)
-BY_HAND = {item.name for kind in (DescriptorSettings, ClassifierSettings) for item in fields(kind)}
-BY_NETWORK = {item.name for kind in (DeepFeatureSettings, ClassifierSettings, RuntimeSettings) for item in fields(kind)}
-ALWAYS = {"data", "output", "resume"}
+
+def _option_names(*settings_classes: type) -> set[str]:
+    return {item.name for settings_class in settings_classes for item in fields(settings_class)}
+
+
+COMMON_OPTIONS = _option_names(SplitSettings) | {"data", "output", "resume"}
+CLASSIC_OPTIONS = _option_names(ClassicOptions)
+DESCRIPTOR_OPTIONS = _option_names(DescriptorSettings, ClassifierSettings)
+FEATURE_OPTIONS = _option_names(DeepFeatureSettings, ClassifierSettings, RuntimeSettings)
 
 
 @click.command(cls=GroupedCommand)
@@ -40,10 +43,10 @@ ALWAYS = {"data", "output", "resume"}
 @run_option("train")
 @resume_option
 @config_option("train")
-@options_from(ClassicOptions, "chosen")
+@options_from(ClassicOptions, "classic")
 @options_from(TrainSettings)
 def train(
-    data: Path | None, output: Path | None, resume: Path | None, chosen: ClassicOptions, settings: TrainSettings
+    data: Path | None, output: Path | None, resume: Path | None, classic: ClassicOptions, settings: TrainSettings
 ) -> None:
     """Train a network from scratch on DATA, or a classifier on descriptors or a network's features.
 
@@ -58,25 +61,28 @@ def train(
         return
     if not data:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
-    _refuse_mixed(chosen)
-    if chosen.descriptor or chosen.features:
+    _refuse_other_options(classic)
+    if classic.descriptor or classic.features:
         from tlkit.training.classic import train_classic
 
-        shared = {name: getattr(settings, name) for name in SPLIT | SPEED}
-        print_summary(train_classic(data, output, ClassicSettings(**asdict(chosen), **shared), Console()))
+        shared = {name: getattr(settings, name) for name in _option_names(SplitSettings, RuntimeSettings)}
+        print_summary(train_classic(data, output, ClassicSettings(**asdict(classic), **shared), Console()))
     else:
         from tlkit.training.from_scratch import train as run_train
 
         print_summary(run_train(data, output, settings, Console()))
 
 
-def _refuse_mixed(chosen: ClassicOptions) -> None:
-    """raises: OptionError where an option was given that only another kind of training has"""
+def _refuse_other_options(classic: ClassicOptions) -> None:
+    """Check that no option was typed that only another kind of training has.
+
+    raises: OptionError
+    """
     given = set(explicit_options())
-    if not (chosen.descriptor or chosen.features):
-        if wrong := sorted(given & CHOSEN):
+    if not (classic.descriptor or classic.features):
+        if wrong := sorted(given & CLASSIC_OPTIONS):
             raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as hog, or --features BACKBONE.")
         return
-    asked, known = ("--descriptor", BY_HAND) if chosen.descriptor else ("--features", BY_NETWORK)
-    if wrong := sorted(given - known - SPLIT - ALWAYS):
-        raise OptionError(f"{option_name(wrong[0])} has no meaning with {asked}; leave one of them out.")
+    kind, options = ("--descriptor", DESCRIPTOR_OPTIONS) if classic.descriptor else ("--features", FEATURE_OPTIONS)
+    if wrong := sorted(given - options - COMMON_OPTIONS):
+        raise OptionError(f"{option_name(wrong[0])} has no meaning with {kind}; leave one of them out.")

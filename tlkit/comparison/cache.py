@@ -1,8 +1,12 @@
-"""Finished candidates kept in the cache, and what a comparison depends on."""
+"""Finished candidates kept in the cache, and what a comparison depends on.
+
+Nothing here imports a training, so that `tlkit cache` stays light.
+"""
 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,77 +14,83 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import tlkit
-from tlkit.comparison.ladder import build_candidates, cached_backbones
-from tlkit.comparison.results import has_speed
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.folder import ImageFolder
 from tlkit.engines.base import installed_version
 from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
-from tlkit.runs.run import (
-    DONE,
-    RUN_FILES,
-    UNFINISHED,
-    Run,
-    command_of,
-    create_run,
-    delete_run,
-    is_done,
-    mark_done,
-    read_manifest,
-)
-from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special, reopen_run
+from tlkit.runs.run import DONE, RUN_FILES, UNFINISHED, Run, delete_run, is_done, mark_done
+from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special
 from tlkit.settings.base import to_json
 from tlkit.settings.commands import CompareSettings
-from tlkit.settings.training import AnySettings, FinetuneSettings
-from tlkit.utils.files import (
-    cache_dir,
-    claim_cache,
-    owned_files,
-    refuse_inside,
-    sha256_file,
-    sha256_text,
-    temporary_beside,
-)
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Progress
 
-PACKAGES = (  # whose versions a rung may depend on
+PACKAGES = (  # whose versions a candidate may depend on
     *("keras", "tensorflow", "ai-edge-litert", "openvino"),
     *("numpy", "pillow", "pillow-heif", "scikit-learn", "scikit-image"),
 )
+_RUN_FOLDER = f"(?:{KEY}|{TEMPORARY.pattern})"  # perhaps one that is still being copied
+CACHED_RUN_FILES = CachePart(
+    "runs",
+    Owned(
+        files=re.compile(f"{_RUN_FOLDER}/(?:{RUN_FILES.files.pattern})"),
+        folders=re.compile(f"{_RUN_FOLDER}(?:/(?:{RUN_FILES.folders.pattern}))?"),
+    ),
+)
+SPEED_FILE = "speed.json"  # in a candidate's run folder, beside what its training wrote
+SPEED_FIELDS = {"images_per_second", "training_seconds", "features_reused"}  # what it holds
+KEY_FILE = "begun.json"  # in a comparison's folder: what all its candidates depend on, as a hash
 
 
 def fingerprint(folder: ImageFolder, progress: Progress) -> str:
-    """SHA-256 over the place, the paths and the contents of every file of a folder."""
+    """Hash where a folder lies, and the paths and contents of its files, with SHA-256."""
     digests = []
     with progress.stage("hashing", len(folder), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
         for digest in ordered_map(pool, _content, folder.files):
             digests.append(digest)
             advance(1)
-    left_out = [(found.path, found.problem) for found in folder.left_out]
+    left_out = [(entry.path, entry.reason) for entry in folder.skipped]
     return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out)
 
 
-def run_key(images: str, settings: AnySettings | CompareSettings) -> str:
-    """What a rung's result depends on where nothing limits its time, as a hash; or that of a whole ladder.
+def run_key(images: str, command: str, settings: Any, backbones: Sequence[str] = ()) -> str:
+    """Hash all that a training's result depends on where nothing limits its time, or that of a whole comparison.
 
     images: the folder's fingerprint
+    backbones: names of those whose official weights it starts from, or may start from
     """
-    installed = [(package, installed_version(package)) for package in PACKAGES]
-    facts = [to_json(settings), type(settings).__name__, installed, _weights(settings)]
-    return sha256_text(_program(), images, json.dumps(facts, sort_keys=True))
+    versions = [(package, installed_version(package)) for package in PACKAGES]
+    rows = [find_backbone(name) for name in backbones]
+    weights = {row.name: _content(imagenet_file(row, row.image_size)) for row in rows}
+    dependencies = [to_json(settings), command, versions, weights]
+    return sha256_text(_program(), images, json.dumps(dependencies, sort_keys=True))
+
+
+@cache
+def _program() -> str:
+    """Hash every line of this package: a release's number does not change with each of them."""
+    return sha256_text(*map(sha256_file, sorted(Path(__file__).parents[1].rglob("*.py"))))
+
+
+def _content(file: Path) -> str:
+    try:
+        return sha256_file(file)
+    except OSError as error:
+        return hashlib.sha256(str(error.strerror).encode()).hexdigest()
 
 
 def load_cached_run(key: str, target: Path) -> bool:
-    """Copy a rung trained earlier to a new folder, `DONE` last; whether there is one, whole and unchanged."""
+    """Copy a candidate trained earlier to a new folder, `DONE` last; tell whether there is one, whole and unchanged."""
     source, run = _folder() / key, Run(target)
     if not is_done(source):
         return False
     try:
         _copy(source, target)
-        for name in read_manifest(run).sha256:  # of the copy: another comparison may replace the source meanwhile
+        for name in run.manifest.sha256:  # of the copy: another comparison may replace the source meanwhile
             run.checked_file(name)
         if has_speed(target):
             mark_done(run)
@@ -92,86 +102,45 @@ def load_cached_run(key: str, target: Path) -> bool:
 
 
 def cache_run(key: str, run: Path) -> None:
-    """Keep a copy of a finished rung, where the cache can be written; in place of one that was damaged.
+    """Keep a copy of a finished candidate, where the cache can be written; it replaces one that was damaged.
 
     raises: OptionError where the cache folder is not tlkit's
     """
-    copied = temporary_beside(_folder() / key)
+    cached = _folder() / key
+    copied = temporary_beside(cached)
     try:
         with suppress(OSError):
             claim_cache()
             _copy(run, copied)
             (copied / DONE).touch()
-            delete_run(Run(_folder() / key))
-            copied.rename(_folder() / key)  # fails where something that is not a run's was left there
+            delete_run(Run(cached))
+            copied.rename(cached)  # fails where something that is not a run's was left there
     finally:
         delete_run(Run(copied))
 
 
 def _copy(run: Path, target: Path) -> None:
-    """What a run wrote, without `DONE`; whether the copy may be written to does not depend on the original."""
+    """Copy what a run wrote, without `DONE`; whether the copy may be written to does not depend on the original."""
     for source in (path for path in owned_files(run, RUN_FILES) if path.name not in (DONE, UNFINISHED)):
         copied = target / source.relative_to(run)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copied)
 
 
-@cache
-def _program() -> str:
-    """Of every line of this package, as a hash: a release's number does not change with each of them."""
-    return sha256_text(*map(sha256_file, sorted(Path(tlkit.__file__).parent.rglob("*.py"))))
-
-
-def _weights(settings: AnySettings | CompareSettings) -> dict[str, str]:
-    """Of the pretrained network that a rung starts from, or of all that a ladder may start from: hashes by name."""
-    names = [settings.backbone] if isinstance(settings, FinetuneSettings) else []
-    names += cached_backbones() if isinstance(settings, CompareSettings) else []
-    rows = [find_backbone(name) for name in names]
-    return {row.name: _content(imagenet_file(row, row.image_size)) for row in rows}
-
-
-def _content(file: Path) -> str:
-    try:
-        return sha256_file(file)
-    except OSError as error:
-        return hashlib.sha256(str(error.strerror).encode()).hexdigest()
-
-
 def _folder() -> Path:
-    return cache_dir() / "rungs"
+    return cache_dir() / CACHED_RUN_FILES.name
 
 
-DEPENDS_ON = "begun.json"  # what all its rungs depend on, as a hash
+def has_speed(run: Path) -> bool:
+    """Tell whether the speed of a run was measured, and can be read."""
+    try:
+        return set(Run(run).read_json(SPEED_FILE)) == SPEED_FIELDS
+    except (RunError, TypeError):
+        return False
 
 
-def start_comparison(data: str | Path, output: str | Path | None, settings: CompareSettings) -> Run:
-    """A comparison's folder, begun.
-
-    raises: DataError, OptionError, RunError
-    """
-    folder = read_folder(data)
-    rungs = build_candidates(settings)
-    if not any(rung.choose for rung in rungs):
-        raise OptionError("--only names no rung that is trained; add one, such as linear.")
-    refuse_inside(folder.root, output or "runs")
-    run = create_run(Path(output) if output else None, "compare")
-    run.write_json("settings.json", {"command": "compare", "data": str(folder.root.resolve()), **to_json(settings)})
-    return run
-
-
-def reopen_comparison(path: Path) -> Run:
-    """A comparison that was stopped.
-
-    raises: RunError
-    """
-    run = reopen_run(path)
-    if (command := command_of(run)) != "compare":
-        raise RunError(f"'{path}' is no comparison; `tlkit {command} --resume {path}` goes on with it.")
-    return run
-
-
-def requested(run: Run) -> tuple[Path, CompareSettings]:
-    """The images and the settings a comparison was begun with.
+def read_request(run: Run) -> tuple[Path, CompareSettings]:
+    """Read the images and the settings that a comparison was begun with.
 
     raises: RunError where another tlkit began it, which had other settings
     """
@@ -189,29 +158,28 @@ def requested(run: Run) -> tuple[Path, CompareSettings]:
 
 
 def check_unchanged(run: Run, key: str) -> None:
-    """Hold a comparison that is gone on with to what it was begun with.
+    """Require that a comparison depends on what it was begun with.
 
-    key: all that it depends on, as a hash
     raises: RunError
     """
-    if (run.path / DEPENDS_ON).exists() and run.read_json(DEPENDS_ON) != key:
+    if (run.path / KEY_FILE).exists() and run.read_json(KEY_FILE) != key:
         raise RunError(
             f"since '{run.path}' was begun, the images, the pretrained weights at hand, tlkit or a package it needs "
             "have changed; compare anew."
         )
 
 
-def accept(run: Run, key: str, rungs: Sequence[str]) -> None:
-    """Note what a comparison depends on; the first change to the folder of one that is gone on with.
+def prepare_folders(run: Run, key: str, names: Sequence[str]) -> None:
+    """Keep what a comparison depends on, and remove half-written files; nothing is changed before in a resumed one.
 
-    rungs: names of those that will be made in it
-    raises: RunError where one of them is a link, or holds one where tlkit would write
+    names: of the candidates that will be trained in it
+    raises: RunError where the folder of one of them is a link, or holds one where tlkit would write
     """
-    there = [run.path / name for name in rungs if os.path.lexists(run.path / name)]
-    for path in there:
+    existing = [run.path / name for name in names if os.path.lexists(run.path / name)]
+    for path in existing:
         refuse_special(path, "folder")
         refuse_links(path)
-    for path in (run.path, *there):
+    for path in (run.path, *existing):
         drop_temporaries(Run(path))
-    if not (run.path / DEPENDS_ON).exists():
-        run.write_json(DEPENDS_ON, key)
+    if not (run.path / KEY_FILE).exists():
+        run.write_json(KEY_FILE, key)

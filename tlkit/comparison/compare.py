@@ -1,35 +1,40 @@
-"""`tlkit compare`: the ladder climbed, and what it shows."""
+"""`tlkit compare`: candidates trained on the same images, and the one to take."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tlkit.comparison.cache import reopen_comparison, start_comparison
+from tlkit.comparison.ladder import build_candidates
 from tlkit.comparison.recommendation import Recommendation, recommend
 from tlkit.comparison.report import draw_comparison, write_comparison
 from tlkit.comparison.results import CandidateResult
-from tlkit.comparison.runner import ComparisonState, Tell, run_candidates
-from tlkit.errors import TlkitError
-from tlkit.runs.run import Run, delete_run, mark_done
+from tlkit.comparison.runner import ComparisonState, run_candidates
+from tlkit.data.folder import read_folder
+from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.runs.run import Run, command_of, create_run, delete_run, mark_done
+from tlkit.runs.unfinished import reopen_run
+from tlkit.settings.base import settings_or_options, to_json
 from tlkit.settings.commands import CompareSettings
+from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress
 
-PICTURE = "compare.png"
+PLOT_FILE = "compare.png"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished ladder.
+    """A finished comparison.
 
-    run         its folder; each rung's run is a folder in it
-    standings   one per rung, from the lowest
-    num_images  that all were judged on
+    run         its folder; each candidate's run is a folder in it
+    results     one per candidate, from the simplest
+    num_images  validation images, the same for all
     notes       what a person should know
     """
 
     run: Run
-    standings: list[CandidateResult]
+    results: list[CandidateResult]
     num_images: int
-    advice: Recommendation
+    recommendation: Recommendation
     notes: list[str]
 
 
@@ -38,38 +43,56 @@ def compare(
     output: str | Path | None = None,
     settings: CompareSettings | None = None,
     progress: Progress | None = None,
-    tell: Tell | None = None,
+    **options: Any,
 ) -> Comparison:
-    """Train and measure a ladder of classifiers on a folder, from chance to upper blocks of a pretrained network.
+    """Train and measure classifiers on a folder, from chance to upper blocks of a pretrained network.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the folder to make; the next free `runs/compare-NNN` where it is None
-    tell: is given a line before each rung, and one after it
+    progress: gets a transient note before each candidate, and one after it
+    options: fields of `CompareSettings`, in place of `settings`
     raises: DataError, ModelError, RunError, OptionError
     """
-    run = start_comparison(data, output, settings or CompareSettings())
+    run = start_comparison(data, output, settings_or_options(CompareSettings, settings, options))
     try:
-        return _finished(run_candidates(run, progress, tell))
+        return _finish(run_candidates(run, progress))
     except (TlkitError, KeyboardInterrupt):
         if not any(path.is_dir() for path in run.path.iterdir()):
             delete_run(run)  # nothing was trained yet
         raise
 
 
-def resume_comparison(path: str | Path, progress: Progress | None = None, tell: Tell | None = None) -> Comparison:
-    """Go on with a comparison that was stopped.
+def resume_comparison(path: str | Path, progress: Progress | None = None) -> Comparison:
+    """Continue a comparison that was stopped.
 
     raises: as `compare`
     """
-    return _finished(run_candidates(reopen_comparison(Path(path)), progress, tell))
+    run = reopen_run(Path(path))
+    if (command := command_of(run)) != "compare":
+        raise RunError(f"'{path}' is no comparison; `tlkit {command} --resume {path}` goes on with it.")
+    return _finish(run_candidates(run, progress))
 
 
-def _finished(state: ComparisonState) -> Comparison:
-    assert state.judged
-    advice = recommend(state.standings, state.blind)
-    num_images = len(state.judged.paths)
-    title = f"{state.root.name}: {state.judged.num_classes} classes, {num_images} validation images"
-    draw_comparison(state.standings, advice, title, state.run.path / PICTURE)
-    write_comparison(state.run, state.standings, advice, state.notes)
+def start_comparison(data: str | Path, output: str | Path | None, settings: CompareSettings) -> Run:
+    """Make the folder of a comparison.
+
+    raises: DataError, OptionError, RunError
+    """
+    folder = read_folder(data)
+    if not any(candidate.make_settings for candidate in build_candidates(settings)):
+        raise OptionError("--only names no rung that is trained; add one, such as linear.")
+    refuse_inside(folder.root, output or "runs")
+    run = create_run(Path(output) if output else None, "compare")
+    run.write_json("settings.json", {"command": "compare", "data": str(folder.root.resolve()), **to_json(settings)})
+    return run
+
+
+def _finish(state: ComparisonState) -> Comparison:
+    assert state.validation_set
+    recommendation = recommend(state.results, state.baselines)
+    num_images = len(state.validation_set.paths)
+    title = f"{state.root.name}: {state.validation_set.num_classes} classes, {num_images} validation images"
+    draw_comparison(state.results, recommendation, title, state.run.path / PLOT_FILE)
+    write_comparison(state.run, state.results, recommendation, state.notes)
     mark_done(state.run)
-    return Comparison(state.run, state.standings, num_images, advice, state.notes)
+    return Comparison(state.run, state.results, num_images, recommendation, state.notes)

@@ -6,11 +6,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from tlkit.errors import OptionError
-from tlkit.models.backbones import _BACKBONES, imagenet_file
+from tlkit.models.backbones import BACKBONES, imagenet_file
 from tlkit.settings.commands import CompareSettings
-from tlkit.settings.training import AnySettings, ClassicSettings, FinetuneSettings, TrainSettings
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
+from tlkit.training.classic import classic_recipe
+from tlkit.training.finetune import finetune_recipe
+from tlkit.training.from_scratch import scratch_recipe
+from tlkit.training.recipe import Recipe
 
-Choose = Callable[[Mapping[str, float]], AnySettings]  # from the accuracies of the rungs below to what to train
 DEFAULT_BACKBONE = "mobilenet_v2"  # whose upper blocks are trained where no frozen backbone was tried
 
 
@@ -18,43 +21,50 @@ DEFAULT_BACKBONE = "mobilenet_v2"  # whose upper blocks are trained where no fro
 class Candidate:
     """One kind of classifier.
 
-    name    what it is asked for by, and the name of its run folder
-    title   what it is, in words
-    kind    baseline, by hand, from scratch or pretrained
-    least   seconds it is begun with, enough for a small folder; a longer limit is dealt out in proportion
-    choose  what to train; None for what needs no training
+    name             what it is asked for by, and the name of its run folder
+    title            what it is, in words
+    kind             "baseline", "by hand", "from scratch" or "pretrained"
+    min_seconds      it is begun only with so much time, enough for a small folder; a longer limit is divided in
+                     proportion
+    make_settings    its settings, from the accuracies of the candidates trained before it; None where it is not trained
+    make_recipe      its recipe, from its settings
+    required_freeze  "freeze" in its model.json, where a lack of time could have made it another; "" for any
+    needs_weights    whether it starts from the official weights of the backbone in its settings
     """
 
     name: str
     title: str
     kind: str
-    least: float = 0
-    choose: Choose | None = None
+    min_seconds: float = 0
+    make_settings: Callable[[Mapping[str, float]], Any] | None = None
+    make_recipe: Callable[[Any], Recipe[Any]] | None = None
+    required_freeze: str = ""
+    needs_weights: bool = False
 
 
 def build_candidates(settings: CompareSettings) -> list[Candidate]:
-    """The rungs this machine can climb, from the lowest: those asked for.
+    """Make the candidates that can be trained on this machine: those asked for, from the simplest.
 
-    raises: OptionError for a rung there is not
+    raises: OptionError for a name that no candidate has
     """
-    rungs = [*baselines(), *_handcrafted(settings), *_from_scratch(settings), *_pretrained(settings)]
+    candidates = [*BASELINES, *(candidate for group in CANDIDATE_GROUPS.values() for candidate in group(settings))]
     if not settings.only:
-        return rungs
-    names, asked = [rung.name for rung in rungs], settings.only.split(",")
+        return candidates
+    names, asked = [candidate.name for candidate in candidates], settings.only.split(",")
     if unknown := [name for name in asked if name not in names]:
         raise OptionError(f"--only names '{unknown[0]}'; the rungs here are {', '.join(names)}.")
-    return [rung for rung in rungs if rung.name in asked]
+    return [candidate for candidate in candidates if candidate.name in asked]
 
 
 def cached_backbones() -> list[str]:
-    """Names of the backbones whose official weights need no download, the smallest file first."""
-    files = {row.name: imagenet_file(row, row.image_size) for row in _BACKBONES}
-    found = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
-    return sorted(found, key=lambda name: found[name])
+    """List the backbones whose official weights need no download, the smallest file first."""
+    files = {row.name: imagenet_file(row, row.image_size) for row in BACKBONES.values()}
+    sizes = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
+    return sorted(sizes, key=lambda name: sizes[name])
 
 
 def missing_requirements() -> list[str]:
-    """What would make the ladder longer, in sentences."""
+    """Say in sentences what would add candidates."""
     notes = []
     if not _has_classic():
         notes.append(
@@ -65,67 +75,76 @@ def missing_requirements() -> list[str]:
     return notes
 
 
-def baselines() -> list[Candidate]:
-    """What needs no training."""
-    return [
-        Candidate("chance", "any class at random", "baseline"),
-        Candidate("majority", "the commonest class", "baseline"),
-    ]
+BASELINES = (  # they need no training
+    Candidate("chance", "any class at random", "baseline"),
+    Candidate("majority", "the commonest class", "baseline"),
+)
 
 
 def _handcrafted(settings: CompareSettings) -> list[Candidate]:
     if not _has_classic():
         return []
     shared = _shared(settings)
-    colours = ClassicSettings(descriptor="colours", classifier="logistic", **shared)
+    colors = ClassicSettings(descriptor="colors", classifier="logistic", **shared)
     classic = ClassicSettings(descriptor="auto", classifier="svm", **shared)
     return [
-        Candidate("colours", "two colours, linear", "by hand", 5, lambda _: colours),
-        Candidate("classic", "best descriptors, SVM", "by hand", 40, lambda _: classic),
+        Candidate("colors", "two colors, linear", "by hand", 5, lambda _: colors, classic_recipe),
+        Candidate("classic", "best descriptors, SVM", "by hand", 40, lambda _: classic, classic_recipe),
     ]
 
 
+def _has_classic() -> bool:
+    return all(find_spec(module) for module in ("sklearn", "skimage"))
+
+
 def _from_scratch(settings: CompareSettings) -> list[Candidate]:
+    def candidate(name: str, title: str, model: str) -> Candidate:
+        chosen = TrainSettings(model=model, **_shared(settings))
+        return Candidate(name, title, "from scratch", 15, lambda _: chosen, scratch_recipe)
+
     return [
-        Candidate("linear", "linear on pixels", "from scratch", 15, _network("linear", settings)),
-        Candidate("mlp", "MLP", "from scratch", 15, _network("mlp", settings)),
-        Candidate("lenet", "LeNet", "from scratch", 15, _network("lenet5_relu", settings)),
+        candidate("linear", "linear on pixels", "linear"),
+        candidate("mlp", "MLP", "mlp"),
+        candidate("lenet", "LeNet", "lenet5_relu"),
     ]
 
 
 def _pretrained(settings: CompareSettings) -> list[Candidate]:
     names = cached_backbones()
-    frozen = [Candidate(name, f"{name}, frozen", "pretrained", 10, _frozen(name, settings)) for name in names]
     if not names:
         return []
-    return [*frozen, Candidate("lower", "upper blocks", "pretrained", 45, _upper_blocks(names, settings))]
+
+    def frozen(name: str) -> Candidate:
+        chosen = FinetuneSettings(backbone=name, freeze="all", **_shared(settings))
+        return Candidate(
+            name, f"{name}, frozen", "pretrained", 10, lambda _: chosen, finetune_recipe, needs_weights=True
+        )
+
+    def best_frozen(accuracies: Mapping[str, float]) -> FinetuneSettings:
+        return FinetuneSettings(backbone=_best_backbone(names, accuracies), freeze="lower", **_shared(settings))
+
+    top_blocks = Candidate(
+        *("lower", "upper blocks", "pretrained", 45, best_frozen, finetune_recipe),
+        required_freeze="lower",
+        needs_weights=True,
+    )
+    return [*(frozen(name) for name in names), top_blocks]
 
 
-def _network(model: str, settings: CompareSettings) -> Choose:
-    chosen = TrainSettings(model=model, **_shared(settings))
-    return lambda _: chosen
+def _best_backbone(names: Sequence[str], accuracies: Mapping[str, float]) -> str:
+    """Choose the backbone that was the best frozen, or a usual one where none was tried."""
+    tried = [name for name in names if name in accuracies]
+    if tried:
+        return max(tried, key=lambda name: accuracies[name])
+    return DEFAULT_BACKBONE if DEFAULT_BACKBONE in names else names[-1]
 
 
-def _frozen(name: str, settings: CompareSettings) -> Choose:
-    chosen = FinetuneSettings(backbone=name, freeze="all", **_shared(settings))
-    return lambda _: chosen
-
-
-def _upper_blocks(at_hand: Sequence[str], settings: CompareSettings) -> Choose:
-    """Of the backbone that was the best frozen."""
-
-    def choose(accuracies: Mapping[str, float]) -> AnySettings:
-        tried = {name: accuracies[name] for name in at_hand if name in accuracies}
-        usual = DEFAULT_BACKBONE if DEFAULT_BACKBONE in at_hand else at_hand[-1]
-        best = max(tried, key=lambda name: tried[name]) if tried else usual
-        return FinetuneSettings(backbone=best, freeze="lower", **_shared(settings))
-
-    return choose
+CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  # by kind, from simple to deep
+    "by hand": _handcrafted,
+    "from scratch": _from_scratch,
+    "pretrained": _pretrained,
+}
 
 
 def _shared(settings: CompareSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in ("validation_split", "seed", "resize")}
-
-
-def _has_classic() -> bool:
-    return all(find_spec(module) for module in ("sklearn", "skimage"))

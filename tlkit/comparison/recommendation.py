@@ -1,4 +1,4 @@
-"""What to take: the best rung, or one as good that costs less."""
+"""What to take: the best candidate, or one as good that costs less."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,88 +7,94 @@ from tlkit.comparison.results import CandidateResult, find_best, format_training
 from tlkit.utils.text import format_duration
 
 SIGNIFICANCE = 0.05  # a difference less likely than this by chance is one
-TOLERATED_LOSS = 0.01  # of accuracy: what a cheaper rung may be worse by
-SAVING = 2.0  # times: a rung is cheaper that is trained in less than the time divided by this
+TOLERATED_LOSS = 0.01  # of accuracy: what a cheaper candidate may be worse by
+SAVING = 2.0  # times: a candidate is cheaper that is trained in less than the time divided by this
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The rung to take, why, and what to type."""
+    """The candidate to take, why, and what to type."""
 
     name: str
     reason: str
     command: str
 
 
-def recommend(standings: Sequence[CandidateResult], blind: Sequence[CandidateResult] = ()) -> Recommendation:
-    """The best rung, or one that is as good and cheaper.
+def recommend(results: Sequence[CandidateResult], baselines: Sequence[CandidateResult] = ()) -> Recommendation:
+    """Choose the best candidate, or one that is as good and cheaper.
 
-    standings: from the lowest rung; at least one that was trained
-    blind: what answers without looking, which the best must be told from, among the standings or not
+    results: from the simplest candidate; at least one that was trained
+    baselines: what the best must be told from, among the results or not
     """
-    best = find_best([standing for standing in standings if standing.command])
-    cheaper = [standing for standing in standings if _is_as_good(standing, best) and _is_cheaper(standing, best)]
-    taken = find_best(cheaper) if cheaper else best
-    return Recommendation(taken.name, _reason(taken, best, standings, blind), taken.command)
+    best = find_best([result for result in results if result.command])
+    cheaper = [result for result in results if _is_as_good(result, best) and _is_cheaper(result, best)]
+    chosen = find_best(cheaper) if cheaper else best
+    return Recommendation(chosen.name, _reason(chosen, best, results, baselines), chosen.command)
 
 
-def _is_as_good(standing: CandidateResult, best: CandidateResult) -> bool:
-    paired = standing.against(best)
+def _is_as_good(result: CandidateResult, best: CandidateResult) -> bool:
+    paired = result.compared_to(best)
     return paired is not None and paired.p >= SIGNIFICANCE and paired.difference >= -TOLERATED_LOSS
 
 
-def _is_cheaper(standing: CandidateResult, best: CandidateResult) -> bool:
-    """To train, as far as is known, and not much slower to use; that the best left out some reading would only help."""
-    if standing.reused or not (standing.seconds and best.seconds and standing.rate and best.rate):
+def _is_cheaper(result: CandidateResult, best: CandidateResult) -> bool:
+    """Compare training times, as far as they are known; that the best left out some reading would only help.
+
+    What is much slower to use is not cheaper.
+    """
+    if result.features_cached or not (
+        result.seconds and best.seconds and result.images_per_second and best.images_per_second
+    ):
         return False
-    return SAVING * standing.seconds <= best.seconds and SAVING * standing.rate >= best.rate
+    return SAVING * result.seconds <= best.seconds and SAVING * result.images_per_second >= best.images_per_second
 
 
-def _alternatives(best: CandidateResult, standings: Sequence[CandidateResult]) -> str:
-    """Why the best itself is taken, as the end of a sentence."""
-    as_good = [standing for standing in standings if _is_as_good(standing, best)]
+def _alternatives(best: CandidateResult, results: Sequence[CandidateResult]) -> str:
+    """Say why the best itself is taken, as the end of a sentence."""
+    as_good = [result for result in results if _is_as_good(result, best)]
     if not as_good:
-        return _runner_up(best, standings)
-    if not best.seconds or any(standing.reused or not standing.seconds for standing in as_good):
+        return _runner_up(best, results)
+    if not best.seconds or any(result.features_cached or not result.seconds for result in as_good):
         return "and what others need to be trained is not known of all"
     return "and nothing as good is both twice as quick to train and not much slower to use"
 
 
-def _runner_up(best: CandidateResult, standings: Sequence[CandidateResult]) -> str:
-    """Which other rung these images cannot tell from the best, though it looks worse."""
-    pairs = [(standing, paired) for standing in standings if standing.command and (paired := standing.against(best))]
-    alike = [(standing, paired) for standing, paired in pairs if paired.p >= SIGNIFICANCE]
+def _runner_up(best: CandidateResult, results: Sequence[CandidateResult]) -> str:
+    """Name another candidate that these images cannot tell from the best, though it looks worse."""
+    pairs = [(result, paired) for result in results if result.command and (paired := result.compared_to(best))]
+    alike = [(result, paired) for result, paired in pairs if paired.p >= SIGNIFICANCE]
     if not alike:
         return "and nothing else here is as good"
     next_best, paired = max(alike, key=lambda pair: pair[1].difference)
     return f"though {next_best.title}'s {next_best.accuracy:.3f} is not told from it (p = {paired.p:.2f})"
 
 
-def _is_told(blind: CandidateResult, best: CandidateResult) -> bool:
-    """Whether the best is better than what answers without looking, by more than chance may give."""
-    if paired := blind.against(best):
+def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
+    """Tell whether the best is better than a baseline, by more than chance may give."""
+    if paired := baseline.compared_to(best):
         return paired.p < SIGNIFICANCE and paired.difference < 0
-    return best.interval is not None and best.interval[0] > blind.accuracy
+    return best.interval is not None and best.interval[0] > baseline.accuracy
 
 
 def _reason(
-    taken: CandidateResult,
+    chosen: CandidateResult,
     best: CandidateResult,
-    standings: Sequence[CandidateResult],
-    blind: Sequence[CandidateResult],
+    results: Sequence[CandidateResult],
+    baselines: Sequence[CandidateResult],
 ) -> str:
-    unlearnt = [*blind, *(standing for standing in standings if not standing.command)]
-    if alike := [standing for standing in unlearnt if not _is_told(standing, best)]:
+    untrained = [*baselines, *(result for result in results if not result.command)]
+    if alike := [result for result in untrained if not _is_told(result, best)]:
         nearest = find_best(alike)
         return (
             f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {nearest.title} "
             f"({nearest.accuracy:.3f}); check the labels, or collect more"
         )
-    if taken is best:
-        return f"{best.title}: {best.accuracy:.3f}, {_alternatives(best, standings)}"
-    paired = taken.against(best)
-    assert paired and taken.seconds and best.seconds
+    if chosen is best:
+        return f"{best.title}: {best.accuracy:.3f}, {_alternatives(best, results)}"
+    paired = chosen.compared_to(best)
+    assert paired and chosen.seconds and best.seconds
     return (
-        f"{taken.title}: {taken.accuracy:.3f}, not told from {best.title}'s {best.accuracy:.3f} (p = {paired.p:.2f}), "
-        f"and trained in {format_duration(taken.seconds)} instead of {format_training_time(best)}"
+        f"{chosen.title}: {chosen.accuracy:.3f}, not told from {best.title}'s {best.accuracy:.3f} "
+        f"(p = {paired.p:.2f}), "
+        f"and trained in {format_duration(chosen.seconds)} instead of {format_training_time(best)}"
     )

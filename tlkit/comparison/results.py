@@ -10,33 +10,34 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.comparison.cache import SPEED_FILE
 from tlkit.comparison.ladder import Candidate
 from tlkit.errors import RunError
 from tlkit.evaluation.metrics import PairedComparison, mcnemar, wilson_interval
 from tlkit.inference.predictor import Predictor
-from tlkit.runs.run import Run, read_manifest
+from tlkit.runs.run import Run
 from tlkit.runs.unfinished import was_resumed
 from tlkit.settings.base import option_name
-from tlkit.settings.training import AnySettings, FinetuneSettings
+from tlkit.training.recipe import TrainingMetrics
 from tlkit.utils.text import format_duration
 
-AT_LEAST = "≥ "  # before seconds that leave something out
+MINIMUM_SIGN = "≥ "  # before seconds that leave something out
 
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A rung, climbed.
+    """What a candidate reached.
 
-    name, title, kind  of the rung
-    accuracy           on the validation images
-    interval           of it, 95 %; None where it is known exactly
-    right              bool (images,): which of them it got right; None of "chance"
-    selected           whether epochs or layers were chosen on these images
-    seconds            that training it takes from nothing, when it was trained
-    reused             whether they leave out what reading takes, for features were kept from before the ladder
-    rate               images a second that `predict` classifies, reading included, when it was trained
-    size               bytes of the files that `predict` needs
-    command            that trains it
+    name, title, kind       of the candidate
+    accuracy                on the validation images
+    interval                of it, 95 %; None where it is known exactly
+    correct                 bool (images,): which of them it got right; None of "chance"
+    selected_on_validation  whether epochs or layers were chosen on these images
+    seconds                 that training takes from nothing, when it was trained; None where nobody knows
+    features_cached         whether they leave out what reading takes, for features were cached before the comparison
+    images_per_second       that `predict` classifies, reading included, when it was trained
+    num_bytes               of the files that `predict` needs
+    command                 that trains it
     """
 
     name: str
@@ -44,47 +45,40 @@ class CandidateResult:
     kind: str
     accuracy: float
     interval: tuple[float, float] | None = None
-    right: np.ndarray | None = None
-    selected: bool = False
+    correct: np.ndarray | None = None
+    selected_on_validation: bool = False
     seconds: float | None = None
-    reused: bool = False
-    rate: float | None = None
-    size: int | None = None
+    features_cached: bool = False
+    images_per_second: float | None = None
+    num_bytes: int | None = None
     command: str = ""
 
-    def against(self, best: "CandidateResult") -> PairedComparison | None:
-        """How it stands to the best, image by image; None where nothing can be said."""
-        if self.right is None or best.right is None or self is best:
+    def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
+        """Compare it with the best, image by image; None where nothing can be said."""
+        if self.correct is None or best.correct is None or self is best:
             return None
-        return mcnemar(self.right, best.right)
+        return mcnemar(self.correct, best.correct)
 
 
-def find_best(standings: Sequence[CandidateResult]) -> CandidateResult:
-    """The one that is right most often; of equals the lowest on the ladder."""
-    return max(standings, key=lambda standing: standing.accuracy)
+def find_best(results: Sequence[CandidateResult]) -> CandidateResult:
+    """Find the one that is right most often; of equals the simplest."""
+    return max(results, key=lambda result: result.accuracy)
 
 
-def format_training_time(standing: CandidateResult) -> str:
-    """What training it takes, in words; "" where nobody knows."""
-    return (AT_LEAST if standing.reused else "") + format_duration(standing.seconds) if standing.seconds else ""
-
-
-SPEED_FILE = "speed.json"  # in a rung's run folder, beside what its training wrote
-MEASURED = {"images_per_second", "training_seconds", "features_reused"}  # what it holds
-TIMED, WARM = 256, 16  # images that are predicted to see how fast that goes, and before that
-MAX_TIMED_SECONDS = 1.5  # seconds of it
-FeatureSource = tuple[
-    int, str
-]  # the size of pictures and what reads them: rungs that read alike share what is kept of it
+def format_training_time(result: CandidateResult) -> str:
+    """Say what training takes; "" where nobody knows."""
+    if not result.seconds:
+        return ""
+    return (MINIMUM_SIGN if result.features_cached else "") + format_duration(result.seconds)
 
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """The validation images of a ladder.
+    """The validation images of a comparison.
 
-    paths, classes    in the order of `predictions_val.csv`
-    commonest         class among the training images
-    num_classes       that there are
+    paths, classes  in the order of `predictions_val.csv`
+    commonest       class among the training images
+    num_classes     of the folder
     """
 
     paths: tuple[str, ...]
@@ -94,128 +88,125 @@ class ValidationSet:
 
 
 def validation_set_of(run: Run) -> ValidationSet:
-    """The validation images of a finished run."""
+    """Read the validation images of a finished run."""
     rows = run.read_rows("predictions_val.csv")
-    commonest = run.read_json("metrics.json")["baseline_class"]
-    pairs = [(row["path"], row["class"]) for row in rows]
-    paths, classes = zip(*pairs, strict=True)
-    return ValidationSet(paths, classes, commonest, len(read_manifest(run).class_names))
+    paths, classes = tuple(row["path"] for row in rows), tuple(row["class"] for row in rows)
+    return ValidationSet(paths, classes, _metrics(run).baseline_class, len(run.manifest.class_names))
 
 
-def baseline(rung: Candidate, judged: ValidationSet) -> CandidateResult:
-    """What answers without looking get right."""
-    if rung.name == "chance":
-        return CandidateResult(rung.name, rung.title, rung.kind, 1 / judged.num_classes)
-    right = np.array([name == judged.commonest for name in judged.classes])
-    return CandidateResult(rung.name, rung.title, rung.kind, float(right.mean()), _accuracy_interval(right), right)
+def baseline_result(candidate: Candidate, images: ValidationSet) -> CandidateResult:
+    """Give the result of a candidate that needs no training."""
+    named = (candidate.name, candidate.title, candidate.kind)
+    if candidate.name == "chance":
+        return CandidateResult(*named, 1 / images.num_classes)
+    correct = np.array([name == images.commonest for name in images.classes])
+    return CandidateResult(*named, float(correct.mean()), _accuracy_interval(correct), correct)
+
+
+FeatureSource = tuple[int, str]  # image size and what computes features: candidates with the same share cached ones
 
 
 def read_result(
-    rung: Candidate, run: Run, judged: ValidationSet, command: str, readings: dict[FeatureSource, float]
+    candidate: Candidate,
+    run: Run,
+    images: ValidationSet,
+    command: str,
+    extraction_seconds: dict[FeatureSource, float],
 ) -> CandidateResult:
-    """What a finished rung shows.
+    """Read what a finished candidate shows.
 
-    readings: seconds that each reading took a rung of this ladder; this rung's is added, where it did one
-    raises: RunError where it was judged on other images
+    extraction_seconds: by candidates of this comparison; those of this one are added, where it computed features
+    raises: RunError where it was measured on other images
     """
     rows = run.read_rows("predictions_val.csv")
-    if tuple(row["path"] for row in rows) != judged.paths:
+    if tuple(row["path"] for row in rows) != images.paths:
         raise RunError(f"'{run.path}' was judged on other images than the rungs before it; compare anew.")
-    right = np.array([row["label"] == row["class"] for row in rows])
-    seconds, reused = _whole_training(run, readings)
+    correct = np.array([row["label"] == row["class"] for row in rows])
+    seconds, features_cached = _seconds_from_nothing(run, extraction_seconds)
+    content = run.read_json("model.json")
+    named = f"{content['backbone']}, {candidate.title}" if content.get("freeze") == "lower" else candidate.title
     return CandidateResult(
-        *(rung.name, _title(rung, run), rung.kind, float(right.mean()), _accuracy_interval(right), right),
-        selected=run.read_json("metrics.json")["selected_on_validation"],
+        *(candidate.name, named, candidate.kind, float(correct.mean()), _accuracy_interval(correct), correct),
+        selected_on_validation=_metrics(run).selected_on_validation,
         seconds=seconds,
-        reused=reused,
-        rate=run.read_json(SPEED_FILE)["images_per_second"],
-        size=sum((run.path / stage.file).stat().st_size for stage in read_manifest(run).stages),
+        features_cached=features_cached,
+        images_per_second=run.read_json(SPEED_FILE)["images_per_second"],
+        num_bytes=sum((run.path / stage.file).stat().st_size for stage in run.manifest.stages),
         command=command,
     )
 
 
-def _whole_training(run: Run, readings: dict[FeatureSource, float]) -> tuple[float | None, bool]:
-    """Seconds a training takes from nothing, as far as they are known, and whether reading is missing in them.
+def _seconds_from_nothing(run: Run, extraction_seconds: dict[FeatureSource, float]) -> tuple[float | None, bool]:
+    """Give the seconds a training takes from nothing, as far as they are known, and whether reading is missing in them.
 
-    What a rung did not read, for another rung of this ladder had, is added: it is known what that took.
+    Where another candidate of this comparison had computed the features, it is known what that took, and added.
     """
-    speed, reading = run.read_json(SPEED_FILE), _feature_source(run.read_json("model.json"))
-    seconds: float | None = speed["training_seconds"]
+    speed, content = run.read_json(SPEED_FILE), run.read_json("model.json")
+    network = "pixels" if content.get("freeze") == "none" else content.get("backbone") or content["descriptor"]
+    source, seconds = (content["image_size"], network), speed["training_seconds"]
     if not speed["features_reused"]:
-        readings.setdefault(reading, run.read_json("metrics.json")["seconds"]["features"])
+        extraction_seconds.setdefault(source, _metrics(run).seconds["features"])
         return seconds, False
-    if seconds is None or reading not in readings:
+    if seconds is None or source not in extraction_seconds:
         return seconds, True
-    return seconds + readings[reading], False
+    return seconds + extraction_seconds[source], False
 
 
-def _title(rung: Candidate, run: Run) -> str:
-    facts = run.read_json("model.json")
-    return f"{facts['backbone']}, {rung.title}" if facts.get("freeze") == "lower" else rung.title
+def _accuracy_interval(correct: np.ndarray) -> tuple[float, float]:
+    return wilson_interval(int(correct.sum()), len(correct))
 
 
-def _feature_source(facts: dict[str, Any]) -> FeatureSource:
-    by = "pixels" if facts.get("freeze") == "none" else facts.get("backbone") or facts["descriptor"]
-    return facts["image_size"], by
+MAX_TIMED_IMAGES, NUM_WARMUP_IMAGES = 256, 16
+MAX_TIMED_SECONDS = 1.5
 
 
 def measure_speed(run: Run, root: Path) -> None:
     """Write `speed.json`: how many of its validation images a second `predict` classifies, reading included.
 
-    Takes `LONGEST`, or what `WARM` images take, where that is longer.
+    It takes `MAX_TIMED_SECONDS`, or what the images of the warm-up take, where that is longer.
     """
     predictor = Predictor(run)
-    files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:TIMED]]
-    done, seconds = _timed(predictor, islice(cycle(files), WARM))
+    files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:MAX_TIMED_IMAGES]]
+    num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
     if seconds < MAX_TIMED_SECONDS:
-        done, seconds = _timed(predictor, cycle(files))
-    found = {"images_per_second": round(done / seconds, 1), "training_seconds": training_seconds(run)}
-    run.write_json(SPEED_FILE, found | {"features_reused": run.read_json("metrics.json")["features_reused"]})
+        num_images, seconds = _time_predictions(predictor, cycle(files))
+    speed = {"images_per_second": round(num_images / seconds, 1), "training_seconds": training_seconds(run)}
+    run.write_json(SPEED_FILE, speed | {"features_reused": _metrics(run).features_reused})
 
 
-def _timed(predictor: Predictor, files: Iterator[Path]) -> tuple[int, float]:
-    """How many were predicted, and in how many seconds; ended as soon as these are `LONGEST`."""
-    started, done, seconds = time.perf_counter(), 0, 0.0
+def _time_predictions(predictor: Predictor, files: Iterator[Path]) -> tuple[int, float]:
+    """Predict until `MAX_TIMED_SECONDS` are over or no file is left: how many, and in how many seconds."""
+    started, num_images, seconds = time.perf_counter(), 0, 0.0
     for _ in predictor.predict(files):
-        done, seconds = done + 1, time.perf_counter() - started
+        num_images, seconds = num_images + 1, time.perf_counter() - started
         if seconds >= MAX_TIMED_SECONDS:
             break
-    return done, seconds
+    return num_images, seconds
 
 
 def training_seconds(run: Run) -> float | None:
-    """What a finished run took to train; None where it was stopped in between."""
-    seconds: float | None = None if was_resumed(run) else run.read_json("metrics.json")["seconds"]["total"]
-    return seconds
+    """Read what a finished run took to train; None where it was stopped in between."""
+    return None if was_resumed(run) else _metrics(run).seconds["total"]
 
 
-def notes_of(rung: Candidate, run: Run) -> list[str]:
-    """What a rung that chose for itself has chosen, and what a time limit has cut short, in sentences."""
-    metrics = run.read_json("metrics.json")
-    notes = [f"{metrics['advice']['reason']}."] if metrics["advice"] else []
-    notes += [note for note in metrics["notes"] if note.startswith("--time-limit")]
-    return [f"{rung.title}: {note}" for note in notes]
+def notes_of(candidate: Candidate, run: Run) -> list[str]:
+    """Say what was chosen automatically, and what a time limit has cut short."""
+    metrics = _metrics(run)
+    notes = [f"{metrics.advice['reason']}."] if metrics.advice else []
+    notes += [note for note in metrics.notes if note.startswith("--time-limit")]
+    return [f"{candidate.title}: {note}" for note in notes]
 
 
-def has_speed(run: Path) -> bool:
-    """Whether it was measured, and can be read."""
-    try:
-        return set(Run(run).read_json(SPEED_FILE)) == MEASURED
-    except (RunError, TypeError):
-        return False
+def _metrics(run: Run) -> TrainingMetrics:
+    return TrainingMetrics.from_json(run.read_json("metrics.json"))
 
 
-def command_of(settings: AnySettings, data: Path) -> str:
-    """What to type for one training by itself, here."""
+def command_line(command: str, settings: Any, data: Path) -> str:
+    """Give what to type for one training by itself, here."""
     here = Path.cwd()
-    place = data.relative_to(here) if data.is_relative_to(here) else data
-    words = ["tlkit", "finetune" if isinstance(settings, FinetuneSettings) else "train", str(place)]
+    words = ["tlkit", command, str(data.relative_to(here) if data.is_relative_to(here) else data)]
     for item in fields(settings):
         value = getattr(settings, item.name)
         if value != item.default:
             words += [option_name(item.name), str(value)]
     return shlex.join(words)
-
-
-def _accuracy_interval(right: np.ndarray) -> tuple[float, float]:
-    return wilson_interval(int(right.sum()), len(right))

@@ -1,55 +1,52 @@
 """Augmented views: presets, one affine resampling, then colors, noise and erasing; batches of them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from tlkit.data.transforms import add_noise, random_erase, sample_affine, sample_color_matrix
-from tlkit.settings.commands import ContactSheetSettings
-from tlkit.settings.training import TrainingSettings
+from tlkit.data.transforms import AffineLimits, add_noise, random_erase, sample_affine, sample_color_matrix
 from tlkit.utils.parallel import count_workers
 
 AUGMENT_VERSION = 2  # part of every cache key; raise it when any pixel of a view may change
-OUTSIDE = (128, 128, 128)
+OUTSIDE = (128, 128, 128)  # where a view looks past the border
+FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite|clockwise|anticlockwise)(?:[^a-z]|$)")
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How far views may differ from the picture; each draw is uniform within its limits, 0 leaves it out.
+class Augmentation(AffineLimits):
+    """How far views may differ from the image; each draw is uniform within its limits, 0 leaves it out.
 
-    flip        mirrored left to right in half of the views
-    rotation    degrees, either way
-    zoom        share by which a picture is enlarged or reduced at most
-    shift       share of the width, and of the height, either way
-    shear       degrees, either way
-    crop        least share of the area a view shows; 1 for the whole (random resized crop: Szegedy 2014)
-    brightness  share, either way; likewise contrast, about middle grey, and saturation
-    noise       largest standard deviation of Gaussian noise, as a share of white
-    erase       largest share of the area that a grey rectangle hides in half of the views (Zhong 2020)
+    brightness  fraction, either way; likewise contrast, about middle gray, and saturation
+    noise       maximum standard deviation of Gaussian noise, as a fraction of white
+    erase       maximum fraction of the area that a gray rectangle hides in half of the views (Zhong 2020)
     """
 
-    flip: bool = False
-    rotation: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-    shear: float = 0.0
-    crop: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
 
+    @staticmethod
+    def from_options(preset: str, amounts: Mapping[str, float | None]) -> "Augmentation":
+        """Take a preset, and replace single amounts where they are given.
+
+        preset: a key of `PRESETS`
+        amounts: by field name; None leaves the preset's
+        """
+        given = {name: amount for name, amount in amounts.items() if amount is not None}
+        return replace(PRESETS[preset], **given)  # type: ignore[arg-type]
+
 
 NO_AUGMENTATION = Augmentation()
 PRESETS = {
     "none": NO_AUGMENTATION,
-    "light": Augmentation(flip=True, rotation=10, crop=0.4),
+    "light": Augmentation(hflip=True, rotation=10, crop=0.4),
     "medium": Augmentation(True, rotation=10, shear=5, crop=0.4, brightness=0.2, contrast=0.2, saturation=0.2),
     "strong": Augmentation(
         True,
@@ -67,36 +64,34 @@ PRESETS = {
 }
 
 
-def choose_augmentation(settings: TrainingSettings | ContactSheetSettings) -> Augmentation:
-    """The preset that settings name, with what they set by itself in its place."""
-    given = {item.name: getattr(settings, _setting_name(item.name)) for item in fields(Augmentation)}
-    return replace(PRESETS[settings.augment], **{name: value for name, value in given.items() if value is not None})
-
-
-def _setting_name(name: str) -> str:
-    return "hflip" if name == "flip" else name
-
-
 class ViewTransform(Protocol):
-    """What is made of a picture before a network sees it, and the name a cache keeps that under."""
+    """A function from a decoded image to the pixels that are cached."""
 
     @property
     def count(self) -> int:
-        """Pictures per image."""
+        """Views per image."""
 
     @property
     def key(self) -> str:
         """Part of a cache key."""
 
-    def of(self, plain: np.ndarray, working: np.ndarray, sha256: str) -> np.ndarray:
-        """uint8, from the plain view (image_size, image_size, 3) and the larger working image."""
+    def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
+        """Transform one image.
+
+        plain: uint8 (image_size, image_size, 3)
+        oversized: uint8 (side, side, 3)
+        sha256: of the file's bytes, hexadecimal
+        returns: uint8
+        """
 
 
 @dataclass(frozen=True)
 class AugmentedViews:
-    """How many views of each image are learnt from, the first of them plain.
+    """Several views of each image, the first of them plain.
 
-    seed  decides every draw, together with the view's number and the image's bytes
+    count         views per image
+    seed          decides every draw, together with the view's number and the image's bytes
+    augmentation  how far the views differ
     """
 
     count: int
@@ -105,48 +100,49 @@ class AugmentedViews:
 
     @property
     def key(self) -> str:
-        """What a cache of these views is kept under."""
+        """Part of a cache key: everything the views depend on but the image."""
         return f"{self.count} views, seed {self.seed}, version {AUGMENT_VERSION}, {asdict(self.augmentation)}"
 
-    def of(self, plain: np.ndarray, working: np.ndarray, sha256: str) -> np.ndarray:
-        """All views of one image: uint8 (count, image_size, image_size, 3), the plain one first."""
-        return np.stack([plain, *self._augmented(len(plain), working, sha256)])
-
-    def _augmented(self, image_size: int, working: np.ndarray, sha256: str) -> Iterable[np.ndarray]:
-        for number in range(1, self.count):
-            yield augment_image(working, image_size, self.augmentation, rng_for(self.seed, number, sha256))
+    def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
+        """Make all views of one image: uint8 (count, image_size, image_size, 3), the plain one first."""
+        augmented = [
+            augment_image(oversized, len(plain), self.augmentation, rng_for(self.seed, number, sha256))
+            for number in range(1, self.count)
+        ]
+        return np.stack([plain, *augmented])
 
 
 class OversizedImage:
-    """The working image itself, of which another view is made in every epoch."""
+    """The oversized image itself, from which every epoch makes another view."""
 
-    key = "working image"
+    key = "oversized image"
     count = 1
 
-    def of(self, plain: np.ndarray, working: np.ndarray, sha256: str) -> np.ndarray:
-        """uint8 (side, side, 3)."""
-        return working
+    def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
+        """Return `oversized`: uint8 (side, side, 3)."""
+        return oversized
 
 
 def rng_for(seed: int, number: int, sha256: str) -> np.random.Generator:
-    """The draws for one image, in one view or epoch: they depend on nothing else, such as threads or order."""
+    """Make the generator for one image in one view or epoch; its draws depend on nothing else, such as threads."""
     return np.random.default_rng((seed, number, int(sha256[:16], 16)))
 
 
 def augment_image(
-    working: np.ndarray, image_size: int, augmentation: Augmentation, random: np.random.Generator
+    oversized: np.ndarray, image_size: int, augmentation: Augmentation, random: np.random.Generator
 ) -> np.ndarray:
-    """One random view of a working image, in a single bilinear resampling.
+    """Make one random view of an oversized image, in a single bilinear resampling.
 
-    working: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
-    returns: uint8 (image_size, image_size, 3); grey where a view looks past the border
+    oversized: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
+    returns: uint8 (image_size, image_size, 3); gray where a view looks past the border
     """
-    place = sample_affine(len(working), image_size, augmentation, random)
-    image = Image.fromarray(working).transform(
-        (image_size, image_size), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
+    affine = sample_affine(len(oversized), image_size, augmentation, random)
+    image = Image.fromarray(oversized).transform(
+        (image_size, image_size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
     )
-    if colours := sample_color_matrix(augmentation, random):
-        image = image.convert("RGB", colours)
+    limits = augmentation.brightness, augmentation.contrast, augmentation.saturation
+    if colors := sample_color_matrix(*limits, random):
+        image = image.convert("RGB", colors)
     view = np.asarray(image)
     if augmentation.noise:
         view = add_noise(view, random.uniform(0, augmentation.noise), random)
@@ -154,66 +150,64 @@ def augment_image(
 
 
 class AugmentedBatches:
-    """Indexing gives one view of each image asked for: uint8 (images, image_size, image_size, 3).
+    """Images that are augmented anew in every epoch: indexing gives uint8 (images, image_size, image_size, 3).
 
-    working: anything that gives uint8 (images, side, side, 3) by position, such as `KeptRows`
-    sha256: of each image; with the seed and the epoch it decides every draw
+    oversized  indexed by positions, gives uint8 (images, side, side, 3), as an array or `StoredFeatures` do
+    sha256     of each image; with the seed and the epoch it decides every draw
     """
 
     def __init__(
         self,
-        working: Any,
+        oversized: Any,
         sha256: Sequence[str],
         augmentation: Augmentation,
         image_size: int,
         seed: int,
         epoch: int = 0,
     ) -> None:
-        self._parts = working, sha256, augmentation, image_size, seed
+        self._arguments = oversized, sha256, augmentation, image_size, seed
         self._epoch = epoch
         self._pool = ThreadPoolExecutor(count_workers())
 
     def __len__(self) -> int:
-        return len(self._parts[1])
+        return len(self._arguments[1])
 
     def in_epoch(self, epoch: int) -> "AugmentedBatches":
-        """The same images, as they are seen in an epoch."""
-        return AugmentedBatches(*self._parts, epoch)
+        """Take the same images as an epoch sees them."""
+        return AugmentedBatches(*self._arguments, epoch)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
-        working, sha256, augmentation, image_size, seed = self._parts
+    def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
+        oversized, sha256, augmentation, image_size, seed = self._arguments
 
-        def view(row: int, picture: np.ndarray) -> np.ndarray:
-            return augment_image(picture, image_size, augmentation, rng_for(seed, self._epoch, sha256[row]))
+        def make_view(position: int, image: np.ndarray) -> np.ndarray:
+            return augment_image(image, image_size, augmentation, rng_for(seed, self._epoch, sha256[position]))
 
-        positions = np.arange(len(self))[rows]
-        return np.stack(list(self._pool.map(view, positions.tolist(), working[positions])))
-
-
-FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite|clockwise|anticlockwise)(?:[^a-z]|$)")
+        positions = np.arange(len(self))[indices]
+        return np.stack(list(self._pool.map(make_view, positions.tolist(), oversized[positions])))
 
 
 def flip_sensitive_class(class_names: Sequence[str]) -> str | None:
-    """The first class that a mirror could turn into another, by its name: digits, letters and sides.
+    """Find the first class that a mirror could turn into another, by its name: digits, letters, left and right.
 
-    >>> sided_class(["ant", "bee"]), sided_class(["turn_left", "turn_right"])
+    >>> flip_sensitive_class(["ant", "bee"]), flip_sensitive_class(["turn_left", "turn_right"])
     (None, 'turn_left')
     """
     names = [name.lower() for name in class_names]
+    if with_direction := [name for name in names if FLIP_SENSITIVE.search(name)]:
+        return with_direction[0]
     signs = [name for name in names if len(name) == 1 and name.isalnum()]
-    found = [name for name in names if FLIP_SENSITIVE.search(name)] or (signs if 2 * len(signs) > len(names) else [])
-    return found[0] if found else None
+    return signs[0] if 2 * len(signs) > len(names) else None
 
 
-def flip_note(class_names: Sequence[str], flip: bool) -> str | None:
-    """What to say where there is such a class.
+def flip_note(class_names: Sequence[str], hflip: bool) -> str | None:
+    """Say what mirroring may do to a class that depends on left and right; None where there is no such class.
 
-    flip: whether half of the views are mirrored
+    hflip: whether half of the views are mirrored
     """
     name = flip_sensitive_class(class_names)
     if name is None:
         return None
     looks = f"classes such as '{name}' may look different in a mirror"
-    if flip:
+    if hflip:
         return f"half of the views are mirrored, and {looks}; --no-hflip keeps them as they are."
     return f"no view is mirrored, for {looks}; --hflip mirrors half of them."

@@ -1,4 +1,4 @@
-"""A picture of augmented images, as training sees them."""
+"""A contact sheet of augmented images, as training sees them."""
 
 import io
 from pathlib import Path
@@ -6,59 +6,60 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tlkit.data.augment import AugmentedViews, choose_augmentation
+from tlkit.data.augment import AugmentedViews
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.data.image import decode_image
+from tlkit.data.image import ImageSpec, decode_image
 from tlkit.errors import DataError, ImageError
-from tlkit.settings.commands import ContactSheetSettings
 from tlkit.utils.files import check_new_file, refuse_inside, write_new
 
 GAP = 4  # white pixels between views
 
 
-def draw_contact_sheet(data: str | Path, file: Path, settings: ContactSheetSettings) -> list[str]:
-    """Write a PNG with one line of views per picture.
+def draw_contact_sheet(
+    data: str | Path, file: Path, spec: ImageSpec, views: AugmentedViews, num_images: int
+) -> list[str]:
+    """Write a PNG with one line of views per image.
 
-    returns: the paths of the pictures, relative to `data`, in the order of the lines
-    raises: DataError where no picture can be read; OptionError where `file` is there, or would lie among the images
+    num_images: lines at most; files that cannot be read are passed over
+    returns: the paths of the images, relative to `data`, in the order of the lines
+    raises: DataError where no image can be read; OptionError where `file` exists, or would lie among the images
     """
     check_new_file(file)
     folder = read_folder(data)
     refuse_inside(folder.root, file)
-    views = AugmentedViews(settings.views, settings.seed, choose_augmentation(settings))
     lines: dict[str, np.ndarray] = {}
-    for row in _spread(folder):
-        if len(lines) == settings.images:
+    for index in _alternate_classes(folder):
+        if len(lines) == num_images:
             break
         try:
-            photo = decode_image(read_file(folder.files[row]), settings.image_size, settings.resize, views)
+            image = decode_image(read_file(folder.files[index]), spec, views)
         except ImageError:
             continue
-        lines[folder.paths[row]] = photo.pixels
+        lines[folder.paths[index]] = image.pixels
     if not lines:
         raise DataError(f"no image in '{data}' can be read; give a folder of images.")
-    _write_sheet(np.stack(list(lines.values())), file)
+    content = io.BytesIO()
+    Image.fromarray(_arrange(np.stack(list(lines.values())))).save(content, "PNG")
+    write_new(file, content.getvalue())
     return list(lines)
 
 
-def _spread(folder: ImageFolder) -> list[int]:
+def _alternate_classes(folder: ImageFolder) -> list[int]:
     """Positions of all images: the first of each class, then the second of each, and so on."""
     labels = folder.labels
     rank = np.zeros(len(labels), dtype=np.int64)
     for label in range(folder.num_classes):
         rank[labels == label] = np.arange(np.sum(labels == label))
-    return [int(row) for row in np.lexsort((labels, rank))]
+    return [int(index) for index in np.lexsort((labels, rank))]
 
 
-def _write_sheet(views: np.ndarray, file: Path) -> None:
-    """views: uint8 (pictures, views, size, size, 3)"""
-    pictures, count, size = views.shape[:3]
+def _arrange(views: np.ndarray) -> np.ndarray:
+    """Put uint8 (images, views, size, size, 3) on a white sheet: uint8 (height, width, 3)."""
+    num_images, num_views, size = views.shape[:3]
     step = size + GAP
-    sheet = np.full((pictures * step + GAP, count * step + GAP, 3), 255, np.uint8)
-    for row, column in np.ndindex(pictures, count):
-        top, left = GAP + row * step, GAP + column * step
-        sheet[top : top + size, left : left + size] = views[row, column]
-    content = io.BytesIO()
-    Image.fromarray(sheet).save(content, "PNG")
-    write_new(file, content.getvalue())
+    sheet = np.full((num_images * step + GAP, num_views * step + GAP, 3), 255, np.uint8)
+    for line, column in np.ndindex(num_images, num_views):
+        top, left = GAP + line * step, GAP + column * step
+        sheet[top : top + size, left : left + size] = views[line, column]
+    return sheet

@@ -16,7 +16,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # JPEG includes
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 1 << 29
 ORIENTATION_TAG = 0x0112
-UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored picture upright
+UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -25,12 +25,32 @@ UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow warns of broken metadata in pictures it reads well; what matters is an ImageError's reason.
+SIGNATURES = (  # (offset, bytes, what such a file is)
+    (0, b"\xff\xd8", "a broken JPEG file"),
+    (0, b"\x89PNG", "a broken PNG file"),
+    (0, b"GIF8", "a broken GIF file"),
+    (0, b"RIFF", "a broken WebP file, or sound or video"),
+    (0, b"BM", "a broken BMP file"),
+    (0, b"II*\0", "a TIFF or camera RAW file of a kind that cannot be read"),
+    (0, b"MM\0*", "a TIFF or camera RAW file of a kind that cannot be read"),
+    (4, b"ftypavi", "a broken or too large AVIF file"),
+    (4, b"ftyphe", "a broken HEIC photo"),
+    (4, b"ftypmif", "a broken HEIC photo"),
+    (4, b"ftyp", "a video or an unknown kind of ISO media file"),
+    (0, b"\0\0\1\0", "a Windows icon (ICO)"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
+    (0, b"PK\3\4", "a ZIP archive"),
+)
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+# Pillow warns of broken metadata in images it reads well; what matters is an ImageError's reason.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file of at most `MAX_BYTES`; pipes and devices are never opened.
+    """Read a regular file of at most `MAX_BYTES`; pipes and devices are never opened.
 
     raises: ImageError
     """
@@ -65,7 +85,7 @@ def open_rgb(data: bytes, short_side: int) -> Image.Image:
 
 
 def drafted_size(data: bytes, short_side: int) -> tuple[int, int]:
-    """The size at which `open_rgb` would decode, from the header alone.
+    """Find the (width, height) at which `open_rgb` would decode, from the header alone.
 
     raises: ImageError
     """
@@ -75,7 +95,7 @@ def drafted_size(data: bytes, short_side: int) -> tuple[int, int]:
 
 @contextmanager
 def _reasons(data: bytes) -> Iterator[None]:
-    """Whatever a decoder raises becomes an `ImageError` with a reason a person understands."""
+    """Turn whatever a decoder raises into an `ImageError` with a reason that the user understands."""
     try:
         yield
     except ImageError:
@@ -106,7 +126,7 @@ def _open_heif(data: bytes) -> Image.Image:
 
 
 def _drafted(image: Image.Image, short_side: int) -> Image.Image:
-    """Ask a JPEG decoder for the least of 1/1, 1/2, 1/4, 1/8 that still has `short_side` pixels.
+    """Ask a JPEG decoder for the smallest of 1/1, 1/2, 1/4, 1/8 that still has `short_side` pixels.
 
     raises: ImageError where more than `MAX_PIXELS` would have to be decoded. A progressive JPEG
         holds all its coefficients in memory, so it counts at full size.
@@ -118,8 +138,7 @@ def _drafted(image: Image.Image, short_side: int) -> Image.Image:
     if "progressive" not in image.info:
         width, height = image.size
     if width * height > MAX_PIXELS:
-        found = f"{width}×{height} pixels"
-        raise ImageError(f"has {found}; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
+        raise ImageError(f"has {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
     return image
 
 
@@ -127,7 +146,7 @@ def _orientation(image: Image.Image) -> int:
     """1 to 8, or 1 where the tag is missing or nonsense."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # EXIF is free-form: a broken one must not cost a good picture
+    except Exception:  # EXIF is free-form: a broken one must not cost a good image
         return 1
 
 
@@ -135,66 +154,41 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(scale_to_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
-        solid = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(solid, image.convert("RGBA")).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def scale_to_bytes(values: np.ndarray) -> np.ndarray:
-    """Grey values of more than 8 bits as uint8.
+def scale_to_bytes(gray: np.ndarray) -> np.ndarray:
+    """Scale gray values of more than 8 bits to uint8.
 
     Integers up to 4095 are taken as 12-bit data, up to 65535 as 16-bit; floats from 0 to 1 as
-    fractions, from 0 to 255 as they are; anything else is stretched from its least to its
-    greatest value.
+    fractions, from 0 to 255 as they are; anything else is stretched from its smallest to its
+    largest value.
     raises: ImageError for NaN or Inf
 
     >>> scale_to_bytes(np.array([0, 2048, 4095], "uint16")).tolist()
     [0, 128, 255]
     """
-    if not np.isfinite(values).all():
+    if not np.isfinite(gray).all():
         raise ImageError("has pixels that are not numbers (NaN or infinite)")
-    low, high = _value_range(values)
-    return np.rint((values.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
-
-
-def _value_range(values: np.ndarray) -> tuple[float, float]:
-    """What black and white are in these values."""
-    least, greatest = float(values.min()), float(values.max())
-    usual = (4095, 65535) if values.dtype.kind in "iu" else (1, 255)
-    if least >= 0 and greatest <= usual[-1]:
-        return 0, next(white for white in usual if greatest <= white)
-    return least, max(greatest, least + 1)
-
-
-SIGNATURES = (  # (offset, bytes, what such a file is)
-    (0, b"\xff\xd8", "a broken JPEG file"),
-    (0, b"\x89PNG", "a broken PNG file"),
-    (0, b"GIF8", "a broken GIF file"),
-    (0, b"RIFF", "a broken WebP file, or sound or video"),
-    (0, b"BM", "a broken BMP file"),
-    (0, b"II*\0", "a TIFF or camera RAW file of a kind that cannot be read"),
-    (0, b"MM\0*", "a TIFF or camera RAW file of a kind that cannot be read"),
-    (4, b"ftypavi", "a broken or too large AVIF file"),
-    (4, b"ftyphe", "a broken HEIC photo"),
-    (4, b"ftypmif", "a broken HEIC photo"),
-    (4, b"ftyp", "a video or an unknown kind of ISO media file"),
-    (0, b"\0\0\1\0", "a Windows icon (ICO)"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
-    (0, b"PK\3\4", "a ZIP archive"),
-)
-HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+    black, white = float(gray.min()), float(gray.max())
+    usual_whites = (4095, 65535) if gray.dtype.kind in "iu" else (1, 255)
+    if black >= 0 and white <= usual_whites[-1]:
+        black, white = 0, next(usual for usual in usual_whites if white <= usual)
+    else:
+        white = max(white, black + 1)
+    return np.rint((gray.astype(np.float64) - black) * (255 / (white - black))).astype(np.uint8)
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file is HEIC; its box of brands tells it from AVIF where the first brand is general."""
+    """Tell whether a file is HEIC; its box of brands tells it from AVIF where the first brand is general."""
     brands = data[8 : int.from_bytes(data[:4], "big")]
     return data[4:8] == b"ftyp" and brands[:4] in HEIF_BRANDS and b"avif" not in brands and b"avis" not in brands
 
 
 def describe_bytes(data: bytes) -> str:
-    """What a file that no decoder accepts seems to be, as the end of a sentence."""
+    """Name what a file that no decoder accepts seems to be, as the end of a sentence."""
     if not data:
         return "empty (0 bytes)"
     for offset, signature, kind in SIGNATURES:
@@ -204,8 +198,5 @@ def describe_bytes(data: bytes) -> str:
     for mark, kind in ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page")):
         if mark in start:
             return f"{kind}, not a photo"
-    return "text, not an image" if _is_text(data[:512]) else "not an image of a known format"
-
-
-def _is_text(start: bytes) -> bool:
-    return all(byte >= 32 or byte in b"\t\r\n\f" for byte in start)
+    is_text = all(byte >= 32 or byte in b"\t\r\n\f" for byte in data[:512])
+    return "text, not an image" if is_text else "not an image of a known format"

@@ -10,16 +10,38 @@ from tlkit.data.augment import ViewTransform
 from tlkit.data.decode import drafted_size, open_rgb
 
 DECODE_VERSION = 2  # part of every cache key and of model.json; raise it when any pixel may change
-MARGIN = 1.15  # a working image is this much larger than the network's input, for augmented views
-CANONICAL_SIDE = 258  # JPEGs are reduced no further than this before equal pixels are looked for
+MARGIN = 1.15  # an oversized image is this much larger than the network's input, for augmented views
+CANONICAL_SIDE = 258  # pixels; JPEGs are reduced no further than this before equal pixels are looked for
 PADDING = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The square that a network sees.
+
+    size    height and width, in pixels
+    resize  how an image becomes square, a key of `RESIZES`: "crop" takes the central square, "pad" adds gray
+            bars, "squash" changes the proportions
+    """
+
+    size: int
+    resize: str = "crop"
+
+    @property
+    def oversized(self) -> "ImageSpec":
+        """The larger square that augmented views are cut from.
+
+        >>> ImageSpec(224).oversized.size
+        258
+        """
+        return ImageSpec(round(MARGIN * self.size), self.resize)
 
 
 @dataclass(frozen=True)
 class DecodedImage:
     """One file, read once.
 
-    pixels  uint8 (image_size, image_size, 3), RGB: the plain view; or (views, …): all views of it
+    pixels  uint8 (size, size, 3), RGB: the plain view; or (views, size, size, 3): all views
     sha256  of the file's bytes, hexadecimal
     group   32 hexadecimal digits; equal for files with equal pixels, whatever the options
     """
@@ -29,45 +51,34 @@ class DecodedImage:
     group: str
 
 
-def decode_image(data: bytes, image_size: int, resize: str, views: ViewTransform | None = None) -> DecodedImage:
-    """The plain view of a file's bytes, or what `views` makes of it, and what identifies them.
+def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = None) -> DecodedImage:
+    """Decode a file's bytes to the plain view, or to what `views` makes of it, and compute its hashes.
 
     raises: ImageError
     """
-    side = oversized(image_size)
-    image = open_rgb(data, side)
-    canonical = image if _decodes_alike(data, side) else open_rgb(data, CANONICAL_SIDE)
+    oversized = spec.oversized
+    image = open_rgb(data, oversized.size)
     sha256 = hashlib.sha256(data).hexdigest()
-    pixels = _square(image, image_size, resize)
+    pixels = _square(image, spec)
     if views:
-        pixels = views.of(pixels, _square(image, side, resize), sha256)
+        pixels = views(pixels, _square(image, oversized), sha256)
+    canonical = image if _decodes_alike(data, oversized.size) else open_rgb(data, CANONICAL_SIDE)
     return DecodedImage(pixels, sha256, _pixel_digest(canonical))
 
 
-def decode_square(data: bytes, image_size: int, resize: str = "crop") -> np.ndarray:
-    """What a network sees of a picture that is not augmented: the same for training and prediction.
+def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
+    """Decode the square that a network sees of an image that is not augmented, in training and prediction alike.
 
     data: the bytes of a file in one of `decode.FORMATS`
-    image_size: height and width of the network's input, in pixels
-    resize: "crop" takes the central square, "pad" adds grey bars, "squash" changes the proportions
-    returns: uint8 (image_size, image_size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on
-        white, reduced with antialiasing in one resampling
-    raises: ImageError, with a reason a person understands
+    returns: uint8 (size, size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on white, reduced
+        with antialiasing in one resampling
+    raises: ImageError, with a reason that the user understands
     """
-    return _square(open_rgb(data, oversized(image_size)), image_size, resize)
+    return _square(open_rgb(data, spec.oversized.size), spec)
 
 
-def oversized(image_size: int) -> int:
-    """Height and width of the working image, in pixels.
-
-    >>> working_side(224)
-    258
-    """
-    return round(MARGIN * image_size)
-
-
-def _square(image: Image.Image, side: int, resize: str) -> np.ndarray:
-    return np.asarray(RESIZES[resize](image, side))
+def _square(image: Image.Image, spec: ImageSpec) -> np.ndarray:
+    return np.asarray(RESIZES[spec.resize](image, spec.size))
 
 
 def _crop(image: Image.Image, side: int) -> Image.Image:
@@ -89,17 +100,17 @@ def _squash(image: Image.Image, side: int) -> Image.Image:
     return _scaled(image, (side, side))
 
 
+RESIZES = {"crop": _crop, "pad": _pad, "squash": _squash}
+
+
 def _scaled(
     image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
-RESIZES = {"crop": _crop, "pad": _pad, "squash": _squash}
-
-
 def _decodes_alike(data: bytes, side: int) -> bool:
-    """Whether decoding for `side` gives the canonical pixels too, so that one decode is enough."""
+    """Tell whether decoding for `side` gives the canonical pixels too, so that one decode is enough."""
     return side == CANONICAL_SIDE or drafted_size(data, side) == drafted_size(data, CANONICAL_SIDE)
 
 

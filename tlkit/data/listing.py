@@ -1,4 +1,4 @@
-"""Walks folders by names alone: natural order, no loop followed, no device opened."""
+"""The files below a folder, by names alone: natural order, no loop followed, no device opened."""
 
 import os
 import re
@@ -14,14 +14,18 @@ HIDDEN = "hidden or system file"
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file below a folder: its path relative to it, with `/`, and why it is left out, if it is."""
+    """A file below a folder.
+
+    path    relative to the folder, with `/`
+    reason  why the file is left out; None where it is not
+    """
 
     path: str
-    problem: str | None = None
+    reason: str | None = None
 
 
 def natural_key(text: str) -> tuple[list[int | str], str]:
-    """Sorts as people count.
+    """Make a key that sorts as people count.
 
     >>> sorted(["b10", "b2", "a"], key=natural_key)
     ['a', 'b2', 'b10']
@@ -41,27 +45,41 @@ def is_ignored(name: str) -> bool:
 
 
 def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterator[FileEntry]:
-    """Every file below `root`, folder by folder, in natural order of names.
+    """Walk every file below `root`, folder by folder, in natural order of names.
 
-    Names for which `ignore` is true are yielded with the problem `HIDDEN`; so are links to a
-    folder already read or around `root`, broken links and whatever is neither file nor folder.
-    Linked folders come last, so that a folder is found at its own place first.
+    Names for which `ignore` is true get the reason `HIDDEN`; links to a folder already read or
+    around `root`, broken links and whatever is neither file nor folder get a reason, too.
+    Linked folders come last, so that a folder is found at its own path first.
     Only names and kinds are read; no file is opened.
     """
-    seen = {_identity(parent) for parent in root.resolve().parents}
+    visited = {_identity(parent) for parent in root.resolve().parents}
     pending, linked = [""], deque[str]()
     while pending or linked:
         folder = pending.pop() if pending else linked.popleft()
-        problem = _enter(root / folder, seen)
-        if problem:
-            yield FileEntry(folder.rstrip("/"), problem)
+        reason = _enter(root / folder, visited)
+        if reason:
+            yield FileEntry(folder.rstrip("/"), reason)
             continue
         files, folders = _sorted_entries(root / folder)
-        yield from (_found(folder, entry, ignore) for entry in files)
+        yield from (_file_entry(folder, entry, ignore) for entry in files)
         yield from (FileEntry(folder + entry.name, HIDDEN) for entry in folders if ignore(entry.name))
         entered = [entry for entry in folders if not ignore(entry.name)]
         linked += [f"{folder}{entry.name}/" for entry in entered if entry.is_symlink()]
         pending += [f"{folder}{entry.name}/" for entry in reversed(entered) if not entry.is_symlink()]
+
+
+def describe_special_file(mode: int) -> str | None:
+    """Name what is no regular file, from its `st_mode`; None for a regular file."""
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "not a regular file (a pipe, socket or device)"
+
+
+def count_reasons(skipped: Iterable[FileEntry]) -> dict[str, int]:
+    """Count the files left out for each reason, the commonest first."""
+    return dict(Counter(entry.reason or "" for entry in skipped).most_common())
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -69,17 +87,17 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _enter(folder: Path, seen: set[tuple[int, int]]) -> str | None:
-    """Note that `folder` is being read; a reason where it must not or cannot be."""
+def _enter(folder: Path, visited: set[tuple[int, int]]) -> str | None:
+    """Add `folder` to `visited`; return a reason where it must not or cannot be read."""
     try:
         identity = _identity(folder)
         if not os.access(folder, os.R_OK | os.X_OK):
             return "folder that may not be read"
     except OSError as error:
         return f"folder that cannot be read ({error.strerror})"
-    if identity[1] and identity in seen:  # Windows may tell no inode
+    if identity[1] and identity in visited:  # Windows may tell no inode
         return "link to a folder that is read already"
-    seen.add(identity)
+    visited.add(identity)
     return None
 
 
@@ -87,8 +105,8 @@ def _sorted_entries(folder: Path) -> tuple[list["os.DirEntry[str]"], list["os.Di
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: natural_key(entry.name))
     folders = [entry for entry in ordered if _is_folder(entry)]
-    inside = {entry.name for entry in folders}
-    return [entry for entry in ordered if entry.name not in inside], folders
+    folder_names = {entry.name for entry in folders}
+    return [entry for entry in ordered if entry.name not in folder_names], folders
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -98,7 +116,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _found(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> FileEntry:
+def _file_entry(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> FileEntry:
     path = folder + entry.name
     if ignore(entry.name):
         return FileEntry(path, HIDDEN)
@@ -108,17 +126,3 @@ def _found(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]
         return FileEntry(path, describe_special_file(entry.stat().st_mode))
     except OSError:
         return FileEntry(path, "broken link")
-
-
-def describe_special_file(mode: int) -> str | None:
-    """What a file is that is no regular file, from its `st_mode`; None for a regular one."""
-    if stat.S_ISREG(mode):
-        return None
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    return "not a regular file (a pipe, socket or device)"
-
-
-def count_reasons(left_out: Iterable[FileEntry]) -> dict[str, int]:
-    """How many files were left out for each reason, the commonest first."""
-    return dict(Counter(found.problem or "" for found in left_out).most_common())

@@ -11,20 +11,19 @@ from tlkit.utils.files import rename_new_folder, temporary_beside
 if TYPE_CHECKING:
     import numpy as np
 
-
 DIGIT_SIZE = 32  # pixels; the digits themselves have 8
-BRIGHTEST = 16  # the digits' values are 0, paper, to 16, ink
+MAX_INK = 16  # scikit-learn's digits are 0, paper, to 16, ink
 
 
 def write_digits(folder: Path) -> int:
     """Write the handwritten digits that come with scikit-learn as `folder`/<digit>/digit_<number>.png.
 
-    The 1,797 images are grey, 32x32, black on white, and numbered from 1 in scikit-learn's order;
+    The 1,797 images are gray, 32x32, black on white, and numbered from 1 in scikit-learn's order;
     source: UCI's "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, 1998.
-    They take their place when all are written: an interrupted run leaves nothing there.
+    The folder gets its name when all are written: an interrupted run leaves nothing there.
 
     returns: the number of files
-    raises: OptionError where anything is at `folder`, or it cannot be written; DataError where scikit-learn is missing
+    raises: OptionError where `folder` exists or cannot be written; DataError where scikit-learn is missing
     """
     taken = OptionError(f"'{folder}' is already there and is never written into; name a new folder.")
     if os.path.lexists(folder):
@@ -45,7 +44,7 @@ def write_digits(folder: Path) -> int:
 
 
 def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
-    """Images (1797, 8, 8), 0 to 16, and labels (1797,), 0 to 9."""
+    """Load images (1797, 8, 8), 0 to 16, and labels (1797,), 0 to 9."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -56,15 +55,11 @@ def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
 
 
 def _write_classes(root: Path, images: "np.ndarray", labels: "np.ndarray") -> None:
+    from PIL import Image
+
     for name in sorted(set(labels.tolist())):
         (root / str(name)).mkdir(parents=True)
     for number, (image, label) in enumerate(zip(images, labels, strict=True), start=1):
-        _write_digit(root / str(label) / f"digit_{number:04}.png", image)
-
-
-def _write_digit(path: Path, values: "np.ndarray") -> None:
-    """Write 8x8 ink values as a larger grey PNG on white."""
-    from PIL import Image
-
-    grey = (255 - values * (255 / BRIGHTEST)).round().astype("uint8")
-    Image.fromarray(grey).resize((DIGIT_SIZE, DIGIT_SIZE), Image.Resampling.BICUBIC).save(path)
+        gray = Image.fromarray((255 - image * (255 / MAX_INK)).round().astype("uint8"))
+        enlarged = gray.resize((DIGIT_SIZE, DIGIT_SIZE), Image.Resampling.BICUBIC)
+        enlarged.save(root / str(label) / f"digit_{number:04}.png")

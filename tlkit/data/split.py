@@ -11,12 +11,13 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
 from tlkit.errors import DataError
 
+TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")  # the more important subset first
 TRAINED_ON = "the run this one starts from was trained on them"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three folders that share no file and no duplicate group, with what a person should know."""
+    """Three folders that share no file and no duplicate group, with notes for the user."""
 
     train: ImageFolder
     validation: ImageFolder
@@ -24,8 +25,8 @@ class Split:
     notes: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> dict[str, ImageFolder]:
-        """The folders by the name of their side."""
+    def subsets(self) -> dict[str, ImageFolder]:
+        """The folders by the names of `SUBSETS`."""
         return {TRAIN: self.train, VALIDATION: self.validation, TEST: self.test}
 
 
@@ -34,228 +35,249 @@ def split_folder(
     validation_split: float = 0.2,
     test_split: float = 0.0,
     seed: int = 0,
-    known: Mapping[str, str] | None = None,
+    previous_subsets: Mapping[str, str] | None = None,
 ) -> Split:
-    """Deal the images of a folder whose files have been read, so that nothing leaks.
+    """Split the images into train, validation and test, so that nothing leaks.
 
-    A group of equal pixels goes where the hash of its pixels and the seed says, so adding a
-    file moves no other. A class that would have no image on a side it could have one on gets
-    its nearest group: the only exception. Sides the folder itself gives win, and copies of
-    their images are dropped from training.
+    The hash of a group's pixels and the seed decides its subset, so adding a file moves no other.
+    A class that would have no image in a subset, though it could have one, gets its nearest group:
+    the only exception. Subsets that the folder itself gives win, and copies of their images are
+    dropped from training.
 
-    known: the side each group was on in a run this one starts from: it keeps it; an image that
-        was trained on there and is held out by the folder itself is dropped
+    folder: with hashes; its files have been read
     validation_split, test_split: expected fraction of the images, each in [0, 1), sum below 1
-    raises: DataError where a class has no training image or nothing is left to validate on
+    previous_subsets: the subset of each group in a run this one starts from: the group keeps it; an
+        image that was trained on there and is held out by the folder itself is dropped
+    raises: DataError where a class has no training image or no validation image is left
     """
-    given = {side for side in (VALIDATION, TEST) if side in folder.sides}
-    shares = {VALIDATION: validation_split, TEST: test_split}
-    sides = np.array([side if side in given else "" for side in folder.sides], dtype=object)
-    known = known or {}
-    copies = _copies(folder, sides) | _trained_on(folder, sides, known)
-    sides[list(copies)] = "dropped"
-    open_rows = np.flatnonzero(sides == "")
-    wanted = {side: share for side, share in shares.items() if side not in given}
-    sides[open_rows] = assign_groups(folder.pick(open_rows), wanted, seed, known)
-    parts = {side: folder.pick(np.flatnonzero(sides == side)) for side in SUBSETS}
-    dropped = [FileEntry(folder.paths[row], reason) for row, reason in copies.items()]
-    parts[TRAIN] = parts[TRAIN].leave_out(dropped)
-    _require_images(parts)
-    return Split(**parts, notes=(*_copy_notes(dropped), *_conflict_notes(folder), *_missing_notes(parts)))
+    previous = previous_subsets or {}
+    given = {subset for subset in (VALIDATION, TEST) if subset in folder.subsets}
+    assigned = np.array([subset if subset in given else "" for subset in folder.subsets], dtype=object)
+    dropped = _copies(folder, assigned) | _previously_trained_on(folder, assigned, previous)
+    assigned[list(dropped)] = "dropped"
+    unassigned = np.flatnonzero(assigned == "")
+    fractions = {VALIDATION: validation_split, TEST: test_split}
+    wanted = {subset: fraction for subset, fraction in fractions.items() if subset not in given}
+    assigned[unassigned] = assign_groups(folder.subset(unassigned), wanted, seed, previous)
+    subsets = {subset: folder.subset(np.flatnonzero(assigned == subset)) for subset in SUBSETS}
+    skipped = [FileEntry(folder.paths[index], reason) for index, reason in dropped.items()]
+    subsets[TRAIN] = subsets[TRAIN].with_skipped(skipped)
+    _require_images(subsets)
+    notes = (*_dropped_notes(skipped), *_conflict_notes(folder), *_missing_class_notes(subsets))
+    return Split(**subsets, notes=notes)
 
 
-def label_conflicts(folder: ImageFolder) -> list[tuple[str, ...]]:
-    """Paths of equal images that stand under different labels, group by group."""
+def fold_splits(folder: ImageFolder, folds: int, validation_split: float, seed: int) -> list[Split]:
+    """Make one split per fold, in which the fold is the test subset.
+
+    validation_split: fraction of the other images, on which the best epoch is chosen
+    raises: DataError where a class has too few images to be in every training subset
+    """
+    fold_of_image = assign_folds(folder, folds, seed)
+    return [_fold_split(folder, fold_of_image == fold, validation_split, seed) for fold in range(folds)]
+
+
+def _fold_split(folder: ImageFolder, held_out: np.ndarray, validation_split: float, seed: int) -> Split:
+    rest = np.flatnonzero(~held_out)
+    assigned = np.full(len(folder), TEST, dtype=object)
+    assigned[rest] = assign_groups(folder.subset(rest), {VALIDATION: validation_split}, seed, {})
+    train, validation, test = (folder.subset(np.flatnonzero(assigned == subset)) for subset in SUBSETS)
+    split = Split(train, validation, test)
+    empty = [name for name, count in zip(folder.class_names, split.train.class_counts, strict=True) if not count]
+    if empty or not len(split.validation) or not len(split.test):
+        short = f"class '{empty[0]}' has" if empty else "there are"
+        raise DataError(f"{short} too few images for --folds; choose fewer folds, or give it more images.")
+    return split
+
+
+def assign_folds(folder: ImageFolder, folds: int, seed: int) -> np.ndarray:
+    """Choose the fold of every image: int (images,), from 0 to folds - 1.
+
+    Within a class, groups of equal pixels go to one fold after the other, in the order of their hash.
+    """
     labels = folder.labels.tolist()
-    return [
-        tuple(folder.paths[row] for row in rows)
-        for rows in group_indices(folder).values()
-        if len({labels[row] for row in rows}) > 1
-    ]
+    groups = group_indices(folder)
+    groups_of_label = defaultdict(list)
+    for group, indices in groups.items():
+        groups_of_label[min(labels[index] for index in indices)].append(group)
+    assigned = np.zeros(len(folder), dtype=np.int64)
+    next_fold = 0
+    for label in sorted(groups_of_label):  # a class starts where the last one ended, so that folds are alike in size
+        for group in sorted(groups_of_label[label], key=lambda group: hash_to_unit(group, seed)):
+            assigned[groups[group]] = next_fold % folds
+            next_fold += 1
+    return assigned
 
 
-def _copies(folder: ImageFolder, sides: np.ndarray) -> dict[int, str]:
-    """Positions of images to drop, with the held-out image each is a copy of."""
-    originals: dict[str, str] = {}
-    copies = {}
-    for side in (TEST, VALIDATION, ""):
-        rows = np.flatnonzero(sides == side).tolist()
-        copies.update(
-            {row: f"copy of {originals[folder.groups[row]]}" for row in rows if folder.groups[row] in originals}
-        )
-        if side:
-            originals.update({folder.groups[row]: folder.paths[row] for row in rows})
-    return copies
+def assign_groups(
+    folder: ImageFolder, fractions: Mapping[str, float], seed: int, previous_subsets: Mapping[str, str]
+) -> list[str]:
+    """Choose the subset of every image: each subset has an interval of [0, 1), each group a position in it.
 
-
-def _trained_on(folder: ImageFolder, sides: np.ndarray, known: Mapping[str, str]) -> dict[int, str]:
-    """Positions of images the folder holds out, though the run this one starts from has learnt them."""
-    rows = np.flatnonzero(sides != "").tolist()
-    return {row: TRAINED_ON for row in rows if known.get(folder.groups[row]) == TRAIN}
-
-
-def _require_images(parts: dict[str, ImageFolder]) -> None:
-    for name, count in zip(parts[TRAIN].class_names, parts[TRAIN].counts, strict=True):
-        if count == 0:
-            raise DataError(f"class '{name}' has no readable image to train on; add images of it or remove it.")
-    if len(parts[VALIDATION]) == 0:
-        raise DataError("no image is left to validate on; give at least one class two different images.")
-
-
-def _copy_notes(dropped: list[FileEntry]) -> list[str]:
-    learnt = [found.path for found in dropped if found.problem == TRAINED_ON]
-    copies = [found.path for found in dropped if found.problem != TRAINED_ON]
-    notes = [f"{len(copies)} copies of held-out images were left out, such as {copies[0]}."] if copies else []
-    if learnt:
-        notes.append(f"{len(learnt)} held-out images were left out: {TRAINED_ON}, such as {learnt[0]}.")
-    return notes
-
-
-def _conflict_notes(folder: ImageFolder) -> list[str]:
-    found = label_conflicts(folder)
-    if not found:
-        return []
-    return [f"{len(found)} identical images stand under different labels, such as {' = '.join(found[0])}."]
-
-
-def _missing_notes(parts: dict[str, ImageFolder]) -> list[str]:
-    names = parts[TRAIN].class_names
-    sides = [side for side in (VALIDATION, TEST) if len(parts[side])]
-    missing = {side: [names[k] for k, n in enumerate(parts[side].counts) if n == 0] for side in sides}
-    return [f"no {side} image for: {', '.join(absent)}." for side, absent in missing.items() if absent]
-
-
-TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")
-_RANK = {side: rank for rank, side in enumerate(SUBSETS)}
-
-
-def assign_groups(folder: ImageFolder, shares: dict[str, float], seed: int, known: Mapping[str, str]) -> list[str]:
-    """The side of every image: a stretch of [0, 1) per side, a place in it per group."""
-    table = _GroupAssignment(folder, _intervals(shares), seed, known)
-    for side in table.stretches:
+    fractions: of the images, by subset; training gets the rest
+    """
+    assignment = _GroupAssignment(folder, _intervals(fractions), seed, previous_subsets)
+    for subset in assignment.intervals:
         for label in range(folder.num_classes):
-            if table.lacks(label, side):
-                table.move_nearest(label, side)
-    return [table.side[group] for group in folder.groups]
+            if assignment.is_missing(label, subset):
+                assignment.move_nearest(label, subset)
+    return [assignment.subset[group] for group in folder.groups]
 
 
-def _intervals(shares: dict[str, float]) -> dict[str, tuple[float, float]]:
-    """Training's stretch is the rest; validation comes before test, so that a test side moves none of it."""
-    validation, test = shares.get(VALIDATION, 0.0), shares.get(TEST, 0.0)
+def _intervals(fractions: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Validation comes before test, so that asking for a test subset moves no validation image."""
+    validation, test = fractions.get(VALIDATION, 0.0), fractions.get(TEST, 0.0)
     bounds = {
         TRAIN: (validation + test, 1.0),
         VALIDATION: (0.0, validation),
         TEST: (validation, validation + test),
     }
-    return {side: (low, high) for side, (low, high) in bounds.items() if low < high}
+    return {subset: (low, high) for subset, (low, high) in bounds.items() if low < high}
 
 
 class _GroupAssignment:
-    """Which group lies on which side while the images are dealt."""
+    """The subset of each group while images are assigned.
+
+    intervals  of [0, 1), by subset
+    labels     of the images of a group, by group
+    groups     with images of a label, by label
+    position   in [0, 1), by group
+    previous   the subset a group has in a previous run, where it is one of `intervals`
+    subset     by group
+    count      of groups, by (label, subset)
+    """
 
     def __init__(
-        self, folder: ImageFolder, stretches: dict[str, tuple[float, float]], seed: int, known: Mapping[str, str]
+        self,
+        folder: ImageFolder,
+        intervals: dict[str, tuple[float, float]],
+        seed: int,
+        previous_subsets: Mapping[str, str],
     ) -> None:
-        labels = folder.labels.tolist()
-        self.stretches = stretches
-        self.labels = {group: {labels[row] for row in rows} for group, rows in group_indices(folder).items()}
-        self.groups = _inverted(self.labels)
-        self.place = {group: hash_to_unit(group, seed) for group in self.labels}
-        self.known = {group: side for group, side in known.items() if side in stretches}
-        self.side = {group: self.known.get(group) or self._side_at(place) for group, place in self.place.items()}
-        self.count = Counter((label, self.side[group]) for group, found in self.labels.items() for label in found)
+        image_labels = folder.labels.tolist()
+        self.intervals = intervals
+        self.labels = {
+            group: {image_labels[index] for index in indices} for group, indices in group_indices(folder).items()
+        }
+        self.groups = defaultdict[int, list[str]](list)
+        for group, labels in self.labels.items():
+            for label in labels:
+                self.groups[label].append(group)
+        self.position = {group: hash_to_unit(group, seed) for group in self.labels}
+        self.previous = {group: subset for group, subset in previous_subsets.items() if subset in intervals}
+        self.subset = {
+            group: self.previous.get(group) or self._subset_at(self.position[group]) for group in self.labels
+        }
+        self.count = Counter((label, self.subset[group]) for group, labels in self.labels.items() for label in labels)
 
-    def _side_at(self, place: float) -> str:
-        return next(side for side, (low, high) in self.stretches.items() if low <= place < high)
+    def _subset_at(self, position: float) -> str:
+        return next(subset for subset, (low, high) in self.intervals.items() if low <= position < high)
 
-    def lacks(self, label: int, side: str) -> bool:
-        """Whether a class that has images at all has none on a side."""
-        return label in self.groups and self.count[label, side] == 0
+    def is_missing(self, label: int, subset: str) -> bool:
+        """Whether a class that has images at all has none in a subset."""
+        return label in self.groups and self.count[label, subset] == 0
 
-    def move_nearest(self, label: int, side: str) -> None:
-        """Move the group of a class that is nearest to `side` there, if no more important side is robbed."""
-        spare = [group for group in self.groups[label] if self._can_leave(group, side)]
-        if spare:
-            self._move(min(spare, key=lambda group: (self._distance(group, side), group)), side)
+    def move_nearest(self, label: int, subset: str) -> None:
+        """Move the group of a class that is nearest to `subset` there, if no more important subset is robbed."""
+        movable = [group for group in self.groups[label] if self._can_leave(group, subset)]
+        if not movable:
+            return
+        nearest = min(movable, key=lambda group: (self._distance(group, subset), group))
+        for own_label in self.labels[nearest]:
+            self.count[own_label, self.subset[nearest]] -= 1
+            self.count[own_label, subset] += 1
+        self.subset[nearest] = subset
 
     def _can_leave(self, group: str, target: str) -> bool:
-        """Training comes first, then validation: a group may not be its classes' last on such a side."""
-        source = self.side[group]
-        if group in self.known:
+        """A group may not be the last of one of its classes in a subset that is more important than the target."""
+        source = self.subset[group]
+        if group in self.previous:
             return False
-        return _RANK[source] > _RANK[target] or all(self.count[label, source] > 1 for label in self.labels[group])
+        if SUBSETS.index(source) > SUBSETS.index(target):
+            return True
+        return all(self.count[label, source] > 1 for label in self.labels[group])
 
-    def _move(self, group: str, side: str) -> None:
-        for label in self.labels[group]:
-            self.count[label, self.side[group]] -= 1
-            self.count[label, side] += 1
-        self.side[group] = side
-
-    def _distance(self, group: str, side: str) -> float:
-        low, high = self.stretches[side]
-        return max(low - self.place[group], self.place[group] - high)
-
-
-def _inverted(labels: dict[str, set[int]]) -> dict[int, list[str]]:
-    """From the labels of each group to the groups of each label."""
-    groups = defaultdict(list)
-    for group, found in labels.items():
-        for label in found:
-            groups[label].append(group)
-    return groups
+    def _distance(self, group: str, subset: str) -> float:
+        low, high = self.intervals[subset]
+        return max(low - self.position[group], self.position[group] - high)
 
 
 def hash_to_unit(group: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the group's pixels and the seed alone."""
+    """Compute a number in [0, 1) that depends on the group's pixels and the seed alone."""
     digest = hashlib.sha256(f"{seed} {group}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def group_indices(folder: ImageFolder) -> dict[str, list[int]]:
-    """The positions of the images of each group, in order."""
-    group_indices = defaultdict(list)
-    for row, group in enumerate(folder.groups):
-        group_indices[group].append(row)
-    return group_indices
+    """List the positions of the images of each group, in order."""
+    indices = defaultdict(list)
+    for index, group in enumerate(folder.groups):
+        indices[group].append(index)
+    return indices
 
 
-def assign_folds(folder: ImageFolder, folds: int, seed: int) -> np.ndarray:
-    """The fold of every image: int (images,), from 0 to folds - 1.
-
-    Within a class, groups of equal pixels are dealt one by one in the order of their hash.
-    """
+def label_conflicts(folder: ImageFolder) -> list[tuple[str, ...]]:
+    """List the paths of equal images with different labels, group by group."""
     labels = folder.labels.tolist()
-    by_label = defaultdict(list)
-    groups = group_indices(folder)
-    for group, rows in groups.items():
-        by_label[min(labels[row] for row in rows)].append(group)
-    assigned = np.zeros(len(folder), dtype=np.int64)
-    place = 0
-    for label in sorted(by_label):  # a class goes on dealing where the last one ended, so that folds are alike in size
-        for group in sorted(by_label[label], key=lambda group: hash_to_unit(group, seed)):
-            assigned[groups[group]] = place % folds
-            place += 1
-    return assigned
+    return [
+        tuple(folder.paths[index] for index in indices)
+        for indices in group_indices(folder).values()
+        if len({labels[index] for index in indices}) > 1
+    ]
 
 
-def fold_splits(folder: ImageFolder, folds: int, validation_split: float, seed: int) -> list[Split]:
-    """One split per fold, in which the fold is the test side.
+def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
+    """Positions of images to drop, with the held-out image each is a copy of."""
+    originals: dict[str, str] = {}
+    copies = {}
+    for subset in (TEST, VALIDATION, ""):
+        indices = np.flatnonzero(assigned == subset).tolist()
+        for index in indices:
+            if folder.groups[index] in originals:
+                copies[index] = f"copy of {originals[folder.groups[index]]}"
+        if subset:
+            originals.update({folder.groups[index]: folder.paths[index] for index in indices})
+    return copies
 
-    Of the other images a share is for validation, on which the best epoch is chosen.
 
-    raises: DataError where a class has too few images to be in every training side
-    """
-    found = assign_folds(folder, folds, seed)
-    return [_fold_split(folder, found == fold, validation_split, seed) for fold in range(folds)]
+def _previously_trained_on(
+    folder: ImageFolder, assigned: np.ndarray, previous_subsets: Mapping[str, str]
+) -> dict[int, str]:
+    """Positions of images that the folder holds out, though the run this one starts from was trained on them."""
+    held_out = np.flatnonzero(assigned != "").tolist()
+    return {index: TRAINED_ON for index in held_out if previous_subsets.get(folder.groups[index]) == TRAIN}
 
 
-def _fold_split(folder: ImageFolder, held_out: np.ndarray, validation_split: float, seed: int) -> Split:
-    rest = np.flatnonzero(~held_out)
-    sides = np.full(len(folder), TEST, dtype=object)
-    sides[rest] = assign_groups(folder.pick(rest.tolist()), {VALIDATION: validation_split}, seed, {})
-    parts = {side: folder.pick(np.flatnonzero(sides == side).tolist()) for side in (TRAIN, VALIDATION, TEST)}
-    empty = [name for name, count in zip(folder.class_names, parts[TRAIN].counts, strict=True) if not count]
-    if empty or not len(parts[VALIDATION]) or not len(parts[TEST]):
-        short = f"class '{empty[0]}' has" if empty else "there are"
-        raise DataError(f"{short} too few images for --folds; choose fewer folds, or give it more images.")
-    return Split(parts[TRAIN], parts[VALIDATION], parts[TEST])
+def _require_images(subsets: dict[str, ImageFolder]) -> None:
+    train = subsets[TRAIN]
+    for name, count in zip(train.class_names, train.class_counts, strict=True):
+        if count == 0:
+            raise DataError(f"class '{name}' has no readable image to train on; add images of it or remove it.")
+    if len(subsets[VALIDATION]) == 0:
+        raise DataError("no image is left to validate on; give at least one class two different images.")
+
+
+def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
+    trained_on = [entry.path for entry in skipped if entry.reason == TRAINED_ON]
+    copies = [entry.path for entry in skipped if entry.reason != TRAINED_ON]
+    notes = [f"{len(copies)} copies of held-out images were left out, such as {copies[0]}."] if copies else []
+    if trained_on:
+        notes.append(f"{len(trained_on)} held-out images were left out: {TRAINED_ON}, such as {trained_on[0]}.")
+    return notes
+
+
+def _conflict_notes(folder: ImageFolder) -> list[str]:
+    conflicts = label_conflicts(folder)
+    if not conflicts:
+        return []
+    return [f"{len(conflicts)} identical images stand under different labels, such as {' = '.join(conflicts[0])}."]
+
+
+def _missing_class_notes(subsets: dict[str, ImageFolder]) -> list[str]:
+    notes = []
+    for subset in (VALIDATION, TEST):
+        images = subsets[subset]
+        missing = [name for name, count in zip(images.class_names, images.class_counts, strict=True) if count == 0]
+        if len(images) and missing:
+            notes.append(f"no {subset} image for: {', '.join(missing)}.")
+    return notes

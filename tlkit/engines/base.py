@@ -5,6 +5,7 @@ import importlib.util
 import platform
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,18 +22,32 @@ CLASSIC_PACKAGES = ("scikit-learn", "scikit-image")  # what the classic pipeline
 class Engine(Protocol):
     """A frozen network, ready to run.
 
-    batch_size  rows a session takes at a time, always exactly as many, so that no row's
-                value depends on its neighbours
+    batch_size            rows a session takes at a time, always exactly as many, so that no row's value depends
+                          on its neighbors
+    single_threaded_blas  whether its threads are faster where matrix products take one thread each
     """
 
     batch_size: int
+    single_threaded_blas: bool
 
     def session(self) -> InferenceFunction:
-        """A function from (batch_size, …) inputs to (batch_size, …) outputs, for one thread."""
+        """Give a function from (batch_size, …) inputs to (batch_size, …) outputs, for one thread."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """Which engine runs a network, and in which precision.
+
+    name       "litert", "openvino", "keras" or "classic"
+    precision  "float32" or "bfloat16"
+    """
+
+    name: str
+    precision: str = "float32"
 
 
 def choose_engine(name: str, precision: str) -> str:
-    """The engine that "auto" means here: LiteRT, for bfloat16 OpenVINO, Keras where neither is.
+    """Choose the engine that "auto" means here: LiteRT, for bfloat16 OpenVINO, Keras where neither is installed.
 
     raises: OptionError, ModelError
     """
@@ -48,17 +63,17 @@ def choose_engine(name: str, precision: str) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Whether an engine's package is there, without importing it."""
+    """Tell whether an engine's package is installed, without importing it."""
     return importlib.util.find_spec(MODULES[name]) is not None
 
 
 def engine_version(name: str) -> str:
-    """The installed version of an engine's package; part of every cache key."""
+    """Give the installed version of an engine's package; part of every cache key."""
     return importlib.metadata.version(PACKAGES[name])
 
 
 def installed_version(package: str) -> str:
-    """Of a package that may be missing; "" where it is."""
+    """Give the version of a package; "" where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -66,7 +81,7 @@ def installed_version(package: str) -> str:
 
 
 def versions(engine: str) -> dict[str, str]:
-    """The versions of everything that a run's numbers depend on."""
+    """Give the versions of everything that a run's numbers depend on."""
     installed = [package for package in CLASSIC_PACKAGES if installed_version(package)]
     names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow", *installed)} | {engine: PACKAGES[engine]}
     return {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()} | {
@@ -75,7 +90,7 @@ def versions(engine: str) -> dict[str, str]:
 
 
 def run_in_batches(engine: Engine, session: InferenceFunction, rows: np.ndarray) -> np.ndarray:
-    """The outputs of any number of rows: the last batch is filled up with zeros, and cut again."""
+    """Run any number of rows: the last batch is filled up with zeros, and cut again."""
     size = engine.batch_size
     padded = np.concatenate([rows, np.zeros((-len(rows) % size, *rows.shape[1:]), rows.dtype)])
     outputs = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
@@ -102,6 +117,7 @@ class SequentialEngine:
     def __init__(self, stages: Sequence[Engine]) -> None:
         self._stages = stages
         self.batch_size = stages[0].batch_size
+        self.single_threaded_blas = any(stage.single_threaded_blas for stage in stages)
 
     def session(self) -> InferenceFunction:
         """See `Engine.session`."""
@@ -116,9 +132,10 @@ class SequentialEngine:
 
 
 class IdentityEngine:
-    """Gives the pixels it is given."""
+    """The engine below the first layer: nothing is frozen, so the pixels are the features."""
 
     batch_size = 1
+    single_threaded_blas = False
 
     def session(self) -> InferenceFunction:
         """See `Engine.session`."""

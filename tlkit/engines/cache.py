@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.models.backbones import Backbone, imagenet_file
-from tlkit.utils.files import atomic_write, cache_dir, claim_cache, sha256_file, sha256_text, write_json
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
 
 CONVERSION_VERSION = 1
+CONVERTED_FILES = CachePart(
+    "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))
+)
 
 
 @dataclass(frozen=True)
@@ -25,25 +30,13 @@ class ConvertedModel:
     weights_sha256: str
 
 
-def conversion_key(row: Backbone, weights: str, image_size: int, seed: int, cut: str = "") -> str | None:
-    """What a lower network is made from, as a hash; None where its weights are still to be downloaded.
-
-    cut: where it ends, "" for the features a head is trained on
-    """
-    file = imagenet_file(row, image_size) if weights == "imagenet" else Path(weights)
-    if weights == "none":
-        identity = f"random {seed}"
-    elif file.is_file():
-        identity = sha256_file(file)
-    else:
-        return None
-    return sha256_text(CONVERSION_VERSION, row.name, image_size, weights == "imagenet", identity, *[cut] * bool(cut))
+def conversion_key(identity: Sequence[object]) -> str:
+    """Hash what a network is made from, such as `NetworkSource.identity` gives."""
+    return sha256_text(CONVERSION_VERSION, *identity)
 
 
-def load_converted(key: str | None) -> ConvertedModel | None:
-    """The network converted earlier, if its file is as it was written."""
-    if key is None:
-        return None
+def load_converted(key: str) -> ConvertedModel | None:
+    """Load the network converted earlier, if its file is as it was written."""
     note = _folder() / f"{key}.json"
     try:
         facts = json.loads(note.read_text())
@@ -82,4 +75,4 @@ def weights_digest(network: Any) -> str:
 
 
 def _folder() -> Path:
-    return cache_dir() / "engines"
+    return cache_dir() / CONVERTED_FILES.name

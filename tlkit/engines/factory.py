@@ -2,63 +2,79 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tlkit.engines.base import Engine, choose_engine
-from tlkit.engines.keras import KerasEngine, to_litert
+from tlkit.engines.base import Engine, EngineSpec, choose_engine
+from tlkit.engines.keras import KerasEngine, load_network, to_litert
 from tlkit.errors import ModelError
 from tlkit.utils.parallel import count_workers
 
+MEASURED_SECONDS = 2.0
 
-def open_engine(name: str, file: Path, precision: str) -> Engine:
-    """An engine over a converted network (`.tflite`), over a `.keras` file for "keras", over a `.npz` for "classic".
 
-    raises: ModelError where the engine or the file cannot be used
+def open_engine(spec: EngineSpec, file: Path) -> Engine:
+    """Open an engine over a converted network (`.tflite`), a `.keras` file for "keras", a `.npz` for "classic".
+
+    raises: ModelError where the engine or the file cannot be used; OptionError
     """
-    choose_engine(name, precision)
+    choose_engine(spec.name, spec.precision)
     try:
-        if name == "litert":
-            from tlkit.engines.litert import LiteRTEngine
-
-            return LiteRTEngine(file)
-        if name == "openvino":
-            from tlkit.engines.openvino import OpenVINOEngine
-
-            return OpenVINOEngine(file, precision)
-        if name == "classic":
-            from tlkit.classic.pipeline import ClassicEngine
-
-            return ClassicEngine(file)
-        from tlkit.engines.keras import KerasEngine, load_network
-
-        return KerasEngine(load_network(file))
+        return OPENERS[spec.name](file, spec.precision)
     except (ValueError, RuntimeError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the {name} engine cannot open '{file}' ({reason}); train or convert it anew.") from None
+        raise ModelError(f"the {spec.name} engine cannot open '{file}' ({reason}); train or convert it anew.") from None
 
 
-SECONDS = 2.0
+def _open_litert(file: Path, precision: str) -> Engine:
+    from tlkit.engines.litert import LiteRTEngine
+
+    return LiteRTEngine(file)
 
 
-def images_per_second(network: Any, seconds: float = SECONDS) -> float:
-    """Of a Keras model of pixels, in the engine that `predict` would take, on all processors; nothing is decoded.
+def _open_openvino(file: Path, precision: str) -> Engine:
+    from tlkit.engines.openvino import OpenVINOEngine
+
+    return OpenVINOEngine(file, precision)
+
+
+def _open_keras(file: Path, precision: str) -> Engine:
+    return KerasEngine(load_network(file))
+
+
+def _open_classic(file: Path, precision: str) -> Engine:
+    from tlkit.classic.pipeline import ClassicEngine
+
+    return ClassicEngine(file)
+
+
+OPENERS: dict[str, Callable[[Path, str], Engine]] = {
+    "litert": _open_litert,
+    "openvino": _open_openvino,
+    "keras": _open_keras,
+    "classic": _open_classic,
+}
+
+
+def images_per_second(network: Any, seconds: float = MEASURED_SECONDS) -> float:
+    """Measure a Keras model of pixels in the engine that `predict` would take, on all processors, without decoding.
 
     raises: ModelError where it cannot be converted
     """
     engine = _engine_of(network)
-    rows = np.random.default_rng(0).integers(0, 256, (engine.batch_size, *network.input.shape[1:]), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (engine.batch_size, *network.input.shape[1:]), np.uint8)
     sessions = [engine.session() for _ in range(count_workers())]
 
     def run(session: Any) -> float:
-        session(rows)  # the first is slower
+        session(pixels)  # the first call is slower
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < seconds or not done:
-            session(rows)
-            done += len(rows)
+            session(pixels)
+            done += len(pixels)
         return done / (time.perf_counter() - started)
 
     with ThreadPoolExecutor(len(sessions)) as pool:
@@ -66,10 +82,10 @@ def images_per_second(network: Any, seconds: float = SECONDS) -> float:
 
 
 def _engine_of(network: Any) -> Engine:
-    name = choose_engine("auto", "float32")
-    if name == "keras":
+    spec = EngineSpec(choose_engine("auto", "float32"))
+    if spec.name == "keras":
         return KerasEngine(network)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.tflite"
         file.write_bytes(to_litert(network, pixels=True))
-        return open_engine(name, file, "float32")
+        return open_engine(spec, file)

@@ -16,6 +16,7 @@ class KerasEngine:
     """A Keras model run in inference mode, on batches of one fixed size."""
 
     batch_size = 8
+    single_threaded_blas = False
 
     def __init__(self, network: Any) -> None:
         self.network = network

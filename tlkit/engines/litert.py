@@ -11,9 +11,10 @@ from tlkit.models.keras_setup import silenced_stderr
 
 
 class LiteRTEngine:
-    """One interpreter per thread, one thread and one row each: rows cannot see their neighbours."""
+    """One interpreter per thread, one thread and one row each: rows cannot see their neighbors."""
 
     batch_size = 1
+    single_threaded_blas = False
 
     def __init__(self, file: Path) -> None:
         self._model = file.read_bytes()

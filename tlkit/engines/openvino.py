@@ -16,6 +16,7 @@ class OpenVINOEngine:
     """One compiled network with one stream per processor, one request and one row per thread."""
 
     batch_size = 1
+    single_threaded_blas = False
 
     def __init__(self, file: Path, precision: str) -> None:
         core = openvino.Core()

@@ -1,4 +1,4 @@
-"""Numbers from labels and probabilities, in NumPy: accuracy, intervals, F1, McNemar's test."""
+"""Metrics from labels and probabilities, in NumPy: accuracy, intervals, F1, McNemar's test."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Z95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares: precision, recall and F1 from 0 to 1, and how many images it has."""
+    """Precision, recall and F1 of one class, from 0 to 1, and its number of images."""
 
     name: str
     precision: float
@@ -20,73 +20,80 @@ class ClassScore:
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927; Brown, Cai & DasGupta 2001).
+    """Compute the 95 % score interval of a proportion (Wilson 1927; Brown, Cai & DasGupta 2001).
 
     >>> [round(bound, 2) for bound in wilson_interval(9, 10)]
     [0.6, 0.98]
     """
     if total == 0:
         return 0.0, 1.0
-    share, z2 = correct / total, Z95**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return (centre - half if correct else 0.0), (centre + half if correct < total else 1.0)
+    proportion, z2 = correct / total, Z95**2
+    center = (proportion + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z95 / (1 + z2 / total) * math.sqrt(proportion * (1 - proportion) / total + z2 / (4 * total**2))
+    return (center - half if correct else 0.0), (center + half if correct < total else 1.0)
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """int (classes, classes): rows true, columns predicted.
+    """Count images by true class (rows) and predicted class (columns): int (classes, classes).
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
-    return cells.reshape(num_classes, num_classes)
+    counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
 
 
 def class_scores(confusion: np.ndarray, class_names: tuple[str, ...]) -> list[ClassScore]:
-    """Precision, recall, F1 and support of every class, in label order; 0 where a share has no whole."""
-    right = np.diag(confusion)
+    """Compute precision, recall, F1 and support of every class, in label order; 0 where a denominator is 0."""
+    correct = np.diag(confusion)
     predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
-    precision, recall, f1 = _share(right, predicted), _share(right, support), _share(2 * right, predicted + support)
+    precision, recall = _safe_divide(correct, predicted), _safe_divide(correct, support)
+    f1 = _safe_divide(2 * correct, predicted + support)
     return [
-        ClassScore(name, float(precision[k]), float(recall[k]), float(f1[k]), int(support[k]))
-        for k, name in enumerate(class_names)
+        ClassScore(name, float(precision[label]), float(recall[label]), float(f1[label]), int(support[label]))
+        for label, name in enumerate(class_names)
     ]
 
 
 def macro_f1(confusion: np.ndarray) -> float:
-    """The mean F1 of the classes that occur, as truth or as prediction."""
-    right = np.diag(confusion)
+    """Average the F1 of the classes that occur, as true or as predicted class."""
     occurrences = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return float(np.mean(_share(2 * right, occurrences)[occurrences > 0])) if occurrences.any() else 0.0
+    f1 = _safe_divide(2 * np.diag(confusion), occurrences)
+    return float(np.mean(f1[occurrences > 0])) if occurrences.any() else 0.0
+
+
+def _safe_divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    quotient: np.ndarray = np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
+    return quotient
 
 
 def top_k_accuracy(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """How often the true class is among the `k` likeliest; ties count in label order."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return float(np.mean((order == labels[:, None]).any(axis=1)))
+    """Compute how often the true class is among the `k` most probable; ties count in label order."""
+    top_k = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean((top_k == labels[:, None]).any(axis=1)))
 
 
-def worst_confusions(confusion: np.ndarray, class_names: tuple[str, ...], most: int = 3) -> list[tuple[str, str, int]]:
-    """(true class, predicted class, times), the commonest mistakes first."""
+def worst_confusions(
+    confusion: np.ndarray, class_names: tuple[str, ...], max_confusions: int = 3
+) -> list[tuple[str, str, int]]:
+    """List the most frequent mistakes: (true class, predicted class, images), the most frequent first."""
     mistakes = confusion - np.diag(np.diag(confusion))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
-    cells = (divmod(int(cell), len(class_names)) for cell in order)
-    return [(class_names[i], class_names[j], int(mistakes[i, j])) for i, j in cells if mistakes[i, j]]
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    shares: np.ndarray = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
-    return shares
+    cells = np.argsort(-mistakes, axis=None, kind="stable")[:max_confusions]
+    pairs = (divmod(int(cell), len(class_names)) for cell in cells)
+    return [
+        (class_names[true], class_names[predicted], int(mistakes[true, predicted]))
+        for true, predicted in pairs
+        if mistakes[true, predicted]
+    ]
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """How one classifier stands to another.
+    """Two classifiers compared on the same images.
 
     difference  of the accuracies, first minus second
-    interval    of it, 95 %
-    p           how likely at least as uneven a result is where both are equally good
+    interval    95 % confidence interval of the difference
+    p           two-sided p-value of McNemar's exact test
     """
 
     difference: float
@@ -95,31 +102,33 @@ class PairedComparison:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> PairedComparison:
-    """From which images each got right: bool (images,) both.
+    """Compare two classifiers by the images that exactly one of them classifies correctly (McNemar 1947).
 
-    Only images that exactly one got right tell them apart (McNemar 1947): the test is exact. The
-    interval is Wald's with half an image more of each kind (Agresti and Min 2005, Stat. Med. 24:729).
+    The test is exact. The interval is Wald's with half an image added to each count (Agresti and Min 2005,
+    Stat. Med. 24:729).
 
-    >>> compare_paired(np.array([True] * 6), np.array([True] * 2 + [False] * 4)).p
+    first, second: bool (images,), whether each classifier is correct
+
+    >>> mcnemar(np.array([True] * 6), np.array([True] * 2 + [False] * 4)).p
     0.125
     """
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     total = len(first)
-    low, high = _interval(only_first + 0.5, only_second + 0.5, total + 2)
-    return PairedComparison((only_first - only_second) / total, (low, high), sign_test(only_first, only_second))
+    interval = _agresti_min_interval(only_first + 0.5, only_second + 0.5, total + 2)
+    return PairedComparison((only_first - only_second) / total, interval, sign_test(only_first, only_second))
+
+
+def _agresti_min_interval(only_first: float, only_second: float, total: float) -> tuple[float, float]:
+    difference = (only_first - only_second) / total
+    deviation = math.sqrt(only_first + only_second - (only_first - only_second) ** 2 / total) / total
+    return max(-1.0, difference - Z95 * deviation), min(1.0, difference + Z95 * deviation)
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """The two-sided chance of a split at least as uneven by throwing a coin."""
-    tosses, fewer = wins + losses, min(wins, losses)
-    ways = tail = 1  # to lose not once
+    """Compute the two-sided p-value of a split into wins and losses, by the binomial distribution with p = 0.5."""
+    trials, fewer = wins + losses, min(wins, losses)
+    combinations = tail = 1  # of no loss
     for count in range(fewer):
-        ways = ways * (tosses - count) // (count + 1)
-        tail += ways
-    return float(min(1.0, 2 * tail / 2**tosses))
-
-
-def _interval(only_first: float, only_second: float, total: float) -> tuple[float, float]:
-    share = (only_first - only_second) / total
-    deviation = math.sqrt(only_first + only_second - (only_first - only_second) ** 2 / total) / total
-    return max(-1.0, share - Z95 * deviation), min(1.0, share + Z95 * deviation)
+        combinations = combinations * (trials - count) // (count + 1)
+        tail += combinations
+    return float(min(1.0, 2 * tail / 2**trials))

@@ -1,5 +1,6 @@
-"""The plots of a run."""
+"""Plots of metrics: confusion matrix, training curves, learning-rate range test."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ from tlkit.utils.text import truncate
 
 
 def draw_confusion(report: Report, file: Path) -> None:
-    """The confusion matrix: shares of each true class as colour, images as numbers."""
+    """Draw the confusion matrix: fractions of each true class as color, images as numbers."""
     confusion, names = report.confusion, [truncate(name, 20) for name in report.class_names]
     size = min(20, 2.6 + 0.55 * len(names))
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axes = figure.add_subplot()
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 40:
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
     if len(names) <= 25:
-        _write_counts(axes, confusion, shares)
+        for (row, column), count in np.ndenumerate(confusion):
+            if count:
+                ink = "white" if fractions[row, column] > 0.5 else INK
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=ink)
     low, high = report.interval
     axes.set_title(f"accuracy {report.accuracy:.3f}  ({low:.3f} to {high:.3f})", fontsize=11, color=INK)
     axes.set_xlabel("predicted", color=INK)
@@ -33,19 +37,20 @@ def draw_confusion(report: Report, file: Path) -> None:
     save_figure(figure, file)
 
 
-def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
-    """Loss and accuracy by epoch, for training and validation, phase after phase.
+def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Path) -> None:
+    """Draw loss and accuracy by epoch, for training and validation, one phase after the other.
 
-    best: the epoch of the last phase that was kept, shown by a dotted line
+    history: one row per epoch, with the columns of `history.csv`
+    best_epoch: the epoch of the last phase whose weights were kept; a dotted line shows it
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     epochs = list(range(1, len(history) + 1))
-    starts = [place for place, row in enumerate(history) if place and row["phase"] != history[place - 1]["phase"]]
-    last = starts[-1] if starts else 0
-    kept = next(place for place, row in enumerate(history[last:], last + 1) if row["epoch"] == best)
+    phase_starts = [index for index in range(1, len(history)) if history[index]["phase"] != history[index - 1]["phase"]]
+    last = phase_starts[-1] if phase_starts else 0
+    best = next(number for number, row in enumerate(history[last:], last + 1) if row["epoch"] == best_epoch)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.axvline(kept, color="#bbbbbb", linewidth=1, linestyle=":")
-        for start in starts:
+        axes.axvline(best, color="#bbbbbb", linewidth=1, linestyle=":")
+        for start in phase_starts:
             axes.axvspan(start + 0.5, len(history) + 0.5, color="#f2f2f2", linewidth=0)
         axes.plot(epochs, [row[name] for row in history], color=ORANGE, label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in history], color=BLUE, label="validation")
@@ -58,9 +63,9 @@ def draw_curves(history: list[dict[str, Any]], best: int, file: Path) -> None:
 
 
 def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:
-    """The loss at each learning rate, and the rate suggested.
+    """Draw the loss at each learning rate of a range test, and the suggested rate.
 
-    raises: OptionError where `file` is there already
+    raises: OptionError where `file` exists
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -71,10 +76,3 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     axes.set_title("loss while the rate grows", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     save_new_figure(figure, file)
-
-
-def _write_counts(axes, confusion: np.ndarray, shares: np.ndarray) -> None:  # type: ignore[no-untyped-def]
-    for (row, column), count in np.ndenumerate(confusion):
-        if count:
-            ink = "white" if shares[row, column] > 0.5 else INK
-            axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=ink)

@@ -1,4 +1,4 @@
-"""How a classifier did on labelled images: the figures, and the same as text."""
+"""Report of a classifier on labeled images: metrics, and the same as text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from tlkit.utils.text import escape_control_chars, truncate
 
 @dataclass(frozen=True)
 class Report:
-    """How a classifier did on labelled images.
+    """Metrics of a classifier on labeled images.
 
     probabilities  float32 (images, classes)
     labels         int32 (images,)
@@ -31,44 +31,44 @@ class Report:
 
     @property
     def predicted(self) -> np.ndarray:
-        """The likeliest class of each image; of equals, the first."""
+        """The most probable class of each image, of equals the first: int32 (images,)."""
         return np.asarray(np.argmax(self.probabilities, axis=1), np.int32)
 
     @property
-    def correct(self) -> int:
-        """How many images were classified rightly."""
+    def num_correct(self) -> int:
+        """The number of images classified correctly."""
         return int(np.sum(self.predicted == self.labels))
 
     @property
     def accuracy(self) -> float:
-        """The share of images classified rightly."""
-        return self.correct / len(self.labels)
+        """The fraction of images classified correctly."""
+        return self.num_correct / len(self.labels)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % Wilson interval."""
-        return wilson_interval(self.correct, len(self.labels))
+        """The 95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.num_correct, len(self.labels))
 
     @property
     def confusion(self) -> np.ndarray:
-        """int (classes, classes), rows true, columns predicted."""
+        """The confusion matrix: int (classes, classes), rows true, columns predicted."""
         return confusion_matrix(self.labels, self.predicted, len(self.class_names))
 
     @property
     def scores(self) -> list[ClassScore]:
-        """One per class, in label order."""
+        """Precision, recall and F1 of each class, in label order."""
         return class_scores(self.confusion, self.class_names)
 
-    def share_of(self, label: int) -> float:
-        """The accuracy of always answering one class."""
+    def class_frequency(self, label: int) -> float:
+        """Compute the fraction of images of a class: the accuracy of always predicting it."""
         return float(np.mean(self.labels == label))
 
     def top_k(self, k: int) -> float:
-        """How often the true class is among the `k` likeliest."""
+        """Compute how often the true class is among the `k` most probable."""
         return top_k_accuracy(self.probabilities, self.labels, k)
 
     def as_json(self) -> dict[str, Any]:
-        """The figures under the names `metrics.json` has."""
+        """Return the metrics by the names of `metrics.json`."""
         return {
             "accuracy": self.accuracy,
             "accuracy_ci95": list(self.interval),
@@ -77,18 +77,21 @@ class Report:
         }
 
 
-def headline(report: Report, what: str) -> str:
-    """The accuracy in one line, with what it is worth."""
+def headline(report: Report, subset: str) -> str:
+    """Write accuracy, number of images, confidence interval and macro-F1 in one line.
+
+    subset: the images' name in the sentence, such as "validation"
+    """
     low, high = report.interval
     images = "image" if len(report.labels) == 1 else "images"
     return (
-        f"accuracy {report.accuracy:.3f} on {len(report.labels)} {what} {images} "
+        f"accuracy {report.accuracy:.3f} on {len(report.labels)} {subset} {images} "
         f"(95 % interval {low:.3f} to {high:.3f}), macro-F1 {macro_f1(report.confusion):.3f}"
     )
 
 
 def class_table(report: Report) -> list[str]:
-    """One line per class: precision, recall, F1 and the number of images."""
+    """Write a table: precision, recall, F1 and number of images, one line per class."""
     names = [truncate(name, 30) for name in report.class_names]
     width = max(5, *map(len, names))
     lines = [f"{'class':<{width}}  precision  recall     F1  images"]
@@ -100,9 +103,8 @@ def class_table(report: Report) -> list[str]:
 
 
 def confusion_lines(report: Report) -> list[str]:
-    """The commonest mistakes in words."""
-    worst = worst_confusions(report.confusion, report.class_names)
+    """Write the most frequent mistakes, one per line."""
     return [
-        f"{times} × {escape_control_chars(true)} taken for {escape_control_chars(other)}"
-        for true, other, times in worst
+        f"{count} × {escape_control_chars(true)} taken for {escape_control_chars(predicted)}"
+        for true, predicted, count in worst_confusions(report.confusion, report.class_names)
     ]

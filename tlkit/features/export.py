@@ -4,48 +4,120 @@ import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tlkit.classic.distances import nearest_neighbors
-from tlkit.data.folder import read_folder
+from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.image import ImageSpec
 from tlkit.data.listing import count_reasons
 from tlkit.data.split import Split, split_folder
-from tlkit.engines.base import versions
-from tlkit.errors import ModelError, OptionError
+from tlkit.engines.base import EngineSpec, choose_engine, versions
+from tlkit.errors import OptionError, require
 from tlkit.features.compress import Codec, fit_codec, require_packages_for
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import build_extractor
-from tlkit.features.layer import find_layer_output, resolve_features
-from tlkit.runs.warm_start import previous_subsets
+from tlkit.features.extractor import ExtractorSpec, build_extractor
+from tlkit.features.layer import LayerOutput, backbone_layer, run_layer
+from tlkit.models.backbones import check_size, find_backbone
+from tlkit.models.sources import PretrainedBackbone
+from tlkit.runs.run import Run, load_run
+from tlkit.runs.warm_start import previous_run
+from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.utils.files import check_new_file, csv_writer, open_new, refuse_inside, write_new
 from tlkit.utils.progress import Progress, Silent
+
+NAME_COLUMNS = ("path", "class", "split")
+NETWORK_OPTIONS = ("backbone", "weights", "image_size", "resize")  # a run has its own
+SPLIT_OPTIONS = ("seed", "validation_split", "test_split")  # as the run's unless they are given
 
 
 @dataclass(frozen=True)
 class FeatureExport:
     """What `tlkit features` leaves.
 
-    files      that were written
-    shape      of the table: images, values
-    neighbour  share of the validation images whose nearest training image is of their class: by the features
-               as they are, and by what they were made into
-    left_out   how many images are not in the table, by the reason
+    files                      that were written
+    shape                      of the table: images, values
+    nearest_neighbor_accuracy  fraction of the validation images whose nearest training image is of their class: by
+                               the features as they are, and by what they were compressed to
+    skipped                    how many images are not in the table, by the reason
     """
 
     files: list[Path]
     shape: tuple[int, int]
-    neighbour: dict[str, float]
-    split: Split
-    left_out: dict[str, int]
+    nearest_neighbor_accuracy: dict[str, float]
+    split: Split = field(repr=False)
+    skipped: dict[str, int]
 
 
-NAME_COLUMNS = ("path", "class", "split")
+def export_features(
+    data: str | Path,
+    output: str | Path,
+    settings: FeaturesSettings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> FeatureExport:
+    """Write the features of every image of a folder, with its path, class and split.
+
+    output: a new file that ends in .npz, .parquet or .csv
+    options: fields of `FeaturesSettings`, in place of `settings`
+    raises: DataError, ModelError, RunError, OptionError
+    """
+    file = Path(output)
+    settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options))
+    check_file(file, has_codec=bool(settings.pca or settings.pq))
+    refuse_inside(Path(data), file)
+    require_packages_for(settings.pca, settings.pq)
+    image, engine = ImageSpec(settings.image_size, settings.resize), EngineSpec(settings.engine, settings.precision)
+    folder = read_folder(data)
+    with ThreadPoolExecutor(1) as background:
+        extractor = build_extractor(background, layer.build, layer.identity, ExtractorSpec(image, engine, layer.cut))
+        features = extract(folder, extractor, image, progress or Silent())
+    subsets = previous_run(settings.run).subsets() if settings.run else {}
+    fractions = settings.validation_split, settings.test_split
+    split = split_folder(features.folder, *fractions, settings.seed, subsets)
+    codec = fit_codec(_load(features, split.train), settings.pca, settings.pq, settings.seed)
+    table = _table(features, split, codec, settings)
+    skipped = count_reasons([*features.folder.skipped, *split.train.skipped])
+    files = write_table(table, file)
+    return FeatureExport(files, table.rows.shape, _nearest_accuracies(features, split, codec), split, skipped)
+
+
+def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:
+    """Replace every "choose for me", and find the output that is asked for.
+
+    raises: OptionError, ModelError, RunError
+    """
+    engine: Any = choose_engine(settings.engine, settings.precision)
+    if settings.run:
+        run = load_run(settings.run)
+        return replace(_with_options_of(run, settings), engine=engine), run_layer(run, settings.layer)
+    row = find_backbone(settings.backbone)
+    size = settings.image_size or row.image_size
+    check_size(row, size)
+    source = PretrainedBackbone(row, settings.weights, size, settings.seed)
+    settings = replace(settings, engine=engine, backbone=row.name, image_size=size)
+    return settings, backbone_layer(source, settings.layer)
+
+
+def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
+    """Take what is the run's own from it; OptionError where something else was asked for."""
+    run.network_file()
+    defaults = {item.name: item.default for item in fields(FeaturesSettings)}
+    theirs = run.read_settings()
+    for name in NETWORK_OPTIONS:
+        if (asked := getattr(settings, name)) not in (defaults[name], theirs.get(name)):
+            raise OptionError(
+                f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; leave it out."
+            )
+    split = {
+        name: theirs[name] for name in SPLIT_OPTIONS if getattr(settings, name) == defaults[name] and name in theirs
+    }
+    image = run.manifest.image
+    return replace(settings, image_size=image.size, resize=image.resize, **split)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -55,123 +127,89 @@ class Table:
     names   path, class and split of each image, as three lists
     rows    float32 (images, values), or uint8 (images, bytes) where they are codes
     facts   where they come from
-    learnt  arrays that turn features into such rows, by name
+    codec   arrays that turn features into such rows, by name
     """
 
     names: tuple[list[str], list[str], list[str]]
     rows: np.ndarray
     facts: dict[str, Any]
-    learnt: dict[str, np.ndarray]
+    codec: dict[str, np.ndarray]
 
     @property
     def kind(self) -> str:
-        """What the rows are called."""
+        """Name of the rows."""
         return "codes" if self.rows.dtype == np.uint8 else "features"
 
     @property
     def columns(self) -> list[str]:
         """A name for each value of a row."""
-        return [f"{self.kind[:-1]}_{place}" for place in range(self.rows.shape[1])]
+        return [f"{self.kind[:-1]}_{index}" for index in range(self.rows.shape[1])]
 
 
-def export_features(
-    data: str | Path, output: str | Path, settings: FeaturesSettings | None = None, progress: Progress | None = None
-) -> FeatureExport:
-    """Write the features of every image of a folder, with its path, class and split.
-
-    output: a new file that ends in .npz, .parquet or .csv
-    raises: DataError, ModelError, RunError, OptionError
-    """
-    file, settings = Path(output), resolve_features(settings or FeaturesSettings())
-    check_file(file, learns=bool(settings.pca or settings.pq))
-    refuse_inside(Path(data), file)
-    require_packages_for(settings.pca, settings.pq)
-    extracted = _extract(data, settings, progress or Silent())
-    shares = (settings.validation_split, settings.test_split)
-    split = split_folder(extracted.folder, *shares, settings.seed, previous_subsets(settings))
-    codec = fit_codec(_load(extracted, split.train), settings.pca, settings.pq, settings.seed)
-    table = _table(extracted, split, codec, settings)
-    left_out = count_reasons([*extracted.folder.left_out, *split.train.left_out])
-    return FeatureExport(
-        write_table(table, file), table.rows.shape, _neighbours(extracted, split, codec), split, left_out
-    )
-
-
-def _extract(data: str | Path, settings: FeaturesSettings, progress: Progress) -> Features:
-    layer = find_layer_output(settings)
-    folder = read_folder(data)
-    with ThreadPoolExecutor(1) as background:
-        lower = build_extractor(background, settings, layer.build, layer.source, layer.cut)
-        return extract(folder, lower, (settings.image_size, settings.resize), progress)
-
-
-def _table(extracted: Features, split: Split, codec: Codec, settings: FeaturesSettings) -> Table:
-    """The images of all sides, in the order of their paths."""
-    found = [
-        (path, part.class_names[label], side, sha256)
-        for side, part in split.parts.items()
-        for path, label, sha256 in zip(part.paths, part.labels.tolist(), part.sha256, strict=True)
+def _table(features: Features, split: Split, codec: Codec, settings: FeaturesSettings) -> Table:
+    """The images of all subsets, in the order of their paths."""
+    entries = [
+        (path, images.class_names[label], subset, sha256)
+        for subset, images in split.subsets.items()
+        for path, label, sha256 in zip(images.paths, images.labels.tolist(), images.sha256, strict=True)
     ]
-    paths, classes, sides, digests = (list(column) for column in zip(*sorted(found), strict=True))
-    rows = codec.project(extracted.table.gather(digests).astype(np.float32))
+    paths, classes, subsets, digests = (list(column) for column in zip(*sorted(entries), strict=True))
+    rows = codec.project(features.store.gather(digests).astype(np.float32))
     rows = codec.quantizer.encode(rows) if codec.quantizer else rows
-    return Table((paths, classes, sides), rows, _facts(settings, split), codec.arrays())
+    facts = {"class_names": list(split.train.class_names), "versions": versions(settings.engine), **asdict(settings)}
+    return Table((paths, classes, subsets), rows, facts, codec.arrays())
 
 
-def _facts(settings: FeaturesSettings, split: Split) -> dict[str, Any]:
-    return {"class_names": list(split.train.class_names), "versions": versions(settings.engine), **asdict(settings)}
+def _nearest_accuracies(features: Features, split: Split, codec: Codec) -> dict[str, float]:
+    """What compression costs: how often the nearest training image is of the same class."""
+    train, validation = _load(features, split.train), _load(features, split.validation)
 
+    def accuracy(train: np.ndarray, validation: np.ndarray) -> float:
+        nearest = nearest_neighbors(validation, train)
+        return float(np.mean(split.train.labels[nearest] == split.validation.labels))
 
-def _neighbours(extracted: Features, split: Split, codec: Codec) -> dict[str, float]:
-    """What shortening costs: how often the nearest training image is of the same class."""
-    train, validation = (_load(extracted, part) for part in (split.train, split.validation))
-    labels = (split.train.labels, split.validation.labels)
-    found = {"features": _nearest_accuracy(train, validation, *labels)}
+    accuracies = {"features": accuracy(train, validation)}
     if codec.projection:
         train, validation = codec.project(train), codec.project(validation)
-        found["components"] = _nearest_accuracy(train, validation, *labels)
-    if codec.quantizer:  # of what is looked for everything is known
-        found["codes"] = _nearest_accuracy(codec.quantizer.decode(codec.quantizer.encode(train)), validation, *labels)
-    return found
+        accuracies["components"] = accuracy(train, validation)
+    if codec.quantizer:  # the query is not quantized
+        accuracies["codes"] = accuracy(codec.quantizer.decode(codec.quantizer.encode(train)), validation)
+    return accuracies
 
 
-def _nearest_accuracy(train: np.ndarray, validation: np.ndarray, train_labels: np.ndarray, labels: np.ndarray) -> float:
-    return float(np.mean(train_labels[nearest_neighbors(validation, train)] == labels))
+def _load(features: Features, images: ImageFolder) -> np.ndarray:
+    return features.load(images).astype(np.float32)
 
 
-def _load(extracted: Features, part: Any) -> np.ndarray:
-    return extracted.values(part).astype(np.float32)
+def check_file(file: Path, has_codec: bool) -> None:
+    """Check that a table can be written, before anything is computed.
 
-
-def check_file(file: Path, learns: bool) -> None:
-    """Before anything is computed.
-
-    learns: whether there will be learnt arrays, which a .csv or .parquet file cannot hold
-    raises: OptionError, ModelError where a table cannot be written there
+    has_codec: whether there will be the arrays of a codec, which a .csv or .parquet file cannot hold
+    raises: OptionError, ModelError where it cannot
     """
     if file.suffix.lower() not in WRITERS:
         raise OptionError(f"'{file.name}' does not end in {', '.join(WRITERS)}; choose one of them.")
-    for path in (file, codec_file(file)) if learns and not _holds_all(file) else (file,):
+    for path in (file, codec_file(file)) if has_codec and not _holds_all(file) else (file,):
         check_new_file(path)
-    if file.suffix.lower() == ".parquet" and not find_spec("pyarrow"):
-        raise ModelError("a .parquet file needs pyarrow, which is not installed: pip install 'tlkit[parquet]'.")
+    if file.suffix.lower() == ".parquet":
+        require("pyarrow", "parquet", "a .parquet file")
 
 
 def write_table(table: Table, file: Path) -> list[Path]:
-    """Write a table, and beside one that cannot hold them the arrays that were learnt.
+    """Write a table, and beside one that cannot hold them the arrays of its codec.
 
     returns: the files
     raises: OptionError where one is there already
     """
-    beside = [] if _holds_all(file) or not table.learnt else [codec_file(file)]
+    beside = [] if _holds_all(file) or not table.codec else [codec_file(file)]
     for path in beside:  # before the table: codes that nothing can decode are worth nothing
-        write_new(path, _npz(table.learnt | {"facts": np.array(json.dumps(table.facts))}))
+        write_new(path, _npz(table.codec | {"facts": np.array(json.dumps(table.facts))}))
     WRITERS[file.suffix.lower()](table, file)
     return [file, *beside]
 
 
 def codec_file(file: Path) -> Path:
-    """Where the learnt arrays of a `.csv` or `.parquet` table lie."""
+    """Give the path of the arrays of a codec, beside a `.csv` or `.parquet` table."""
     return file.with_name(f"{file.stem}.learnt.npz")
 
 
@@ -182,7 +220,7 @@ def _holds_all(file: Path) -> bool:
 def _write_npz(table: Table, file: Path) -> None:
     names = {name: np.array(values) for name, values in zip(NAME_COLUMNS, table.names, strict=True)}
     facts = {"facts": np.array(json.dumps(table.facts))}
-    write_new(file, _npz({table.kind: table.rows} | names | facts | table.learnt))
+    write_new(file, _npz({table.kind: table.rows} | names | facts | table.codec))
 
 
 def _write_csv(table: Table, file: Path) -> None:
@@ -199,9 +237,9 @@ def _write_parquet(table: Table, file: Path) -> None:
 
     names = [[_utf8(value) for value in values] for values in table.names]
     columns = dict(zip(NAME_COLUMNS, names, strict=True)) | dict(zip(table.columns, table.rows.T, strict=True))
-    found = pyarrow.table(columns).replace_schema_metadata({"tlkit": json.dumps(table.facts)})
+    content = pyarrow.table(columns).replace_schema_metadata({"tlkit": json.dumps(table.facts)})
     buffer = io.BytesIO()
-    parquet.write_table(found, buffer)
+    parquet.write_table(content, buffer)
     write_new(file, buffer.getvalue())
 
 

@@ -1,32 +1,41 @@
 """A frozen network ready to run, and the key its features are cached under."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tlkit.data.image import DECODE_VERSION
-from tlkit.engines.base import Engine, IdentityEngine, engine_version
+from tlkit.data.image import DECODE_VERSION, ImageSpec
+from tlkit.engines.base import Engine, EngineSpec, IdentityEngine, engine_version
 from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted, save_converted, weights_digest
 from tlkit.engines.factory import open_engine
+from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.features.store import FeatureKey
-from tlkit.models.architectures.registry import ARCHITECTURES
-from tlkit.models.backbones import find_backbone
-from tlkit.runs.warm_start import previous_backbone
-from tlkit.settings.commands import FeaturesSettings
-from tlkit.settings.training import AnySettings, ClassicSettings, FinetuneSettings, TrainingSettings, TrainSettings
-from tlkit.utils.files import sha256_text
+from tlkit.utils.files import atomic_write, sha256_text
+
+PIXELS, FEATURES = "pixels", "features"  # cuts: before the first layer; where a head begins
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """What features depend on besides the network.
+
+    cut  where the network ends, in cache keys; "" for the features a head is trained on
+    """
+
+    image: ImageSpec
+    engine: EngineSpec
+    cut: str = ""
 
 
 @dataclass(frozen=True)
 class FeatureExtractor:
     """The frozen part of a network, ready to run.
 
-    key   what its features are kept under
+    key   its features are cached under it
     file  the converted network, where there is one
-    half  whether its features are kept in float16
+    half  whether its features are cached in float16
     """
 
     engine: Engine
@@ -34,136 +43,71 @@ class FeatureExtractor:
     file: Path | None = None
     half: bool = False
 
-
-PIXELS, FEATURES = "pixels", "features"
-FrozenSettings = AnySettings | FeaturesSettings
-
-
-def build_in_background(background: ThreadPoolExecutor, settings: TrainingSettings) -> Future[Any]:
-    """Start to build the backbone; importing Keras alone takes seconds."""
-    return background.submit(_build, settings)
-
-
-def prepare_extractor(
-    background: ThreadPoolExecutor, body: Future[Any], settings: TrainingSettings
-) -> Future[FeatureExtractor]:
-    """The frozen part: at once where it was converted before, else as soon as the body is built.
-
-    raises: ModelError
-    """
-    if settings.freeze == "none":
-        return completed(FeatureExtractor(IdentityEngine(), _pixels_key(settings), None))
-    kept = load_converted(_source_key(settings)) if settings.engine != "keras" else None
-    return completed(_opened(kept, settings)) if kept else background.submit(_convert_when_built, body, settings)
+    def save(self, folder: Path) -> str:
+        """Write the network for `predict` into a folder, and give the file's name."""
+        if self.file:
+            atomic_write(folder / "lower.tflite", self.file.read_bytes())
+            return "lower.tflite"
+        assert isinstance(self.engine, KerasEngine)
+        save_network(self.engine.network, folder / "lower.keras")
+        return "lower.keras"
 
 
-def backbone_extractor(background: ThreadPoolExecutor, settings: ClassicSettings) -> Future[FeatureExtractor]:
-    """The frozen part where Keras trains nothing above it.
-
-    raises: ModelError
-    """
-    return build_extractor(background, settings, partial(_build, settings), _source_key(settings))
-
-
-def build_extractor(
-    background: ThreadPoolExecutor,
-    settings: FrozenSettings,
-    build: Callable[[], Any],
-    source: str | None,
-    cut: str = "",
-) -> Future[FeatureExtractor]:
-    """A frozen network; where it was converted before, Keras is not even imported.
-
-    source: what it is made from, as a hash, where that is known before it is built
-    raises: ModelError
-    """
-    kept = load_converted(source) if settings.engine != "keras" else None
-    if kept:
-        return completed(_opened(kept, settings, cut))
-    return background.submit(lambda: _frozen(build(), settings, cut, source))
-
-
-def extractor_at_cut(body: Any, cut: Any, settings: TrainingSettings) -> FeatureExtractor:
-    """The frozen part below a cut inside the backbone, converted where it was not before.
-
-    body: with the weights it was built with below the cut
-    raises: ModelError
-    """
-    import keras
-
-    place = f"cut {cut.index}"
-    return _frozen(keras.Model(body.input, cut.tensor, name="lower"), settings, place, _source_key(settings, place))
-
-
-def _build(settings: AnySettings) -> Any:
-    from tlkit.models.keras_setup import start_keras
-
-    start_keras()
-    from tlkit.models.build import build_backbone
-
-    if isinstance(settings, FinetuneSettings) and settings.from_run:
-        return previous_backbone(settings)
-    if isinstance(settings, TrainSettings) and settings.model in ARCHITECTURES:
-        from tlkit.models.architectures.build import build_architecture
-
-        row, seed = ARCHITECTURES[settings.model], settings.seed
-        return build_architecture(row, settings.image_size, settings.changes, settings.grey, seed)
-    return build_backbone(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
-
-
-def completed(lower: FeatureExtractor) -> Future[FeatureExtractor]:
-    """A lower network that is ready, for those who would wait for one."""
-    future: Future[FeatureExtractor] = Future()
-    future.set_result(lower)
-    return future
-
-
-def _convert_when_built(body: Future[Any], settings: TrainingSettings) -> FeatureExtractor:
-    network = body.result()
-    return _frozen(network, settings, source=_source_key(settings))
-
-
-def _frozen(network: Any, settings: FrozenSettings, cut: str = "", source: str | None = None) -> FeatureExtractor:
-    """A network as the engine runs it, converted where it was not before."""
-    weights = weights_digest(network)
-    if settings.engine == "keras":
-        from tlkit.engines.keras import KerasEngine
-
-        return FeatureExtractor(KerasEngine(network), _features_key(settings, weights, cut))
-    source = source or sha256_text(weights, cut)
-    return _opened(load_converted(source) or _converted(network, source, weights), settings, cut)
-
-
-def _converted(network: Any, source: str, weights: str) -> ConvertedModel:
-    from tlkit.engines.keras import to_litert
-
-    return save_converted(source, to_litert(network, pixels=True), weights)
-
-
-def _opened(converted: ConvertedModel, settings: FrozenSettings, cut: str = "") -> FeatureExtractor:
-    engine = open_engine(settings.engine, converted.file, settings.precision)
-    return FeatureExtractor(engine, _features_key(settings, converted.weights_sha256, cut), converted.file)
-
-
-def _source_key(settings: AnySettings, cut: str = "") -> str | None:
-    if settings.from_run:
-        return None  # its weights are known when it is built
-    return conversion_key(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed, cut)
-
-
-def _features_key(settings: FrozenSettings, weights_sha256: str, cut: str) -> FeatureKey:
-    return FeatureKey(
-        decode_version=DECODE_VERSION,
-        resize=settings.resize,
-        image_size=settings.image_size,
-        engine=settings.engine,
-        engine_version=engine_version(settings.engine),
-        precision=settings.precision,
-        weights_sha256=weights_sha256,
-        cut=cut or FEATURES,
+def pixel_extractor(image: ImageSpec) -> FeatureExtractor:
+    """Make the extractor of a training in which nothing is frozen: pixels depend on no engine and no weights."""
+    return FeatureExtractor(
+        IdentityEngine(), FeatureKey(DECODE_VERSION, image.resize, image.size, "", "", "", "", PIXELS)
     )
 
 
-def _pixels_key(settings: TrainingSettings) -> FeatureKey:
-    """Below the first layer nothing depends on an engine or on weights."""
-    return FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "", "", "", "", PIXELS)
+def build_extractor(
+    background: ThreadPoolExecutor, build: Callable[[], Any], identity: Sequence[object] | None, spec: ExtractorSpec
+) -> Future[FeatureExtractor]:
+    """Prepare a frozen network; where it was converted before, Keras is not even imported.
+
+    build: gives the network as a Keras model, from pixels to vectors; called in the background, if at all
+    identity: of the network, where it is known before it is built
+    raises: ModelError; through the future whatever `build` raises
+    """
+    converted = load_converted(conversion_key(identity)) if identity and spec.engine.name != "keras" else None
+    if converted:
+        return completed(_open(converted, spec))
+    return background.submit(lambda: convert_extractor(build(), identity, spec))
+
+
+def convert_extractor(network: Any, identity: Sequence[object] | None, spec: ExtractorSpec) -> FeatureExtractor:
+    """Prepare a network that is built, converted where it was not before.
+
+    raises: ModelError
+    """
+    weights = weights_digest(network)
+    if spec.engine.name == "keras":
+        return FeatureExtractor(KerasEngine(network), _feature_key(spec, weights))
+    key = conversion_key(identity) if identity else sha256_text(weights, spec.cut)
+    converted = load_converted(key) or save_converted(key, to_litert(network, pixels=True), weights)
+    return _open(converted, spec)
+
+
+def completed(extractor: FeatureExtractor) -> Future[FeatureExtractor]:
+    """Wrap an extractor that is ready, for those who would wait for one."""
+    future: Future[FeatureExtractor] = Future()
+    future.set_result(extractor)
+    return future
+
+
+def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FeatureExtractor:
+    engine = open_engine(spec.engine, converted.file)
+    return FeatureExtractor(engine, _feature_key(spec, converted.weights_sha256), converted.file)
+
+
+def _feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:
+    return FeatureKey(
+        decode_version=DECODE_VERSION,
+        resize=spec.image.resize,
+        image_size=spec.image.size,
+        engine=spec.engine.name,
+        engine_version=engine_version(spec.engine.name),
+        precision=spec.engine.precision,
+        weights_sha256=weights_sha256,
+        cut=spec.cut or FEATURES,
+    )

@@ -1,20 +1,16 @@
-"""Which output of which network `tlkit features` exports."""
+"""Which output of which network is exported, and the network that ends there."""
 
 import difflib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from tlkit.engines.base import choose_engine
-from tlkit.engines.cache import CONVERSION_VERSION, conversion_key
+from tlkit.engines.keras import load_network
 from tlkit.errors import OptionError
-from tlkit.models.backbones import check_size, find_backbone
-from tlkit.runs.run import MODEL, load_run, read_manifest
-from tlkit.settings.base import option_name
-from tlkit.settings.commands import FeaturesSettings
-from tlkit.utils.files import sha256_text
+from tlkit.models.keras_setup import start_keras
+from tlkit.models.sources import PretrainedBackbone
+from tlkit.runs.run import MODEL, Run
 
-OF_THE_NETWORK = ("backbone", "weights", "image_size", "resize")  # a run has its own
-OF_THE_SPLIT = ("seed", "validation_split", "test_split")  # as the run's unless they are given
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 
 
@@ -22,105 +18,61 @@ LOGITS = "head_logits"  # the last dense layer of every network of a run
 class LayerOutput:
     """An output of a network, as a network of its own.
 
-    cut     its name in cache keys, with the network's, for layers without weights are told apart by nothing else
-    source  what it is made from, as a hash; None where its weights are still to be downloaded
+    network   its name, for messages
+    load      gives the whole network as a Keras model
+    layer     that ends the new one; "" for the features that are classified on
+    cut       in cache keys: layers without weights are told apart by nothing else
+    identity  what it is made from; None where its weights are still to be downloaded
     """
 
-    settings: FeaturesSettings
+    network: str
+    load: Callable[[], Any]
+    layer: str
     cut: str
-    source: str | None
+    identity: tuple[object, ...] | None
 
     def build(self) -> Any:
-        """A Keras model from pixels to rows: (batch, values).
+        """Build a Keras model from pixels to vectors: (batch, values).
 
         raises: OptionError where there is no such layer, ModelError
         """
-        from tlkit.models.keras_setup import start_keras
-
         keras = start_keras()
-        network = _network(self.settings)
-        output = _output(network, self.settings)
+        network = self.load()
+        output = self._output(network)
         if len(output.shape) == 4:
             output = keras.layers.GlobalAveragePooling2D(name="averaged")(output)
         elif len(output.shape) != 2:
             output = keras.layers.Flatten(name="flat")(output)
-        return keras.Model(network.input, output, name="lower")
+        return keras.Model(network.input, output, name="extractor")
+
+    def _output(self, network: Any) -> Any:
+        """raises: OptionError with the nearest names"""
+        from tlkit.models.cut import topological_order
+
+        steps = topological_order(network.output)  # a layer may stand in other networks, too, with outputs of theirs
+        if not self.layer:
+            inputs_of_logits = [inputs[0] for layer, inputs, _ in steps if layer.name == LOGITS]
+            return inputs_of_logits[0] if inputs_of_logits else network.output
+        outputs = {layer.name: output for layer, _, output in steps}
+        if self.layer in outputs:
+            return outputs[self.layer]
+        names = list(outputs)
+        near = difflib.get_close_matches(self.layer, names, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"its last ones are {', '.join(names[-3:])}."
+        raise OptionError(f"there is no layer '{self.layer}' in {self.network}; {hint}")
 
 
-def find_layer_output(settings: FeaturesSettings) -> LayerOutput:
-    """What `--backbone` or `--run` and `--layer` mean.
+def backbone_layer(source: PretrainedBackbone, layer: str) -> LayerOutput:
+    """Find an output of a pretrained backbone."""
+    cut = f"layer {layer} of {source.name}" if layer else ""
+    return LayerOutput(source.name, source.build, layer, cut, source.identity(cut))
 
-    settings: resolved
+
+def run_layer(run: Run, layer: str) -> LayerOutput:
+    """Find an output of the network of a finished run.
+
+    raises: RunError where its classifier is no network
     """
-    if settings.run:
-        weights = read_manifest(load_run(settings.run)).sha256[MODEL]
-        cut = f"layer {settings.layer or 'of the head'} of {weights}"
-        return LayerOutput(settings, cut, sha256_text(CONVERSION_VERSION, "run", weights, cut))
-    row = find_backbone(settings.backbone)
-    cut = f"layer {settings.layer} of {row.name}" if settings.layer else ""  # then it is what a head is trained on
-    return LayerOutput(settings, cut, conversion_key(row, settings.weights, settings.image_size, settings.seed, cut))
-
-
-def resolve_features(settings: FeaturesSettings) -> FeaturesSettings:
-    """The same settings with every "choose for me" replaced by what it means here.
-
-    raises: OptionError, ModelError, RunError
-    """
-    engine: Any = choose_engine(settings.engine, settings.precision)
-    if settings.run:
-        return replace(_of_run(settings), engine=engine)
-    row = find_backbone(settings.backbone)
-    size = settings.image_size or row.image_size
-    check_size(row, size)
-    return replace(settings, engine=engine, backbone=row.name, image_size=size)
-
-
-def _of_run(settings: FeaturesSettings) -> FeaturesSettings:
-    """The same with what is the run's own taken from it; OptionError where something else was asked for."""
-    run = load_run(settings.run)
-    run.network_file()
-    facts = read_manifest(run)
-    defaults = {item.name: item.default for item in fields(FeaturesSettings)}
-    theirs = run.read_json("settings.json")
-    for name in OF_THE_NETWORK:
-        if (asked := getattr(settings, name)) not in (defaults[name], theirs.get(name)):
-            raise OptionError(
-                f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; leave it out."
-            )
-    resize: Any = facts.resize
-    split = {
-        name: theirs[name] for name in OF_THE_SPLIT if getattr(settings, name) == defaults[name] and name in theirs
-    }
-    return replace(settings, image_size=facts.image_size, resize=resize, **split)
-
-
-def _network(settings: FeaturesSettings) -> Any:
-    if settings.run:
-        from tlkit.engines.keras import load_network
-
-        return load_network(load_run(settings.run).network_file())
-    from tlkit.models.build import build_backbone
-
-    return build_backbone(find_backbone(settings.backbone), settings.weights, settings.image_size, settings.seed)
-
-
-def _output(network: Any, settings: FeaturesSettings) -> Any:
-    """raises: OptionError with the nearest names"""
-    from tlkit.models.cut import topological_order
-
-    if not settings.layer and not settings.run:
-        return network.output
-    steps = topological_order(network.output)  # a layer may stand in other networks, too, with outputs of theirs
-    if not settings.layer:
-        return next(inputs[0] for layer, inputs, _ in steps if layer.name == LOGITS)
-    outputs = {layer.name: output for layer, _, output in steps}
-    if settings.layer in outputs:
-        return outputs[settings.layer]
-    names, name = list(outputs), settings.layer
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"its last ones are {', '.join(names[-3:])}."
-    raise OptionError(f"there is no layer '{name}' in {_named(settings)}; {hint}")
-
-
-def _named(settings: FeaturesSettings) -> str:
-    return settings.run or settings.backbone
+    file, weights = run.network_file(), run.manifest.sha256[MODEL]
+    cut = f"layer {layer or 'of the head'} of {weights}"
+    return LayerOutput(str(run.path), lambda: load_network(file), layer, cut, ("run", weights, cut))

@@ -1,8 +1,8 @@
-"""What a frozen network gives for each image, computed once and kept: the heart of tlkit's speed.
+"""Features of images on disk: computed once, cached, and found by the content of the image file.
 
-Rows live in shards under `TLKIT_CACHE/features/<key>/`, each shard whole or absent and checked
-when it is opened. The key says everything the values depend on but the image; within a key a row
-is found by the SHA-256 of the image file's bytes.
+Records live in shards under `TLKIT_CACHE/features/<key>/`, each shard whole or absent and checked
+when it is opened. The key holds everything the features depend on but the image; within a key a
+record is found by the SHA-256 of the image file's bytes.
 """
 
 import hashlib
@@ -15,17 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.utils.files import atomic_write, cache_dir, claim_cache, is_regular, raise_open_file_limit, sha256_text
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, raise_open_file_limit, sha256_text
 
+FORMAT_VERSION = 1
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
-FORMAT_VERSION = 1
-SHARD = re.compile(r"[0-9a-f]{32}\.npy")
+SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its bytes, shortened
+SHARD_FILES = CachePart(
+    "features", Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TEMPORARY.pattern})"), re.compile(KEY))
+)
 
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """Everything features depend on but the image itself."""
+    """Everything that features depend on but the image itself."""
 
     decode_version: int
     resize: str
@@ -39,7 +43,7 @@ class FeatureKey:
 
     @property
     def digest(self) -> str:
-        """The key as a file name."""
+        """The key as a folder's name."""
         return sha256_text(FORMAT_VERSION, *astuple(self))
 
 
@@ -49,7 +53,7 @@ class FeatureRecord:
 
     sha256  of the file's bytes, hexadecimal
     group   of its pixels, hexadecimal
-    values  float32, float16 or uint8, the shape at the cut
+    values  float32, float16 or uint8, of the shape at the cut
     """
 
     sha256: str
@@ -58,129 +62,130 @@ class FeatureRecord:
 
 
 class FeatureStore:
-    """The rows of one key: those kept by earlier runs, and those this run adds."""
+    """The records of one key: those cached by earlier runs, and those this run adds.
+
+    folder   of the shards
+    damaged  number of shards that were not what had been written
+    """
 
     def __init__(self, key: FeatureKey) -> None:
-        self.folder = cache_dir() / "features" / key.digest
+        self.folder = cache_dir() / SHARD_FILES.name / key.digest
         self.damaged = 0
-        raise_open_file_limit()  # each shard is one, for as long as its rows may be asked for
-        self._rows: dict[bytes, tuple[np.ndarray, int]] = {}
+        raise_open_file_limit()  # each shard stays open
+        self._index: dict[bytes, tuple[np.ndarray, int]] = {}  # shard and position in it, by SHA-256
         for file in sorted(self.folder.glob("*.npy")):
-            if SHARD.fullmatch(file.name) and is_regular(file):  # whatever else is there is somebody's
-                self._open(file)
-        self._earlier = frozenset(self._rows)
+            if SHARD.fullmatch(file.name) and is_regular(file):  # other files are not tlkit's
+                self._open_shard(file)
+        self._cached_before = frozenset(self._index)
 
     def find(self, sha256: str) -> FeatureRecord | None:
-        """The row of a file's bytes, or None."""
-        place = self._rows.get(bytes.fromhex(sha256))
-        if place is None:
+        """Find the record of a file's bytes, or None."""
+        if (entry := self._index.get(bytes.fromhex(sha256))) is None:
             return None
-        shard, position = place
+        shard, position = entry
         record = shard[position]
         return FeatureRecord(sha256, record["group"].tobytes().hex(), record["values"])
 
-    def is_earlier(self, sha256: str) -> bool:
-        """Whether the row of a file's bytes was kept before this table was opened."""
-        return bytes.fromhex(sha256) in self._earlier
+    def was_cached(self, sha256: str) -> bool:
+        """Tell whether the record of a file's bytes was cached before this store was opened."""
+        return bytes.fromhex(sha256) in self._cached_before
 
-    def add(self, rows: list[FeatureRecord]) -> None:
-        """Keep rows as one shard. Where the disk does not take it, they stay in memory.
+    def add(self, records: list[FeatureRecord]) -> None:
+        """Write records as one shard. Where it cannot be written, they stay in memory.
 
         raises: OptionError where the cache folder is not tlkit's
         """
-        if not rows:
+        if not records:
             return
-        shard = _as_records(rows)
-        content = _as_npy(shard)
+        shard = _make_shard(records)
+        buffer = io.BytesIO()
+        np.save(buffer, shard, allow_pickle=False)
+        content = buffer.getvalue()
         with suppress(OSError):
             claim_cache()
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / f"{_checksum(content)}.npy"
             atomic_write(file, content)
-            shard = _mapped(file, content)
-        self._index(shard)
+            shard = _memory_map(file, content)
+        self._add_to_index(shard)
 
     def gather(self, sha256: Iterable[str]) -> np.ndarray:
-        """The values of these files' rows, in this order: (images, …)."""
-        rows = [self._rows[bytes.fromhex(digest)] for digest in sha256]
-        return np.stack([shard[position]["values"] for shard, position in rows])
+        """Read the features of these files, in this order: (images, …)."""
+        entries = [self._index[bytes.fromhex(digest)] for digest in sha256]
+        return np.stack([shard[position]["values"] for shard, position in entries])
 
     def gather_views(self, sha256: Iterable[str], views: Iterable[int]) -> np.ndarray:
-        """One view of each of these files' rows: (images, …)."""
-        rows = [self._rows[bytes.fromhex(digest)] for digest in sha256]
-        return np.stack([shard[position]["values"][view] for (shard, position), view in zip(rows, views, strict=True)])
+        """Read one view of each of these files: (images, …)."""
+        entries = [self._index[bytes.fromhex(digest)] for digest in sha256]
+        return np.stack(
+            [shard[position]["values"][view] for (shard, position), view in zip(entries, views, strict=True)]
+        )
 
-    def _open(self, file: Path) -> None:
-        """Take in a shard; remove it where it is not what was written, leave it where it cannot be read now."""
+    def _open_shard(self, file: Path) -> None:
+        """Index a shard; remove it where it is not what was written, leave it where it cannot be read now."""
         try:
             content = file.read_bytes()
         except OSError:
             return
         if _checksum(content) == file.stem:
-            self._index(_mapped(file, content))
+            self._add_to_index(_memory_map(file, content))
             return
         self.damaged += 1
         if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
             with suppress(OSError):
                 file.unlink()
 
-    def _index(self, shard: np.ndarray) -> None:
+    def _add_to_index(self, shard: np.ndarray) -> None:
         keys = np.ascontiguousarray(shard["sha256"])
-        self._rows.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
+        self._index.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
 
 
 class StoredFeatures:
-    """Rows of a table that stay on disk: indexing reads as many as are asked for.
+    """Features of some images that stay on disk: indexing by positions reads those: (images, …).
 
-    In epoch e an image that is kept in several views shows view (its position + e) modulo their
+    In epoch e an image that is cached in several views shows view (its position + e) modulo their
     number, so that every view comes once before any comes again.
     """
 
-    def __init__(self, table: FeatureStore, sha256: Sequence[str], num_views: int = 0, epoch: int = 0) -> None:
-        self._table, self._num_views, self._epoch = table, num_views, epoch
+    def __init__(self, store: FeatureStore, sha256: Sequence[str], num_views: int = 0, epoch: int = 0) -> None:
+        self._store, self._num_views, self._epoch = store, num_views, epoch
         self._sha256 = np.array(sha256)
 
     def __len__(self) -> int:
         return len(self._sha256)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
-        digests = self._sha256[rows].tolist()
+    def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
+        digests = self._sha256[indices].tolist()
         if not self._num_views:
-            return self._table.gather(digests)
-        positions = np.arange(len(self))[rows]
-        return self._table.gather_views(digests, ((positions + self._epoch) % self._num_views).tolist())
+            return self._store.gather(digests)
+        positions = np.arange(len(self))[indices]
+        return self._store.gather_views(digests, ((positions + self._epoch) % self._num_views).tolist())
 
     def in_epoch(self, epoch: int) -> "StoredFeatures":
-        """The same images, as they are seen in an epoch."""
-        return StoredFeatures(self._table, self._sha256.tolist(), self._num_views, epoch)
+        """Take the same images as an epoch sees them."""
+        return StoredFeatures(self._store, self._sha256.tolist(), self._num_views, epoch)
 
 
-def as_half(values: np.ndarray) -> np.ndarray:
-    """The same values in float16, unless one of them overflows there."""
+def as_half(features: np.ndarray) -> np.ndarray:
+    """Convert features to float16, unless one of them overflows there."""
     with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    return half if np.isfinite(half).all() else values
+        half = features.astype(np.float16)
+    return half if np.isfinite(half).all() else features
 
 
-def _as_records(rows: list[FeatureRecord]) -> np.ndarray:
-    precision = np.result_type(*{row.values.dtype for row in rows})
-    kind = np.dtype([("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", precision, rows[0].values.shape)])
-    records = np.empty(len(rows), kind)
-    for record, row in zip(records, rows, strict=True):
-        record["sha256"] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)
-        record["group"] = np.frombuffer(bytes.fromhex(row.group), np.uint8)
-        record["values"] = row.values
-    return records
+def _make_shard(records: list[FeatureRecord]) -> np.ndarray:
+    precision = np.result_type(*{record.values.dtype for record in records})
+    shape = records[0].values.shape
+    shard = np.empty(len(records), [("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", precision, shape)])
+    for entry, record in zip(shard, records, strict=True):
+        entry["sha256"] = np.frombuffer(bytes.fromhex(record.sha256), np.uint8)
+        entry["group"] = np.frombuffer(bytes.fromhex(record.group), np.uint8)
+        entry["values"] = record.values
+    return shard
 
 
-def _as_npy(records: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, records, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _mapped(file: Path, content: bytes) -> np.ndarray:
-    """A shard left on disk; in memory where no more files can be open."""
+def _memory_map(file: Path, content: bytes) -> np.ndarray:
+    """Map a shard's file, or load it into memory where no more files can be open."""
     try:
         mapped: np.ndarray = np.load(file, mmap_mode="r")
     except OSError:

@@ -3,211 +3,208 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
-from tlkit.classic.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, Descriptor, descriptor_sizes, find_descriptors
+from tlkit.classic.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, Descriptor
 from tlkit.classic.encoding import fit_vocabulary, sample_patches
 from tlkit.classic.fit import ColumnGroup, group_columns
 from tlkit.classic.pipeline import DescriptorEngine, DescriptorPipeline
 from tlkit.data.folder import ImageFolder
-from tlkit.data.image import DECODE_VERSION
-from tlkit.engines.base import installed_version
+from tlkit.data.image import DECODE_VERSION, ImageSpec
+from tlkit.engines.base import EngineSpec, installed_version
 from tlkit.errors import OptionError
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FeatureExtractor, backbone_extractor, completed
+from tlkit.features.extractor import ExtractorSpec, FeatureExtractor, build_extractor, completed
 from tlkit.features.store import FeatureKey
+from tlkit.models.sources import NetworkSource
 from tlkit.runs.run import InferenceStage, Run
-from tlkit.settings.training import ClassicSettings
-from tlkit.utils.files import atomic_write
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress
 
+MAX_VECTOR_BYTES = 2e9  # of vectors that are held in memory; fitting takes about three times as much
+DEEP_GROUP = "features"  # the name of all columns of a network's features
+
 
 class FeatureVectors(Protocol):
-    """What has been read of every image of a folder."""
+    """The images of a folder as vectors."""
 
     @property
-    def extracted(self) -> Features:
-        """With the readable images; of several descriptors, that of which most had been kept."""
+    def features(self) -> Features:
+        """What was read of the images; of several descriptors, that of which most was cached."""
 
-    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "FeatureVectors":
-        """The same, once what must be learnt from training images to describe any is learnt."""
+    def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "FeatureVectors":
+        """Fit what must be fitted on training images before any image is a vector."""
 
-    def only(self, names: Sequence[str]) -> "FeatureVectors":
-        """The same without all but some of its parts."""
+    def select(self, names: Sequence[str]) -> "FeatureVectors":
+        """Keep some of the column groups."""
 
-    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
-        """Of some images: float32 (images, values)."""
+    def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
+        """Load the vectors of some images: float32 (images, values)."""
 
-    def parts(self, train: ImageFolder) -> list[ColumnGroup]:
-        """Of the columns."""
+    def column_groups(self, train: ImageFolder) -> list[ColumnGroup]:
+        """Give the groups of columns that are scaled together."""
 
-    def describer(self) -> DescriptorPipeline | None:
-        """What describes pictures by hand; None where a network does."""
+    def descriptors(self) -> DescriptorPipeline | None:
+        """Give the pipeline from pixels to vectors; None where a network computes them."""
 
-    def stages(self, run: Run) -> tuple[InferenceStage, ...]:
-        """What comes before the classifier when a new image is predicted, written into the run."""
-
-
-def compute_vectors(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> FeatureVectors:
-    """What was kept earlier is reused."""
-    if settings.descriptor:
-        return compute_handcrafted(folder, settings, progress)
-    return compute_deep(folder, settings, progress)
-
-
-MAX_VECTOR_BYTES = 2e9  # of descriptions that are held in memory; fitting takes about three times as much
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write what comes before the classifier when a new image is predicted."""
 
 
 @dataclass(frozen=True)
 class HandcraftedVectors:
-    """Described by descriptors, what each says kept like features.
+    """Vectors of descriptors, which are cached like features.
 
-    each  what was read, for each descriptor of `by`
+    by_descriptor  what was read, for each descriptor of the pipeline
     """
 
-    each: tuple[Features, ...]
-    by: DescriptorPipeline
+    by_descriptor: tuple[Features, ...]
+    pipeline: DescriptorPipeline
 
     @property
-    def extracted(self) -> Features:
-        """See `Described`."""
-        return max(self.each, key=lambda extracted: extracted.reused)
+    def features(self) -> Features:
+        """See `FeatureVectors`."""
+        return max(self.by_descriptor, key=lambda features: features.num_cached)
 
-    def only(self, names: Sequence[str]) -> "HandcraftedVectors":
-        """See `Described`: with some of the descriptors."""
-        each = dict(zip(self.by.descriptors, self.each, strict=True))
-        return HandcraftedVectors(tuple(each[name] for name in names), self.by.only(names))
-
-    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "HandcraftedVectors":
-        """See `Described`: the vocabularies of local descriptors."""
-        by = self.by
-        for name, extracted in zip(by.descriptors, self.each, strict=True):
-            if DESCRIPTORS[name].local:
+    def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "HandcraftedVectors":
+        """Fit the vocabularies of local descriptors."""
+        pipeline = self.pipeline
+        for name, features in zip(pipeline.descriptors, self.by_descriptor, strict=True):
+            if DESCRIPTORS[name].is_local:
                 with progress.stage("vocabulary", 1, "") as advance:
-                    rows = extracted.rows(train)
-                    each = (rows[place : place + 1][0] for place in range(len(train)))
-                    patches = sample_patches(each, len(train), seed)
-                    by = by.with_vocabulary(name, fit_vocabulary(name, patches, seed))
+                    stored = features.open(train)
+                    image_patches = (stored[index : index + 1][0] for index in range(len(train)))
+                    patches = sample_patches(image_patches, len(train), seed)
+                    pipeline = pipeline.with_vocabulary(name, fit_vocabulary(name, patches, seed))
                     advance(1)
-        return HandcraftedVectors(self.each, by)
+        return HandcraftedVectors(self.by_descriptor, pipeline)
 
-    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
-        """See `Described`."""
-        rows = [extracted.rows(part) for extracted in self.each]
-        if not any(DESCRIPTORS[name].local for name in self.by.descriptors):
-            return np.concatenate([each[:] for each in rows], axis=1).astype(np.float32)
+    def select(self, names: Sequence[str]) -> "HandcraftedVectors":
+        """Keep some of the descriptors."""
+        features = dict(zip(self.pipeline.descriptors, self.by_descriptor, strict=True))
+        return HandcraftedVectors(tuple(features[name] for name in names), self.pipeline.select(names))
 
-        def one(place: int) -> np.ndarray:
-            return self.by.join([each[place : place + 1][0] for each in rows])
+    def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
+        """See `FeatureVectors`; local descriptors are encoded on every core.
 
-        found = _room(len(part), len(one(0)) if len(part) else 0)
-        encoding = progress.stage("encoding", len(part), "images")
+        raises: OptionError where the vectors would not fit into memory
+        """
+        stored = [features.open(images) for features in self.by_descriptor]
+        if not any(DESCRIPTORS[name].is_local for name in self.pipeline.descriptors):
+            return np.concatenate([descriptor[:] for descriptor in stored], axis=1).astype(np.float32)
+
+        def encode(index: int) -> np.ndarray:
+            return self.pipeline.concatenate([descriptor[index : index + 1][0] for descriptor in stored])
+
+        vectors = _empty_vectors(len(images), len(encode(0)) if len(images) else 0)
+        encoding = progress.stage("encoding", len(images), "images")
         with encoding as advance, single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
-            for place, values in enumerate(ordered_map(pool, one, range(len(part)))):
-                found[place] = values
+            for index, vector in enumerate(ordered_map(pool, encode, range(len(images)))):
+                vectors[index] = vector
                 advance(1)
-        return found
+        return vectors
 
-    def parts(self, train: ImageFolder) -> list[ColumnGroup]:
-        """See `Described`: one of each descriptor."""
-        names = self.by.descriptors
-        first = [extracted.values(train.pick([0]))[0] for extracted in self.each]
-        return group_columns(
-            zip(names, self.by.lengths(first), [DESCRIPTORS[name].mixed for name in names], strict=True)
-        )
+    def column_groups(self, train: ImageFolder) -> list[ColumnGroup]:
+        """Give one group per descriptor."""
+        first = [features.load(train.subset([0]))[0] for features in self.by_descriptor]
+        names, lengths = self.pipeline.descriptors, self.pipeline.lengths(first)
+        standardize = [DESCRIPTORS[name].standardize_columns for name in names]
+        return group_columns(zip(names, lengths, standardize, strict=True))
 
-    def describer(self) -> DescriptorPipeline | None:
-        """See `Described`."""
-        return self.by
+    def descriptors(self) -> DescriptorPipeline | None:
+        """See `FeatureVectors`."""
+        return self.pipeline
 
-    def stages(self, run: Run) -> tuple[InferenceStage, ...]:
-        """See `Described`: none, for the classifier's file describes, too."""
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write nothing: the classifier's file holds the descriptors, too."""
         return ()
 
 
-def compute_handcrafted(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> HandcraftedVectors:
-    """One pass over the images for each descriptor; those that differ only in what is made of it share theirs."""
-    rows = find_descriptors(settings.descriptor)
-    sizes = descriptor_sizes(rows, settings.image_size)
-    by = DescriptorPipeline(tuple(row.name for row in rows), sizes, settings.pyramid)
-    ways, found = [(row.describe, size) for row, size in zip(rows, sizes, strict=True)], {}
-    for row, way in zip(rows, ways, strict=True):
-        if way not in found:
-            found[way] = _compute_descriptor(folder, row, way[1], settings, progress)
-    return HandcraftedVectors(tuple(found[way] for way in ways), by)
+def compute_handcrafted(
+    folder: ImageFolder,
+    descriptors: Sequence[tuple[Descriptor, int]],
+    levels: int,
+    image: ImageSpec,
+    progress: Progress,
+) -> HandcraftedVectors:
+    """Read the images once for each descriptor; those that differ only in their encoding share a pass.
+
+    descriptors: each with the height and width of the image it is computed on, in pixels
+    levels: of the spatial pyramid
+    """
+    passes: dict[tuple[str, int], Features] = {}
+    for descriptor, size in descriptors:
+        if (descriptor.key, size) not in passes:
+            passes[descriptor.key, size] = _compute_descriptor(folder, descriptor, size, image, progress)
+    names, sizes = tuple(row.name for row, _ in descriptors), tuple(size for _, size in descriptors)
+    by_descriptor = tuple(passes[row.key, size] for row, size in descriptors)
+    return HandcraftedVectors(by_descriptor, DescriptorPipeline(names, sizes, levels))
 
 
 def _compute_descriptor(
-    folder: ImageFolder, row: Descriptor, size: int, settings: ClassicSettings, progress: Progress
+    folder: ImageFolder, descriptor: Descriptor, size: int, image: ImageSpec, progress: Progress
 ) -> Features:
-    """What one descriptor says of every image, kept like features."""
-    version = installed_version(row.package)
-    cut = f"{row.describe.__name__} of {size} pixels, version {DESCRIPTOR_VERSION}"  # bow and fisher share theirs
-    key = FeatureKey(DECODE_VERSION, settings.resize, settings.image_size, "classic", version, "float32", "", cut)
-    lower = FeatureExtractor(DescriptorEngine(row, size), key)
+    """Compute one descriptor of every image, cached like features."""
+    version = installed_version(descriptor.package)
+    cut = f"{descriptor.key} of {size} pixels, version {DESCRIPTOR_VERSION}"
+    key = FeatureKey(DECODE_VERSION, image.resize, image.size, "classic", version, "float32", "", cut)
+    extractor = completed(FeatureExtractor(DescriptorEngine(descriptor, size), key))
     with single_threaded_blas():
-        return extract(folder, completed(lower), (settings.image_size, settings.resize), progress, name=row.name)
+        return extract(folder, extractor, image, progress, name=descriptor.name)
 
 
-def _room(images: int, values: int) -> np.ndarray:
-    """raises: OptionError where so long descriptions of so many images would not fit into memory"""
-    if (needed := 4 * images * values) > MAX_VECTOR_BYTES:
+def _empty_vectors(num_images: int, num_values: int) -> np.ndarray:
+    """raises: OptionError where the vectors of all images would not fit into memory"""
+    if (needed := 4 * num_images * num_values) > MAX_VECTOR_BYTES:
         raise OptionError(
-            f"{values:,} values for each of {images:,} images are {needed / 1e9:.1f} GB, more than the "
+            f"{num_values:,} values for each of {num_images:,} images are {needed / 1e9:.1f} GB, more than the "
             f"{MAX_VECTOR_BYTES / 1e9:.0f} GB that are held in memory; take fewer levels of --pyramid, or bow."
         )
-    return np.empty((images, values), np.float32)
-
-
-FEATURE_GROUP = "features"  # the name of all columns
+    return np.empty((num_images, num_values), np.float32)
 
 
 @dataclass(frozen=True)
 class DeepVectors:
-    """Described by a frozen network's features."""
+    """Vectors of a frozen network's features."""
 
-    extracted: Features
-    lower: FeatureExtractor
-    precision: str
+    features: Features
+    extractor: FeatureExtractor
+    engine: EngineSpec
 
-    def learn(self, train: ImageFolder, seed: int, progress: Progress) -> "DeepVectors":
-        """See `Described`: nothing."""
+    def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "DeepVectors":
+        """Fit nothing: a network needs no vocabulary."""
         return self
 
-    def values(self, part: ImageFolder, progress: Progress) -> np.ndarray:
-        """See `Described`."""
-        return self.extracted.values(part).astype(np.float32)
-
-    def parts(self, train: ImageFolder) -> list[ColumnGroup]:
-        """See `Described`: one, of features with units of their own."""
-        return group_columns([(FEATURE_GROUP, self.extracted.values(train.pick([0])).shape[1], True)])
-
-    def only(self, names: Sequence[str]) -> "DeepVectors":
-        """See `Described`: it has one part."""
+    def select(self, names: Sequence[str]) -> "DeepVectors":
+        """Keep the only group there is."""
         return self
 
-    def describer(self) -> DescriptorPipeline | None:
-        """See `Described`."""
+    def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
+        """See `FeatureVectors`."""
+        return self.features.load(images).astype(np.float32)
+
+    def column_groups(self, train: ImageFolder) -> list[ColumnGroup]:
+        """Give one group, of columns with units of their own."""
+        return group_columns([(DEEP_GROUP, self.features.load(train.subset([0])).shape[1], True)])
+
+    def descriptors(self) -> DescriptorPipeline | None:
+        """See `FeatureVectors`."""
         return None
 
-    def stages(self, run: Run) -> tuple[InferenceStage, ...]:
-        """See `Described`: the network."""
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write the network."""
         (run.path / "engine").mkdir(exist_ok=True)
-        if self.lower.file:
-            atomic_write(run.path / "engine" / "lower.tflite", self.lower.file.read_bytes())
-            return (InferenceStage("engine/lower.tflite", self.precision),)
-        from tlkit.engines.keras import KerasEngine, save_network
-
-        save_network(cast(KerasEngine, self.lower.engine).network, run.path / "engine" / "lower.keras")
-        return (InferenceStage("engine/lower.keras", self.precision),)
+        file = self.extractor.save(run.path / "engine")
+        return (InferenceStage(f"engine/{file}", self.engine.name, self.engine.precision),)
 
 
-def compute_deep(folder: ImageFolder, settings: ClassicSettings, progress: Progress) -> DeepVectors:
-    """One pass over the images with the network."""
+def compute_deep(
+    folder: ImageFolder, source: NetworkSource, image: ImageSpec, engine: EngineSpec, progress: Progress
+) -> DeepVectors:
+    """Read the images once with a network."""
     with ThreadPoolExecutor(1) as background:
-        lower = backbone_extractor(background, settings)
-        extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
-        return DeepVectors(extracted, lower.result(), settings.precision)
+        extractor = build_extractor(background, source.build, source.identity(), ExtractorSpec(image, engine))
+        features = extract(folder, extractor, image, progress)
+        return DeepVectors(features, extractor.result(), engine)

@@ -1,4 +1,4 @@
-"""The registry of pretrained backbones: every network of `keras.applications`."""
+"""The registry of pretrained backbones: every network of `keras.applications`. Imports no Keras."""
 
 import difflib
 import os
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tlkit.errors import OptionError
 
-LAST_MAP, FINER_MAP = "last map", "finer map"  # what features are the averages of
+LAST_MAP, FINER_MAP = "last map", "finer map"  # the two feature maps whose averages are the features
 TF, TORCH, CAFFE, BUILT_IN = "tf", "torch", "caffe", "built-in"
 _KERNELS = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -21,10 +21,10 @@ class Backbone:
     name           what `--backbone` takes
     constructor    its name in `keras.applications`
     image_size     height and width it was pretrained on, in pixels
-    least_size     the smallest it can be built for, in pixels
+    min_size       the smallest it can be built for, in pixels
     preprocessing  what pixels 0 to 255 become: "tf" -1 to 1; "torch" ImageNet's mean and deviation;
                    "caffe" BGR minus ImageNet's mean; "built-in" the network does it itself
-    dropout        whether its body drops units or whole branches while training
+    dropout        whether it drops units or whole branches while training, head aside
     weights_file   official ImageNet weights without classifier, in Keras's cache; `{size}` stands
                    for the image size where there are several
     options        further arguments of the constructor, such as the width
@@ -34,7 +34,7 @@ class Backbone:
     name: str
     constructor: str
     image_size: int
-    least_size: int
+    min_size: int
     preprocessing: str
     dropout: bool
     weights_file: str
@@ -42,7 +42,7 @@ class Backbone:
     sizes: tuple[int, ...] = ()
 
     def weights_name(self, image_size: int) -> str:
-        """The official weights file for an image size."""
+        """Name the official weights file for an image size."""
         return self.weights_file.format(size=image_size if image_size in self.sizes else self.image_size)
 
 
@@ -76,103 +76,109 @@ def _convnext(size: str) -> Backbone:
     return Backbone(f"convnext_{size.lower()}", f"ConvNeXt{size}", 224, 32, BUILT_IN, False, file)
 
 
-_BACKBONES = (
-    *(_convnext(size) for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
-    Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS),
-    Backbone("densenet169", "DenseNet169", 224, 32, TORCH, False, "densenet169" + _KERNELS),
-    Backbone("densenet201", "DenseNet201", 224, 32, TORCH, False, "densenet201" + _KERNELS),
-    _efficientnet("B0", 224),
-    _efficientnet("B1", 240),
-    _efficientnet("B2", 260),
-    _efficientnet("B3", 300),
-    _efficientnet("B4", 380),
-    _efficientnet("B5", 456),
-    _efficientnet("B6", 528),
-    _efficientnet("B7", 600),
-    _efficientnet_v2("B0", 224),
-    _efficientnet_v2("B1", 240),
-    _efficientnet_v2("B2", 260),
-    _efficientnet_v2("B3", 300),
-    _efficientnet_v2("S", 384),
-    _efficientnet_v2("M", 480),
-    _efficientnet_v2("L", 480),
-    Backbone("inception_resnet_v2", "InceptionResNetV2", 299, 75, TF, False, "inception_resnet_v2" + _KERNELS),
-    Backbone("inception_v3", "InceptionV3", 299, 75, TF, False, "inception_v3" + _KERNELS),
-    _mobilenet("mobilenet", 1.0, "1_0"),
-    _mobilenet("mobilenet_075", 0.75, "7_5"),
-    _mobilenet("mobilenet_050", 0.5, "5_0"),
-    _mobilenet("mobilenet_025", 0.25, "2_5"),
-    _mobilenet_v2("mobilenet_v2", 1.0),
-    _mobilenet_v2("mobilenet_v2_140", 1.4),
-    _mobilenet_v2("mobilenet_v2_130", 1.3),
-    _mobilenet_v2("mobilenet_v2_075", 0.75),
-    _mobilenet_v2("mobilenet_v2_050", 0.5),
-    _mobilenet_v2("mobilenet_v2_035", 0.35),
-    _mobilenet_v3("mobilenet_v3_small", "small", 1.0),
-    _mobilenet_v3("mobilenet_v3_small_075", "small", 0.75),
-    _mobilenet_v3("mobilenet_v3_large", "large", 1.0),
-    _mobilenet_v3("mobilenet_v3_large_075", "large", 0.75),
-    Backbone("nasnet_mobile", "NASNetMobile", 224, 32, TF, False, "nasnet_mobile_no_top.h5"),
-    Backbone("nasnet_large", "NASNetLarge", 331, 32, TF, False, "nasnet_large_no_top.h5"),
-    Backbone("resnet50", "ResNet50", 224, 32, CAFFE, False, "resnet50" + _KERNELS),
-    Backbone("resnet101", "ResNet101", 224, 32, CAFFE, False, "resnet101" + _KERNELS),
-    Backbone("resnet152", "ResNet152", 224, 32, CAFFE, False, "resnet152" + _KERNELS),
-    Backbone("resnet50_v2", "ResNet50V2", 224, 32, TF, False, "resnet50v2" + _KERNELS),
-    Backbone("resnet101_v2", "ResNet101V2", 224, 32, TF, False, "resnet101v2" + _KERNELS),
-    Backbone("resnet152_v2", "ResNet152V2", 224, 32, TF, False, "resnet152v2" + _KERNELS),
-    Backbone("vgg16", "VGG16", 224, 32, CAFFE, False, "vgg16" + _KERNELS),
-    Backbone("vgg19", "VGG19", 224, 32, CAFFE, False, "vgg19" + _KERNELS),
-    Backbone("xception", "Xception", 299, 71, TF, False, "xception" + _KERNELS),
-)
-BACKBONES = {row.name: row for row in _BACKBONES}
+BACKBONES: dict[str, Backbone] = {
+    spec.name: spec
+    for spec in (
+        *(_convnext(size) for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+        Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS),
+        Backbone("densenet169", "DenseNet169", 224, 32, TORCH, False, "densenet169" + _KERNELS),
+        Backbone("densenet201", "DenseNet201", 224, 32, TORCH, False, "densenet201" + _KERNELS),
+        _efficientnet("B0", 224),
+        _efficientnet("B1", 240),
+        _efficientnet("B2", 260),
+        _efficientnet("B3", 300),
+        _efficientnet("B4", 380),
+        _efficientnet("B5", 456),
+        _efficientnet("B6", 528),
+        _efficientnet("B7", 600),
+        _efficientnet_v2("B0", 224),
+        _efficientnet_v2("B1", 240),
+        _efficientnet_v2("B2", 260),
+        _efficientnet_v2("B3", 300),
+        _efficientnet_v2("S", 384),
+        _efficientnet_v2("M", 480),
+        _efficientnet_v2("L", 480),
+        Backbone("inception_resnet_v2", "InceptionResNetV2", 299, 75, TF, False, "inception_resnet_v2" + _KERNELS),
+        Backbone("inception_v3", "InceptionV3", 299, 75, TF, False, "inception_v3" + _KERNELS),
+        _mobilenet("mobilenet", 1.0, "1_0"),
+        _mobilenet("mobilenet_075", 0.75, "7_5"),
+        _mobilenet("mobilenet_050", 0.5, "5_0"),
+        _mobilenet("mobilenet_025", 0.25, "2_5"),
+        _mobilenet_v2("mobilenet_v2", 1.0),
+        _mobilenet_v2("mobilenet_v2_140", 1.4),
+        _mobilenet_v2("mobilenet_v2_130", 1.3),
+        _mobilenet_v2("mobilenet_v2_075", 0.75),
+        _mobilenet_v2("mobilenet_v2_050", 0.5),
+        _mobilenet_v2("mobilenet_v2_035", 0.35),
+        _mobilenet_v3("mobilenet_v3_small", "small", 1.0),
+        _mobilenet_v3("mobilenet_v3_small_075", "small", 0.75),
+        _mobilenet_v3("mobilenet_v3_large", "large", 1.0),
+        _mobilenet_v3("mobilenet_v3_large_075", "large", 0.75),
+        Backbone("nasnet_mobile", "NASNetMobile", 224, 32, TF, False, "nasnet_mobile_no_top.h5"),
+        Backbone("nasnet_large", "NASNetLarge", 331, 32, TF, False, "nasnet_large_no_top.h5"),
+        Backbone("resnet50", "ResNet50", 224, 32, CAFFE, False, "resnet50" + _KERNELS),
+        Backbone("resnet101", "ResNet101", 224, 32, CAFFE, False, "resnet101" + _KERNELS),
+        Backbone("resnet152", "ResNet152", 224, 32, CAFFE, False, "resnet152" + _KERNELS),
+        Backbone("resnet50_v2", "ResNet50V2", 224, 32, TF, False, "resnet50v2" + _KERNELS),
+        Backbone("resnet101_v2", "ResNet101V2", 224, 32, TF, False, "resnet101v2" + _KERNELS),
+        Backbone("resnet152_v2", "ResNet152V2", 224, 32, TF, False, "resnet152v2" + _KERNELS),
+        Backbone("vgg16", "VGG16", 224, 32, CAFFE, False, "vgg16" + _KERNELS),
+        Backbone("vgg19", "VGG19", 224, 32, CAFFE, False, "vgg19" + _KERNELS),
+        Backbone("xception", "Xception", 299, 71, TF, False, "xception" + _KERNELS),
+    )
+}
 
 
 def find_backbone(name: str) -> Backbone:
-    """The row of a backbone, by its name or its Keras constructor's, whatever the case.
+    """Find a backbone by its name or by that of its Keras constructor, in any case.
 
     raises: OptionError with the nearest names
 
     >>> find_backbone("MobileNetV2").name
     'mobilenet_v2'
     """
-    spellings = {normalize_name(row.name): row for row in _BACKBONES}
-    spellings |= {normalize_name(row.constructor): row for row in _BACKBONES if row.options.get("alpha", 1.0) == 1.0}
-    if row := spellings.get(normalize_name(name)):
-        return row
+    full_width = [spec for spec in BACKBONES.values() if spec.options.get("alpha", 1.0) == 1.0]
+    spellings = {normalize_name(spec.name): spec for spec in BACKBONES.values()}
+    spellings |= {normalize_name(spec.constructor): spec for spec in full_width}
+    if spec := spellings.get(normalize_name(name)):
+        return spec
     raise unknown_name_error("backbone", name, BACKBONES)
 
 
-class Sized(Protocol):
-    """A row of a network that needs images of some size."""
+class HasMinSize(Protocol):
+    """A spec of a network that needs images of some size: `Backbone` or `Architecture`."""
 
     @property
     def name(self) -> str:
-        """What it is asked for by."""
+        """Its name in the registry."""
 
     @property
-    def least_size(self) -> int:
-        """In pixels."""
+    def min_size(self) -> int:
+        """Height and width of the smallest input, in pixels."""
 
 
-def check_size(row: Sized, image_size: int) -> None:
-    """raises: OptionError where a network cannot be built for this image size"""
-    if image_size < row.least_size:
-        raise OptionError(f"--image-size is {image_size}; {row.name} needs at least {row.least_size}.")
+def check_size(spec: HasMinSize, image_size: int) -> None:
+    """Refuse an image size that is too small for a network.
+
+    raises: OptionError
+    """
+    if image_size < spec.min_size:
+        raise OptionError(f"--image-size is {image_size}; {spec.name} needs at least {spec.min_size}.")
 
 
 def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> OptionError:
-    """What to raise for a name that no row has, with the nearest that do."""
+    """Make the error for a name that is in no registry; its message has the nearest known names."""
     nearest = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
     return OptionError(f"there is no {kind} '{name}'; {hint}")
 
 
-def imagenet_file(row: Backbone, image_size: int) -> Path:
-    """Where Keras keeps, or would keep, the official weights."""
+def imagenet_file(spec: Backbone, image_size: int) -> Path:
+    """Locate the official weights in Keras's cache, whether they are there or not."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    return Path(home) / "models" / row.weights_name(image_size)
+    return Path(home) / "models" / spec.weights_name(image_size)
 
 
 def normalize_name(name: str) -> str:
-    """A name as it is compared: without case, underscores and hyphens."""
+    """Drop what does not matter when names are compared: case, underscores and hyphens."""
     return name.lower().replace("_", "").replace("-", "")

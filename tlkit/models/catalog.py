@@ -1,4 +1,4 @@
-"""What is known of every network: year, size, operations, accuracy on ImageNet; and its plot."""
+"""Facts about every network: year, size, operations and accuracy on ImageNet, in `catalog.csv`; and their plot."""
 
 import csv
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A row of `zoo.csv`, for 1,000 classes and the network's own image size.
+    """A line of `catalog.csv`, for 1,000 classes and the network's own image size.
 
     command        "finetune", with ImageNet's weights; or "train", from scratch
     year           of the paper
-    top1           published accuracy on ImageNet's validation images, in per cent; None where there is none
+    top1           published accuracy on ImageNet's validation images, in percent; None where there is none
     source         of top1, a key of `SOURCES`
-    depth          layers with kernels on the longest way
+    depth          layers with kernels on the longest path
     parameters     weights and biases, moving statistics included
     multiply_adds  of convolutions and dense layers, for one image
     """
@@ -55,45 +55,45 @@ class CatalogEntry:
         return FLOAT_BYTES * self.parameters
 
     @property
-    def row(self) -> Backbone | Architecture:
-        """What it is built from."""
+    def spec(self) -> Backbone | Architecture:
+        """Its entry in the registry, from which it is built."""
         return BACKBONES[self.name] if self.command == "finetune" else ARCHITECTURES[self.name]
 
     @property
-    def is_here(self) -> bool:
-        """Whether a finetuning needs no download."""
-        row = self.row
-        return isinstance(row, Architecture) or imagenet_file(row, row.image_size).exists()
+    def weights_cached(self) -> bool:
+        """Whether finetuning needs no download."""
+        spec = self.spec
+        return isinstance(spec, Architecture) or imagenet_file(spec, spec.image_size).exists()
 
     def as_json(self) -> dict[str, Any]:
-        """Every figure, with the source spelt out."""
-        sized = {"image_size": self.row.image_size, "least_size": self.row.least_size, "size_bytes": self.size}
-        return vars(self) | sized | {"source": SOURCES.get(self.source), "weights_here": self.is_here}
+        """Give every fact, with the source in words."""
+        sizes = {"image_size": self.spec.image_size, "least_size": self.spec.min_size, "size_bytes": self.size}
+        return vars(self) | sizes | {"source": SOURCES.get(self.source), "weights_here": self.weights_cached}
 
 
 @cache
 def load_catalog() -> tuple[CatalogEntry, ...]:
-    """Every network, in the order of the tables they come from."""
+    """Read the facts of every network, in the order of both registries."""
     with files("tlkit.models").joinpath("catalog.csv").open(encoding="utf-8") as file:
-        return tuple(_entry(row) for row in csv.DictReader(file))
+        return tuple(_parse_entry(cells) for cells in csv.DictReader(file))
 
 
 def find_entries(name: str) -> list[CatalogEntry]:
-    """The rows of a network: one, or two where it can be adapted and trained from scratch.
+    """Find the entries of a network: one, or two where it can be finetuned and trained from scratch.
 
     raises: OptionError with the nearest names
     """
-    found = find_trainable(name).name
-    return [row for row in load_catalog() if row.name == found]
+    registered_name = find_trainable(name).name
+    return [entry for entry in load_catalog() if entry.name == registered_name]
 
 
-def _entry(row: dict[str, str]) -> CatalogEntry:
-    top1 = float(row["top1"]) if row["top1"] else None
-    counts = {name: int(row[name]) for name in ("year", "depth", "parameters", "multiply_adds")}
-    return CatalogEntry(row["command"], row["name"], top1=top1, source=row["source"], **counts)
+def _parse_entry(cells: dict[str, str]) -> CatalogEntry:
+    top1 = float(cells["top1"]) if cells["top1"] else None
+    counts = {name: int(cells[name]) for name in ("year", "depth", "parameters", "multiply_adds")}
+    return CatalogEntry(cells["command"], cells["name"], top1=top1, source=cells["source"], **counts)
 
 
-FAMILIES = {  # the beginning of a name: colour; the first that fits
+FAMILY_COLORS = {  # by the beginning of a name; the first that fits
     "mobilenet": "#4daf4a",
     "efficientnet_v2": "#b2182b",
     "efficientnet": "#e7695e",
@@ -108,22 +108,22 @@ FAMILIES = {  # the beginning of a name: colour; the first that fits
     "vgg": "#01665e",
     "alexnet": "#333333",
 }
-BUBBLE, MIN_BUBBLE = 4.0, 8.0  # points² per million parameters, and beside them
+BUBBLE_AREA, MIN_BUBBLE_AREA = 4.0, 8.0  # points², per million parameters and of none
 
 
-def plot_catalog(rows: Sequence[CatalogEntry], file: Path) -> None:
-    """A PNG of the networks whose accuracy is published.
+def plot_catalog(entries: Sequence[CatalogEntry], file: Path) -> None:
+    """Plot accuracy against operations, as a PNG, for the networks whose accuracy is published.
 
-    Full bubbles are networks that come with weights, rings those trained from scratch; labels that
-    would cover another are left out, those of the best for their cost last.
+    Full bubbles are networks with pretrained weights, rings those trained from scratch. Networks that
+    are best for their cost are labeled first; a label that would cover another is left out.
 
-    raises: OptionError where `file` is there already
+    raises: OptionError where `file` exists
     """
-    shown = [row for row in rows if row.top1]
+    shown = [entry for entry in entries if entry.top1]
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
-    for row in sorted(shown, key=lambda row: -row.parameters):
-        _bubble(axes, row)
+    for entry in sorted(shown, key=lambda entry: -entry.parameters):
+        _draw_bubble(axes, entry)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("billion multiply-adds per image", color=INK)
@@ -132,32 +132,32 @@ def plot_catalog(rows: Sequence[CatalogEntry], file: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
-    _legend(axes)
-    _label(figure, axes, shown)
+    _draw_legend(axes)
+    _draw_labels(figure, axes, shown)
     save_new_figure(figure, file)
 
 
-def _bubble(axes: Any, row: CatalogEntry) -> None:
-    ring, colour = row.command == "train", _color(row)
+def _draw_bubble(axes: Any, entry: CatalogEntry) -> None:
+    is_ring, color = entry.command == "train", _color(entry)
     axes.scatter(
-        *(row.multiply_adds / 1e9, row.top1, _area(row.parameters / 1e6)),
-        facecolor="none" if ring else colour,
-        edgecolor=colour if ring else "white",
+        *(entry.multiply_adds / 1e9, entry.top1, _area(entry.parameters / 1e6)),
+        facecolor="none" if is_ring else color,
+        edgecolor=color if is_ring else "white",
         alpha=0.8,
         linewidth=1.2,
     )
 
 
 def _area(millions: float) -> float:
-    return MIN_BUBBLE + BUBBLE * millions
+    return MIN_BUBBLE_AREA + BUBBLE_AREA * millions
 
 
-def _color(row: CatalogEntry) -> str:
-    return next((colour for family, colour in FAMILIES.items() if row.name.startswith(family)), INK)
+def _color(entry: CatalogEntry) -> str:
+    return next((color for family, color in FAMILY_COLORS.items() if entry.name.startswith(family)), INK)
 
 
-def _legend(axes: Any) -> None:
-    """How large a bubble is, what a ring is, and whose figures these are."""
+def _draw_legend(axes: Any) -> None:
+    """Explain the areas and the rings, and name the sources."""
     for millions in (5, 25, 100):
         axes.scatter([], [], _area(millions), color="#bbbbbb", label=f"{millions} million parameters")
     axes.scatter([], [], 60, facecolor="none", edgecolor="#888888", label="from scratch: tlkit train")
@@ -165,22 +165,29 @@ def _legend(axes: Any) -> None:
     axes.figure.supxlabel(f"accuracies: {SOURCES['keras']} and the sources in `tlkit models --json`", fontsize=8)
 
 
-def _label(figure: Any, axes: Any, shown: Sequence[CatalogEntry]) -> None:
-    """Names beside the bubbles, where they do not cover one another."""
+def _draw_labels(figure: Any, axes: Any, shown: Sequence[CatalogEntry]) -> None:
+    """Write names beside the bubbles, where they do not cover one another."""
     renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.draw_without_rendering()
-    taken = list[Any]()
-    for row in sorted(shown, key=lambda row: _dominators(row, shown)):
+    labels = list[Any]()
+    for entry in sorted(shown, key=lambda entry: _count_dominators(entry, shown)):
         text = axes.annotate(
-            row.name, (row.multiply_adds / 1e9, row.top1), (6, 5), textcoords="offset points", fontsize=8, color=INK
+            entry.name,
+            (entry.multiply_adds / 1e9, entry.top1),
+            (6, 5),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
         )
         box = text.get_window_extent(renderer)
-        if any(box.overlaps(other) for other in taken):
+        if any(box.overlaps(other) for other in labels):
             text.remove()
         else:
-            taken.append(box)
+            labels.append(box)
 
 
-def _dominators(row: CatalogEntry, others: Sequence[CatalogEntry]) -> int:
-    """How many are at least as often right at no more cost."""
-    return sum((other.top1 or 0) >= (row.top1 or 0) and other.multiply_adds <= row.multiply_adds for other in others)
+def _count_dominators(entry: CatalogEntry, others: Sequence[CatalogEntry]) -> int:
+    """Count the networks of at least the same accuracy at no more operations, itself included."""
+    return sum(
+        (other.top1 or 0) >= (entry.top1 or 0) and other.multiply_adds <= entry.multiply_adds for other in others
+    )

@@ -1,4 +1,4 @@
-"""Imports Keras quietly: it is slow (seconds), and noisy unless its messages are kept off the terminal."""
+"""Import Keras quietly: it takes seconds, and TensorFlow writes to the terminal unless it is silenced."""
 
 import importlib
 import os
@@ -12,9 +12,9 @@ from tlkit.errors import ModelError
 
 
 def start_keras() -> ModuleType:
-    """Import Keras on TensorFlow without a word on the terminal, and check its global settings.
+    """Import Keras on TensorFlow without messages on the terminal, and check its global settings.
 
-    raises: ModelError where the user's keras.json would change what numbers mean
+    raises: ModelError where the user's keras.json sets another layout of images or another precision
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,10 +32,10 @@ def start_keras() -> ModuleType:
 
 @contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Drop what is written to file descriptor 2, by C++ code too, which no logging level stops.
+    """Discard what is written to file descriptor 2, by C++ code, too, which no logging level stops.
 
-    Several threads may be inside at once. The command line draws its bars on a duplicate of the
-    descriptor and goes on showing.
+    Several threads may be inside at once. The command line draws its progress bars on a duplicate of
+    the descriptor, so that they stay visible.
     """
     _silence.enter()
     try:
@@ -45,36 +45,36 @@ def silenced_stderr() -> Iterator[None]:
 
 
 class _Silence:
-    """Descriptor 2 leads nowhere while anybody is inside."""
+    """The redirection of descriptor 2, which lasts while any thread is inside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._kept: int | None = None
+        self._duplicate: int | None = None
 
     def enter(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._kept = _redirect_stderr()
+                self._duplicate = _redirect_stderr()
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._kept is not None:
-                os.dup2(self._kept, 2)
-                os.close(self._kept)
+            if self._inside == 0 and self._duplicate is not None:
+                os.dup2(self._duplicate, 2)
+                os.close(self._duplicate)
 
 
 def _redirect_stderr() -> int | None:
-    """A duplicate of descriptor 2, which now leads nowhere; None for a process without one."""
+    """Redirect descriptor 2 to the null device; give a duplicate of the old one, None for a process without one."""
     try:
-        kept = os.dup(2)
+        duplicate = os.dup(2)
     except OSError:
         return None
     with Path(os.devnull).open("w") as sink:
         os.dup2(sink.fileno(), 2)
-    return kept
+    return duplicate
 
 
 _silence = _Silence()

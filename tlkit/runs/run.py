@@ -1,86 +1,34 @@
-"""The folder a training leaves: created, finished, loaded; its model.json."""
+"""The run folder that a training leaves: created, finished, loaded; its model.json."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from tlkit.data.image import DECODE_VERSION, RESIZES
-from tlkit.errors import RunError
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from tlkit.data.image import DECODE_VERSION
-from tlkit.engines.base import versions
+
+from tlkit.data.image import DECODE_VERSION, RESIZES, ImageSpec
+from tlkit.engines.base import PACKAGES, versions
 from tlkit.errors import OptionError, RunError
-from tlkit.utils.files import TEMPORARY, Owned, csv_writer, atomic_open, owned_files, remove_owned, sha256_file, atomic_write, write_json
+from tlkit.utils.files import (
+    TEMPORARY,
+    Owned,
+    atomic_open,
+    atomic_write,
+    csv_writer,
+    owned_files,
+    remove_owned,
+    sha256_file,
+    write_json,
+)
 
-
-FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class InferenceStage:
-    """One converted network of a run: its file, relative to the run, and the precision it runs in."""
-
-    file: str
-    precision: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What `model.json` says.
-
-    class_names  in label order
-    image_size   height and width of the network's input, in pixels
-    resize       how a picture becomes square
-    engine       "litert", "openvino", "keras" or "classic"
-    stages       what the engine runs, in order, from pixels to probabilities
-    sha256       of every file of the run, by its name
-    """
-
-    class_names: tuple[str, ...]
-    image_size: int
-    resize: str
-    precision: str
-    engine: str
-    stages: tuple[InferenceStage, ...]
-    sha256: dict[str, str]
-
-
-def parse_manifest(content: Any, file: Path) -> Manifest:
-    """The content of a `model.json`.
-
-    raises: RunError where it is damaged or was written by another version
-    """
-    try:
-        if (content["format"], content["decode_version"]) != (FORMAT_VERSION, DECODE_VERSION):
-            raise RunError(
-                f"'{file}' was written by tlkit {content['versions']['tlkit']}, which decoded images differently; "
-                "install that version or train again."
-            )
-        facts = Manifest(
-            class_names=tuple(str(name) for name in content["class_names"]),
-            image_size=int(content["image_size"]),
-            resize=str(content["resize"]),
-            precision=str(content["precision"]),
-            engine=str(content["engine"]),
-            stages=tuple(InferenceStage(str(stage["file"]), str(stage["precision"])) for stage in content["stages"]),
-            sha256=dict(content["sha256"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"'{file}' is damaged ({type(error).__name__}: {error}); train again or restore it.") from None
-    if not 1 <= facts.image_size <= 4096 or facts.resize not in RESIZES or len(facts.class_names) < 2:
-        raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
-    return facts
-
-UNFINISHED = "UNFINISHED"
-DONE = "DONE"
+FORMAT_VERSION = 2
+UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
+DONE = "DONE"  # in a finished run
 MODEL = "model.keras"  # the whole network, of runs that have one
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
-RUN_FILES = Owned(  # everything a run or a comparison writes; whatever else is in its folder is somebody's
+RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|speed|begun|compare|checkpoint-strategy)\.json"
@@ -95,10 +43,82 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; whatever else is 
 
 
 @dataclass(frozen=True)
+class InferenceStage:
+    """One step from pixels to probabilities.
+
+    file    relative to the run
+    engine  that runs it, with its precision: "litert", "openvino", "keras" or "classic"
+    """
+
+    file: str
+    engine: str
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a finished run's `model.json`.
+
+    class_names  in label order
+    image        the square that is classified
+    precision    of the frozen layers: "float32" or "bfloat16"
+    engine       that the run was made with
+    stages       in order, from pixels to probabilities
+    sha256       of every file of the run, by its path in the run
+    """
+
+    class_names: tuple[str, ...]
+    image: ImageSpec
+    precision: str
+    engine: str
+    stages: tuple[InferenceStage, ...]
+    sha256: dict[str, str]
+
+
+def parse_manifest(content: Any, file: Path) -> Manifest:
+    """Check the content of a `model.json`.
+
+    raises: RunError where it is damaged or was written by another version
+    """
+    try:
+        if (content["format"], content["decode_version"]) != (FORMAT_VERSION, DECODE_VERSION):
+            raise RunError(
+                f"'{file}' was written by tlkit {content['versions']['tlkit']}, which decoded images differently; "
+                "install that version or train again."
+            )
+        manifest = Manifest(
+            class_names=tuple(str(name) for name in content["class_names"]),
+            image=ImageSpec(int(content["image_size"]), str(content["resize"])),
+            precision=str(content["precision"]),
+            engine=str(content["engine"]),
+            stages=tuple(
+                InferenceStage(*(str(stage[name]) for name in ("file", "engine", "precision")))
+                for stage in content["stages"]
+            ),
+            sha256=dict(content["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"'{file}' is damaged ({type(error).__name__}: {error}); train again or restore it.") from None
+    image = manifest.image
+    engines_known = {stage.engine for stage in manifest.stages} <= PACKAGES.keys()
+    if not (1 <= image.size <= 4096 and image.resize in RESIZES and len(manifest.class_names) > 1 and engines_known):
+        raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
+    return manifest
+
+
+@dataclass(frozen=True)
 class Run:
     """A run folder; see docs/architecture.md for the files in it."""
 
     path: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """The content of `model.json`, read anew and checked.
+
+        raises: RunError where it is damaged or was written by another version
+        """
+        return parse_manifest(self.read_json("model.json"), self.path / "model.json")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the run's files."""
@@ -130,12 +150,25 @@ class Run:
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"'{self.path / name}' cannot be read ({error}); train again.") from None
 
+    def read_settings(self) -> dict[str, Any]:
+        """Read `settings.json`: "command", "data" and the command's options.
+
+        raises: RunError where it is no object with a command and data
+        """
+        content = self.read_json("settings.json")
+        if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("command", "data")):
+            file = self.path / "settings.json"
+            raise RunError(
+                f"'{file}' is damaged (it does not name its command and DATA); restore it or start a new run."
+            )
+        return content
+
     def checked_file(self, name: str) -> Path:
-        """Where one of the run's files lies, once its content is what the run wrote.
+        """Find one of the run's files, and check that its content is what the run wrote.
 
         raises: RunError
         """
-        file, expected = self.path / name, read_manifest(self).sha256.get(name)
+        file, expected = self.path / name, self.manifest.sha256.get(name)
         if not file.is_file():
             raise RunError(f"'{file}' is missing from its run; train again or restore it.")
         if sha256_file(file) != expected:
@@ -143,25 +176,23 @@ class Run:
         return file
 
     def network_file(self) -> Path:
-        """Where its network lies, for Keras to open, once its content is what the run wrote.
+        """Find the run's network, for Keras to open, and check that its content is what the run wrote.
 
-        raises: RunError, too where its classifier is no network
+        raises: RunError, also where the run's classifier is no network
         """
-        if MODEL not in read_manifest(self).sha256:
+        if MODEL not in self.manifest.sha256:
             raise RunError(f"'{self.path}' holds a classifier that is no network; give the run of one.")
         return self.checked_file(MODEL)
 
 
 def create_run(path: Path | None, command: str) -> Run:
-    """Start a run folder at `path`, or at the next free `runs/<command>-001`.
+    """Create a run folder at `path`, or at the next free `runs/<command>-001`.
 
-    raises: OptionError where there is something already, or nothing can be written
+    raises: OptionError where `path` exists, or nothing can be written
     """
     try:
-        run = Run(_made(path) if path else _next_free(Path("runs"), command))
-        atomic_write(
-            run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped; --resume goes on.\n"
-        )
+        run = Run(_make_folder(path) if path else _make_next_folder(Path("runs"), command))
+        atomic_write(run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped; --resume goes on.\n")
         return run
     except FileExistsError:
         raise OptionError(f"'{path}' is already there and is never written into; choose another -o.") from None
@@ -171,92 +202,86 @@ def create_run(path: Path | None, command: str) -> Run:
         ) from None
 
 
-def finish_run(run: Run, facts: dict[str, Any]) -> None:
-    """Write `model.json` with the hash of every file that the run wrote, and `DONE` last."""
+def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
+    """Write `model.json` with the hash of every file that the run wrote, and `DONE` last.
+
+    entries: of `model.json`, by the names of `Manifest`'s fields, with "image_size" and "resize" for its image
+    """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
     files = [file for file in files if file.name not in (UNFINISHED, "model.json")]
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
-    later = {"temperature": None, "unknown_threshold": None, "golden_samples": None}
-    head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(facts["engine"])}
-    run.write_json("model.json", head | facts | later | {"sha256": hashes})
+    head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(entries["engine"])}
+    run.write_json("model.json", head | dict(entries) | {"sha256": hashes})
     mark_done(run)
 
 
 def mark_done(run: Run) -> None:
-    """Write `DONE`, last of all; only then the run is no longer unfinished, for one of both must always be there."""
+    """Write `DONE`, last of all, and only then remove `UNFINISHED`: one of both must always be there."""
     atomic_write(run.path / DONE, "")
     (run.path / UNFINISHED).unlink(missing_ok=True)
 
 
 def is_done(path: Path) -> bool:
-    """Whether a folder holds a finished run."""
+    """Tell whether a folder holds a finished run."""
     return (path / DONE).exists()
 
 
 def delete_run(run: Run) -> None:
-    """Remove what a run writes, and its folder where nothing else is in it; never anything behind a link."""
+    """Remove the run's files, and its folder where nothing else is in it; no link is followed."""
     if not run.path.is_symlink():
         remove_owned(run.path, RUN_FILES)
 
 
 def load_run(path: str | Path) -> Run:
-    """A finished run, by its folder or its `model.keras`.
+    """Open a finished run, and check its `model.json`.
 
+    path: its folder, or the `model.keras` or `model.json` in it
     raises: RunError that says what is there instead
     """
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
     if not path.is_dir():
-        raise RunError(f"there is no run folder '{path}'; {_where_runs_are()}.")
+        raise RunError(f"there is no run folder '{path}'; {_finished_runs_hint()}.")
     run = Run(path)
     if not is_done(path):
-        raise RunError(f"'{path}' {_why_not_done(run)}.")
+        raise RunError(f"'{path}' {_unfinished_reason(run)}.")
     if (path / COMPARISON).exists():
         raise RunError(f"'{path}' is a comparison of several runs; give the folder of one of them in it.")
-    read_manifest(run)
+    _ = run.manifest  # a damaged one is found at once
     return run
 
 
 def command_of(run: Run) -> str:
-    """The command that its `settings.json` is of."""
+    """Find the command of a run, from its `settings.json`; "finetune" where that does not say."""
     try:
         return str(run.read_json("settings.json")["command"])
     except (RunError, KeyError, TypeError):
         return "finetune"
 
 
-def _where_runs_are() -> str:
-    known = "; ".join(str(run) for run in sorted(Path("runs").glob("*/")) if is_done(run))
-    return f"finished runs here: {known}" if known else "`tlkit finetune DATA` makes one"
+def _finished_runs_hint() -> str:
+    finished = "; ".join(str(path) for path in sorted(Path("runs").glob("*/")) if is_done(path))
+    return f"finished runs here: {finished}" if finished else "`tlkit finetune DATA` makes one"
 
 
-def _why_not_done(run: Run) -> str:
+def _unfinished_reason(run: Run) -> str:
     if not (run.path / "settings.json").exists():
-        return f"is no run folder: it has no {DONE}; {_where_runs_are()}"
+        return f"is no run folder: it has no {DONE}; {_finished_runs_hint()}"
     again = f"`tlkit {command_of(run)} --resume {run.path}` goes on with one that was stopped"
     return f"is an unfinished run: it has no {DONE}; {again}"
 
 
-def read_manifest(run: Run) -> Manifest:
-    """What `model.json` says, checked.
-
-    raises: RunError where it is damaged or was written by another version
-    """
-    return parse_manifest(run.read_json("model.json"), run.path / "model.json")
-
-
-def _made(path: Path) -> Path:
+def _make_folder(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
 
 
-def _next_free(parent: Path, command: str) -> Path:
+def _make_next_folder(parent: Path, command: str) -> Path:
     """Make the next free `<command>-NNN`; two runs that start at once get two numbers."""
-    names = (re.fullmatch(rf"{command}-([0-9]+)", path.name) for path in parent.glob(f"{command}-*"))
-    taken = [int(name[1]) for name in names if name]
-    number = max(taken, default=0) + 1
+    matches = (re.fullmatch(rf"{command}-([0-9]+)", path.name) for path in parent.glob(f"{command}-*"))
+    number = max((int(match[1]) for match in matches if match), default=0) + 1
     while True:
         try:
-            return _made(parent / f"{command}-{number:03d}")
+            return _make_folder(parent / f"{command}-{number:03d}")
         except FileExistsError:
             number += 1

@@ -1,127 +1,132 @@
 """A previous run to start from (`--from RUN`): its network, its head, the subsets of its images."""
 
-from collections.abc import Sequence
-from dataclasses import MISSING, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-import numpy as np
-from tlkit.errors import OptionError, RunError
-from tlkit.runs.run import MODEL, load_run, read_manifest
-from tlkit.settings.commands import FeaturesSettings
-from tlkit.settings.training import FinetuneSettings, TrainingSettings
-from tlkit.settings.base import option_name
 
+import numpy as np
+
+from tlkit.engines.keras import load_network
+from tlkit.errors import RunError
+from tlkit.models.keras_setup import start_keras
+from tlkit.runs.run import MODEL, Run, load_run
 
 INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
 CLASS_LAYERS = ("head_logits", "head_linear")  # layers with a column per class
 
 
-def inherit_settings(settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings with those that must be the former run's taken from it.
+@dataclass(frozen=True)
+class PreviousRun:
+    """The classifier of a finished run, to be trained further; a `NetworkSource`."""
 
-    raises: OptionError where another value was asked for; RunError
-    """
-    if not settings.from_run:
-        return settings
-    run = load_run(settings.from_run)
-    run.network_file()
-    facts = run.read_json("model.json")
-    theirs = run.read_json("settings.json") | _head_of(facts, settings.from_run) | {"backbone": facts["backbone"]}
-    defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}
-    for name in INHERITED:
-        if getattr(settings, name) not in (defaults[name], theirs[name]):
-            raise OptionError(
-                f"{option_name(name)} is {getattr(settings, name)}, but '{settings.from_run}' has {theirs[name]}; "
-                "leave it out, or start without --from."
-            )
-    inherited = {name: theirs[name] for name in INHERITED}
-    if settings.hflip is None:
-        inherited["hflip"] = theirs.get("hflip")  # what was never seen mirrored is not mirrored now
-    return replace(settings, from_run=str(Path(settings.from_run).resolve()), **inherited)
+    run: Run
+
+    is_pretrained = True
+
+    @property
+    def name(self) -> str:
+        """Its backbone's or architecture's name."""
+        return str(self.run.read_json("model.json")["backbone"])
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of its input, in pixels."""
+        return self.run.manifest.image.size
+
+    def inherited(self) -> dict[str, Any]:
+        """Give the options that must be the previous run's, by name, and "hflip": None where it says nothing of it.
+
+        raises: RunError where its classifier is no network, or does not say how its head is built
+        """
+        self.run.network_file()
+        content = self.run.read_json("model.json")
+        settings = self.run.read_settings()
+        try:
+            head = content["head"]
+            hidden = ",".join(map(str, head["hidden"])) or "0"
+            built = {"dropout": head["dropout"], "batch_norm": head["batch_norm"], "hidden": hidden}
+        except (KeyError, TypeError):
+            raise RunError(
+                f"'{self.run.path}' does not say how its head is built; train it again, then start from it."
+            ) from None
+        values = settings | built | {"backbone": content["backbone"]}
+        return {name: values[name] for name in INHERITED} | {"hflip": settings.get("hflip")}
+
+    def build(self) -> Any:
+        """Build its network up to the head: its own layers with its own weights.
+
+        raises: RunError
+        """
+        keras = start_keras()
+        network = _load(self.run.network_file())
+        head_layers = [layer for layer in network.layers if layer.name.startswith("head_")]
+        first = min(head_layers, key=network.layers.index)
+        return keras.Model(network.input, first.input, name=self.name)
+
+    def identity(self, cut: str = "") -> tuple[object, ...] | None:
+        """Its weights are known once it is built."""
+        return None
+
+    def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
+        """Give a new head what the previous one has learnt; columns of new classes start at zero."""
+        previous = _load_once(self.run.network_file(), self.run.manifest.sha256[MODEL])
+        known = self.run.manifest.class_names
+        columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]
+        for layer in classifier.layers:
+            if not layer.name.startswith("head_") or not layer.get_weights():
+                continue
+            weights = previous.get_layer(layer.name).get_weights()
+            if layer.name in CLASS_LAYERS:
+                weights = _transfer_columns(layer.get_weights(), weights, columns)
+            layer.set_weights(weights)
+
+    def prepare_top(self, top: Any) -> Any:
+        """Train it as it is."""
+        return top
+
+    def subsets(self) -> Mapping[str, str]:
+        """Give the subset in which it had each group of equal images, which they keep.
+
+        raises: RunError
+        """
+        return {row["group"]: row["split"] for row in self.run.read_rows("split.csv")}
+
+    def notes(self, class_names: Sequence[str]) -> list[str]:
+        """Say which classes are new, and which are no more."""
+        known = self.run.manifest.class_names
+        new, gone = sorted(set(class_names) - set(known)), sorted(set(known) - set(class_names))
+        notes = [f"new classes: {', '.join(new)}."] if new else []
+        return notes + ([f"forgotten, for there are no images of them here: {', '.join(gone)}."] if gone else [])
 
 
-def previous_subsets(settings: TrainingSettings | FeaturesSettings) -> dict[str, str]:
-    """The side each group of equal pixels was on in the former run; nothing without one.
+def previous_run(path: str | Path) -> PreviousRun:
+    """Load a finished run to start from.
 
     raises: RunError
     """
-    if not settings.from_run:
-        return {}
-    rows = load_run(settings.from_run).read_rows("split.csv")
-    return {row["group"]: row["split"] for row in rows}
-
-
-def previous_backbone(settings: TrainingSettings) -> Any:
-    """The former run's network up to its head: its own layers with its own weights, to be trained further.
-
-    raises: RunError
-    """
-    import keras
-
-    former = _opened(_model_file(settings.from_run)[0])
-    first = min((layer for layer in former.layers if layer.name.startswith("head_")), key=former.layers.index)
-    return keras.Model(former.input, first.input, name=settings.backbone)
-
-
-def transfer_head(classifier: Any, class_names: Sequence[str], settings: TrainingSettings) -> None:
-    """Give a new head what the former one had learnt: of classes both know, their columns; new ones begin at zero."""
-    former, known = _network(settings.from_run), read_manifest(load_run(settings.from_run)).class_names
-    columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]
-    for layer in classifier.layers:
-        if layer.name in CLASS_LAYERS:
-            layer.set_weights(_columns(layer.get_weights(), former.get_layer(layer.name).get_weights(), columns))
-        elif layer.name.startswith("head_") and layer.get_weights():
-            layer.set_weights(former.get_layer(layer.name).get_weights())
-
-
-def class_change_notes(class_names: Sequence[str], settings: TrainingSettings) -> list[str]:
-    """Which classes are new, and which are no more."""
-    if not settings.from_run:
-        return []
-    known = read_manifest(load_run(settings.from_run)).class_names
-    new, gone = sorted(set(class_names) - set(known)), sorted(set(known) - set(class_names))
-    notes = [f"new classes: {', '.join(new)}."] if new else []
-    return notes + ([f"forgotten, for there are no images of them here: {', '.join(gone)}."] if gone else [])
-
-
-def _head_of(facts: dict[str, Any], path: str) -> dict[str, Any]:
-    try:
-        head = facts["head"]
-        hidden = ",".join(map(str, head["hidden"])) or "0"
-        return {"dropout": head["dropout"], "batch_norm": head["batch_norm"], "hidden": hidden}
-    except (KeyError, TypeError):
-        raise RunError(f"'{path}' does not say how its head is built; train it again, then start from it.") from None
-
-
-def _network(path: str) -> Any:
-    """The former run's classifier."""
-    return _loaded(*_model_file(path))
-
-
-def _model_file(path: str) -> tuple[Path, str]:
-    run = load_run(path)
-    return run.network_file(), read_manifest(run).sha256[MODEL]
+    return PreviousRun(load_run(path))
 
 
 @lru_cache(1)
-def _loaded(file: Path, sha256: str) -> Any:
-    """The network of a file of this content, loaded once; to be read, not trained."""
-    return _opened(file)
+def _load_once(file: Path, sha256: str) -> Any:
+    """The network of a file of this content, to be read, not trained."""
+    return _load(file)
 
 
-def _opened(file: Path) -> Any:
-    from tlkit.engines.keras import load_network
-
+def _load(file: Path) -> Any:
     try:
         return load_network(file)
     except (OSError, ValueError) as error:
         raise RunError(f"'{file}' cannot be opened ({error}); train again or restore it.") from None
 
 
-def _columns(new: list[np.ndarray], former: list[np.ndarray], columns: list[tuple[int, int]]) -> list[np.ndarray]:
-    """Weights whose last axis are the classes, with the columns of known ones taken over."""
-    for values, others in zip(new, former, strict=True):
-        for place, other in columns:
-            values[..., place] = others[..., other]
+def _transfer_columns(
+    new: list[np.ndarray], previous: list[np.ndarray], columns: list[tuple[int, int]]
+) -> list[np.ndarray]:
+    """Weights whose last axis is the classes, with the columns of known classes taken over."""
+    for weights, previous_weights in zip(new, previous, strict=True):
+        for column, previous_column in columns:
+            weights[..., column] = previous_weights[..., previous_column]
     return new

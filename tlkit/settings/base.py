@@ -1,69 +1,13 @@
-"""What a settings class is made of: fields with help and limits, and the check of their values."""
+"""Building blocks of the settings classes: fields with help and limits, and the check of their values."""
 
 import math
 import operator
 from collections.abc import Callable
 from dataclasses import asdict, field, fields
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from tlkit.errors import OptionError
-
-
-def setting(default: Any, group: str, help: str, **limits: float | bool) -> Any:
-    """A field with its default, its group on the help page, a help text that states the unit, and limits.
-
-    limits: `min`, `max` (inclusive), `above`, `below` (exclusive)
-    """
-    return field(default=default, metadata={"group": group, "help": help, "limits": limits})
-
-
-def validate(settings: Any) -> None:
-    """raises: OptionError for the first value that is not of its field's type or within its limits."""
-    kinds = get_type_hints(type(settings))
-    for item in fields(settings):
-        value, option = getattr(settings, item.name), option_name(item.name)
-        kind, may_be_none = unwrap_optional(kinds[item.name])
-        if value is None and may_be_none:
-            continue
-        if choices := get_args(kind):
-            if value not in choices:
-                raise OptionError(f"{option} is {value!r}; expected one of {', '.join(choices)}.")
-        elif not _is_a(value, kind):
-            raise OptionError(f"{option} is {value!r}; expected a value of type {kind.__name__}.")
-        _check_limits(option, value, item.metadata["limits"])
-
-
-def unwrap_optional(hint: Any) -> tuple[Any, bool]:
-    """A field's type without its None, and whether it may be None.
-
-    >>> kind_of(float | None), kind_of(int)
-    ((<class 'float'>, True), (<class 'int'>, False))
-    """
-    if get_origin(hint) is Literal or NoneType not in get_args(hint):
-        return hint, False
-    return next(kind for kind in get_args(hint) if kind is not NoneType), True
-
-
-def option_name(field_name: str) -> str:
-    """The option of a field.
-
-    >>> option_name("image_size")
-    '--image-size'
-    """
-    return "--from" if field_name == "from_run" else "--" + field_name.replace("_", "-")
-
-
-def to_json(settings: Any) -> dict[str, Any]:
-    """The settings as `settings.json` keeps them."""
-    return asdict(settings)
-
-
-def _is_a(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
 
 LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "min": ("at least", operator.ge),
@@ -72,9 +16,88 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "below": ("less than", operator.lt),
 }
 
+SettingsT = TypeVar("SettingsT")
+
+
+def setting(default: Any, group: str, help: str, **limits: float | bool) -> Any:
+    """Make a field with its default, its group on the help page, a help text that states the unit, and limits.
+
+    limits: `min`, `max` (inclusive), `above`, `below` (exclusive)
+    """
+    return field(default=default, metadata={"group": group, "help": help, "limits": limits})
+
+
+def validate(settings: Any) -> None:
+    """Check every value of a settings object.
+
+    raises: OptionError for the first value that is not of its field's type or within its limits
+    """
+    hints = get_type_hints(type(settings))
+    for item in fields(settings):
+        value, option = getattr(settings, item.name), option_name(item.name)
+        value_type, may_be_none = unwrap_optional(hints[item.name])
+        if value is None and may_be_none:
+            continue
+        if choices := get_args(value_type):
+            if value not in choices:
+                raise OptionError(f"{option} is {value!r}; expected one of {', '.join(choices)}.")
+        elif not _has_type(value, value_type):
+            raise OptionError(f"{option} is {value!r}; expected a value of type {value_type.__name__}.")
+        _check_limits(option, value, item.metadata["limits"])
+
+
+def _has_type(value: Any, value_type: type) -> bool:
+    if value_type is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, value_type) and (value_type is bool or not isinstance(value, bool))
+
 
 def _check_limits(option: str, value: Any, limits: dict[str, float]) -> None:
     for name, bound in limits.items():
         words, holds = LIMITS[name]
         if not holds(value, bound):
             raise OptionError(f"{option} is {value}; expected {words} {bound}.")
+
+
+def unwrap_optional(hint: Any) -> tuple[Any, bool]:
+    """Take None out of a field's type, and tell whether it was in it.
+
+    >>> unwrap_optional(float | None), unwrap_optional(int)
+    ((<class 'float'>, True), (<class 'int'>, False))
+    """
+    if get_origin(hint) is Literal or NoneType not in get_args(hint):
+        return hint, False
+    return next(member for member in get_args(hint) if member is not NoneType), True
+
+
+def option_name(field_name: str) -> str:
+    """Name the command-line option of a field.
+
+    >>> option_name("image_size")
+    '--image-size'
+    """
+    return "--from" if field_name == "from_run" else "--" + field_name.replace("_", "-")
+
+
+def settings_or_options(
+    settings_class: type[SettingsT], settings: SettingsT | None, options: dict[str, Any]
+) -> SettingsT:
+    """Make settings of single options, where no settings are given.
+
+    >>> from tlkit.settings.commands import PredictSettings
+    >>> settings_or_options(PredictSettings, None, {"top_k": 3}).top_k
+    3
+
+    raises: OptionError where both are given, or an option is none of these settings
+    """
+    if settings is not None and options:
+        raise OptionError(f"both settings and {option_name(next(iter(options)))} are given; give one of them.")
+    names = [item.name for item in fields(settings_class)]  # type: ignore[arg-type]
+    if unknown := [name for name in options if name not in names]:
+        raise OptionError(f"there is no option '{unknown[0]}'; the options are {', '.join(sorted(names))}.")
+    return settings if settings is not None else settings_class(**options)
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """Turn settings into the dictionary that `settings.json` holds."""
+    return asdict(settings)

@@ -1,7 +1,7 @@
-"""Options of the other commands."""
+"""Settings of the commands that do not train."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from tlkit.settings.base import setting, validate
 from tlkit.settings.shared import (
@@ -15,24 +15,26 @@ from tlkit.settings.shared import (
 )
 from tlkit.utils.text import parse_duration
 
+TableFormat = Literal["auto", "table", "csv", "json", "jsonl"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContactSheetMainSettings:
-    """What is drawn."""
+    """Options of the sheet itself."""
 
     augment: Preset = setting("light", "Main", "How far pictures are varied; single amounts below win.")
     images: int = setting(6, "Main", "Pictures, one per line, spread over the classes.", min=1, max=50)
     views: int = setting(8, "Main", "Views of each; the first is plain.", min=1, max=50)
     image_size: int = setting(160, "Main", "Height and width of a view, in pixels.", min=16, max=1024)
     resize: Resize = setting(
-        "crop", "Main", "How a picture becomes square: its central square, grey bars added, or squashed."
+        "crop", "Main", "How a picture becomes square: its central square, gray bars added, or squashed."
     )
     seed: int = setting(0, "Main", "Decides every draw.", min=0, max=2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
-    """A contact sheet of what training sees."""
+    """Settings of `tlkit augment`."""
 
     def __post_init__(self) -> None:
         validate(self)
@@ -40,7 +42,7 @@ class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """Which rungs, on which split, and for how long."""
+    """Settings of `tlkit compare`."""
 
     only: str = setting("", "Main", "Rungs to try, with commas between, such as classic,lenet; not given, all.")
     time_limit: str = setting("", "Main", "When all should be done, such as 15m; what does not fit is left out.")
@@ -57,7 +59,7 @@ class CompareSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """What `tlkit evaluate` may vary."""
+    """Settings of `tlkit evaluate`."""
 
     split: Literal["auto", "train", "validation", "test", "all"] = setting(
         "auto", "Main", "Images to use; auto is validation, or for DATA its test/, else val/, else all."
@@ -73,7 +75,7 @@ class EvaluateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSettings:
-    """Whose features, and from where in it."""
+    """Options of the network whose features are written."""
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to take them from; `tlkit models` lists them.")
     run: str = setting("", "Main", "Take them from the network of a finished run instead: its folder.")
@@ -85,7 +87,7 @@ class SourceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CompressionSettings:
-    """How they are made smaller; learnt from training images alone."""
+    """Options of compression, which is fitted on training images alone."""
 
     pca: int = setting(0, "Compression", "Principal components to reduce each row to; 0 for none.", min=0)
     pq: int = setting(
@@ -95,23 +97,16 @@ class CompressionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings(RuntimeSettings, CompressionSettings, SplitSettings, SourceSettings):
-    """A table of features."""
-
-    freeze: ClassVar[str] = "all"
+    """Settings of `tlkit features`."""
 
     def __post_init__(self) -> None:
         validate(self)
         check_split(self)
 
-    @property
-    def from_run(self) -> str:
-        """The run whose network it is, and whose sides its images keep."""
-        return self.run
-
 
 @dataclass(frozen=True, kw_only=True)
 class GradcheckSettings:
-    """How the network is built, and how much of it is tried."""
+    """Settings of `tlkit gradcheck`."""
 
     image_size: int = setting(0, "Main", "Height and width in pixels; 0 for the least there can be.", min=0, max=512)
     num_classes: int = setting(4, "Main", "Classes it tells apart.", min=2, max=1000)
@@ -123,12 +118,9 @@ class GradcheckSettings:
         validate(self)
 
 
-TableFormat = Literal["auto", "table", "csv", "json", "jsonl"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
-    """What `tlkit predict` may vary."""
+    """Settings of `tlkit predict`."""
 
     format: TableFormat = setting(
         "auto", "Output", "Of the rows; auto is a table on a terminal, the ending of -o, else csv."
@@ -144,12 +136,12 @@ class PredictSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SummarySettings:
-    """How it is built."""
+    """Settings of `tlkit summary`."""
 
     image_size: int = setting(0, "Main", "Height and width in pixels; 0 for the network's own.", min=0, max=2048)
     num_classes: int = setting(1000, "Main", "Classes it tells apart.", min=1, max=100_000)
     width: float = setting(1.0, "Main", "Factor of the number of filters and units.", above=0, max=8)
-    grey: bool = setting(False, "Main", "Let it see brightness only.")
+    gray: bool = setting(False, "Main", "Let it see brightness only.")
 
     def __post_init__(self) -> None:
         validate(self)

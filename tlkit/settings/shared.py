@@ -1,7 +1,7 @@
 """Options that several commands share: data, split, augmentation, head, loss, optimizer, runtime."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from tlkit.errors import OptionError
@@ -10,11 +10,19 @@ from tlkit.utils.text import parse_duration
 
 Preset = Literal["none", "light", "medium", "strong"]
 Resize = Literal["crop", "pad", "squash"]
+EngineName = Literal["auto", "litert", "openvino", "keras"]
+Precision = Literal["float32", "bfloat16"]
+Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
+ClassWeight = Literal["none", "balanced", "sqrt"]
+Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "nadam"]
+Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-cycle"]
+
+MAX_UNITS = 65536  # of a hidden layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSettings:
-    """What is learnt from, and what is held out."""
+    """Options of the images and their split."""
 
     validation_split: float = setting(
         0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
@@ -27,13 +35,13 @@ class SplitSettings:
     )
     seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=2**31 - 1)
     resize: Resize = setting(
-        "crop", "Start", "How a picture becomes square: its central square, grey bars added, or squashed."
+        "crop", "Start", "How a picture becomes square: its central square, gray bars added, or squashed."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(SplitSettings):
-    """What is learnt from, for how long, and how it is measured."""
+    """Options of a network's training: images, duration, measurement."""
 
     augment: Preset = setting(
         "light", "Main", "How far pictures are varied, where more than the head is trained; `tlkit augment` shows it."
@@ -53,7 +61,10 @@ class DataSettings(SplitSettings):
 
 
 def check_data(settings: DataSettings) -> None:
-    """raises: OptionError for what a limit alone cannot tell"""
+    """Check what needs more than the limits of one field.
+
+    raises: OptionError
+    """
     parse_duration(settings.time_limit)
     parse_seeds(settings.seeds)
     if settings.folds == 1:
@@ -62,40 +73,36 @@ def check_data(settings: DataSettings) -> None:
 
 
 def check_split(settings: SplitSettings) -> None:
-    """raises: OptionError where nothing would be left to train on"""
+    """Check that images are left to train on.
+
+    raises: OptionError
+    """
     if settings.validation_split + settings.test_split >= 1:
         raise OptionError("--validation-split and --test-split add up to 1 or more; leave images to train on.")
 
 
 def parse_seeds(text: str) -> list[int]:
-    """raises: OptionError
+    """Read the numbers of --seeds.
+
+    raises: OptionError
 
     >>> parse_seeds("1,2"), parse_seeds("")
     ([1, 2], [])
     """
     try:
-        return [int(part) for part in text.split(",")] if text else []
+        return [int(number) for number in text.split(",")] if text else []
     except ValueError:
         raise OptionError(f"--seeds is '{text}'; expected whole numbers with commas between, such as 1,2.") from None
 
 
-MAX_UNITS = 65536
-EngineName = Literal["auto", "litert", "openvino", "keras"]
-Precision = Literal["float32", "bfloat16"]
-Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
-ClassWeight = Literal["none", "balanced", "sqrt"]
-Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "nadam"]
-Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-cycle"]
-
-
 def augmentation_option(help: str, **limits: float) -> float | None:
-    """A part of the augmentation: what is not given is as the preset has it."""
+    """Make the field of one amount of the augmentation; None takes the preset's."""
     return setting(None, "Augmentation", help, min=0, **limits)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How pictures are varied."""
+    """Options of the augmentation."""
 
     hflip: bool | None = setting(None, "Augmentation", "Mirror half of the views, or none.")
     rotation: float | None = augmentation_option("Degrees, either way.", max=180)
@@ -111,10 +118,15 @@ class AugmentSettings:
     noise: float | None = augmentation_option("Largest deviation of noise, as a share of white.", max=1)
     erase: float | None = augmentation_option("Largest share of the area hidden in half of the views.", max=1)
 
+    @property
+    def amounts(self) -> dict[str, float | None]:
+        """All amounts of the augmentation, by field name; None takes the preset's."""
+        return {item.name: getattr(self, item.name) for item in fields(AugmentSettings)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSettings:
-    """What stands on top."""
+    """Options of the head."""
 
     dropout: float = setting(0.5, "Head", "Share of the units dropped before the last layer.", min=0, below=1)
     batch_norm: bool = setting(True, "Head", "Standardize the features with a batch norm.")
@@ -124,7 +136,7 @@ class HeadSettings:
 
 
 def hidden_units(text: str) -> tuple[int, ...]:
-    """Units by layer, from the input up.
+    """Read the units of --hidden, by layer, from the input up.
 
     raises: OptionError
 
@@ -132,7 +144,7 @@ def hidden_units(text: str) -> tuple[int, ...]:
     ((200, 80), ())
     """
     with suppress(ValueError):
-        units = tuple(int(part) for part in text.split(","))
+        units = tuple(int(number) for number in text.split(","))
         if units == (0,):
             return ()
         if min(units) > 0 and max(units) <= MAX_UNITS:
@@ -145,11 +157,10 @@ def hidden_units(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """What a training makes small."""
+    """Options of the loss."""
 
     l1: float = setting(0.0, "Loss", "L1 penalty on the head's weights.", min=0, max=10)
     l2: float = setting(0.0, "Loss", "L2 penalty on the head's weights.", min=0, max=10)
-
     loss: Loss = setting("cross-entropy", "Loss", "What is made small; focal looks at hard images most.")
     label_smoothing: float = setting(
         0.1,
@@ -171,7 +182,7 @@ class LossSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """How it is made small."""
+    """Options of the optimizer."""
 
     optimizer: Optimizer = setting("adamw", "Optimizer", "Keras's own.")
     learning_rate: float | None = setting(
@@ -196,14 +207,14 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
-    """How a training is looked at."""
+    """Options of logging."""
 
     tensorboard: bool = setting(False, "Watching", "Write curves for TensorBoard into the run's folder.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
-    """What computes."""
+    """Options of the engine."""
 
     engine: EngineName = setting("auto", "Speed", "What computes frozen layers; auto is litert where it is installed.")
     precision: Precision = setting(

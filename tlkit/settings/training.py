@@ -1,7 +1,7 @@
 """Options of every training: finetune, train, and classic classifiers; and reading a settings.json."""
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tlkit.errors import OptionError
 from tlkit.settings.base import setting, validate
@@ -20,11 +20,15 @@ from tlkit.settings.shared import (
 )
 
 BatchNorms = Literal["frozen", "shift", "trained"]
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "gelu", "selu", "silu", "softplus"]
+ClassifierName = Literal[
+    "svm", "linear-svm", "rbf-svm", "logistic", "perceptron", "knn", "random-forest", "naive-bayes"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings:
-    """What is adapted, and how much of it."""
+    """Options of the pretrained network, and how much of it is trained."""
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to start from; `tlkit models` lists them.")
     freeze: Literal["auto", "all", "lower", "none"] = setting(
@@ -36,7 +40,7 @@ class StartSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BlocksSettings:
-    """How upper blocks are trained."""
+    """Options of training the top blocks on cached features."""
 
     cut: str = setting(
         "auto", "Freeze lower", "Where layers begin to be trained: a cut point's name, a share of the layers, or auto."
@@ -71,7 +75,10 @@ class FinetuneSettings(
     DataSettings,
     StartSettings,
 ):
-    """Fields come in the order of the help page: of the last base first."""
+    """Settings of `tlkit finetune`.
+
+    The help page has the fields in their order here: of the last base first.
+    """
 
     def __post_init__(self) -> None:
         validate(self)
@@ -80,16 +87,13 @@ class FinetuneSettings(
             hidden_units(self.hidden)
 
 
-Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "gelu", "selu", "silu", "softplus"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureSettings:
-    """What is trained."""
+    """Options of a network that is trained from scratch."""
 
     model: str = setting("lenet5_relu", "Main", "Network to train from scratch; `tlkit models` lists them.")
     width: float = setting(1.0, "Network", "Factor of the number of filters and units.", above=0, max=8)
-    grey: bool = setting(False, "Network", "Let it see brightness only.")
+    gray: bool = setting(False, "Network", "Let it see brightness only.")
     hidden: str = setting("auto", "Network", "Units of mlp's hidden layers, such as 200,80.")
     activation: Activation | None = setting(
         None, "Network", "Of hidden layers; leaky_relu has a slope of 0.1; not given, the paper's."
@@ -114,13 +118,7 @@ class TrainSettings(
     AugmentSettings,
     DataSettings,
 ):
-    """A training from scratch is a finetuning in which nothing is frozen and nothing was learnt before."""
-
-    freeze: ClassVar[str] = "none"
-    weights: ClassVar[str] = "none"
-    from_run: ClassVar[str] = ""
-    batch_norms: ClassVar[str] = "trained"
-    head_first: ClassVar[bool] = True
+    """Settings of `tlkit train` of a network, from scratch."""
 
     def __post_init__(self) -> None:
         validate(self)
@@ -130,37 +128,27 @@ class TrainSettings(
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What differs from the paper's network."""
-        given = {name: getattr(self, name) for name in ("width", "activation", "batch_norm", "dropout")}
+        """Options that differ from the paper's network, by the names of `ArchitectureOptions`."""
+        options = {name: getattr(self, name) for name in ("width", "activation", "batch_norm", "dropout")}
         units = {} if self.hidden == "auto" else {"hidden": hidden_units(self.hidden)}
-        return units | {name: value for name, value in given.items() if value is not None}
-
-    @property
-    def backbone(self) -> str:
-        """The network, by the name its features go by."""
-        return self.model
-
-
-ClassifierName = Literal[
-    "svm", "linear-svm", "rbf-svm", "logistic", "perceptron", "knn", "random-forest", "naive-bayes"
-]
+        return units | {name: option for name, option in options.items() if option is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DescriptorSettings:
-    """How pictures are described by hand."""
+    """Options of handcrafted features."""
 
     descriptor: str = setting(
         "",
         "Classic",
-        "Describe pictures by hand instead: colours, histogram, lbp, hog, haralick, bow, fisher; several with +; auto.",
+        "Describe pictures by hand instead: colors, histogram, lbp, hog, haralick, bow, fisher; several with +; auto.",
     )
     pyramid: int = setting(1, "Classic", "Levels of the spatial pyramid over bow and fisher.", min=1, max=4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeepFeatureSettings:
-    """How pictures are described by a pretrained network."""
+    """Options of a pretrained network's features."""
 
     features: str = setting(
         "", "Classic", "Describe them by a pretrained network's features instead: a backbone of `tlkit models`."
@@ -170,7 +158,7 @@ class DeepFeatureSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings:
-    """What tells described pictures apart."""
+    """Options of the classic classifier."""
 
     classifier: ClassifierName = setting(
         "svm",
@@ -185,15 +173,12 @@ class ClassifierSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassicOptions(ClassifierSettings, DeepFeatureSettings, DescriptorSettings):
-    """Everything that only these trainings have."""
+    """All options that only a classic classifier has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassicSettings(RuntimeSettings, ClassicOptions, SplitSettings):
-    """A training of a classifier on descriptors made by hand, or on a network's features."""
-
-    freeze: ClassVar[str] = "all"
-    from_run: ClassVar[str] = ""
+    """Settings of `tlkit train` of a classic classifier, on handcrafted features or on a network's."""
 
     def __post_init__(self) -> None:
         validate(self)
@@ -201,37 +186,27 @@ class ClassicSettings(RuntimeSettings, ClassicOptions, SplitSettings):
         if bool(self.descriptor) == bool(self.features):
             raise OptionError("expected either --descriptor, such as hog, or --features, such as mobilenet_v2.")
 
-    @property
-    def backbone(self) -> str:
-        """The network, by the name its features go by."""
-        return self.features
 
-
-AnySettings = FinetuneSettings | TrainSettings | ClassicSettings
-TrainingSettings = FinetuneSettings | TrainSettings
+NetworkSettings = FinetuneSettings | TrainSettings
+TrainingSettings = NetworkSettings | ClassicSettings
 SETTINGS_BY_COMMAND: dict[str, type[FinetuneSettings] | type[TrainSettings]] = {
     "finetune": FinetuneSettings,
     "train": TrainSettings,
 }
 
 
-def is_random(settings: TrainingSettings) -> bool:
-    """Whether the network has learnt nothing yet."""
-    return settings.weights == "none" and not settings.from_run
+def settings_from(content: dict[str, Any], command: str = "finetune") -> TrainingSettings:
+    """Make settings of the content of a `settings.json`.
 
-
-def settings_from(values: dict[str, Any], command: str = "finetune") -> AnySettings:
-    """The settings a `settings.json` holds.
-
-    command: that they are for, where they do not say so themselves
-    raises: OptionError for keys that are no setting of it
+    command: the settings' command, where the content does not name it
+    raises: OptionError for an unknown command, and for keys that are no setting of it
     """
-    command = values.get("command", command)
+    command = content.get("command", command)
     if command not in SETTINGS_BY_COMMAND:
         raise OptionError(f"'{command}' is no training; expected {' or '.join(SETTINGS_BY_COMMAND)}.")
-    is_classic = command == "train" and (values.get("descriptor") or values.get("features"))
-    kind = ClassicSettings if is_classic else SETTINGS_BY_COMMAND[command]
-    known = {item.name for item in fields(kind)}
-    if unknown := sorted(values.keys() - known - {"command", "data"}):
-        raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(known))}.")
-    return kind(**{name: value for name, value in values.items() if name in known})
+    is_classic = command == "train" and (content.get("descriptor") or content.get("features"))
+    settings_class = ClassicSettings if is_classic else SETTINGS_BY_COMMAND[command]
+    names = {item.name for item in fields(settings_class)}
+    if unknown := sorted(content.keys() - names - {"command", "data"}):
+        raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(names))}.")
+    return settings_class(**{name: value for name, value in content.items() if name in names})

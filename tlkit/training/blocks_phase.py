@@ -1,4 +1,4 @@
-"""Trains the upper blocks of a backbone with its head, on activations kept at a cut inside it.
+"""The phase that trains the upper blocks of a backbone with its head, on activations cached at a cut inside it.
 
 The head is trained first, on a frozen backbone: gradients of a random head would spoil the
 pretrained blocks below it (LP-FT: Kumar 2022). Batch norms stay as they are, the head's too:
@@ -7,120 +7,85 @@ on batches of 32 its statistics are noise, and cost 20 points of accuracy in the
 
 import math
 import shutil
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import keras
 
-from tlkit.data.augment import NO_AUGMENTATION, AugmentedViews, choose_augmentation
+from tlkit.data.augment import NO_AUGMENTATION, AugmentedViews
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FeatureExtractor, completed, extractor_at_cut
-from tlkit.models.cut import Cut, choose_cut, cut_points
-from tlkit.settings.training import FinetuneSettings
+from tlkit.features.extractor import ExtractorSpec, FeatureExtractor, completed, convert_extractor
+from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
+from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
-from tlkit.training.loop.fit import best_epoch
 from tlkit.training.loop.losses import is_imbalanced
-from tlkit.training.loop.plan import FitPlan
-from tlkit.training.phases import (
-    FittedNetwork,
-    checkpoint_in,
-    fit_above,
-    frozen_batch_norms,
-    one_hot,
-    sample_weights,
-    trainable_top,
-)
-from tlkit.utils.files import cache_dir
+from tlkit.training.phases import PhaseInput, frozen_batch_norms, one_hot, trainable_top, training_samples
+from tlkit.training.recipe import NetworkDataset, NetworkTraining
+from tlkit.utils.cache import cache_dir
 from tlkit.utils.progress import Progress
 
+UNIMPROVED = "training the upper blocks did not help; the classifier is the one with a trained head alone."
 MAX_DISK_FRACTION = 0.25  # of the free disk, that activations may take
 
 
-def train_blocks(
-    body: keras.Model,
-    head_trained: FittedNetwork,
-    split: Split,
-    settings: FinetuneSettings,
-    progress: Progress,
-    checkpoints: Path | None = None,
-) -> FittedNetwork:
-    """Go on from a classifier whose head is trained, with the blocks above the cut trained, too.
+class BlocksPhase:
+    """Trains the upper blocks and the head; where no epoch is better than the start, the start is kept."""
 
-    Where no epoch is better than the start, the start is kept.
-    checkpoints: a folder to write them to, and to go on from
-    raises: DataError, OptionError, ModelError
-    """
-    ready = prepare_blocks(body, head_trained, split, settings, progress)
-    checkpoint = checkpoint_in(checkpoints, ready.plan)
-    fitted = fit_above(ready.upper, ready.seen, ready.unseen, ready.plan, progress, checkpoint)
-    notes = (*head_trained.notes, *ready.notes, *fitted.notes)
-    if best_epoch(fitted.history) == 0:
-        notes = (*notes, "training the upper blocks did not help; the classifier is the one with a trained head alone.")
-    history = [*head_trained.history, *fitted.history]
-    classifier, lower, cut = head_trained.classifier, ready.lower.file, ready.cut.name
-    return FittedNetwork(classifier, ready.upper, ready.held_out, lower, history, cut, notes)
+    name = "blocks"
+    overfitting = "--augment medium"
+    underfitting = "--upper-epochs 20"
 
+    def prepare(
+        self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
+    ) -> PhaseInput:
+        """See `Phase`: cut the network, and compute the activations at the cut that are not cached yet."""
+        split, network = dataset.split, dataset.network
+        images = len(split.train), len(split.validation) + len(split.test)
+        cut, num_views, notes = choose_activations(network, images, training)
+        extractor = extractor_at_cut(network, cut, training)
+        views = AugmentedViews(num_views, training.settings.seed, training.augmentation)
+        held_out, train = _extract_activations(extractor, dataset, views, training, progress)
+        top = trainable_top(classifier, cut.tensor, frozen_batch_norms(classifier, training))
+        multipliers = layer_lr_multipliers(top, network, training.settings.layer_decay)
+        plan = plan_blocks(training.settings, len(split.train), multipliers, is_imbalanced(split.train.labels))
+        train_samples = training_samples(train.open(split.train), split.train, training)
+        validation_samples = Samples(held_out.open(split.validation), one_hot(split.validation))
+        return PhaseInput(
+            top, top, train_samples, validation_samples, plan, held_out, extractor.file, cut.name, notes, (UNIMPROVED,)
+        )
 
-@dataclass(frozen=True)
-class PreparedBlocks:
-    """Upper blocks, ready to be trained.
-
-    lower         what lies below the cut
-    upper         what lies above it, with what learns made trainable
-    seen, unseen  what it learns from, and what it is measured on
-    held_out      activations of every image that is not for training
-    notes         what a person should know
-    """
-
-    lower: FeatureExtractor
-    cut: Cut
-    upper: keras.Model
-    seen: Samples
-    unseen: Samples
-    held_out: Features
-    plan: FitPlan
-    notes: tuple[str, ...]
-
-
-def prepare_blocks(
-    body: keras.Model, head_trained: FittedNetwork, split: Split, settings: FinetuneSettings, progress: Progress
-) -> PreparedBlocks:
-    """Cut the network, and compute the activations at the cut that are not kept yet.
-
-    raises: DataError, OptionError, ModelError
-    """
-    images = len(split.train), len(split.validation) + len(split.test)
-    cut, views, notes = choose_activations(body, images, settings)
-    lower = extractor_at_cut(body, cut, settings)
-    made = AugmentedViews(views, settings.seed, choose_augmentation(settings))
-    held_out, train = _activations(lower, head_trained.features, split, made, settings, progress)
-    upper = trainable_top(head_trained.classifier, cut.tensor, frozen_batch_norms(head_trained.classifier, settings))
-    rates = layer_lr_multipliers(upper, body, settings.layer_decay)
-    plan = plan_blocks(settings, len(split.train), rates, is_imbalanced(split.train.labels))
-    seen = Samples(train.rows(split.train), one_hot(split.train), sample_weights(split.train, settings))
-    unseen = Samples(held_out.rows(split.validation), one_hot(split.validation))
-    return PreparedBlocks(lower, cut, upper, seen, unseen, held_out, plan, notes)
+    def estimate(
+        self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
+    ) -> CostEstimate:
+        """See `Phase`."""
+        train, held_out = inputs.images
+        cut, views, _ = choose_activations(inputs.network, inputs.images, training)
+        speed = inputs.throughput
+        filling = train * (speed.decode + views * speed.infer) + held_out * (speed.decode + speed.infer)
+        multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
+        plan = plan_blocks(training.settings, train, multipliers)
+        step = step_seconds(trainable_top(classifier, cut.tensor, batch_norm_names(classifier)), plan.batch_size)
+        cost = before.then(filling, step, inputs.images, plan)
+        return replace(cost, disk=cost.disk + math.prod(cut.shape) * (2 * views * train + 4 * held_out))
 
 
 def choose_activations(
-    body: keras.Model, images: tuple[int, int], settings: FinetuneSettings
+    network: keras.Model, images: tuple[int, int], training: NetworkTraining
 ) -> tuple[Cut, int, tuple[str, ...]]:
-    """The cut and the number of views that fit on the disk, and a note where they are not what was asked for.
+    """Choose the cut and the number of views that fit on the disk, and note where they are not what was asked for.
 
     images: how many there are to train on, and how many held out
-
     raises: OptionError
     """
-    cuts = cut_points(body)
-    wanted = choose_cut(body, cuts, settings.cut)
+    cuts = cut_points(network)
+    wanted = choose_cut(network, cuts, training.settings.cut)
     higher = [cut for cut in cuts[wanted.index :] if len(cut.shape) == 3]
-    values = [math.prod(cut.shape) for cut in higher]
-    asked = settings.views if choose_augmentation(settings) != NO_AUGMENTATION else 1  # else all would be the same
-    position, views = fit_to_disk(values, images, asked, _limit(settings))
+    sizes = [math.prod(cut.shape) for cut in higher]
+    asked = training.settings.views if training.augmentation != NO_AUGMENTATION else 1  # else all would be equal
+    position, views = fit_to_disk(sizes, images, asked, _disk_limit(training.settings.cache_limit))
     cut = higher[position]
     if (cut, views) == (wanted, asked):
         return cut, views, ()
@@ -128,53 +93,71 @@ def choose_activations(
     return cut, views, (note,)
 
 
-def layer_lr_multipliers(upper: keras.Model, body: keras.Model, lowest: float) -> dict[str, float]:
-    """The share of the learning rate by variable: `lowest` just above the cut, rising to 1 at the head.
+def extractor_at_cut(network: keras.Model, cut: Cut, training: NetworkTraining) -> FeatureExtractor:
+    """Prepare the part of a network below a cut inside it, converted where it was not before.
+
+    network: with the weights it was built with below the cut
+    raises: ModelError
+    """
+    name = f"cut {cut.index}"
+    spec = ExtractorSpec(training.image, training.engine, name)
+    extractor = keras.Model(network.input, cut.tensor, name="extractor")
+    return convert_extractor(extractor, training.source.identity(name), spec)
+
+
+def layer_lr_multipliers(top: keras.Model, network: keras.Model, lowest: float) -> dict[str, float]:
+    """Compute the multiplier of the learning rate by variable: `lowest` just above the cut, rising to 1 at the head.
 
     Biases are named for every layer: a folded convolution has one that it had not before.
     """
-    inside = {layer.name for layer in body.layers}
-    layers = [layer for layer in upper.layers if layer.name in inside]
-    shares = {layer.name: lowest ** (1 - place / len(layers)) for place, layer in enumerate(layers)}
-    paths = {layer.name: [*(each.path for each in layer.trainable_variables), f"{layer.name}/bias"] for layer in layers}
-    return {path: shares[name] for name, found in paths.items() for path in found}
+    inside = {layer.name for layer in network.layers}
+    layers = [layer for layer in top.layers if layer.name in inside]
+    multipliers: dict[str, float] = {}
+    for position, layer in enumerate(layers):
+        multiplier = lowest ** (1 - position / len(layers))
+        paths = [*(variable.path for variable in layer.trainable_variables), f"{layer.name}/bias"]
+        multipliers |= dict.fromkeys(paths, multiplier)
+    return multipliers
 
 
-def _limit(settings: FinetuneSettings) -> float:
-    """Bytes that activations may take."""
-    if settings.cache_limit:
-        return settings.cache_limit * 1e9
-    place = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if path.exists())
-    return shutil.disk_usage(place).free * MAX_DISK_FRACTION
+def _disk_limit(cache_limit: float) -> float:
+    """Bytes that activations may take.
+
+    cache_limit: in GB; 0 for a fraction of the free disk
+    """
+    if cache_limit:
+        return cache_limit * 1e9
+    folder = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if path.exists())
+    return shutil.disk_usage(folder).free * MAX_DISK_FRACTION
 
 
-def _activations(
-    lower: FeatureExtractor,
-    read: Features,
-    split: Split,
+def _extract_activations(
+    extractor: FeatureExtractor,
+    dataset: NetworkDataset,
     views: AugmentedViews,
-    settings: FinetuneSettings,
+    training: NetworkTraining,
     progress: Progress,
 ) -> tuple[Features, Features]:
     """Of the held-out images the plain view, as `predict` computes it; of the others all views, in float16."""
-    size = (settings.image_size, settings.resize)
+    folder, split = dataset.folder, dataset.split
     train = set(split.train.paths)
     held = set(split.validation.paths) | set(split.test.paths)
-    held_out = extract(_only(read.folder, held), completed(lower), size, progress)
-    trained_on = extract(_only(read.folder, train), completed(replace(lower, half=True)), size, progress, views)
-    _require_unchanged(read.folder, [held_out.folder, trained_on.folder], len(held) + len(train))
+    held_out = extract(_only(folder, held), completed(extractor), training.image, progress)
+    half = completed(replace(extractor, half=True))
+    trained_on = extract(_only(folder, train), half, training.image, progress, views)
+    _require_unchanged(folder, split, [held_out.folder, trained_on.folder])
     return held_out, trained_on
 
 
 def _only(folder: ImageFolder, paths: set[str]) -> ImageFolder:
-    return folder.pick([row for row, path in enumerate(folder.paths) if path in paths])
+    return folder.subset([index for index, path in enumerate(folder.paths) if path in paths])
 
 
-def _require_unchanged(read: ImageFolder, again: list[ImageFolder], expected: int) -> None:
-    """Files are read a second time; what they hold must be what was split."""
-    before = dict(zip(read.paths, read.sha256, strict=True))
-    pairs = [pair for folder in again for pair in zip(folder.paths, folder.sha256, strict=True)]
+def _require_unchanged(folder: ImageFolder, split: Split, again: list[ImageFolder]) -> None:
+    """Files are read a second time; they must hold what was split."""
+    before = dict(zip(folder.paths, folder.sha256, strict=True))
+    pairs = [pair for images in again for pair in zip(images.paths, images.sha256, strict=True)]
     changed = [path for path, sha256 in pairs if before[path] != sha256]
-    changed += [found.path for folder in again for found in folder.left_out]
-    if changed or len(pairs) < expected:
+    changed += [entry.path for images in again for entry in images.skipped]
+    if changed or len(pairs) < sum(len(images) for images in split.subsets.values()):
         raise DataError(f"'{changed[0]}' changed or went away while the run was going on; run it again.")

@@ -1,9 +1,11 @@
-"""`--descriptor auto`: descriptions that are tried side by side, on training images alone."""
+"""Trains a classic classifier: on handcrafted descriptors, or on a frozen network's features.
+
+`--descriptor auto` tries several combinations of descriptors side by side, on training images alone.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +16,25 @@ from tlkit.classic.fit import FitOptions, refit, select_columns, select_model
 from tlkit.classic.model_selection import GroupedLabels, SearchResult
 from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipeline, to_bytes
 from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
-from tlkit.engines.base import choose_engine
-from tlkit.errors import ModelError, OptionError
-from tlkit.evaluation.report import Report
-from tlkit.features.vectors import FEATURE_GROUP, FeatureVectors, compute_vectors
+from tlkit.engines.base import EngineSpec, choose_engine
+from tlkit.errors import OptionError, require
+from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.runs.run import InferenceStage, Run, finish_run
-from tlkit.runs.unfinished import save_or_check_split
+from tlkit.models.sources import PretrainedBackbone
+from tlkit.runs.run import InferenceStage, Run
+from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
-from tlkit.training.artifacts import base_metrics, write_left_out, write_report
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
-from tlkit.training.recipe import TrainingResult
+from tlkit.training.recipe import FitDetails, TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
-from tlkit.utils.progress import Progress, Stopwatch
-
-AUTO = "auto"
-CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # the fullest last
-
-
-@dataclass(frozen=True)
-class Best:
-    """The candidate that was taken.
-
-    name     its descriptors
-    choices  what folds found for each candidate
-    """
-
-    name: str
-    decider: ScaledClassifier
-    choices: Mapping[str, SearchResult]
-
+from tlkit.utils.progress import Progress, Silent, Stopwatch
 
 CLASSIC_FILE = "classic.npz"
+AUTO = "auto"
+CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # of auto, the fullest last
 
 
 def train_classic(
@@ -55,61 +42,38 @@ def train_classic(
     output: str | Path | None = None,
     settings: ClassicSettings | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> TrainingResult:
-    """Describe a folder's images, by hand or by a network, fit a classifier, and leave a run folder.
+    """Fit a classic classifier on the images of a folder, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the run folder to make; the next free `runs/train-NNN` where it is None
+    options: fields of `ClassicSettings`, in place of `settings`; HOG where neither is given
     raises: DataError, ModelError, RunError, OptionError
     """
-    return run_training(data, output, resolve_classic(settings or ClassicSettings(descriptor="hog")), progress)
+    if settings is None and not options:
+        settings = ClassicSettings(descriptor="hog")
+    return run_training(classic_recipe(settings_or_options(ClassicSettings, settings, options)), data, output, progress)
 
 
-def resolve_classic(settings: ClassicSettings) -> ClassicSettings:
-    """The same settings with image size and engine chosen.
+def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":
+    """Turn options into values: image size and engine are chosen.
 
-    raises: OptionError, ModelError where scikit-learn or what describes pictures is not installed
+    raises: OptionError, ModelError where scikit-learn or what a descriptor needs is not installed
     """
-    if not find_spec("sklearn"):
-        asked = "--descriptor" if settings.descriptor else "--features"
-        raise ModelError(f"{asked} needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
-    return _resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings)
-
-
-def fit_and_finish(
-    run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Stopwatch
-) -> TrainingResult:
-    """Everything between a run folder that was begun and one that is finished.
-
-    settings: resolved
-    """
-    fitted = _fit_vectors(run, folder, settings, progress, clock)
-    described, decider, split = fitted.described, fitted.best.decider, fitted.split
-    read = described.extracted
-    atomic_write(run.path / CLASSIC_FILE, to_bytes(ClassicPipeline(described.describer(), decider)))
-    stages = (*described.stages(run), InferenceStage(CLASSIC_FILE, "float32"))
-    clock.lap("fit")
-    decider = open_pipeline(run.path / CLASSIC_FILE).decider  # what `predict` will read
-    report = _report(decider, described, split.validation, progress)
-    test = _report(decider, described, split.test, progress) if len(split.test) else None
-    write_left_out(run, [*read.folder.left_out, *split.train.left_out])
-    write_report(run, report, split.validation)
-    metrics = base_metrics(report, test, split, read) | _figures(fitted) | {"features_reused": fitted.reused}
-    metrics["seconds"] = clock.laps | {"total": clock.total()}
-    run.write_json("metrics.json", metrics)
-    finish_run(run, _facts(split, fitted.settings, stages))
-    return TrainingResult(run, split, report, test, metrics, [])
+    require("scikit-learn", "shallow", "--descriptor" if settings.descriptor else "--features")
+    return ClassicRecipe(_resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings))
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     if settings.descriptor == AUTO:
         if settings.image_size:
             raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto has its own, so leave it out.")
-        return settings  # each candidate by itself
+        return settings
     rows = find_descriptors(settings.descriptor)
     require_packages(rows)
     choose_engine("classic", settings.precision)
-    if settings.pyramid > 1 and not any(row.local for row in rows):
+    if settings.pyramid > 1 and not any(row.is_local for row in rows):
         raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
     return replace(settings, image_size=max(descriptor_sizes(rows, settings.image_size)))
 
@@ -125,131 +89,161 @@ def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """One description with the classifier fitted on it.
+class ClassicDataset:
+    """A `Dataset` of feature vectors.
 
-    settings  with the descriptor that this is
-    best      the classifier, and what it was chosen from
-    reused    images of which something had been kept before this run
+    settings  with every descriptor that was computed, and the image size
     """
 
-    settings: ClassicSettings
-    described: FeatureVectors
+    vectors: FeatureVectors
     split: Split
-    best: Best
-    reused: int
+    settings: ClassicSettings
+
+    @property
+    def folder(self) -> ImageFolder:
+        """The readable images."""
+        return self.vectors.features.folder
+
+    @property
+    def num_cached(self) -> int:
+        """Images whose features an earlier run had computed."""
+        return self.vectors.features.num_cached
 
 
-def _fit_vectors(
-    run: Run, folder: ImageFolder, settings: ClassicSettings, progress: Progress, clock: Stopwatch
-) -> Fitted:
-    """The description asked for; of "auto" the best in folds of the training images, or the fullest without any."""
-    candidates = CANDIDATES if settings.descriptor == AUTO else (settings.descriptor or FEATURE_GROUP,)
-    settings = with_all_descriptors(settings, candidates)
-    described = compute_vectors(folder, settings, progress)
-    split = split_folder(described.extracted.folder, settings.validation_split, settings.test_split, settings.seed)
-    save_or_check_split(run, split)
-    clock.lap("features")
-    described = described.learn(split.train, settings.seed, progress)
-    best = fit_best(described, split.train, settings, candidates, progress)
-    clock.lap("fit")
-    chosen = described.only(best.name.split("+"))
-    return Fitted(with_chosen_descriptor(settings, best.name), chosen, split, best, described.extracted.reused)
+@dataclass(frozen=True)
+class ClassicRecipe:
+    """How a classic classifier is fitted."""
+
+    settings: ClassicSettings
+    command = "train"
+
+    @property
+    def candidates(self) -> Sequence[str]:
+        """Combinations of descriptors to try, each joined by +; a single one unless "auto" chooses."""
+        return CANDIDATES if self.settings.descriptor == AUTO else (self.settings.descriptor or DEEP_GROUP,)
+
+    def adapted_to(self, folder: ImageFolder) -> "ClassicRecipe":
+        """Nothing depends on the names of the classes."""
+        return self
+
+    def with_time_limit(self, seconds: float) -> "ClassicRecipe":
+        """Most of the time goes into reading, which cannot be cut."""
+        return self
+
+    def load(self, folder: ImageFolder, progress: Progress) -> ClassicDataset:
+        """Compute every descriptor of all candidates once, or the network's features, and split the images."""
+        settings = self.settings
+        if settings.features:
+            row = find_backbone(settings.features)
+            source = PretrainedBackbone(row, settings.weights, settings.image_size, settings.seed)
+            image = ImageSpec(settings.image_size, settings.resize)
+            engine = EngineSpec(settings.engine, settings.precision)
+            vectors: FeatureVectors = compute_deep(folder, source, image, engine, progress)
+        else:
+            if settings.descriptor == AUTO:
+                settings = self._with_all_descriptors()
+            rows = find_descriptors(settings.descriptor)
+            descriptors = list(zip(rows, descriptor_sizes(rows, settings.image_size), strict=True))
+            image = ImageSpec(settings.image_size, settings.resize)
+            vectors = compute_handcrafted(folder, descriptors, settings.pyramid, image, progress)
+        fractions = settings.validation_split, settings.test_split
+        split = split_folder(vectors.features.folder, *fractions, settings.seed)
+        return ClassicDataset(vectors, split, settings)
+
+    def _with_all_descriptors(self) -> ClassicSettings:
+        """With every descriptor of all candidates, so that each is computed, and its vocabulary fitted, once."""
+        names = dict.fromkeys(name for candidate in self.candidates for name in candidate.split("+"))
+        sizes = descriptor_sizes([DESCRIPTORS[name] for name in names], 0)
+        return replace(self.settings, descriptor="+".join(names), image_size=max(sizes))
+
+    def fit(self, dataset: ClassicDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "ClassicModel":
+        """Compare the candidates in folds of the training images, and fit the best on all of them."""
+        settings, train = dataset.settings, dataset.split.train
+        vectors = dataset.vectors.fit_vocabularies(train, settings.seed, progress)
+        best, classifier, results = _fit_best(vectors, train, settings, self.candidates, progress)
+        if not settings.features:  # a pyramid needs a local descriptor
+            is_local = any(row.is_local for row in find_descriptors(best))
+            settings = replace(settings, descriptor=best, pyramid=settings.pyramid if is_local else 1)
+        details = _details(dataset.split, settings, best, results)
+        return ClassicModel(vectors.select(best.split("+")), classifier, details)
 
 
-def _report(decider: ScaledClassifier, described: FeatureVectors, part: ImageFolder, progress: Progress) -> Report:
-    return Report(part.class_names, part.labels, decider.probabilities(described.values(part, progress)))
-
-
-def _figures(fitted: Fitted) -> dict[str, Any]:
-    """What `metrics.json` says of these trainings only, and what it cannot say of them."""
-    choice = fitted.best.choices[fitted.best.name]
-    return {
-        "selected_on_validation": False,
-        "cross_validated_accuracy": accuracy_or_none(choice.accuracy),
-        "classifier": choice.row.name,
-        "classifier_options": choice.options,
-        "notes": list(fitted.split.notes),
-        **dict.fromkeys(("forecast", "folds", "seeds")),
-        "advice": _advice(fitted),
-        "diagnosis": _diagnosis(len(fitted.split.validation)),
-    }
-
-
-def _diagnosis(num_validation: int) -> list[dict[str, str]]:
-    """There is no history; too few images to judge by are too few for every classifier."""
-    if num_validation >= FEW_IMAGES:
-        return []
-    return [{"words": f"{few_images(num_validation)}.", "next": "more photos, or --validation-split 0.5"}]
-
-
-def _advice(fitted: Fitted) -> dict[str, Any] | None:
-    """What `--descriptor auto` has chosen, and from what."""
-    chosen, tried = (
-        fitted.best.name,
-        {name: accuracy_or_none(choice.accuracy) for name, choice in fitted.best.choices.items()},
-    )
-    if len(tried) == 1:
-        return None
-    if all(share is None for share in tried.values()):
-        reason = f"too few images to compare descriptors in folds: {chosen}, the fullest, was taken"
-    else:
-        each = ", ".join(f"{name} {share:.3f}" for name, share in tried.items())
-        reason = f"{chosen} was the best in folds of the training images ({each})"
-    return {"reason": reason, "descriptor": chosen, "tried": tried}
-
-
-def _facts(split: Split, settings: ClassicSettings, stages: tuple[InferenceStage, ...]) -> dict[str, Any]:
-    """What `model.json` says of this classifier."""
-    names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
-    chosen = {name: getattr(settings, name) for name in names}
-    named = {"class_names": split.train.class_names, "engine": "classic" if settings.descriptor else settings.engine}
-    return named | chosen | {"stages": [asdict(stage) for stage in stages]}
-
-
-def with_all_descriptors(settings: ClassicSettings, candidates: Sequence[str]) -> ClassicSettings:
-    """With every descriptor of all candidates, so that each is described, and its vocabulary learnt, once."""
-    if settings.descriptor != AUTO:
-        return settings
-    names = dict.fromkeys(name for candidate in candidates for name in candidate.split("+"))
-    sizes = descriptor_sizes([DESCRIPTORS[name] for name in names], 0)
-    return replace(settings, descriptor="+".join(names), image_size=max(sizes))
-
-
-def fit_best(
-    described: FeatureVectors,
+def _fit_best(
+    vectors: FeatureVectors,
     train: ImageFolder,
     settings: ClassicSettings,
     candidates: Sequence[str],
     progress: Progress,
-) -> Best:
-    """Try all candidates in folds of the training images, which are described once, and fit the best on all of them."""
-    values, parts = described.values(train, progress), described.parts(train)
-    sides = GroupedLabels(train.labels, train.groups)
-    fitting = FitOptions(settings.classifier, settings.pca, settings.seed, progress)
-    picked = {name: partial(select_columns, values, parts, name.split("+")) for name in candidates}
-    chosen = {name: select_model(*pick(), sides, fitting) for name, pick in picked.items()}
-    choices = {name: choice for name, (_, choice) in chosen.items()}
-    best = _best_of(choices)
-    return Best(best, refit(picked[best]()[0], sides, chosen[best], fitting), choices)
+) -> tuple[str, ScaledClassifier, Mapping[str, SearchResult]]:
+    """Fit the best candidate: its name, the classifier, and what folds showed of each candidate."""
+    values, groups = vectors.load(train, progress), vectors.column_groups(train)
+    labels = GroupedLabels(train.labels, train.groups)
+    options = FitOptions(settings.classifier, settings.pca, settings.seed, progress)
+    columns = {name: partial(select_columns, values, groups, name.split("+")) for name in candidates}
+    selected = {name: select_model(*select(), labels, options) for name, select in columns.items()}
+    results = {name: result for name, (_, result) in selected.items()}
+    known = {name: accuracy for name, result in results.items() if (accuracy := _accuracy(result)) is not None}
+    best = max(known, key=lambda name: known[name]) if known else candidates[-1]  # without folds the fullest
+    return best, refit(columns[best]()[0], labels, selected[best], options), results
 
 
-def _best_of(choices: Mapping[str, SearchResult]) -> str:
-    """The most accurate in folds; without any the last, which is the fullest."""
-    shares = {
-        name: share for name, choice in choices.items() if (share := accuracy_or_none(choice.accuracy)) is not None
-    }
-    return max(shares, key=lambda name: shares[name]) if shares else list(choices)[-1]
-
-
-def with_chosen_descriptor(settings: ClassicSettings, chosen: str) -> ClassicSettings:
-    """With the description taken, which has no pyramid where there is nothing local in it."""
-    if settings.features:
-        return settings
-    local = any(row.local for row in find_descriptors(chosen))
-    return replace(settings, descriptor=chosen, pyramid=settings.pyramid if local else 1)
-
-
-def accuracy_or_none(accuracy: float) -> float | None:
+def _accuracy(result: SearchResult) -> float | None:
     """In folds; None where there were too few images for any."""
-    return None if np.isnan(accuracy) else accuracy
+    return None if np.isnan(result.accuracy) else result.accuracy
+
+
+def _details(split: Split, settings: ClassicSettings, best: str, results: Mapping[str, SearchResult]) -> FitDetails:
+    names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
+    manifest = {name: getattr(settings, name) for name in names}
+    few = len(split.validation) < FEW_IMAGES  # there is no history, but they are too few for every classifier
+    diagnosis = {"words": f"{few_images(len(split.validation))}.", "next": "more photos, or --validation-split 0.5"}
+    return FitDetails(
+        manifest=manifest | {"engine": "classic" if settings.descriptor else settings.engine},
+        selected_on_validation=False,
+        notes=split.notes,
+        figures={
+            "cross_validated_accuracy": _accuracy(results[best]),
+            "classifier": results[best].classifier.name,
+            "classifier_options": results[best].options,
+        },
+        advice=_advice(best, results),
+        diagnosis=(diagnosis,) if few else (),
+    )
+
+
+def _advice(best: str, results: Mapping[str, SearchResult]) -> dict[str, Any] | None:
+    """What `--descriptor auto` has chosen, and from what."""
+    tried = {name: _accuracy(result) for name, result in results.items()}
+    if len(tried) == 1:
+        return None
+    if all(accuracy is None for accuracy in tried.values()):
+        reason = f"too few images to compare descriptors in folds: {best}, the fullest, was taken"
+    else:
+        figures = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in tried.items())
+        reason = f"{best} was the best in folds of the training images ({figures})"
+    return {"reason": reason, "descriptor": best, "tried": tried}
+
+
+@dataclass
+class ClassicModel:
+    """A fitted classic classifier, as a `FittedModel`."""
+
+    vectors: FeatureVectors
+    classifier: ScaledClassifier
+    details: FitDetails
+
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write descriptors and classifier, and before them the network whose features they take."""
+        file = run.path / CLASSIC_FILE
+        atomic_write(file, to_bytes(ClassicPipeline(self.vectors.descriptors(), self.classifier)))
+        stages = self.vectors.save(run)
+        self.classifier = open_pipeline(file).classifier  # what `predict` will read
+        return (*stages, InferenceStage(CLASSIC_FILE, "classic"))
+
+    def predict_proba(self, images: ImageFolder) -> np.ndarray:
+        """Classify images of the dataset on their cached vectors."""
+        return self.classifier.predict_proba(self.vectors.load(images, Silent()))
+
+    def repeat(self, progress: Progress) -> Mapping[str, Any]:
+        """Repeat nothing: these trainings have neither --folds nor --seeds."""
+        return {"folds": None, "seeds": None}

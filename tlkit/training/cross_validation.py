@@ -1,9 +1,9 @@
-"""Trainings besides the one that is kept: in folds, so that every image is held out once, and with other seeds."""
+"""Trainings in folds, so that every image is held out once, and with other seeds: `--folds` and `--seeds`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,85 +12,84 @@ from tlkit.data.split import Split, fold_splits, split_folder
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.features.extract import Features
 from tlkit.settings.shared import parse_seeds
-from tlkit.settings.training import TrainingSettings
+from tlkit.settings.training import NetworkSettings
+from tlkit.training.recipe import NetworkDataset
 from tlkit.utils.progress import Progress
 
-if TYPE_CHECKING:
-    from tlkit.training.phases import FittedNetwork
+EVAL_BATCH = 256  # images evaluated at a time
 
 
-EVAL_BATCH = 256  # evaluated at a time
+class Fitted(Protocol):
+    """What is looked at of a network that was trained again: `FittedNetwork`."""
+
+    @property
+    def top(self) -> Any:
+        """Features to probabilities."""
+
+    @property
+    def features(self) -> Features:
+        """Of the held-out images."""
 
 
 @dataclass(frozen=True)
 class RepeatedTraining:
-    """Trains a network from its first weights, as often as asked.
+    """A training that starts anew from the same initial weights, as often as asked.
 
-    network   what is trained; put back to `weights` before each time
-    train     from a split and settings to what came of them
+    fit       trains on a split, with some options changed
+    settings  of the training that is repeated
     """
 
-    network: Any
-    weights: list[np.ndarray]
-    train: Callable[[Split, TrainingSettings], "FittedNetwork"]
-
-    def __call__(self, split: Split, settings: TrainingSettings) -> "FittedNetwork":
-        """Train once."""
-        self.network.set_weights(self.weights)
-        return self.train(split, settings)
+    fit: Callable[[Split, Mapping[str, Any]], Fitted]
+    settings: NetworkSettings
 
 
-def cross_validate(
-    trainer: RepeatedTraining, extracted: Features, split: Split, settings: TrainingSettings, progress: Progress
-) -> dict[str, Any]:
-    """What `metrics.json` says of folds and seeds; None for what was not asked for.
+def cross_validate(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
+    """Measure what metrics.json says of folds and seeds; None for what was not asked for.
 
-    folds: accuracy on each fold, which nothing was chosen on; their mean over all images and its interval
+    folds: accuracy on each fold, which nothing was selected on; their mean over all images and its interval
     seeds: accuracy on the validation images of each seed's own split
     """
-    known = {*split.train.paths, *split.validation.paths}  # the test side stays out of everything
-    folder = extracted.folder.pick([row for row, path in enumerate(extracted.folder.paths) if path in known])
-    folds = _folds(trainer, folder, settings, progress) if settings.folds else None
-    seeds = _seeds(trainer, extracted, settings, progress) if settings.seeds else None
-    return {"folds": folds, "seeds": seeds}
-
-
-def _folds(
-    trainer: RepeatedTraining, folder: ImageFolder, settings: TrainingSettings, progress: Progress
-) -> dict[str, Any]:
-    splits = fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
-    right, counts = [], [len(each.test) for each in splits]
-    for number, each in enumerate(splits, 1):
-        progress.note(
-            f"fold {number} of {len(splits)}: {len(each.train)} images to train on, {len(each.test)} held out."
-        )
-        right.append(num_correct(trainer(each, settings), each.test))
+    settings = training.settings
     return {
-        "accuracies": [correct / count for correct, count in zip(right, counts, strict=True)],
-        "accuracy": sum(right) / sum(counts),
-        "accuracy_ci95": list(wilson_interval(sum(right), sum(counts))),
+        "folds": _fit_folds(training, dataset, progress) if settings.folds else None,
+        "seeds": _fit_seeds(training, dataset, progress) if settings.seeds else None,
+    }
+
+
+def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
+    settings, split, folder = training.settings, dataset.split, dataset.folder
+    known = {*split.train.paths, *split.validation.paths}  # the test images stay out of everything
+    folder = folder.subset([index for index, path in enumerate(folder.paths) if path in known])
+    splits = fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
+    correct, counts = [], [len(fold.test) for fold in splits]
+    for number, fold in enumerate(splits, 1):
+        progress.note(
+            f"fold {number} of {len(splits)}: {len(fold.train)} images to train on, {len(fold.test)} held out."
+        )
+        correct.append(num_correct(training.fit(fold, {}), fold.test))
+    return {
+        "accuracies": [right / count for right, count in zip(correct, counts, strict=True)],
+        "accuracy": sum(correct) / sum(counts),
+        "accuracy_ci95": list(wilson_interval(sum(correct), sum(counts))),
         "num_images": sum(counts),
     }
 
 
-def _seeds(
-    trainer: RepeatedTraining, extracted: Features, settings: TrainingSettings, progress: Progress
-) -> dict[str, Any]:
-    found = {}
+def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
+    settings, accuracies = training.settings, {}
     for seed in parse_seeds(settings.seeds):
         progress.note(f"seed {seed}: a split, an order and random weights of its own.")
-        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, seed)
-        trained = trainer(split, replace(settings, seed=seed))
-        found[seed] = num_correct(trained, split.validation) / len(split.validation)
-    values = list(found.values())
+        split = split_folder(dataset.folder, settings.validation_split, settings.test_split, seed)
+        fitted = training.fit(split, {"seed": seed})
+        accuracies[str(seed)] = num_correct(fitted, split.validation) / len(split.validation)
+    values = list(accuracies.values())
     spread = {"least": min(values), "median": median(values), "greatest": max(values)}
-    return {"accuracies": {str(seed): value for seed, value in found.items()}} | spread
+    return {"accuracies": accuracies} | spread
 
 
-def num_correct(trained: "FittedNetwork", part: ImageFolder) -> int:
-    """How many images of a part are told right."""
-    rows = trained.features.rows(part)
-    shares = [
-        trained.upper.predict_on_batch(rows[start : start + EVAL_BATCH]) for start in range(0, len(part), EVAL_BATCH)
-    ]
-    return int(np.sum(np.concatenate(shares).argmax(axis=1) == part.labels))
+def num_correct(fitted: Fitted, images: ImageFolder) -> int:
+    """Count the images that are classified correctly."""
+    stored = fitted.features.open(images)
+    starts = range(0, len(images), EVAL_BATCH)
+    probabilities = [fitted.top.predict_on_batch(stored[start : start + EVAL_BATCH]) for start in starts]
+    return int(np.sum(np.concatenate(probabilities).argmax(axis=1) == images.labels))

@@ -1,31 +1,77 @@
-"""Time and disk that a strategy needs, from a few seconds of measuring on this machine."""
+"""Time and disk that a training needs, from a few seconds of measuring on this machine."""
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.data.image import decode_image
-from tlkit.engines.base import Engine, ThreadedRunner
+from tlkit.data.image import ImageSpec, decode_image
+from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner
 from tlkit.errors import ImageError, OptionError
-from tlkit.features.extractor import build_in_background, prepare_extractor
-from tlkit.models.cut import batch_norm_names
-from tlkit.models.head import attach_head
-from tlkit.settings.training import FinetuneSettings, TrainingSettings
-from tlkit.training.blocks_phase import choose_activations, layer_lr_multipliers
-from tlkit.training.hyperparameters import plan_blocks, plan_head, steps_per_epoch
+from tlkit.features.extractor import ExtractorSpec, build_extractor
+from tlkit.models.sources import NetworkSource
+from tlkit.training.loop.batches import steps_per_epoch
 from tlkit.training.loop.fit import is_out_of_memory
 from tlkit.training.loop.plan import FitPlan
-from tlkit.training.phases import choose_head, trainable_top
 from tlkit.utils.parallel import count_workers
+
+EVALUATION_COST = 1 / 3  # of the time of a training step, for as many images
+MEASURED_FILES = 24
+MEASURED_SECONDS = 2.0  # after which no further file is taken
+LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a training takes.
+
+    fixed_seconds  before the first epoch of the last phase
+    epoch_seconds  for one epoch of the last phase, of which there are `epochs`
+    disk           bytes of the cache
+    """
+
+    fixed_seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    epochs: int = 0
+    disk: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """In all."""
+        return self.fixed_seconds + self.epochs * self.epoch_seconds
+
+    def epochs_within(self, seconds: float) -> int:
+        """Count the planned epochs that end within so many seconds; perhaps none.
+
+        >>> CostEstimate(fixed_seconds=10, epoch_seconds=5, epochs=10).epochs_within(36)
+        5
+        """
+        if seconds == math.inf:
+            return self.epochs
+        return max(0, min(self.epochs, int((seconds - self.fixed_seconds) // self.epoch_seconds)))
+
+    def then(self, fixed_seconds: float, step_seconds: float, images: tuple[int, int], plan: FitPlan) -> "CostEstimate":
+        """Add a phase.
+
+        fixed_seconds: before its first epoch
+        step_seconds: of a whole batch
+        images: how many there are to train on, and how many held out
+        """
+        train, held_out = images
+        size = min(plan.batch_size, train)
+        steps = steps_per_epoch(train, size) + EVALUATION_COST * held_out / size
+        epoch_seconds = steps * step_seconds * size / plan.batch_size
+        return CostEstimate(self.seconds + fixed_seconds, epoch_seconds, plan.epochs, self.disk)
 
 
 @dataclass(frozen=True)
@@ -36,141 +82,85 @@ class Throughput:
     infer: float
 
 
-EVALUATION = 1 / 3  # of the time of a training step, for as many images
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """What a strategy takes.
-
-    fixed      seconds before the first epoch
-    per_epoch  seconds
-    disk       bytes that are kept in the cache
-    """
-
-    fixed: float
-    per_epoch: float
-    epochs: int
-    disk: int
-
-    @property
-    def seconds(self) -> float:
-        """In all."""
-        return self.fixed + self.epochs * self.per_epoch
-
-    def epochs_within(self, seconds: float) -> int:
-        """How many of the planned epochs end within so many seconds; perhaps none.
-
-        >>> Forecast(fixed=10, per_epoch=5, epochs=10, disk=0).epochs_within(36)
-        5
-        """
-        if seconds == math.inf:
-            return self.epochs
-        return max(0, min(self.epochs, int((seconds - self.fixed) // self.per_epoch)))
-
-
 @dataclass(frozen=True)
 class EstimateInput:
-    """What a forecast is made from.
+    """What an estimate is made from.
 
-    body    the network without a head
-    engine  runs it, up to the features of freeze all
-    files   images to measure with
-    images  how many there are to train on, and how many held out
+    network  without a head
+    engine   runs it, up to the features a head is trained on
+    files    images to measure with
+    images   how many there are to train on, and how many held out
     """
 
-    body: keras.Model
+    network: keras.Model
     engine: Engine
     files: Sequence[Path]
+    image: ImageSpec
     images: tuple[int, int]
     num_classes: int
 
-    def pace(self, settings: TrainingSettings) -> Throughput:
-        """Measured on some of the files."""
-        return measure_throughput(self.files, self.engine, settings.image_size, settings.resize)
+    @cached_property
+    def throughput(self) -> Throughput:
+        """Measured on some of the files, once."""
+        return measure_throughput(self.files, self.engine, self.image)
 
 
-def estimate_costs(data: str | Path, settings: FinetuneSettings) -> dict[str, CostEstimate]:
-    """What every strategy takes on a folder of images, with an empty cache; nothing is trained.
+class Estimable(Protocol):
+    """A recipe whose strategies can be estimated: `NetworkRecipe`."""
 
-    settings: resolved
+    @property
+    def settings(self) -> Any:
+        """Its settings."""
+
+    @property
+    def source(self) -> NetworkSource:
+        """Where the network comes from."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """The square it sees."""
+
+    @property
+    def engine(self) -> EngineSpec:
+        """What runs its frozen part."""
+
+    def changed(self, options: Mapping[str, Any]) -> "Estimable":
+        """Set some options anew."""
+
+    def estimate(self, inputs: EstimateInput) -> CostEstimate:
+        """Estimate what its phases take once the features, or the pixels, are there."""
+
+
+def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimate]:
+    """Estimate every strategy on a folder of images, with an empty cache; nothing is trained.
+
     raises: DataError, ModelError
     """
     folder = read_folder(data)
-    frozen = replace(settings, freeze="all")
+    source, spec = recipe.source, ExtractorSpec(recipe.image, recipe.engine)
     with ThreadPoolExecutor(1) as background:
-        body = build_in_background(background, frozen)
-        engine = prepare_extractor(background, body, frozen).result().engine
-    ready = EstimateInput(body.result(), engine, folder.files, _count_subsets(folder, settings), folder.num_classes)
-    pace, count = ready.pace(settings), len(folder)
-    features = count * (pace.decode + pace.infer)
-    found = {"all": _later(estimate_cost(ready, frozen), features)}
-    with suppress(OptionError):  # it cannot be cut, or there is no disk for it
-        found["lower"] = _later(estimate_cost(ready, replace(settings, freeze="lower")), features)
-    return found | {"none": _later(estimate_cost(ready, replace(settings, freeze="none")), count * pace.decode)}
+        network = background.submit(source.build)
+        engine = build_extractor(background, network.result, source.identity(), spec).result().engine
+    images = _count_subsets(folder, recipe.settings.validation_split + recipe.settings.test_split)
+    inputs = EstimateInput(network.result(), engine, folder.files, recipe.image, images, folder.num_classes)
+    speed, count = inputs.throughput, len(folder)
+    reading = {"all": speed.decode + speed.infer, "lower": speed.decode + speed.infer, "none": speed.decode}
+    costs = {}
+    for freeze, seconds in reading.items():
+        with suppress(OptionError):  # it cannot be cut, or there is no disk for it
+            cost = recipe.changed({"freeze": freeze}).estimate(inputs)
+            costs[freeze] = replace(cost, fixed_seconds=cost.fixed_seconds + count * seconds)
+    return costs
 
 
-def estimate_cost(ready: EstimateInput, settings: TrainingSettings) -> CostEstimate:
-    """What a strategy takes once the features of freeze all, or the pixels, are there; head included.
-
-    settings: with the strategy as `freeze`
-    raises: OptionError where the network cannot be cut, or no disk is left
-    """
-    classifier = attach_head(ready.body, choose_head(settings, ready.images[0]), ready.num_classes)
-    head = _estimate_head(ready, classifier, settings)
-    if isinstance(settings, FinetuneSettings) and settings.freeze == "lower":
-        return _estimate_blocks(ready, classifier, settings, head)
-    return head
-
-
-def _estimate_head(ready: EstimateInput, classifier: keras.Model, settings: TrainingSettings) -> CostEstimate:
-    whole = settings.freeze == "none"
-    plan = plan_head(settings, ready.images[0])
-    cut = classifier.input if whole else ready.body.output
-    step = step_seconds(trainable_top(classifier, cut, batch_norm_names(ready.body)), plan.batch_size)
-    size = math.prod(cut.shape[1:]) * (1 if whole else 4)  # bytes: pixels are uint8, features float32
-    return _estimate(0.0, step, ready.images, plan, size * sum(ready.images))
-
-
-def _estimate_blocks(
-    ready: EstimateInput, classifier: keras.Model, settings: FinetuneSettings, head: CostEstimate
-) -> CostEstimate:
-    train, held_out = ready.images
-    cut, views, _ = choose_activations(ready.body, ready.images, settings)
-    pace = ready.pace(settings)
-    filling = train * (pace.decode + views * pace.infer) + held_out * (pace.decode + pace.infer)
-    plan = plan_blocks(settings, train, layer_lr_multipliers(classifier, ready.body, settings.layer_decay))
-    step = step_seconds(trainable_top(classifier, cut.tensor, batch_norm_names(classifier)), plan.batch_size)
-    disk = head.disk + math.prod(cut.shape) * (2 * views * train + 4 * held_out)
-    return _estimate(head.seconds + filling, step, ready.images, plan, disk)
-
-
-def _estimate(fixed: float, step: float, images: tuple[int, int], plan: FitPlan, disk: int) -> CostEstimate:
-    """From the time of a step to that of a phase that begins after `fixed` seconds."""
-    train, held_out = images
-    size = min(plan.batch_size, train)
-    steps = steps_per_epoch(train, size) + EVALUATION * held_out / size
-    return CostEstimate(fixed, steps * step * size / plan.batch_size, plan.epochs, disk)
-
-
-def _later(forecast: CostEstimate, seconds: float) -> CostEstimate:
-    return replace(forecast, fixed=forecast.fixed + seconds)
-
-
-def _count_subsets(folder: ImageFolder, settings: TrainingSettings) -> tuple[int, int]:
+def _count_subsets(folder: ImageFolder, fraction: float) -> tuple[int, int]:
     """Images to train on and held out, before the files are read."""
-    given = sum(bool(side) and side != "train" for side in folder.sides)
-    share = 0.0 if given else settings.validation_split + settings.test_split
-    held_out = given + round((len(folder) - given) * share)
+    given = sum(bool(subset) and subset != "train" for subset in folder.subsets)
+    held_out = given + round((len(folder) - given) * (0.0 if given else fraction))
     return max(1, len(folder) - held_out), held_out
 
 
-MEASURED_FILES = 24
-MEASURED_SECONDS = 2.0  # after which no further file is taken
-LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
-
-
-def measure_throughput(files: Sequence[Path], engine: Engine, image_size: int, resize: str) -> Throughput:
+def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) -> Throughput:
     """Decode some files spread over a folder, and run them, in as many threads as a real pass has."""
     chosen = files[:: max(1, len(files) // MEASURED_FILES)]
     first = chosen[: count_workers()]  # always measured
@@ -180,57 +170,53 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image_size: int, r
         started = time.perf_counter()
         if started > end and file not in first:
             return None
-        pixels = _pixels(file, image_size, resize)
+        try:
+            pixels = decode_image(read_file(file), image).pixels
+        except ImageError:
+            pixels = np.zeros((image.size, image.size, 3), np.uint8)
         decoded = time.perf_counter()
         runner(pixels[None])
         return decoded - started, time.perf_counter() - decoded
 
     with ThreadPoolExecutor(count_workers()) as pool:
-        found = [seconds for seconds in pool.map(decode_and_infer, chosen) if seconds]
-    found = found[len(first) :] or found  # the first open their sessions
-    decode, infer = (float(np.median(column)) / count_workers() for column in zip(*found, strict=True))
+        timings = [seconds for seconds in pool.map(decode_and_infer, chosen) if seconds]
+    timings = timings[len(first) :] or timings  # the first open their sessions
+    decode, infer = (float(np.median(column)) / count_workers() for column in zip(*timings, strict=True))
     return Throughput(decode, infer)
 
 
 def step_seconds(network: keras.Model, batch_size: int) -> float:
-    """Seconds of one training step on a whole batch; the network stays as it is.
+    """Measure one training step on a whole batch; the network stays as it is.
 
     Steps on a few images and on a few more are timed without compiling a graph, which takes
     longer than they do; what they do not have in common is the time of the images.
     """
-    weights, more = network.get_weights(), min(LARGER_STEP, batch_size)
+    weights, many = network.get_weights(), min(LARGER_STEP, batch_size)
     network.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(), run_eagerly=True)
     try:
         while True:
             try:
-                return _seconds_per_image(network, more) * batch_size
+                return _seconds_per_image(network, many) * batch_size
             except Exception as error:
-                if more == 1 or not is_out_of_memory(error):
+                if many == 1 or not is_out_of_memory(error):
                     raise
-                more //= 2
+                many //= 2
     finally:
         network.set_weights(weights)
 
 
-def _seconds_per_image(network: keras.Model, more: int) -> float:
-    few = more // 4
-    _timed_step(network, more)
-    many = min(_timed_step(network, more) for _ in range(2))
-    shared = min(_timed_step(network, few) for _ in range(2)) if few else 0.0
-    return max(many - shared, many / more) / (more - few)
+def _seconds_per_image(network: keras.Model, many: int) -> float:
+    few = many // 4
+    _time_step(network, many)
+    larger = min(_time_step(network, many) for _ in range(2))
+    smaller = min(_time_step(network, few) for _ in range(2)) if few else 0.0
+    return max(larger - smaller, larger / many) / (many - few)
 
 
-def _timed_step(network: keras.Model, rows: int) -> float:
+def _time_step(network: keras.Model, num_images: int) -> float:
     num_classes = network.output.shape[-1]
-    values = np.random.default_rng(0).random((rows, *network.input.shape[1:]), dtype=np.float32)
-    targets = np.eye(num_classes, dtype=np.float32)[np.arange(rows) % num_classes]
+    values = np.random.default_rng(0).random((num_images, *network.input.shape[1:]), dtype=np.float32)
+    targets = np.eye(num_classes, dtype=np.float32)[np.arange(num_images) % num_classes]
     started = time.perf_counter()
     network.train_on_batch(values, targets)
     return time.perf_counter() - started
-
-
-def _pixels(file: Path, image_size: int, resize: str) -> np.ndarray:
-    try:
-        return decode_image(read_file(file), image_size, resize).pixels
-    except ImageError:
-        return np.zeros((image_size, image_size, 3), np.uint8)

@@ -1,13 +1,19 @@
 """Adapts a pretrained network to a folder of images."""
 
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tlkit.engines.base import choose_engine
+from tlkit.errors import OptionError
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.runs.warm_start import inherit_settings
-from tlkit.settings.training import FinetuneSettings, is_random
+from tlkit.models.sources import PretrainedBackbone
+from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
+from tlkit.settings.base import option_name, settings_or_options
+from tlkit.settings.training import FinetuneSettings, NetworkSettings
+from tlkit.training.hyperparameters import finetune_head, plan_head
+from tlkit.training.network import NetworkRecipe
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.progress import Progress
@@ -18,28 +24,75 @@ def finetune(
     output: str | Path | None = None,
     settings: FinetuneSettings | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> TrainingResult:
     """Adapt a pretrained network to a folder of images, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the run folder to make; the next free `runs/finetune-NNN` where it is None
+    options: fields of `FinetuneSettings`, in place of `settings`
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    return run_training(data, output, resolve(settings or FinetuneSettings()), progress)
+    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options))
+    return run_training(recipe, data, output, progress)
 
 
-def resolve(settings: FinetuneSettings) -> FinetuneSettings:
-    """The same settings with every "choose for me" replaced by what it means here.
+def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
+    """Turn options into values: every "choose for me" is replaced by what it means here.
 
-    raises: OptionError, ModelError
+    raises: OptionError, ModelError, RunError
     """
-    settings = inherit_settings(settings)
+    require_tensorboard(settings)
+    if settings.from_run:
+        source = previous_run(settings.from_run)
+        settings = _with_options_of(source, settings)
     engine: Any = choose_engine(settings.engine, settings.precision)
-    if settings.from_run:  # everything else is the former run's
-        return replace(settings, engine=engine)
+    if settings.from_run:
+        settings = replace(settings, engine=engine)
+        return _recipe(settings, source, is_random=False)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     check_size(row, size)
-    freeze: Any = "none" if settings.freeze == "auto" and is_random(settings) else settings.freeze
-    return replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
+    backbone = PretrainedBackbone(row, settings.weights, size, settings.seed)
+    is_random = not backbone.is_pretrained
+    freeze: Any = "none" if settings.freeze == "auto" and is_random else settings.freeze
+    settings = replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
+    return _recipe(settings, backbone, is_random)
+
+
+def _recipe(settings: FinetuneSettings, source: PretrainedBackbone | PreviousRun, is_random: bool) -> NetworkRecipe:
+    return NetworkRecipe(
+        command="finetune",
+        settings=settings,
+        source=source,
+        freeze=settings.freeze,
+        make_head=finetune_head,
+        make_plan=plan_head,
+        trains_batch_norms=settings.batch_norms == "trained" or (settings.freeze == "none" and is_random),
+        keep_initial_weights=bool(settings.from_run),
+    )
+
+
+def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> FinetuneSettings:
+    """Take the options that must be the previous run's from it.
+
+    raises: OptionError where another value was asked for; RunError
+    """
+    theirs = source.inherited()
+    defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}
+    for name in INHERITED:
+        if getattr(settings, name) not in (defaults[name], theirs[name]):
+            raise OptionError(
+                f"{option_name(name)} is {getattr(settings, name)}, but '{settings.from_run}' has {theirs[name]}; "
+                "leave it out, or start without --from."
+            )
+    if settings.hflip is not None:
+        theirs.pop("hflip")  # else what was never seen mirrored is not mirrored now
+    return replace(settings, from_run=str(source.run.path.resolve()), **theirs)
+
+
+def require_tensorboard(settings: NetworkSettings) -> None:
+    """raises: OptionError where TensorBoard is asked for and not installed"""
+    if settings.tensorboard and not find_spec("tensorboard"):
+        raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")

@@ -6,10 +6,14 @@ from typing import Any
 
 from tlkit.engines.base import choose_engine
 from tlkit.errors import OptionError
-from tlkit.models.architectures.registry import _ARCHITECTURES, Architecture, find_trainable
-from tlkit.models.backbones import Backbone, check_size
-from tlkit.settings.base import option_name
+from tlkit.models.architectures.registry import ARCHITECTURES, find_trainable
+from tlkit.models.backbones import BACKBONES, check_size
+from tlkit.models.sources import NetworkSource, PretrainedBackbone, ScratchArchitecture
+from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.training import TrainSettings
+from tlkit.training.finetune import require_tensorboard
+from tlkit.training.hyperparameters import plan_scratch, scratch_head
+from tlkit.training.network import NetworkRecipe
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.progress import Progress
@@ -20,36 +24,55 @@ def train(
     output: str | Path | None = None,
     settings: TrainSettings | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> TrainingResult:
     """Train a network from random weights on a folder of images, and leave a run folder.
 
     data: a folder with one subfolder per class, or with train/, val/ and test/ above them
     output: the run folder to make; the next free `runs/train-NNN` where it is None
+    options: fields of `TrainSettings`, in place of `settings`
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    return run_training(data, output, resolve_network(settings or TrainSettings()), progress)
+    return run_training(scratch_recipe(settings_or_options(TrainSettings, settings, options)), data, output, progress)
 
 
-def resolve_network(settings: TrainSettings) -> TrainSettings:
-    """The same settings with every "choose for me" replaced by what it means here.
+def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
+    """Turn options into values: every "choose for me" is replaced by what it means here.
 
-    raises: OptionError
+    raises: OptionError, ModelError
     """
+    require_tensorboard(settings)
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size
     check_size(row, size)
-    _refuse_ignored(settings, row)
+    _refuse_ignored(settings, row.name)
     engine: Any = choose_engine(settings.engine, settings.precision)
-    return replace(settings, model=row.name, image_size=size, engine=engine)
+    settings = replace(settings, model=row.name, image_size=size, engine=engine)
+    source: NetworkSource
+    if row.name in ARCHITECTURES:
+        architecture = ARCHITECTURES[row.name]
+        source = ScratchArchitecture(architecture, size, settings.changes, settings.gray, settings.seed)
+    else:
+        source = PretrainedBackbone(BACKBONES[row.name], "none", size, settings.seed)
+    return NetworkRecipe(
+        command="train",
+        settings=settings,
+        source=source,
+        freeze="none",
+        make_head=scratch_head,
+        make_plan=plan_scratch,
+        trains_batch_norms=True,
+        flips_by_class=True,
+    )
 
 
-def _refuse_ignored(settings: TrainSettings, row: Architecture | Backbone) -> None:
-    """What is asked for and would change nothing."""
-    asked = [name for name, value in settings.changes.items() if value != TrainSettings.width or name != "width"]
-    asked += ["grey"] * settings.grey
-    takes = (*row.takes, "grey") if isinstance(row, Architecture) else ()
-    for name in asked:
-        if name not in takes:
-            those = ", ".join(other.name for other in _ARCHITECTURES if name in (*other.takes, "grey"))
-            raise OptionError(f"{row.name} cannot be varied by {option_name(name)}; these can: {those}.")
+def _refuse_ignored(settings: TrainSettings, name: str) -> None:
+    """raises: OptionError for an option that would change nothing in this network"""
+    asked = [option for option, value in settings.changes.items() if option != "width" or value != TrainSettings.width]
+    asked += ["gray"] * settings.gray
+    known = (*ARCHITECTURES[name].options, "gray") if name in ARCHITECTURES else ()
+    for option in asked:
+        if option not in known:
+            others = ", ".join(row.name for row in ARCHITECTURES.values() if option in (*row.options, "gray"))
+            raise OptionError(f"{name} cannot be varied by {option_name(option)}; these can: {others}.")

@@ -1,24 +1,143 @@
-"""Defaults that depend on the data: epochs, batch size, learning rate, and what fits on the disk."""
+"""Defaults that depend on the data: head, epochs, batch size, learning rate, and what fits on the disk."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlkit.errors import OptionError
-from tlkit.settings.training import FinetuneSettings, TrainingSettings, TrainSettings
-from tlkit.training.loop.batches import Mixing
-from tlkit.training.loop.optimizers import OPTIMIZERS
-from tlkit.training.loop.plan import FitPlan
+from tlkit.models.head import Head
+from tlkit.settings.shared import hidden_units
+from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
+from tlkit.training.loop.batches import Mixing, steps_per_epoch
+from tlkit.training.loop.plan import OPTIMIZERS, FitPlan, OptimizerConfig
 
+WARM_UP = 0.1  # fraction of the steps, where more than the head is trained
+SMALL_DATASET = 1000  # images
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
+SCRATCH_BATCHES, MAX_BATCH = ((300, 16), (1000, 32)), 64  # below so many images, so many a step
+SCRATCH_STEPS, MIN_SCRATCH_EPOCHS, MAX_SCRATCH_EPOCHS = 1500, 15, 100
+BLOCK_STEPS, MIN_BLOCK_EPOCHS, MAX_BLOCK_EPOCHS = 450, 6, 30
+LOWER_LR_FAMILIES = {"convnext": 1 / 8, "vgg": 1 / 8}
 
 
-def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Batches in one pass, the last one perhaps smaller."""
-    return -(-num_images // batch_size)
+def finetune_head(settings: FinetuneSettings, num_images: int) -> Head:
+    """Choose the head on a pretrained backbone, given the number of training images."""
+    hidden = (choose_hidden(num_images),) if settings.hidden == "auto" else hidden_units(settings.hidden)
+    return Head(settings.dropout, settings.batch_norm, hidden, settings.l1, settings.l2)
+
+
+def scratch_head(settings: TrainSettings, num_images: int) -> Head:
+    """Take a linear layer: the rest of a network from scratch is its own."""
+    return Head(0.0, False, (), settings.l1, settings.l2)
+
+
+def plan_head(settings: FinetuneSettings, num_images: int, select_by_f1: bool) -> FitPlan:
+    """Plan to train the head on a frozen backbone."""
+    return _plan(
+        settings,
+        "head",
+        select_by_f1,
+        epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
+        batch_size=settings.batch_size,
+        optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZERS[settings.optimizer].head_lr),
+        train_bn_offsets=settings.batch_norms == "shift",
+    )
+
+
+def plan_scratch(settings: TrainSettings, num_images: int, select_by_f1: bool) -> FitPlan:
+    """Plan to train everything from random weights."""
+    batch_size = settings.batch_size or choose_scratch_batch(num_images)
+    return _plan(
+        settings,
+        "whole",
+        select_by_f1,
+        epochs=settings.epochs or choose_scratch_epochs(num_images, batch_size),
+        batch_size=batch_size,
+        optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZERS[settings.optimizer].scratch_lr, WARM_UP),
+    )
+
+
+def plan_blocks(
+    settings: FinetuneSettings, num_images: int, lr_multipliers: Mapping[str, float], select_by_f1: bool = False
+) -> FitPlan:
+    """Plan to train the upper blocks, from where the head ended."""
+    learning_rate = settings.upper_learning_rate or default_blocks_lr(settings)
+    return _plan(
+        settings,
+        "blocks",
+        select_by_f1,
+        epochs=settings.upper_epochs or choose_block_epochs(num_images, settings.upper_batch_size),
+        batch_size=settings.upper_batch_size,
+        optimizer=_optimizer(settings, learning_rate, WARM_UP, lr_multipliers),
+        keep_initial_weights=True,
+        train_bn_offsets=settings.batch_norms == "shift",
+        lr_option="--upper-learning-rate",
+    )
+
+
+def _plan(settings: NetworkSettings, phase: str, select_by_f1: bool, **options: Any) -> FitPlan:
+    return FitPlan(
+        phase=phase,
+        select_by_f1=select_by_f1,
+        patience=settings.patience,
+        seed=settings.seed,
+        loss=settings.loss,
+        label_smoothing=settings.label_smoothing,
+        mixing=Mixing(settings.mixup, settings.cutmix),
+        **options,
+    )
+
+
+def _optimizer(
+    settings: NetworkSettings,
+    learning_rate: float,
+    warm_up: float = 0.0,
+    lr_multipliers: Mapping[str, float] | None = None,
+) -> OptimizerConfig:
+    default_decay = OPTIMIZERS[settings.optimizer].weight_decay
+    return OptimizerConfig(
+        learning_rate,
+        name=settings.optimizer,
+        schedule=settings.decay,
+        warm_up=warm_up if settings.warm_up is None else settings.warm_up,
+        weight_decay=default_decay if settings.weight_decay is None else settings.weight_decay,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        clip=settings.clip,
+        ema=settings.ema,
+        lr_multipliers=lr_multipliers or {},
+    )
+
+
+def default_blocks_lr(settings: FinetuneSettings) -> float:
+    """Give the peak learning rate of upper blocks, where none is asked for."""
+    return OPTIMIZERS[settings.optimizer].blocks_lr * lr_multiplier(settings.backbone)
+
+
+def lr_multiplier(backbone: str) -> float:
+    """Give the fraction of the optimizer's learning rate that the upper blocks of a backbone take, by its family.
+
+    The learning rates are those for networks with batch norms (docs/decisions/009 and 012), which forgive a
+    large step. ConvNeXt's authors fine-tune with AdamW at 5e-5, an eighth of ours (Liu 2022,
+    arXiv:2201.03545, table 5); VGG, without any norm, is taken for no sturdier. Neither was measured
+    here: their weights were not available.
+
+    >>> lr_multiplier("mobilenet_v2"), lr_multiplier("convnext_tiny")
+    (1.0, 0.125)
+    """
+    return next((factor for family, factor in LOWER_LR_FAMILIES.items() if backbone.startswith(family)), 1.0)
+
+
+def choose_hidden(num_images: int) -> int:
+    """Choose the units of the head's hidden layer. Figures: docs/decisions/004.
+
+    >>> choose_hidden(245), choose_hidden(2021)
+    (128, 512)
+    """
+    return 128 if num_images < SMALL_DATASET else 512
 
 
 def choose_epochs(num_images: int, batch_size: int) -> int:
-    """Passes over the images: few for many images, more for few, so that a head settles.
+    """Choose the epochs of a head: few for many images, more for few, so that it settles.
 
     Early stopping usually ends sooner. Figures: docs/decisions/004.
 
@@ -28,170 +147,60 @@ def choose_epochs(num_images: int, batch_size: int) -> int:
     return min(MAX_EPOCHS, max(MIN_EPOCHS, MIN_STEPS // steps_per_epoch(num_images, batch_size)))
 
 
-SMALL_DATASET = 1000
-
-
-def choose_hidden(num_images: int) -> int:
-    """Units of the head's hidden layer. Figures: docs/decisions/004.
-
-    >>> choose_hidden(245), choose_hidden(2021)
-    (128, 512)
-    """
-    return 128 if num_images < SMALL_DATASET else 512
-
-
-SCRATCH_BATCHES = ((300, 16), (1000, 32))  # below so many images, so many a step
-MAX_BATCH = 64
-SCRATCH_STEPS, MIN_SCRATCH_EPOCHS, MAX_SCRATCH_EPOCHS = 1500, 15, 100
-
-
 def choose_scratch_batch(num_images: int) -> int:
-    """Images per step while a network learns from scratch: few of few. Figures: docs/decisions/013.
+    """Choose the batch size of a network from scratch: small for few images. Figures: docs/decisions/013.
 
-    >>> choose_network_batch(75), choose_network_batch(500), choose_network_batch(1435)
+    >>> choose_scratch_batch(75), choose_scratch_batch(500), choose_scratch_batch(1435)
     (16, 32, 64)
     """
-    return next((size for most, size in SCRATCH_BATCHES if num_images < most), MAX_BATCH)
+    return next((size for limit, size in SCRATCH_BATCHES if num_images < limit), MAX_BATCH)
 
 
 def choose_scratch_epochs(num_images: int, batch_size: int) -> int:
-    """Passes over the images while a network learns from scratch. Figures: docs/decisions/013.
+    """Choose the epochs of a network from scratch. Figures: docs/decisions/013.
 
-    >>> choose_network_epochs(1435, 64), choose_network_epochs(75, 16), choose_network_epochs(50_000, 64)
+    >>> choose_scratch_epochs(1435, 64), choose_scratch_epochs(75, 16), choose_scratch_epochs(50_000, 64)
     (65, 100, 15)
     """
-    passes = _epochs_for(SCRATCH_STEPS, num_images, batch_size)
-    return min(MAX_SCRATCH_EPOCHS, max(MIN_SCRATCH_EPOCHS, passes))
+    epochs = round(SCRATCH_STEPS / steps_per_epoch(num_images, batch_size))
+    return min(MAX_SCRATCH_EPOCHS, max(MIN_SCRATCH_EPOCHS, epochs))
 
 
-def _epochs_for(steps: int, num_images: int, batch_size: int) -> int:
-    return round(steps / steps_per_epoch(num_images, batch_size))
+def choose_block_epochs(num_images: int, batch_size: int) -> int:
+    """Choose the epochs of upper blocks. Figures: docs/decisions/009 and 012.
 
-
-UPPER_STEPS, MIN_UPPER_EPOCHS, MAX_UPPER_EPOCHS = 450, 6, 30
-
-
-def choose_upper_epochs(num_images: int, batch_size: int) -> int:
-    """Passes over the images while upper blocks are trained. Figures: docs/decisions/009 and 012.
-
-    >>> choose_upper_epochs(2021, 32), choose_upper_epochs(245, 32), choose_upper_epochs(50_000, 32)
+    >>> choose_block_epochs(2021, 32), choose_block_epochs(245, 32), choose_block_epochs(50_000, 32)
     (7, 30, 6)
     """
-    passes = _epochs_for(UPPER_STEPS, num_images, batch_size)
-    return min(MAX_UPPER_EPOCHS, max(MIN_UPPER_EPOCHS, passes))
+    epochs = round(BLOCK_STEPS / steps_per_epoch(num_images, batch_size))
+    return min(MAX_BLOCK_EPOCHS, max(MIN_BLOCK_EPOCHS, epochs))
 
 
-LOWER_LR_FAMILIES = {"convnext": 1 / 8, "vgg": 1 / 8}
+def fit_to_disk(sizes: Sequence[int], images: tuple[int, int], views: int, limit: float) -> tuple[int, int]:
+    """Choose the cut point, and how many views of each image, that fit into the space there is.
 
-
-def lr_multiplier(backbone: str) -> float:
-    """What part of the optimizer's rate the upper blocks of a backbone stand, by its family.
-
-    The rates are those for networks with batch norms (docs/decisions/009 and 012), which forgive a
-    large step. ConvNeXt's authors fine-tune with AdamW at 5e-5, an eighth of ours (Liu 2022,
-    arXiv:2201.03545, table 5); VGG, without any norm, is taken for no sturdier. Neither was measured
-    here: their weights were not at hand.
-
-    >>> share_of_rate("mobilenet_v2"), share_of_rate("convnext_tiny")
-    (1.0, 0.125)
-    """
-    return next((share for family, share in LOWER_LR_FAMILIES.items() if backbone.startswith(family)), 1.0)
-
-
-def fit_to_disk(values: Sequence[int], images: tuple[int, int], views: int, limit: float) -> tuple[int, int]:
-    """Which cut point, and how many views of each image, fit into the space there is.
-
-    values: numbers in one view's activations, by cut point, from the wanted one up
-    images: to train on, kept in float16 in every view; and held out, kept once in float32
+    sizes: numbers in one view's activations, by cut point, from the wanted one up
+    images: to train on, cached in float16 in every view; and held out, cached once in float32
     limit: bytes
-    returns: a position in `values`, and the number of views
+    returns: a position in `sizes`, and the number of views
     raises: OptionError
 
     Views are given up first, then layers to train.
 
-    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=12_000)
+    >>> fit_to_disk([100, 50], images=(10, 5), views=5, limit=12_000)
     (0, 5)
-    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=8_000)
+    >>> fit_to_disk([100, 50], images=(10, 5), views=5, limit=8_000)
     (0, 3)
-    >>> choose_kept([100, 50], images=(10, 5), views=5, limit=3_000)
+    >>> fit_to_disk([100, 50], images=(10, 5), views=5, limit=3_000)
     (1, 2)
     """
     train, held_out = images
-    for position, size in enumerate(values):
+    for position, size in enumerate(sizes):
         fitting = int((limit - 4 * size * held_out) // (2 * size * train))
         if fitting >= 1:
             return position, min(views, fitting)
-    needed = min(values) * (2 * train + 4 * held_out) / 1e9
+    needed = min(sizes) * (2 * train + 4 * held_out) / 1e9
     raise OptionError(
         f"--freeze lower keeps at least {needed:.2f} GB of activations, and {limit / 1e9:.2f} GB may be used; "
         "free some disk, raise --cache-limit or choose --freeze all."
     )
-
-
-WARM_UP = 0.1  # of the steps, where blocks are trained
-
-
-def plan_head(settings: TrainingSettings, num_images: int, by_f1: bool = False) -> FitPlan:
-    """The head on a frozen backbone; or the whole network, where nothing is frozen."""
-    if isinstance(settings, TrainSettings):
-        return plan_network(settings, num_images, by_f1)
-    return FitPlan(
-        epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate or OPTIMIZERS[settings.optimizer].head,
-        phase="whole" if settings.freeze == "none" else "head",
-        keeps_start=bool(settings.from_run),
-        shifts=settings.batch_norms == "shift",
-        warm_up=settings.warm_up or 0.0,
-        by_f1=by_f1,
-        **_shared(settings),
-    )
-
-
-def plan_network(settings: TrainSettings, num_images: int, by_f1: bool = False) -> FitPlan:
-    """Everything, from random weights."""
-    batch_size = settings.batch_size or choose_scratch_batch(num_images)
-    return FitPlan(
-        epochs=settings.epochs or choose_scratch_epochs(num_images, batch_size),
-        batch_size=batch_size,
-        learning_rate=settings.learning_rate or OPTIMIZERS[settings.optimizer].network,
-        phase="whole",
-        warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,
-        by_f1=by_f1,
-        **_shared(settings),
-    )
-
-
-def blocks_rate(settings: FinetuneSettings) -> float:
-    """The largest learning rate of upper blocks, where none is asked for."""
-    return OPTIMIZERS[settings.optimizer].blocks * lr_multiplier(settings.backbone)
-
-
-def plan_blocks(
-    settings: FinetuneSettings, num_images: int, rates: Mapping[str, float], by_f1: bool = False
-) -> FitPlan:
-    """The upper blocks, from where the head ended."""
-    return FitPlan(
-        epochs=settings.upper_epochs or choose_upper_epochs(num_images, settings.upper_batch_size),
-        batch_size=settings.upper_batch_size,
-        learning_rate=settings.upper_learning_rate or blocks_rate(settings),
-        phase="blocks",
-        rate_option="--upper-learning-rate",
-        warm_up=WARM_UP if settings.warm_up is None else settings.warm_up,
-        rates=rates,
-        keeps_start=True,
-        shifts=settings.batch_norms == "shift",
-        by_f1=by_f1,
-        **_shared(settings),
-    )
-
-
-SHARED = ("label_smoothing", "patience", "seed", "optimizer", "decay", "momentum", "nesterov", "clip", "ema", "loss")
-
-
-def _shared(settings: TrainingSettings) -> dict[str, Any]:
-    own, given = OPTIMIZERS[settings.optimizer].weight_decay, settings.weight_decay
-    return {name: getattr(settings, name) for name in SHARED} | {
-        "weight_decay": own if given is None else given,
-        "mixing": Mixing(settings.mixup, settings.cutmix),
-    }

@@ -1,186 +1,251 @@
-"""Trainings of networks: features of every image, phases on them, the finished model."""
+"""Trainings of networks: which phases they have, and what comes before and after them.
 
+Keras is imported in two places only, `NetworkSource.build` and `NetworkRecipe.fit`, so that the pass
+over the images starts before it (docs/decisions/008).
+"""
+
+import math
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tlkit.data.augment import Augmentation, flip_note, flip_sensitive_class
 from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
-from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FeatureExtractor, build_in_background, prepare_extractor
-from tlkit.runs.warm_start import previous_subsets
-from tlkit.settings.training import FinetuneSettings, TrainingSettings
-from tlkit.utils.progress import Progress
+from tlkit.engines.base import EngineSpec
+from tlkit.features.extract import extract
+from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
+from tlkit.models.head import Head
+from tlkit.models.sources import NetworkSource
+from tlkit.runs.run import InferenceStage, Run
+from tlkit.settings.training import NetworkSettings
+from tlkit.training.artifacts import predict_stored, save_network_files
+from tlkit.training.loop.plan import FitPlan
+from tlkit.training.recipe import FitDetails, NetworkDataset
+from tlkit.utils.progress import Progress, Stopwatch
 
 if TYPE_CHECKING:
-    from tlkit.training.estimate import EstimateInput
-    from tlkit.training.phases import FittedNetwork
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
-
-from tlkit.data.augment import choose_augmentation, flip_note, flip_sensitive_class
-from tlkit.evaluation.report import Report
-from tlkit.runs.run import InferenceStage, Run, finish_run
-from tlkit.runs.unfinished import delete_checkpoints, save_or_check_split
-from tlkit.runs.warm_start import class_change_notes
-from tlkit.settings.training import AnySettings, TrainSettings, is_random
-from tlkit.training.artifacts import base_metrics
-from tlkit.training.diagnosis import FitEvidence, diagnose
-from tlkit.training.loop.losses import is_imbalanced
-from tlkit.training.phases import FittedNetwork
-from tlkit.utils.progress import Stopwatch
-
-if TYPE_CHECKING:
-    from tlkit.training.phases import FittedNetwork
-from tlkit.training.recipe import TrainingResult
+    from tlkit.training.estimate import CostEstimate, EstimateInput
+    from tlkit.training.phases import FittedNetwork, Phase
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What one pass over the images leaves."""
+class NetworkRecipe:
+    """How a network is trained.
 
-    network: Any
-    lower: FeatureExtractor
-    extracted: Features
-    split: Split
+    command               "finetune" or "train"
+    freeze                "all", "lower", "none", or "auto" until it is decided
+    make_head             from settings and the number of training images
+    make_plan             of the first phase, from settings, the number of training images, and whether F1 selects
+    trains_batch_norms    whether batch norms learn offsets, scales and statistics
+    keep_initial_weights  whether the weights it starts from are kept where no epoch is better
+    flips_by_class        whether classes such as digits decide that no view is mirrored, unless options say so
+    """
+
+    command: str
+    settings: NetworkSettings
+    source: NetworkSource
+    freeze: str
+    make_head: Callable[[Any, int], Head]
+    make_plan: Callable[[Any, int, bool], FitPlan]
+    trains_batch_norms: bool = False
+    keep_initial_weights: bool = False
+    flips_by_class: bool = False
 
     @property
-    def ready(self) -> "EstimateInput":
-        """What a forecast is made from."""
-        from tlkit.training.estimate import EstimateInput
+    def image(self) -> ImageSpec:
+        """The square it sees."""
+        return ImageSpec(self.settings.image_size, self.settings.resize)
 
-        part, held_out = self.split.train, len(self.split.validation) + len(self.split.test)
-        return EstimateInput(self.network, self.lower.engine, part.files, (len(part), held_out), part.num_classes)
+    @property
+    def engine(self) -> EngineSpec:
+        """What runs its frozen part."""
+        return EngineSpec(self.settings.engine, self.settings.precision)
 
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training images are varied."""
+        return Augmentation.from_options(self.settings.augment, self.settings.amounts)
 
-def read_images(folder: ImageFolder, settings: TrainingSettings, progress: Progress) -> Dataset:
-    """Every image's features, while the network is still being built, and the split."""
-    sides = previous_subsets(settings)
-    with ThreadPoolExecutor(1) as background:
-        body = build_in_background(background, settings)
-        lower = prepare_extractor(background, body, settings)
-        extracted = extract(folder, lower, (settings.image_size, settings.resize), progress)
-        split = split_folder(extracted.folder, settings.validation_split, settings.test_split, settings.seed, sides)
-        return Dataset(body.result(), lower.result(), extracted, split)
+    def head(self, num_images: int) -> Head:
+        """Choose the head for a number of training images."""
+        return self.make_head(self.settings, num_images)
 
+    def plan(self, num_images: int, select_by_f1: bool) -> FitPlan:
+        """Plan the phase that trains the head, or everything."""
+        plan = self.make_plan(self.settings, num_images, select_by_f1)
+        return replace(plan, keep_initial_weights=self.keep_initial_weights)
 
-def train_strategy(
-    read: Dataset, settings: TrainingSettings, progress: Progress, checkpoints: Path | None = None
-) -> "FittedNetwork":
-    """The head, and what else the strategy trains.
+    def changed(self, options: Mapping[str, Any]) -> "NetworkRecipe":
+        """Set some options anew."""
+        freeze = options.get("freeze", self.freeze)
+        return replace(self, freeze=freeze, settings=replace(self.settings, **options))
 
-    checkpoints: a folder to write them to, and to go on from
-    """
-    from tlkit.training.blocks_phase import train_blocks
-    from tlkit.training.phases import Below, augmented_training_images, train_top
+    def with_decided_freeze(self, freeze: str) -> "NetworkRecipe":
+        """Decide the strategy where it is open."""
+        return self.changed({"freeze": freeze}) if self.freeze == "auto" else self
 
-    seen = augmented_training_images(read.lower, read.split.train, settings, progress)
-    below = Below(read.extracted, read.lower.file, seen)
-    trained = train_top(read.network, below, read.split, settings, progress, checkpoints)
-    if isinstance(settings, FinetuneSettings) and settings.freeze == "lower":
-        return train_blocks(read.network, trained, read.split, settings, progress, checkpoints)
-    return trained
+    def adapted_to(self, folder: ImageFolder) -> "NetworkRecipe":
+        """Leave mirroring out where classes look different in a mirror: lenet5 has 0.99 on digits, instead of 0.97."""
+        is_open = self.flips_by_class and self.settings.hflip is None
+        return self.changed({"hflip": False}) if is_open and flip_sensitive_class(folder.class_names) else self
 
+    def with_time_limit(self, seconds: float) -> "NetworkRecipe":
+        """Limit the time, unless all is frozen: then most of it goes into reading, which cannot be cut."""
+        if self.freeze == "all" or seconds == math.inf:
+            return self
+        return self.changed({"time_limit": f"{seconds:.0f}s"})
 
-def collect_metrics(
-    read: Dataset,
-    trained: FittedNetwork,
-    reports: tuple[Report, Report | None],
-    settings: TrainingSettings,
-    decision: dict[str, Any],
-) -> dict[str, Any]:
-    """What `metrics.json` holds but for the seconds and what is measured besides."""
-    split = read.split
-    metrics = base_metrics(*reports, split, read.extracted)
-    metrics |= {"selected_on_validation": True, "epochs": len(trained.history), "best_epoch": trained.best}
-    metrics |= {name: decision[name] for name in ("advice", "forecast")}
-    kept = next(row for row in trained.last_phase if row["epoch"] == trained.best)
-    seen = FitEvidence(trained.history, kept, split.train.num_classes, len(split.validation), settings)
-    metrics["diagnosis"] = [asdict(found) for found in diagnose(seen)]
-    former = class_change_notes(split.train.class_names, settings)
-    notes = [*_weights_notes(settings), *former, *decision["notes"], *split.notes, *_data_notes(split, settings)]
-    metrics["notes"] = [*notes, *trained.notes]
-    return metrics
+    def phases(self) -> "tuple[Phase, ...]":
+        """Give what is trained, in order."""
+        from tlkit.training.blocks_phase import BlocksPhase
+        from tlkit.training.phases import FullPhase, HeadPhase
 
+        phases: dict[str, tuple[Phase, ...]] = {
+            "all": (HeadPhase(),),
+            "lower": (HeadPhase(), BlocksPhase()),
+            "none": (FullPhase(),),
+        }
+        if self.freeze == "lower" and not getattr(self.settings, "head_first", True):
+            return phases["lower"][1:]
+        return phases[self.freeze]
 
-def _data_notes(split: Split, settings: TrainingSettings) -> list[str]:
-    """What there is to be said of the classes: mirrored views that may mislead, and rare classes."""
-    names, counts = split.train.class_names, split.train.counts
-    hint = _mirror_note(names, settings)
-    notes = [hint] if hint else []
-    if is_imbalanced(split.train.labels):
-        most, least = names[counts.index(max(counts))], names[counts.index(min(counts))]
-        weigh = "" if settings.class_weight != "none" else "; --class-weight balanced gives rare classes more weight"
-        notes.append(
-            f"'{most}' has {max(counts)} images to train on, '{least}' {min(counts)}: "
-            f"the best epoch is that of the highest macro-F1{weigh}."
+    def estimate(self, inputs: "EstimateInput") -> "CostEstimate":
+        """Estimate what the phases take once the features, or the pixels, are there.
+
+        raises: OptionError where the network cannot be cut, or no disk is left
+        """
+        from tlkit.training.estimate import CostEstimate
+        from tlkit.training.phases import new_classifier
+
+        classifier = new_classifier(self, inputs.network, inputs.images[0], inputs.num_classes)
+        cost = CostEstimate()
+        for phase in self.phases():
+            cost = phase.estimate(self, classifier, inputs, cost)
+        return cost
+
+    def load(self, folder: ImageFolder, progress: Progress) -> NetworkDataset:
+        """Read the images while the network is still being built, and split them."""
+        subsets = self.source.subsets()
+        with ThreadPoolExecutor(1) as background:
+            network = background.submit(self.source.build)
+            if self.freeze == "none":
+                extractor = completed(pixel_extractor(self.image))
+            else:
+                spec = ExtractorSpec(self.image, self.engine)
+                extractor = build_extractor(background, network.result, self.source.identity(), spec)
+            features = extract(folder, extractor, self.image, progress)
+            fractions = self.settings.validation_split, self.settings.test_split
+            split = split_folder(features.folder, *fractions, self.settings.seed, subsets)
+            return NetworkDataset(network.result(), extractor.result(), features, split)
+
+    def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
+        """Decide what is trained, and train it."""
+        from tlkit.training.auto_freeze import choose_strategy
+        from tlkit.training.loop.tensorboard import FOLDER, TensorBoard
+        from tlkit.training.phases import fit_phases
+
+        decision = choose_strategy(run, self, dataset, stopwatch, progress)
+        recipe = self.changed(decision.options)
+        stopwatch.lap("choose")
+        watch: Progress = TensorBoard(progress, run.path / FOLDER) if self.settings.tensorboard else progress
+        initial_weights = dataset.network.get_weights()
+        fitted = fit_phases(recipe.phases(), recipe, dataset, watch, run.path)
+        details = recipe._details(dataset, fitted, decision.notes)
+        details = replace(details, advice=decision.advice, forecast=decision.forecast)
+        return NetworkModel(recipe, dataset, fitted, details, initial_weights)
+
+    def _details(self, dataset: NetworkDataset, fitted: "FittedNetwork", decided: list[str]) -> FitDetails:
+        from tlkit.training.diagnosis import FitEvidence, diagnose
+
+        split, last = dataset.split, self.phases()[-1]
+        evidence = FitEvidence(
+            list(fitted.history), fitted.best, split.train.num_classes, len(split.validation), self.settings.loss, last
         )
-    return notes
+        names = split.train.class_names
+        source_notes = [*self._weights_notes(), *self.source.notes(names)]
+        return FitDetails(
+            manifest=self._manifest(split) | {"cut": fitted.cut},
+            selected_on_validation=True,
+            notes=(*source_notes, *decided, *split.notes, *self._data_notes(split), *fitted.notes),
+            figures={"epochs": len(fitted.history), "best_epoch": fitted.best.epoch},
+            history=tuple(record.as_row() for record in fitted.history),
+            best_epoch=fitted.best.epoch,
+            diagnosis=tuple(finding.as_json() for finding in diagnose(evidence)),
+        )
+
+    def _manifest(self, split: Split) -> dict[str, Any]:
+        names = ("weights", "image_size", "resize", "precision", "engine")
+        chosen = {name: getattr(self.settings, name, "none") for name in names}
+        head = asdict(self.head(len(split.train)))
+        return {"backbone": self.source.name, "freeze": self.freeze, "head": head} | chosen
+
+    def _weights_notes(self) -> list[str]:
+        if self.source.is_pretrained or self.freeze == "none":
+            return []
+        return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
+
+    def _data_notes(self, split: Split) -> list[str]:
+        """What there is to be said of the classes: mirrored views that may mislead, and rare classes."""
+        from tlkit.training.loop.losses import is_imbalanced
+
+        names, counts = split.train.class_names, split.train.class_counts
+        notes = []
+        hflip, asked = self.augmentation.hflip, self.settings.hflip
+        was_chosen = asked is not None and not (self.flips_by_class and not hflip)
+        if not (was_chosen or self.freeze == "all" or self.settings.augment == "none"):
+            notes += [note for note in [flip_note(names, hflip)] if note]
+        if is_imbalanced(split.train.labels):
+            commonest, rarest = names[counts.index(max(counts))], names[counts.index(min(counts))]
+            weigh = "; --class-weight balanced gives rare classes more weight"
+            notes.append(
+                f"'{commonest}' has {max(counts)} images to train on, '{rarest}' {min(counts)}: "
+                f"the best epoch is that of the highest macro-F1{weigh * (self.settings.class_weight == 'none')}."
+            )
+        return notes
 
 
-def _mirror_note(names: tuple[str, ...], settings: TrainingSettings) -> str | None:
-    """Only where nobody has chosen: a training from scratch that does not mirror was told so by the names."""
-    flip = choose_augmentation(settings).flip
-    if settings.freeze == "all" or settings.augment == "none":
-        return None
-    chosen = settings.hflip is not None and not (isinstance(settings, TrainSettings) and not flip)
-    return None if chosen else flip_note(names, flip)
+@dataclass
+class NetworkModel:
+    """A trained network, as a `FittedModel`.
 
+    recipe           with everything decided
+    initial_weights  of the network before the first phase
+    """
 
-def _weights_notes(settings: TrainingSettings) -> list[str]:
-    if not is_random(settings) or settings.freeze == "none":
-        return []
-    return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
+    recipe: NetworkRecipe
+    dataset: NetworkDataset
+    fitted: "FittedNetwork"
+    details: FitDetails
+    initial_weights: list[np.ndarray] = field(repr=False)
+    _predict: Callable[[ImageFolder], np.ndarray] | None = None
 
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write the joined network, and what the engine runs."""
+        fitted = self.fitted
+        stages, engine = save_network_files(
+            run, fitted.classifier, fitted.top, fitted.extractor_file, self.recipe.engine
+        )
+        self._predict = lambda images: predict_stored(engine, self.fitted.features, images)
+        return stages
 
-def _unmirrored(settings: AnySettings, folder: ImageFolder) -> AnySettings:
-    """From scratch, digits and the like are not mirrored unless that is asked for: lenet5 has 0.99 instead of 0.97."""
-    if isinstance(settings, TrainSettings) and settings.hflip is None and flip_sensitive_class(folder.class_names):
-        return replace(settings, hflip=False)
-    return settings
+    def predict_proba(self, images: ImageFolder) -> np.ndarray:
+        """Classify held-out images on their cached features, exactly as `predict` will."""
+        assert self._predict, "saved first"
+        return self._predict(images)
 
+    def repeat(self, progress: Progress) -> Mapping[str, Any]:
+        """Train again in folds and with other seeds, where options ask for it."""
+        from tlkit.training.cross_validation import RepeatedTraining, cross_validate
+        from tlkit.training.phases import fit_phases
 
-def _trained(
-    run: Run, folder: ImageFolder, settings: TrainingSettings, progress: Progress, clock: Stopwatch
-) -> TrainingResult:
-    read = read_images(folder, settings, progress)
-    save_or_check_split(run, read.split)
-    clock.lap("features")
-    # gone
-    from tlkit.training.artifacts import write_artifacts
-    from tlkit.training.auto_freeze import choose_strategy
-    from tlkit.training.cross_validation import RepeatedTraining, cross_validate
-    from tlkit.training.loop.tensorboard import FOLDER, TensorBoard
+        def fit_again(split: Split, options: Mapping[str, Any]) -> "FittedNetwork":
+            self.dataset.network.set_weights(self.initial_weights)
+            recipe = self.recipe.changed(options)
+            return fit_phases(recipe.phases(), recipe, replace(self.dataset, split=split), progress)
 
-    settings, decision = choose_strategy(run, read.ready, (read.extracted, read.split), settings, clock, progress)
-    clock.lap("choose")
-    watch: Progress = TensorBoard(progress, run.path / FOLDER) if settings.tensorboard else progress
-    first = read.network.get_weights()
-    trained = train_strategy(read, settings, watch, run.path)
-    clock.lap("fit")
-    report, test, stages = write_artifacts(run, trained, read.extracted, read.split, settings)
-    metrics = collect_metrics(read, trained, (report, test), settings, decision)
-
-    def train_again(split: Split, other: TrainingSettings) -> "FittedNetwork":
-        return train_strategy(replace(read, split=split), other, progress)
-
-    trainer = RepeatedTraining(read.network, first, train_again)
-    metrics |= cross_validate(trainer, read.extracted, read.split, settings, progress)
-    metrics["seconds"] = clock.laps | {"total": clock.total()}
-    run.write_json("metrics.json", metrics)
-    delete_checkpoints(run)
-    finish_run(run, _facts(read.split, settings, stages) | {"cut": trained.cut})
-    return TrainingResult(run, read.split, report, test, metrics, trained.history)
-
-
-FACTS = ("backbone", "weights", "freeze", "image_size", "resize", "precision", "engine")
-
-
-def _facts(split: Split, settings: TrainingSettings, stages: tuple[InferenceStage, ...]) -> dict[str, Any]:
-    """What `model.json` says of this classifier."""
-    from tlkit.training.phases import choose_head
-
-    chosen = {name: getattr(settings, name) for name in FACTS}
-    more = {"head": asdict(choose_head(settings, len(split.train))), "stages": [asdict(stage) for stage in stages]}
-    return {"class_names": list(split.train.class_names), **chosen, **more}
+        return cross_validate(RepeatedTraining(fit_again, self.recipe.settings), self.dataset, progress)

@@ -1,190 +1,276 @@
-"""Trains the part of a network above a cut, head included, and leaves it joined to the part below."""
+"""What is trained, phase by phase: the head on a frozen network, or everything; and the loop over phases.
 
-from dataclasses import dataclass
+The third phase, the upper blocks, is in `blocks_phase.py`; which phases a training has, `network.py` says.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage, choose_augmentation
+from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage
 from tlkit.data.folder import ImageFolder
-from tlkit.data.split import Split
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FeatureExtractor, completed
-from tlkit.models.architectures.auxiliary import add_auxiliary_outputs
-from tlkit.models.architectures.registry import ARCHITECTURES
+from tlkit.features.extractor import completed
 from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
-from tlkit.models.head import Head, attach_head
-from tlkit.runs.warm_start import transfer_head
-from tlkit.settings.shared import hidden_units
-from tlkit.settings.training import TrainingSettings, TrainSettings, is_random
-from tlkit.training.hyperparameters import choose_hidden, plan_head
-from tlkit.training.loop.batches import Rows, Samples
-from tlkit.training.loop.checkpoint import Checkpoint, Epoch, TrainingState
-from tlkit.training.loop.fit import best_epoch, fit
+from tlkit.models.head import attach_head
+from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
+from tlkit.training.loop.batches import Samples
+from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
+from tlkit.training.loop.fit import fit
+from tlkit.training.loop.history import EpochRecord, best_epoch
 from tlkit.training.loop.losses import class_balanced_weights, is_imbalanced
 from tlkit.training.loop.plan import FitPlan
+from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.progress import Progress
 
 
 @dataclass(frozen=True)
-class FittedNetwork:
-    """A classifier after training.
+class PhaseInput:
+    """A phase, ready to be trained.
 
-    classifier  pixels to probabilities, the whole
-    upper       features at the cut to probabilities; shares the classifier's variables
-    features    what was extracted for it, at least of the held-out images
-    lower       the converted network below the cut, where there is one
-    cut         the name of the cut point, where it lies inside the backbone
-    history     one row per epoch, of one phase after the other
-    notes       what a person should know
+    top             the part of the classifier that is trained, with exactly its layers trainable
+    model           the same for training, perhaps with auxiliary outputs; shares the top's variables
+    train, validation  samples at the cut
+    features        at the cut, at least of the held-out images
+    extractor_file  the converted network below the cut, where there is one
+    cut             the name of the cut point, where it lies inside the backbone
+    notes           what a person should know
+    unimproved      what a person should know where no epoch was better than the start
+    """
+
+    top: keras.Model
+    model: keras.Model
+    train: Samples
+    validation: Samples
+    plan: FitPlan
+    features: Features
+    extractor_file: Path | None
+    cut: str | None = None
+    notes: tuple[str, ...] = ()
+    unimproved: tuple[str, ...] = ()
+
+
+class Phase(Protocol):
+    """One phase of a training; it holds no state.
+
+    name          in history.csv and of its checkpoint
+    overfitting   what to try where it overfits, as typed
+    underfitting  what to try where it underfits
+    """
+
+    name: str
+    overfitting: str
+    underfitting: str
+
+    def prepare(
+        self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
+    ) -> PhaseInput:
+        """Compute what is trained on and is not cached yet, and plan the phase.
+
+        classifier: pixels to probabilities, as the phases before left it
+        raises: DataError, OptionError, ModelError
+        """
+
+    def estimate(
+        self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
+    ) -> CostEstimate:
+        """Add what the phase takes to what comes before it.
+
+        raises: OptionError where it cannot be done
+        """
+
+
+class HeadPhase:
+    """Trains the head on the features of a frozen network."""
+
+    name = "head"
+    overfitting = "--dropout 0.7"
+    underfitting = "--freeze lower"
+
+    def prepare(
+        self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
+    ) -> PhaseInput:
+        """See `Phase`."""
+        split, features = dataset.split, dataset.features
+        top = trainable_top(classifier, dataset.network.output, frozen_batch_norms(dataset.network, training))
+        train = training_samples(features.load(split.train), split.train, training)
+        validation = Samples(features.load(split.validation), one_hot(split.validation))
+        model = training.source.prepare_top(top)
+        plan = plan_first(training, split.train, self.name)
+        return PhaseInput(top, model, train, validation, plan, features, dataset.extractor.file)
+
+    def estimate(
+        self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
+    ) -> CostEstimate:
+        """See `Phase`; features are float32."""
+        cut = inputs.network.output
+        top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
+        plan = training.plan(inputs.images[0], False)
+        cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
+        return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * sum(inputs.images))
+
+
+class FullPhase:
+    """Trains everything, on images that are augmented anew in every epoch."""
+
+    name = "whole"
+    overfitting = "--augment medium"
+    underfitting = "more --epochs"
+
+    def prepare(
+        self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
+    ) -> PhaseInput:
+        """See `Phase`."""
+        split, features = dataset.split, dataset.features
+        images = self._augmented_images(training, dataset, progress) or features.open(split.train)
+        top = trainable_top(classifier, classifier.input, frozen_batch_norms(dataset.network, training))
+        train = training_samples(images, split.train, training)
+        validation = Samples(features.open(split.validation), one_hot(split.validation))
+        model = training.source.prepare_top(top)
+        plan = plan_first(training, split.train, self.name)
+        return PhaseInput(top, model, train, validation, plan, features, None)
+
+    def _augmented_images(
+        self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress
+    ) -> AugmentedBatches | None:
+        """The training images, decoded once; None where nothing is to be varied."""
+        if training.augmentation == NO_AUGMENTATION:
+            return None
+        train = dataset.split.train
+        oversized = extract(train, completed(dataset.extractor), training.image, progress, OversizedImage())
+        seed, size = training.settings.seed, training.image.size
+        return AugmentedBatches(oversized.open(train), train.sha256, training.augmentation, size, seed)
+
+    def estimate(
+        self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
+    ) -> CostEstimate:
+        """See `Phase`; pixels are uint8."""
+        top = trainable_top(classifier, classifier.input, batch_norm_names(inputs.network))
+        plan = training.plan(inputs.images[0], False)
+        cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
+        return replace(cost, disk=cost.disk + math.prod(classifier.input.shape[1:]) * sum(inputs.images))
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """A classifier after its phases.
+
+    classifier      pixels to probabilities, the whole
+    top             features at the cut to probabilities; shares the classifier's variables
+    features        at the cut, at least of the held-out images
+    extractor_file  the converted network below the cut, where there is one
+    cut             the name of the cut point, where it lies inside the backbone
+    history         one record per epoch, phase after phase
+    notes           what a person should know
     """
 
     classifier: keras.Model
-    upper: keras.Model
+    top: keras.Model
     features: Features
-    lower: Path | None
-    history: list[Epoch]
+    extractor_file: Path | None
+    history: tuple[EpochRecord, ...] = ()
     cut: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
-    def last_phase(self) -> list[Epoch]:
+    def last_phase(self) -> list[EpochRecord]:
         """The epochs of the phase that ended the training."""
-        return [row for row in self.history if row["phase"] == self.history[-1]["phase"]]
+        return [record for record in self.history if record.phase == self.history[-1].phase]
 
     @property
-    def best(self) -> int:
-        """The epoch of the last phase whose weights were kept; 0 for those it started from."""
-        return best_epoch(self.last_phase)
+    def best(self) -> EpochRecord:
+        """The epoch of the last phase whose weights were kept."""
+        epoch = best_epoch(self.last_phase)
+        return next(record for record in self.last_phase if record.epoch == epoch)
 
 
-@dataclass(frozen=True)
-class Below:
-    """What the part of a network below the cut has given.
-
-    features  of every image
-    lower     the converted network that computed them, where there is one
-    seen      what is learnt from instead of the training images' features: pictures that are augmented
-    """
-
-    features: Features
-    lower: Path | None = None
-    seen: Rows | None = None
-
-
-def train_top(
-    body: keras.Model,
-    below: Below,
-    split: Split,
-    settings: TrainingSettings,
+def fit_phases(
+    phases: Sequence[Phase],
+    training: NetworkTraining,
+    dataset: NetworkDataset,
     progress: Progress,
     checkpoints: Path | None = None,
 ) -> FittedNetwork:
-    """Put a head on a body and train it; or, where nothing is frozen, the whole.
+    """Put a head on a network and train one phase after the other.
 
-    checkpoints: a folder to write them to, and to go on from
+    checkpoints: a folder to write them to, and to continue from
+    raises: DataError, OptionError, ModelError, RunError
     """
-    classifier, upper = build_top(body, split, settings)
-    if settings.freeze == "lower" and not settings.head_first:
-        return FittedNetwork(classifier, upper, below.features, below.lower, [])
-    look = below.features.rows if settings.freeze == "none" else below.features.values
-    train = Samples(below.seen or look(split.train), one_hot(split.train), sample_weights(split.train, settings))
-    validation = Samples(look(split.validation), one_hot(split.validation))
-    plan = plan_head(settings, len(split.train), is_imbalanced(split.train.labels))
-    fitted = fit_above(
-        _supervised(upper, settings), train, validation, plan, progress, checkpoint_in(checkpoints, plan)
+    train = dataset.split.train
+    classifier = new_classifier(training, dataset.network, len(train), train.num_classes)
+    training.source.transfer_head(classifier, train.class_names)
+    history, notes = list[EpochRecord](), list[str]()
+    for phase in phases:
+        inputs = phase.prepare(training, classifier, dataset, progress)
+        checkpoint = Checkpoint(checkpoints / f"checkpoint-{phase.name}.npz") if checkpoints else None
+        samples = inputs.train, inputs.validation
+        state = fit_top(inputs.model, *samples, inputs.plan, progress, checkpoint)
+        history += state.history
+        notes += [*inputs.notes, *state.notes]
+        if best_epoch(state.history) == 0:
+            notes += inputs.unimproved
+    return FittedNetwork(
+        classifier, inputs.top, inputs.features, inputs.extractor_file, tuple(history), inputs.cut, tuple(notes)
     )
-    return FittedNetwork(classifier, upper, below.features, below.lower, fitted.history, notes=tuple(fitted.notes))
 
 
-def build_top(body: keras.Model, split: Split, settings: TrainingSettings) -> tuple[keras.Model, keras.Model]:
-    """The whole classifier with a new head, and the part of it that is trained first: head or everything."""
-    keras.utils.set_random_seed(settings.seed)
-    classifier = attach_head(body, choose_head(settings, len(split.train)), split.train.num_classes)
-    if settings.from_run:
-        transfer_head(classifier, split.train.class_names, settings)
-    cut = body.input if settings.freeze == "none" else body.output
-    return classifier, trainable_top(classifier, cut, frozen_batch_norms(body, settings))
-
-
-def choose_head(settings: TrainingSettings, num_images: int) -> Head:
-    """The head that settings ask for, given the number of images to train on."""
-    if isinstance(settings, TrainSettings):
-        return Head(0.0, False, (), settings.l1, settings.l2)  # a linear layer; the rest is the network's own
-    hidden = (choose_hidden(num_images),) if settings.hidden == "auto" else hidden_units(settings.hidden)
-    return Head(settings.dropout, settings.batch_norm, hidden, settings.l1, settings.l2)
-
-
-def trainable_top(classifier: keras.Model, cut: Any, keep: set[str]) -> keras.Model:
-    """The part of a classifier above a cut point's tensor, with exactly its layers trainable.
-
-    keep: names of layers that stay as they are all the same: a backbone's batch norms
-    """
-    if cut is classifier.input:
-        freeze(classifier, [], keep)
-        return keras.Model(classifier.input, classifier.output, name="upper")  # compiled; the saved one is not
-    lower, upper = split_at(classifier, cut)
-    freeze(classifier, lower.layers, keep)
-    return upper
-
-
-def fit_above(
-    upper: keras.Model,
+def fit_top(
+    model: keras.Model,
     train: Samples,
     validation: Samples,
     plan: FitPlan,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingState:
-    """`fit`, with frozen batch norms folded into their convolutions as long as it lasts."""
-    folded = fold_batch_norms(upper, plan.shifts)
-    fitted = fit(folded.network, train, validation, plan, progress, checkpoint)
-    if best_epoch(fitted.history):
+    """Train the part above a cut, with frozen batch norms folded into their convolutions as long as it lasts."""
+    folded = fold_batch_norms(model, plan.train_bn_offsets)
+    state = fit(folded.network, train, validation, plan, progress, checkpoint)
+    if best_epoch(state.history):
         folded.unfold()
-    return fitted
+    return state
 
 
-def _supervised(upper: keras.Model, settings: TrainingSettings) -> keras.Model:
-    """With the auxiliary classifiers that a network of the course is trained with."""
-    if isinstance(settings, TrainSettings) and settings.model in ARCHITECTURES:
-        return add_auxiliary_outputs(ARCHITECTURES[settings.model], upper, settings.changes)
-    return upper
+def new_classifier(training: NetworkTraining, network: keras.Model, num_images: int, num_classes: int) -> keras.Model:
+    """Put a new head on a network, for a number of training images."""
+    keras.utils.set_random_seed(training.settings.seed)
+    return attach_head(network, training.head(num_images), num_classes)
 
 
-def frozen_batch_norms(network: keras.Model, settings: TrainingSettings) -> set[str]:
-    """Names of batch norms that stay as they are: all, unless they are to learn or nothing has learnt yet."""
-    from_scratch = settings.freeze == "none" and is_random(settings)
-    return set() if from_scratch or settings.batch_norms == "trained" else batch_norm_names(network)
+def trainable_top(classifier: keras.Model, cut: Any, frozen: set[str]) -> keras.Model:
+    """Give the part of a classifier above a cut point's tensor, with exactly its layers trainable.
 
-
-def sample_weights(part: ImageFolder, settings: TrainingSettings) -> np.ndarray:
-    """What each image counts in the loss: float32 (images,)."""
-    return class_balanced_weights(part.labels, settings.class_weight)
-
-
-def checkpoint_in(folder: Path | None, plan: FitPlan) -> Checkpoint | None:
-    """The checkpoint of a phase, where a folder for it is given."""
-    return Checkpoint(folder / f"checkpoint-{plan.phase}.npz") if folder else None
-
-
-def one_hot(part: ImageFolder) -> np.ndarray:
-    """The labels as float32 (images, classes)."""
-    targets: np.ndarray = np.eye(part.num_classes, dtype=np.float32)[part.labels]
-    return targets
-
-
-def augmented_training_images(
-    lower: FeatureExtractor, part: ImageFolder, settings: TrainingSettings, progress: Progress
-) -> AugmentedBatches | None:
-    """What such a training learns from; None where something is frozen or nothing is to be varied.
-
-    lower: that leaves pixels as they are
+    frozen: names of layers that keep their weights all the same: a backbone's batch norms
     """
-    augmentation = choose_augmentation(settings)
-    if settings.freeze != "none" or augmentation == NO_AUGMENTATION:
-        return None
-    working = extract(part, completed(lower), (settings.image_size, settings.resize), progress, OversizedImage())
-    return AugmentedBatches(working.rows(part), part.sha256, augmentation, settings.image_size, settings.seed)
+    if cut is classifier.input:
+        freeze(classifier, [], frozen)
+        return keras.Model(classifier.input, classifier.output, name="top")  # compiled; the saved one is not
+    extractor, top = split_at(classifier, cut)
+    freeze(classifier, extractor.layers, frozen)
+    return top
+
+
+def frozen_batch_norms(network: keras.Model, training: NetworkTraining) -> set[str]:
+    """Give the names of batch norms that keep their weights: all, unless they are trained."""
+    return set() if training.trains_batch_norms else batch_norm_names(network)
+
+
+def plan_first(training: NetworkTraining, train: ImageFolder, phase: str) -> FitPlan:
+    """Plan the phase that trains the head, or everything."""
+    return replace(training.plan(len(train), is_imbalanced(train.labels)), phase=phase)
+
+
+def training_samples(features: Any, images: ImageFolder, training: NetworkTraining) -> Samples:
+    """Join features, labels, and weights in the loss."""
+    return Samples(features, one_hot(images), class_balanced_weights(images.labels, training.settings.class_weight))
+
+
+def one_hot(images: ImageFolder) -> np.ndarray:
+    """Give the labels as float32 (images, classes)."""
+    targets: np.ndarray = np.eye(images.num_classes, dtype=np.float32)[images.labels]
+    return targets

@@ -1,14 +1,174 @@
-"""Read this first: what a training is made of, and what it results in."""
+"""Read this first: what a training is made of, and what it results in.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+A training is four steps, the same for every kind (`session.py` takes them in this order):
 
+    recipe.load(folder)   ->  Dataset          features of every readable image, and the split
+    recipe.fit(dataset)   ->  FittedModel      phases on cached features; or a classic classifier
+    model.save(run)       ->  stages           the files predict runs, in order
+    finish                ->  TrainingResult   metrics, tables, plots, DONE
+
+There are two recipes: `network.NetworkRecipe` for everything Keras trains, `classic.ClassicRecipe` for the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from tlkit.data.augment import Augmentation
+from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split
+from tlkit.engines.base import EngineSpec
 from tlkit.evaluation.report import Report
-from tlkit.runs.run import Run
+from tlkit.features.extract import Features
+from tlkit.features.extractor import FeatureExtractor
+from tlkit.models.head import Head
+from tlkit.models.sources import NetworkSource
+from tlkit.runs.run import InferenceStage, Run
+from tlkit.training.loop.plan import FitPlan
+from tlkit.utils.progress import Progress, Stopwatch
 
-if TYPE_CHECKING:
-    pass
+
+class Dataset(Protocol):
+    """What a pass over the images leaves."""
+
+    @property
+    def folder(self) -> ImageFolder:
+        """The readable images, with hashes; the others are in its `skipped`."""
+
+    @property
+    def split(self) -> Split:
+        """Train, validation and test."""
+
+    @property
+    def num_cached(self) -> int:
+        """Images whose features an earlier run had computed."""
+
+
+DatasetT = TypeVar("DatasetT", bound=Dataset)
+
+
+class Recipe(Protocol[DatasetT]):
+    """How one kind of classifier is trained, with every option resolved: no "auto", no 0 for "choose"."""
+
+    @property
+    def command(self) -> str:
+        """The command that trains it: "finetune" or "train"."""
+
+    @property
+    def settings(self) -> Any:
+        """Its settings, a dataclass that settings.json keeps."""
+
+    def adapted_to(self, folder: ImageFolder) -> "Recipe[DatasetT]":
+        """Resolve what depends on the names of the classes."""
+
+    def with_time_limit(self, seconds: float) -> "Recipe[DatasetT]":
+        """Limit the time it takes, where that changes what it trains."""
+
+    def load(self, folder: ImageFolder, progress: Progress) -> DatasetT:
+        """Read every image once, compute the features that are not cached, and split."""
+
+    def fit(self, dataset: DatasetT, run: Run, progress: Progress, stopwatch: Stopwatch) -> "FittedModel":
+        """Train on the training images.
+
+        run: gets checkpoints, and is continued from those that are there
+        """
+
+
+@dataclass(frozen=True)
+class FitDetails:
+    """What metrics.json and model.json say of a fit, besides the figures of its report.
+
+    manifest       entries of model.json
+    figures        entries of metrics.json that only this kind of training has
+    history        one row per epoch, phase after phase, by the columns of history.csv; empty without epochs
+    best_epoch     of the last phase, whose weights were kept; None without epochs
+    advice         what was decided for the user, and why; with the key "reason"
+    forecast       seconds and disk_bytes that were expected
+    diagnosis      findings and what to try, with the keys "words" and "next"
+    """
+
+    manifest: Mapping[str, Any]
+    selected_on_validation: bool
+    notes: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    best_epoch: int | None = None
+    advice: Mapping[str, Any] | None = None
+    forecast: Mapping[str, Any] | None = None
+    diagnosis: tuple[Mapping[str, str], ...] = ()
+
+
+class FittedModel(Protocol):
+    """A classifier after training."""
+
+    @property
+    def details(self) -> FitDetails:
+        """How it was trained."""
+
+    def save(self, run: Run) -> tuple[InferenceStage, ...]:
+        """Write the files that predict runs, and give them in order."""
+
+    def predict_proba(self, images: ImageFolder) -> np.ndarray:
+        """Classify images of the dataset by the saved files, as predict does: float32 (images, classes)."""
+
+    def repeat(self, progress: Progress) -> Mapping[str, Any]:
+        """Train again in folds and with other seeds, where that was asked for: what metrics.json says of both."""
+
+
+@dataclass(frozen=True)
+class TrainingMetrics:
+    """What metrics.json holds.
+
+    accuracy                on the validation images, with its 95 % interval `accuracy_ci95`
+    selected_on_validation  whether epochs or strategy were chosen on these images
+    baseline_accuracy       of always answering `baseline_class`
+    test                    figures on the test images; None without any
+    features_reused         images whose features were cached
+    left_out                files by the reason why they were skipped
+    folds, seeds            see `cross_validation.py`; None where not asked for
+    figures                 what only one kind of training has, such as `epochs` or `classifier`
+    """
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    macro_f1: float
+    baseline_accuracy: float
+    baseline_class: str
+    num_train: int
+    num_validation: int
+    num_test: int
+    selected_on_validation: bool
+    features_reused: int
+    left_out: dict[str, int]
+    seconds: dict[str, float]
+    test: dict[str, Any] | None = None
+    advice: dict[str, Any] | None = None
+    forecast: dict[str, Any] | None = None
+    diagnosis: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    folds: dict[str, Any] | None = None
+    seeds: dict[str, Any] | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the content of metrics.json."""
+        values = asdict(self)
+        figures: dict[str, Any] = values.pop("figures")
+        return values | figures | {"accuracy_ci95": list(self.accuracy_ci95)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "TrainingMetrics":
+        """Read the content of a metrics.json.
+
+        raises: KeyError, TypeError where something is missing
+        """
+        names = set(TrainingMetrics.__dataclass_fields__) - {"figures"}
+        known = {name: content[name] for name in names}
+        figures = {name: value for name, value in content.items() if name not in names}
+        return TrainingMetrics(**known | {"accuracy_ci95": tuple(content["accuracy_ci95"]), "figures": figures})
 
 
 @dataclass(frozen=True)
@@ -16,14 +176,73 @@ class TrainingResult:
     """A finished run and what it showed.
 
     report   on the validation images, on which the best epoch was chosen
-    test     on the test images, which nothing was chosen on; None without a test side
-    metrics  what `metrics.json` holds
+    test     on the test images, which nothing was chosen on; None without any
+    metrics  what metrics.json holds
     history  one row per epoch, phase after phase
     """
 
     run: Run
+    split: Split = field(repr=False)
+    report: Report = field(repr=False)
+    test: Report | None = field(repr=False)
+    metrics: TrainingMetrics = field(repr=False)
+    history: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NetworkDataset:
+    """A `Dataset` for a network.
+
+    network    a `keras.Model` from pixels to features, without a head
+    extractor  its frozen part, ready to run
+    features   of every readable image, by the extractor
+    """
+
+    network: Any
+    extractor: FeatureExtractor
+    features: Features
     split: Split
-    report: Report
-    test: Report | None
-    metrics: dict[str, Any]
-    history: list[dict[str, Any]]
+
+    @property
+    def folder(self) -> ImageFolder:
+        """The readable images."""
+        return self.features.folder
+
+    @property
+    def num_cached(self) -> int:
+        """Images whose features an earlier run had computed."""
+        return self.features.num_cached
+
+
+class NetworkTraining(Protocol):
+    """What phases need to know of a network's recipe."""
+
+    @property
+    def settings(self) -> Any:
+        """Its settings."""
+
+    @property
+    def source(self) -> NetworkSource:
+        """Where the network comes from."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """The square it sees."""
+
+    @property
+    def engine(self) -> EngineSpec:
+        """What runs its frozen part."""
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training images are varied."""
+
+    @property
+    def trains_batch_norms(self) -> bool:
+        """Whether batch norms learn offsets, scales and statistics."""
+
+    def head(self, num_images: int) -> Head:
+        """Choose the head for a number of training images."""
+
+    def plan(self, num_images: int, select_by_f1: bool) -> FitPlan:
+        """Plan the phase that trains the head, or everything."""

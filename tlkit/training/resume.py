@@ -1,31 +1,62 @@
-"""Continues a stopped run: from its settings.json to its recipe to the session."""
+"""Resuming a stopped run: from its settings.json to its recipe to the session."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tlkit.data.folder import read_folder
-from tlkit.errors import RunError
-from tlkit.runs.run import command_of
+from tlkit.errors import OptionError, RunError
+from tlkit.runs.run import Run, command_of
 from tlkit.runs.unfinished import reopen_run
-from tlkit.settings.training import settings_from
+from tlkit.settings.base import to_json
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainingSettings, TrainSettings, settings_from
+from tlkit.training.classic import classic_recipe
+from tlkit.training.finetune import finetune_recipe
+from tlkit.training.from_scratch import scratch_recipe
+from tlkit.training.recipe import Recipe, TrainingResult
+from tlkit.training.session import complete_run
 from tlkit.utils.progress import Progress, Silent, Stopwatch
 
-if TYPE_CHECKING:
-    pass
-from tlkit.training.recipe import TrainingResult
-from tlkit.training.session import _finished
+RECIPES: dict[type, Any] = {
+    FinetuneSettings: finetune_recipe,
+    TrainSettings: scratch_recipe,
+    ClassicSettings: classic_recipe,
+}
 
 
 def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult:
-    """Go on with a run that was stopped, to the very weights it would have ended with.
+    """Continue a stopped run, to the very weights it would have ended with.
 
-    raises: RunError where there is no such run or the images have changed, and what `finetune` raises
+    raises: RunError where there is no such run or the images have changed, and what the training raises
     """
-    clock = Stopwatch()
+    stopwatch = Stopwatch()
     run = reopen_run(Path(path))
+    data, settings = read_training_request(run)
+    folder = read_folder(data)
+    stopwatch.lap("scan")
+    return complete_run(run, recipe_of(settings), folder, progress or Silent(), stopwatch)
+
+
+def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
+    """Read the images' folder and the settings that a training started with.
+
+    raises: RunError where its settings.json is a comparison's, or damaged
+    """
     if command_of(run) == "compare":
-        raise RunError(f"'{path}' is a comparison; `tlkit compare --resume {path}` goes on with it.")
-    request = run.read_json("settings.json")
-    folder = read_folder(request["data"])
-    clock.lap("scan")
-    return _finished(run, folder, settings_from(request), progress or Silent(), clock)
+        raise RunError(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
+    content = run.read_settings()
+    try:
+        settings = settings_from(content)
+        if missing := sorted(to_json(settings).keys() - content.keys()):
+            raise OptionError(f"it has no '{missing[0]}'")
+    except OptionError as error:
+        raise RunError(f"'{run.path / 'settings.json'}' is damaged ({error}); start a new run.") from None
+    return Path(content["data"]), settings
+
+
+def recipe_of(settings: TrainingSettings) -> Recipe[Any]:
+    """Make the recipe of any training's settings.
+
+    raises: OptionError, ModelError, RunError
+    """
+    recipe: Recipe[Any] = RECIPES[type(settings)](settings)
+    return recipe

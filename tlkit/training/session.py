@@ -1,72 +1,74 @@
-"""A training, from a folder of images to a finished run: cut, features, train above the cut, join."""
+"""The fixed order of steps of every training, from a folder of images to a finished run."""
 
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tlkit.data.folder import ImageFolder, read_folder
-from tlkit.errors import OptionError, TlkitError
-from tlkit.runs.run import Run, create_run, delete_run
-from tlkit.runs.unfinished import has_progress
+from tlkit.errors import TlkitError
+from tlkit.evaluation.report import Report
+from tlkit.runs.run import Run, create_run, delete_run, finish_run
+from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split
 from tlkit.settings.base import to_json
-from tlkit.settings.training import (
-    AnySettings,
-    ClassicSettings,
-    FinetuneSettings,
-)
-from tlkit.utils.files import claim_cache, refuse_inside
+from tlkit.training.artifacts import training_metrics, write_tables
+from tlkit.training.recipe import DatasetT, FittedModel, Recipe, TrainingResult
+from tlkit.utils.cache import claim_cache
+from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress, Silent, Stopwatch
-
-if TYPE_CHECKING:
-    pass
-from tlkit.training.network import _trained, _unmirrored
-from tlkit.training.recipe import TrainingResult
 
 
 def run_training(
-    data: str | Path, output: str | Path | None, settings: AnySettings, progress: Progress | None
+    recipe: Recipe[DatasetT], data: str | Path, output: str | Path | None, progress: Progress | None
 ) -> TrainingResult:
     """Train from the start, and leave a run folder.
 
-    settings: resolved
-    output: the run folder to make; the next free one under `runs/` where it is None
+    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+    output: the run folder to make; the next free `runs/<command>-NNN` where it is None
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    clock = Stopwatch()
-    if not isinstance(settings, ClassicSettings) and settings.tensorboard and not find_spec("tensorboard"):
-        raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
+    stopwatch = Stopwatch()
     folder = read_folder(data)
-    settings = _unmirrored(settings, folder)
+    recipe = recipe.adapted_to(folder)
     refuse_inside(folder.root, output or "runs")
-    with suppress(OSError):  # where the cache cannot be written, nothing is kept
+    with suppress(OSError):  # where the cache cannot be written, nothing is cached
         claim_cache()
-    clock.lap("scan")
-    run = create_run(Path(output) if output else None, _command(settings))
-    run.write_json("settings.json", _request(folder, settings))
+    stopwatch.lap("scan")
+    run = create_run(Path(output) if output else None, recipe.command)
+    request = {"command": recipe.command, "data": str(folder.root.resolve()), **to_json(recipe.settings)}
+    run.write_json("settings.json", request)
     try:
-        return _finished(run, folder, settings, progress or Silent(), clock)
+        return complete_run(run, recipe, folder, progress or Silent(), stopwatch)
     except (TlkitError, KeyboardInterrupt):
         if not has_progress(run):
             delete_run(run)
         raise
 
 
-def _finished(
-    run: Run, folder: ImageFolder, settings: AnySettings, progress: Progress, clock: Stopwatch
+def complete_run(
+    run: Run, recipe: Recipe[DatasetT], folder: ImageFolder, progress: Progress, stopwatch: Stopwatch
 ) -> TrainingResult:
-    if isinstance(settings, ClassicSettings):
-        from tlkit.training.classic import fit_and_finish
+    """Take every step between a run folder that was started and one that is finished.
 
-        return fit_and_finish(run, folder, settings, progress, clock)
-    return _trained(run, folder, settings, progress, clock)
+    raises: DataError, ModelError, RunError, OptionError
+    """
+    dataset = recipe.load(folder, progress)
+    save_or_check_split(run, dataset.split)
+    stopwatch.lap("features")
+    model = recipe.fit(dataset, run, progress, stopwatch)
+    stopwatch.lap("fit")
+    stages, details = model.save(run), model.details
+    report = _report(model, dataset.split.validation)
+    test = _report(model, dataset.split.test) if len(dataset.split.test) else None
+    write_tables(run, report, dataset, details)
+    repeats = model.repeat(progress)
+    seconds = stopwatch.laps | {"total": stopwatch.total()}
+    metrics = training_metrics(report, test, dataset, details, seconds=seconds, **repeats)
+    run.write_json("metrics.json", metrics.as_json())
+    delete_checkpoints(run)
+    class_names = list(dataset.split.train.class_names)
+    finish_run(run, {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]})
+    return TrainingResult(run, dataset.split, report, test, metrics, details.history)
 
 
-def _command(settings: AnySettings) -> str:
-    return "finetune" if isinstance(settings, FinetuneSettings) else "train"
-
-
-def _request(folder: ImageFolder, settings: AnySettings) -> dict[str, Any]:
-    """What `settings.json` holds: enough to run again."""
-    return {"command": _command(settings), "data": str(folder.root.resolve()), **to_json(settings)}
+def _report(model: FittedModel, images: ImageFolder) -> Report:
+    return Report(images.class_names, images.labels, model.predict_proba(images))

@@ -1,35 +1,90 @@
-"""What lies in the cache folder, and how to empty it: only of what tlkit itself put there."""
+"""The cache folder: where it lies, what lies in it, and how to empty it, only of what tlkit itself put there."""
 
+import errno
+import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from tlkit.runs.run import RUN_FILES
-from tlkit.utils.files import MARKER, TEMPORARY, Owned, cache_dir, is_cache, other_paths, owned_files, remove_owned
+from tlkit.errors import OptionError
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, other_paths, owned_files, remove_owned
 
-PARTS = ("engines", "features", "rungs")
-_KEY, _UNFINISHED = "[0-9a-f]{64}", TEMPORARY.pattern
-_RUNG = f"rungs/(?:{_KEY}|{_UNFINISHED})"  # a run folder, perhaps one that is still copied
-CACHE_FILES = Owned(
-    files=re.compile(
-        rf"engines/{_KEY}\.(?:tflite|json)|features/{_KEY}/[0-9a-f]{{32}}\.npy|{_RUNG}/(?:{RUN_FILES.files.pattern})"
-        rf"|(?:engines/|features/{_KEY}/)?{_UNFINISHED}"
-    ),
-    folders=re.compile(rf"engines|features(?:/{_KEY})?|rungs|{_RUNG}(?:/(?:{RUN_FILES.folders.pattern}))?"),
+MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
+MARK = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder is the cache of tlkit, which made it and may empty it: `tlkit cache clear`.\n"
 )
+KEY = "[0-9a-f]{64}"  # pattern of names that are hashes
 
 
-def cache_sizes() -> dict[str, tuple[int, int]]:
-    """Files and bytes of each part of the cache."""
-    root, sizes = cache_dir(), dict[str, list[int]]({part: [] for part in PARTS})
-    for file in owned_files(root, CACHE_FILES):
-        part = file.relative_to(root).parts[0]
-        if part in sizes:
-            sizes[part].append(file.lstat().st_size)
-    return {part: (len(found), sum(found)) for part, found in sizes.items()}
+def cache_dir() -> Path:
+    """`TLKIT_CACHE`, or the platform's cache folder of this user."""
+    if chosen := os.environ.get("TLKIT_CACHE"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("tlkit", appauthor=False)
 
 
-def clear_cache() -> tuple[int, list[Path]]:
+def is_cache() -> bool:
+    """Whether the cache's root has tlkit's mark; where it has none it is new or empty.
+
+    raises: OptionError where it holds something and has no mark; OSError where it cannot be looked into
+    """
+    root = cache_dir()
+    try:
+        holds = [path for path in root.iterdir() if path.name[0] != "." and path.name != "lost+found"]
+    except FileNotFoundError:
+        return False
+    if is_regular(root / MARKER) and (root / MARKER).read_bytes()[: len(MARK)] == MARK.encode():
+        return True
+    if holds:  # looked at before the mark, which another process may just have set
+        raise OptionError(
+            f"'{root}' is not tlkit's cache, for it is not empty and has no {MARKER} of tlkit; "
+            "expected a new or an empty folder: set TLKIT_CACHE to one."
+        )
+    return False
+
+
+def claim_cache() -> None:
+    """Make the cache's root and mark it as tlkit's, before anything is written into it.
+
+    raises: OptionError where it holds what is not tlkit's; OSError where it cannot be written
+    """
+    root = cache_dir()
+    if root.is_dir() and not os.access(root, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
+    if not is_cache():
+        root.mkdir(parents=True, exist_ok=True)
+        atomic_write(root / MARKER, MARK)
+
+
+@dataclass(frozen=True)
+class CachePart:
+    """A folder in the cache.
+
+    name   of the folder
+    owned  what tlkit writes in it
+    """
+
+    name: str
+    owned: Owned
+
+
+def cache_sizes(parts: Sequence[CachePart]) -> dict[str, tuple[int, int]]:
+    """Count files and bytes of each part of the cache."""
+    root = cache_dir()
+    sizes: dict[str, list[int]] = {part.name: [] for part in parts}
+    for file in owned_files(root, _owned(parts)):
+        folder = file.relative_to(root).parts[0]
+        if folder in sizes:
+            sizes[folder].append(file.lstat().st_size)
+    return {name: (len(bytes_of_files), sum(bytes_of_files)) for name, bytes_of_files in sizes.items()}
+
+
+def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:
     """Remove from the cache what tlkit wrote; its root stays, marked.
 
     returns: the bytes that were removed, and as paths from the root what was left because it is not tlkit's
@@ -37,12 +92,19 @@ def clear_cache() -> tuple[int, list[Path]]:
     """
     with suppress(OSError):  # what cannot be looked into is as good as empty
         if is_cache():
-            before = _bytes()
-            remove_owned(cache_dir(), CACHE_FILES)
-            others = {path.relative_to(cache_dir()) for path in other_paths(cache_dir(), CACHE_FILES)}
-            return before - _bytes(), sorted(others - {Path(MARKER)})
+            root, owned, bytes_before = cache_dir(), _owned(parts), _num_bytes(parts)
+            remove_owned(root, owned)
+            others = {path.relative_to(root) for path in other_paths(root, owned)}
+            return bytes_before - _num_bytes(parts), sorted(others - {Path(MARKER)})
     return 0, []
 
 
-def _bytes() -> int:
-    return sum(size for _, size in cache_sizes().values())
+def _owned(parts: Sequence[CachePart]) -> Owned:
+    """What tlkit writes, with paths from the root: a new marker and all parts."""
+    files = [rf"{part.name}/(?:{part.owned.files.pattern})" for part in parts]
+    folders = [rf"{part.name}(?:/(?:{part.owned.folders.pattern}))?" for part in parts]
+    return Owned(re.compile("|".join([TEMPORARY.pattern, *files])), re.compile("|".join(folders)))
+
+
+def _num_bytes(parts: Sequence[CachePart]) -> int:
+    return sum(num_bytes for _, num_bytes in cache_sizes(parts).values())

@@ -1,9 +1,3 @@
 """Luma weights: how bright red, green and blue are."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)

@@ -10,34 +10,38 @@ from itertools import islice
 from typing import Any, TypeVar
 
 CHUNK = 8  # files a thread takes at a time
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def count_workers() -> int:
-    """Threads that decode and compute: one per processor this process may use."""
+    """Count the threads that decode and compute: one per processor this process may use."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def ordered_map(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 4 * count_workers()
 ) -> Iterator[Result]:
-    """`function` of each item, in the order of the items, at most `ahead` of them taken before their turn."""
-    flying: deque[Future[Result]] = deque()
+    """Compute `function` of each item in `pool`, and yield the results in the order of the items.
+
+    ahead: items that are submitted before the result of the first is taken, at most
+    """
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            flying.append(pool.submit(function, item))
-            if len(flying) >= ahead:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in flying:
+        for future in pending:
             future.cancel()
 
 
 def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of `size`, the last one perhaps shorter.
+    """Group the items in lists of `size`, the last one perhaps shorter.
 
     >>> list(in_chunks("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
@@ -47,9 +51,9 @@ def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def take_until_done(items: Iterator[Item], future: Future[Any], most: int) -> Iterator[Item]:
-    """Items until the future is there, `most` of them at the most; the rest stays in `items`."""
-    for _ in range(most):
+def take_until_done(items: Iterator[Item], future: Future[Any], max_items: int) -> Iterator[Item]:
+    """Take at most `max_items` items, and no more once the future is done; the rest stays in `items`."""
+    for _ in range(max_items):
         if future.done():
             return
         try:
@@ -60,7 +64,7 @@ def take_until_done(items: Iterator[Item], future: Future[Any], most: int) -> It
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Meanwhile matrix products take one thread, for ours keep the processors busy already.
+    """Limit matrix products to one thread, for ours keep the processors busy already.
 
     Two pools of threads on two processors slow each other down: dense SIFT takes half the time so, Fisher
     vectors a third (docs/decisions/014). Without threadpoolctl, which scikit-learn brings, nothing changes.

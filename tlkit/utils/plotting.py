@@ -12,16 +12,16 @@ INK, BLUE, ORANGE = "#333333", "#2166ac", "#d6604d"
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    """A figure of a run as PNG, written whole or not at all, in place of an older one."""
+    """Write a figure of a run as PNG, whole or not at all; it replaces an older one."""
     file.parent.mkdir(exist_ok=True)
     with atomic_open(file, "wb") as out:
         _draw(figure, out)
 
 
 def save_new_figure(figure: Figure, file: Path) -> None:
-    """A figure as PNG where the user wants it, written whole or not at all.
+    """Write a figure as PNG where the user wants it, whole or not at all.
 
-    raises: OptionError where anything is there
+    raises: OptionError where `file` exists
     """
     with open_new(file, "wb") as out:
         _draw(figure, out)

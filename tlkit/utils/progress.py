@@ -14,10 +14,13 @@ class Progress(Protocol):
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A stretch of work of `total` units; call what it yields with the units just done."""
 
-    def note(self, text: str) -> None:
-        """One line a person should read."""
+    def note(self, text: str, transient: bool = False) -> None:
+        """One line a person should read.
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+        transient: it only helps whoever watches right now
+        """
+
+    def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """An epoch has ended; its row of `history.csv`."""
 
 
@@ -32,11 +35,11 @@ class Silent:
         """Count without showing."""
         yield lambda done: None
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, transient: bool = False) -> None:
         """Keep the note in `notes`."""
         self.notes.append(text)
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """Nothing."""
 
 

@@ -6,27 +6,29 @@ from collections.abc import Sequence
 
 from tlkit.errors import OptionError
 
+BLOCKS = "▁▂▃▄▅▆▇█"  # of a sparkline
+
 
 def parse_duration(time_limit: str) -> float:
-    """A length of time in seconds; 0 for none.
+    """Read a length of time, in seconds; 0 for none.
 
     raises: OptionError
 
-    >>> seconds_of("5m"), seconds_of("1.5h"), seconds_of("40"), seconds_of("")
+    >>> parse_duration("5m"), parse_duration("1.5h"), parse_duration("40"), parse_duration("")
     (300.0, 5400.0, 40.0, 0.0)
     """
     if not time_limit:
         return 0.0
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", time_limit.strip())
-    if not found or not float(found[1]):
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", time_limit.strip())
+    if not match or not float(match[1]):
         raise OptionError(f"--time-limit is '{time_limit}'; expected a length of time such as 5m, 90s or 1h.")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time as people say it.
+    """Write a length of time as people say it.
 
-    >>> spoken(0.2), spoken(8.4), spoken(95), spoken(3725)
+    >>> format_duration(0.2), format_duration(8.4), format_duration(95), format_duration(3725)
     ('1 s', '8 s', '1 min 35 s', '1 h 2 min')
     """
     whole = max(1, round(seconds))
@@ -37,11 +39,8 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-
-
 def sparkline(values: Sequence[float]) -> str:
-    """A curve in one line of blocks, from its least to its greatest value; nothing where a value is no number.
+    """Draw a curve in one line of blocks, from its smallest to its largest value, without what is no number.
 
     >>> sparkline([3, 2, 1, 1, 2])
     '█▅▁▁▅'
@@ -50,14 +49,14 @@ def sparkline(values: Sequence[float]) -> str:
     if not numbers:
         return ""
     low, span = min(numbers), max(numbers) - min(numbers)
-    places = (round((value - low) / span * (len(BLOCKS) - 1)) if span else 0 for value in numbers)
-    return "".join(BLOCKS[place] for place in places)
+    heights = (round((number - low) / span * (len(BLOCKS) - 1)) if span else 0 for number in numbers)
+    return "".join(BLOCKS[height] for height in heights)
 
 
 def escape_control_chars(text: str) -> str:
-    """A name as a terminal may show it: control characters and broken encodings escaped.
+    """Escape control characters and broken encodings, so that a terminal may show the text.
 
-    >>> print(printable("a" + chr(27) + "[31m"))
+    >>> print(escape_control_chars("a" + chr(27) + "[31m"))
     a\\x1b[31m
     """
     return "".join(
@@ -67,9 +66,9 @@ def escape_control_chars(text: str) -> str:
 
 
 def truncate(text: str, width: int) -> str:
-    """A printable name of at most `width` characters.
+    """Shorten a text to at most `width` printable characters.
 
-    >>> shortened("cardboard", 6)
+    >>> truncate("cardboard", 6)
     'cardb…'
     """
     text = escape_control_chars(text)

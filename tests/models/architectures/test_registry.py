@@ -1,17 +1,21 @@
 """Every network has as many parameters as its paper's, or as the reference implementation's."""
 
+import math
+
 import pytest
 
-from tests.networks import keras
-from tlkit.models.architectures.build import build_architecture
-from tlkit.models.architectures.registry import ARCHITECTURES
-from tlkit.models.head import Head, attach_head
+from tests.networks import keras, lazy_functions
+from tlkit.errors import OptionError
+from tlkit.models.architectures.registry import ARCHITECTURES, find_trainable
+
+(build_architecture,) = lazy_functions("tlkit.models.architectures.build", "build_architecture")
+Head, attach_head = lazy_functions("tlkit.models.head", "Head", "attach_head")
 
 TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 CAFFE = "https://github.com/BVLC/caffe/tree/master/models"
 SMALL_RESNETS = "https://github.com/akamaster/pytorch_resnet_cifar10, at ten classes; He 2015, table 6, rounds them"
-COUNTS = {  # name: (trainable parameters, classes, grey, source)
-    "linear": (7_850, 10, True, "the course: 784 × 10 weights and 10 biases"),
+COUNTS = {  # name: (trainable parameters, classes, gray, source)
+    "linear": (7_850, 10, True, "784 × 10 weights and 10 biases"),
     "mlp": (173_890, 10, True, "784 × 200 + 200, 200 × 80 + 80, 80 × 10 + 10"),
     "neocognitron": (
         672 + 8_246 + 17_150 + 28_864 + 2_570,
@@ -42,26 +46,49 @@ COUNTS = {  # name: (trainable parameters, classes, grey, source)
 }
 
 
-def classifier(name, num_classes, grey, image_size=0, **changes):
-    row = ARCHITECTURES[name]
-    body = build_architecture(row, image_size or row.image_size, changes, grey)
+def classifier(name, num_classes, gray, image_size=0, **changes):
+    spec = ARCHITECTURES[name]
+    body = build_architecture(spec, image_size or spec.image_size, changes, gray)
     return attach_head(body, Head(dropout=0, batch_norm=False, hidden=()), num_classes)
 
 
 def count_trainable(model):
-    return sum(int(variable.value.numpy().size) for variable in model.trainable_variables)
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
-def test_every_network_has_a_count():
+def test_registry_every_architecture_has_its_count_here():
     assert set(COUNTS) == set(ARCHITECTURES)
+    assert [name for name, spec in ARCHITECTURES.items() if spec.name != name] == []
+    assert len(ARCHITECTURES) == 23
 
 
-LARGE = ("vgg13", "vgg16", "vgg19", "resnet101", "resnet152")  # drawing their weights takes seconds
-CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in COUNTS]
+SMALL = (
+    "linear",
+    "mlp",
+    "neocognitron",
+    "lenet5",
+    "lenet5_relu",
+    "googlenet",
+    "inception_small",
+    "resnet18",
+    "resnet20",
+)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_network_has_as_many_parameters_as_its_source_says(name):
-    count, num_classes, grey, _ = COUNTS[name]
-    assert count_trainable(classifier(name, num_classes, grey)) == count
-    keras.utils.clear_session()
+@pytest.mark.parametrize(
+    "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+)
+def test_architecture_has_parameters_of_its_source(name):
+    count, num_classes, gray, _ = COUNTS[name]
+    assert count_trainable(classifier(name, num_classes, gray)) == count
+    keras.utils.clear_session(free_memory=name not in SMALL)
+
+
+def test_find_trainable_unknown_names_neighbors():
+    with pytest.raises(OptionError, match="there is no network 'resnet19'; did you mean resnet18"):
+        find_trainable("resnet19")
+
+
+def test_find_trainable_takes_architectures_before_backbones():
+    assert find_trainable("InceptionV3").constructor == "InceptionV3"
+    assert find_trainable("ResNet50").file == "resnet"

@@ -1,306 +1,329 @@
+"""The loop over epochs on small clouds of points: what it learns, keeps, records and recovers from."""
+
 from contextlib import contextmanager
+from itertools import cycle
 
 import numpy as np
 import pytest
 
-from tests.networks import keras
+from tests.networks import keras, run_network
+from tests.training.loop.toys import PLAN, fit, fitted, head, loss_of, plan, points, starving, unstable
 from tlkit.errors import ModelError
-from tlkit.training.loop.batches import Mixing, Samples, batch_indices
-from tlkit.training.loop.fit import HISTORY_COLUMNS, best_epoch, fit
-from tlkit.training.loop.optimizers import OPTIMIZERS, SCHEDULES
-from tlkit.training.loop.plan import FitPlan
+from tlkit.training.loop.batches import Mixing, Samples
+from tlkit.training.loop.history import HISTORY_COLUMNS, EpochRecord, best_epoch
+from tlkit.training.loop.plan import OPTIMIZERS
 from tlkit.utils.progress import Silent
 
-PLAN = FitPlan(epochs=5, batch_size=8, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, patience=50, seed=0)
+
+@pytest.fixture(scope="module")
+def trained():
+    """A head after the plain training, and its history; not to be changed."""
+    return fitted()
 
 
-def plan(**changes):
-    return FitPlan(**{**vars(PLAN), **changes})
+def same_weights(first, second):
+    weights = first.get_weights(), second.get_weights()
+    return all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
-def samples(count=40, num_classes=3, seed=0, spread=0.5):
-    """Clouds around one corner per class."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % num_classes
-    features = np.eye(num_classes)[labels] + random.normal(0, spread, (count, num_classes))
-    return Samples(features.astype(np.float32), np.eye(num_classes, dtype=np.float32)[labels])
-
-
-def head(num_classes=3, dropout=0.3, batch_norm=True):
-    keras.utils.set_random_seed(0)
-    layers = [keras.Input((num_classes,))]
-    layers += [keras.layers.BatchNormalization(momentum=0.9)] if batch_norm else []
-    layers += [keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(dropout)]
-    return keras.Sequential([*layers, keras.layers.Dense(num_classes, activation="softmax")])
-
-
-def fitted(plan=PLAN, train=None, validation=None, **options):
-    upper = head(**options)
-    history = fit(upper, train or samples(), validation or samples(seed=1), plan, Silent()).history
-    return upper, history
-
-
-def loss_of(upper, held, smoothing):
-    """Cross-entropy against smoothed labels, by Keras."""
-    measure = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    return float(measure(held.targets, upper.predict(held.features, verbose=0)))
-
-
-# batches
-
-
-@pytest.mark.parametrize(("num_images", "batch_size"), [(1, 1), (7, 7), (10, 3), (100, 32), (33, 32), (31, 16)])
-def test_every_image_is_seen_each_epoch_in_batches_of_one_size(num_images, batch_size):
-    rows = batch_indices(num_images, batch_size, seed=0, epoch=1)
-    assert rows.shape == (-(-num_images // batch_size), batch_size)
-    assert set(rows.ravel().tolist()) == set(range(num_images))
-    first = rows.ravel()[:num_images]
-    assert sorted(first.tolist()) == list(range(num_images))
-
-
-def test_the_last_batch_is_filled_with_the_first_images():
-    rows = batch_indices(10, 4, seed=0, epoch=1).ravel()
-    assert rows[10:].tolist() == rows[:2].tolist()
-
-
-def test_the_order_depends_on_seed_and_epoch_alone():
-    def order(seed, epoch):
-        return batch_indices(50, 8, seed, epoch).ravel().tolist()
-
-    np.random.seed(7)  # noqa: NPY002
-    first = order(0, 1)
-    assert order(0, 1) == first
-    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (1, 2)}) == 4
+def best_accuracy(history):
+    return max(record.val_accuracy for record in history)
 
 
 # what is left behind
 
 
-def test_the_head_learns():
-    held = samples(seed=1, spread=0.1)
-    upper, history = fitted(plan(epochs=60), samples(spread=0.1), held)
-    assert history[-1]["val_accuracy"] == 1
-    assert (upper.predict(held.features, verbose=0).argmax(axis=1) == held.targets.argmax(axis=1)).all()
+def test_fit_separable_points_classifies_all():
+    held_out = points(seed=1, spread=0.1)
+    model, history = fitted(plan(epochs=60), points(spread=0.1), held_out)
+    assert history[-1].val_accuracy == 1
+    assert (run_network(model, held_out.features).argmax(axis=1) == held_out.targets.argmax(axis=1)).all()
 
 
-def test_the_weights_of_the_lowest_validation_loss_are_restored():
-    """With a large step the loss jumps about, so the last epoch is not the best."""
-    held = samples(seed=1, spread=1.5)
-    upper, history = fitted(plan(epochs=30, learning_rate=0.5, weight_decay=0.0), samples(spread=1.5), held)
-    losses = [row["val_loss"] for row in history]
+def test_fit_restores_weights_of_lowest_validation_loss():
+    """With a large learning rate the loss jumps about, so the last epoch is not the best."""
+    held_out = points(seed=1, spread=1.5)
+    model, history = fitted(plan(epochs=30, learning_rate=0.5, weight_decay=0.0), points(spread=1.5), held_out)
+    losses = [record.val_loss for record in history]
     assert best_epoch(history) < len(history)
-    assert loss_of(upper, held, 0.1) == pytest.approx(min(losses), abs=1e-5)
-    assert loss_of(upper, held, 0.1) != pytest.approx(losses[-1], abs=1e-5)
+    assert loss_of(model, held_out, 0.1) == pytest.approx(min(losses), abs=1e-5)
+    assert loss_of(model, held_out, 0.1) != pytest.approx(losses[-1], abs=1e-5)
 
 
-def test_training_stops_when_patience_is_at_its_end():
-    held = samples(seed=1, spread=1.5)
-    _, history = fitted(plan(epochs=200, learning_rate=0.5, patience=3), samples(spread=1.5), held)
+def test_fit_stops_after_patience():
+    held_out = points(seed=1, spread=1.5)
+    _, history = fitted(plan(epochs=200, learning_rate=0.5, patience=3), points(spread=1.5), held_out)
     assert len(history) == best_epoch(history) + 3
     assert len(history) < 200
 
 
-def rows_of(*losses):
-    return [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, 1)]
-
-
-def test_the_first_of_equally_good_epochs_is_kept():
-    assert best_epoch(rows_of(3.0, 1.0, 2.0, 1.0)) == 2
-
-
-def test_an_epoch_whose_loss_is_no_number_is_never_the_best():
-    assert best_epoch(rows_of(3.0, 1.0, float("nan"), 2.0)) == 2
-    assert best_epoch(rows_of(float("nan"), 3.0)) == 2
-
-
-def test_a_start_that_no_epoch_beats_is_kept():
-    held = samples(seed=1)
-    upper, first = fitted(validation=held)
-    before, weights = loss_of(upper, held, 0.1), upper.get_weights()
-    wild = plan(epochs=2, learning_rate=5.0, keeps_start=True, phase="blocks")
-    history = fit(upper, samples(), held, wild, Silent()).history
-    assert [row["epoch"] for row in history] == [0, 1, 2]
-    assert history[0]["val_loss"] == pytest.approx(before, abs=1e-5)
+def test_fit_no_epoch_better_keeps_initial_weights(trained):
+    model, held_out = trained[0], points(seed=1)
+    before, weights = loss_of(model, held_out, 0.1), model.get_weights()
+    wild = plan(epochs=2, learning_rate=5.0, keep_initial_weights=True, phase="blocks")
+    history = fit(model, points(), held_out, wild, Silent()).history
+    assert [record.epoch for record in history] == [0, 1, 2]
+    assert history[0].val_loss == pytest.approx(before, abs=1e-5)
     assert best_epoch(history) == 0
-    assert all(np.array_equal(*pair) for pair in zip(upper.get_weights(), weights, strict=True))
-
-
-def test_the_rate_rises_and_falls():
-    _, history = fitted(plan(epochs=10, warm_up=0.5))
-    rates = [row["learning_rate"] for row in history]
-    assert rates.index(max(rates)) == 4
-    assert max(rates) == pytest.approx(PLAN.learning_rate, rel=0.05)
-    assert rates[-1] == pytest.approx(0, abs=1e-9)
-
-
-def test_a_training_that_diverges_says_so():
-    with pytest.raises(ModelError, match="--learning-rate"):
-        fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), weights, strict=True))
 
 
 # history
 
 
-def test_history_has_a_row_per_epoch_with_every_column():
-    _, history = fitted()
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
-    assert all(list(row) == list(HISTORY_COLUMNS) for row in history)
-    assert all(row["seconds"] >= 0 for row in history)
+def test_fit_gives_record_per_epoch_with_every_column(trained):
+    _, history = trained
+    assert [record.epoch for record in history] == [1, 2, 3, 4, 5]
+    assert all(list(record.as_row()) == list(HISTORY_COLUMNS) for record in history)
+    assert all(record.phase == "head" and record.seconds >= 0 and record.val_f1 is None for record in history)
 
 
-def test_the_learning_rate_falls_to_zero():
-    rates = [row["learning_rate"] for row in fitted()[1]]
+def test_fit_learning_rate_falls_to_zero(trained):
+    rates = [record.learning_rate for record in trained[1]]
     assert rates == sorted(rates, reverse=True)
-    assert rates[0] < PLAN.learning_rate
+    assert rates[0] < PLAN.optimizer.learning_rate
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_fit_warm_up_rises_and_falls():
+    _, history = fitted(plan(epochs=10, warm_up=0.5))
+    rates = [record.learning_rate for record in history]
+    assert rates.index(max(rates)) == 4
+    assert max(rates) == pytest.approx(PLAN.optimizer.learning_rate, rel=0.05)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_validation_loss_and_accuracy_are_those_of_keras(smoothing):
-    held = samples(300, seed=1, spread=1.0)  # more than one round of prediction
-    upper, history = fitted(plan(epochs=1, label_smoothing=smoothing), validation=held)
-    predicted = upper.predict(held.features, verbose=0)
-    assert history[0]["val_loss"] == pytest.approx(loss_of(upper, held, smoothing), rel=1e-5)
-    expected = float((predicted.argmax(axis=1) == held.targets.argmax(axis=1)).mean())
-    assert history[0]["val_accuracy"] == expected
+def test_fit_measures_validation_loss_and_accuracy_as_keras_does(smoothing):
+    held_out = points(300, seed=1, spread=1.0)  # more than one round of prediction
+    model, history = fitted(plan(epochs=1, label_smoothing=smoothing), validation=held_out)
+    predicted = run_network(model, held_out.features)
+    assert history[0].val_loss == pytest.approx(loss_of(model, held_out, smoothing), rel=1e-5)
+    expected = float((predicted.argmax(axis=1) == held_out.targets.argmax(axis=1)).mean())
+    assert history[0].val_accuracy == expected
 
 
-def test_progress_advances_once_per_epoch():
+def test_fit_reports_each_epoch_once():
     class Counted(Silent):
-        done = 0
+        advanced = 0
+
+        def __init__(self):
+            super().__init__()
+            self.rows = []
 
         @contextmanager
         def stage(self, name, total, unit):
             self.asked = (name, total, unit)
 
             def advance(count):
-                self.done += count
+                self.advanced += count
 
             yield advance
 
+        def on_epoch_end(self, row):
+            self.rows.append(row)
+
     progress = Counted()
-    fit(head(), samples(), samples(seed=1), PLAN, progress)
+    history = fit(head(), points(), points(seed=1), PLAN, progress).history
     assert progress.asked == ("head", 5, "epochs")
-    assert progress.done == 5
+    assert progress.advanced == 5
+    assert progress.rows == [record.as_row() for record in history]
+
+
+def test_fit_select_by_f1_records_it():
+    _, history = fitted(plan(select_by_f1=True, epochs=6))
+    assert all(0 <= record.val_f1 <= 1 for record in history)
 
 
 # the same each time
 
 
-def test_one_seed_gives_the_same_bits_and_another_seed_others():
-    weights = [fitted(plan(seed=seed))[0].get_weights() for seed in (0, 0, 1)]
-    assert all(np.array_equal(*pair) for pair in zip(weights[0], weights[1], strict=True))
-    assert not all(np.array_equal(*pair) for pair in zip(weights[0], weights[2], strict=True))
-
-
-def test_what_was_drawn_before_does_not_matter():
-    upper, again = head(), head()
-    fit(upper, samples(), samples(seed=1), PLAN, Silent())
+def test_fit_one_seed_gives_same_bits_whatever_was_drawn_before(trained):
+    again = head()
     keras.random.normal((10,))
-    fit(again, samples(), samples(seed=1), PLAN, Silent())
-    assert all(np.array_equal(*pair) for pair in zip(upper.get_weights(), again.get_weights(), strict=True))
+    fit(again, points(), points(seed=1), PLAN, Silent())
+    assert same_weights(trained[0], again)
+    assert not same_weights(trained[0], fitted(plan(seed=1))[0])
 
 
-# sizes
+# sizes and types
 
 
-def test_a_batch_larger_than_the_data_is_as_large_as_the_data():
-    small = [fitted(plan(batch_size=size), samples(5))[0].get_weights() for size in (1000, 5)]
-    assert all(np.array_equal(*pair) for pair in zip(*small, strict=True))
+def test_fit_batch_larger_than_data_is_all_data():
+    assert same_weights(*(fitted(plan(batch_size=size), points(5))[0] for size in (1000, 5)))
 
 
-def test_uint8_features_are_trained_on_as_they_are():
-    """Freeze none keeps pixels as they were decoded."""
-    train = samples()
+def test_fit_uint8_features_equal_floats():
+    """Freeze none caches pixels as they were decoded."""
+    train = points()
     pixels = np.clip(train.features * 100 + 50, 0, 255).astype(np.uint8)
-    as_floats = fitted(train=Samples(pixels.astype(np.float32), train.targets))[0].get_weights()
-    as_bytes = fitted(train=Samples(pixels, train.targets))[0].get_weights()
-    assert all(np.array_equal(*pair) for pair in zip(as_floats, as_bytes, strict=True))
+    as_floats, _ = fitted(train=Samples(pixels.astype(np.float32), train.targets))
+    as_bytes, _ = fitted(train=Samples(pixels, train.targets))
+    assert same_weights(as_floats, as_bytes)
 
 
-def test_biases_and_norms_are_spared_the_decay():
+# optimizers, schedules, averages, weights, mixing
+
+
+def test_fit_weight_decay_spares_biases_and_norms():
     """Constant features and even labels give no gradient, so only the decay moves anything."""
-    upper = head(dropout=0.0)
+    model = head(dropout=0.0)
     still = Samples(np.zeros((8, 3), np.float32), np.full((8, 3), 1 / 3, np.float32))
-    start = {weight.path: np.copy(weight.numpy()) for weight in upper.trainable_variables}
-    fit(upper, still, Samples(still.features, still.targets), plan(epochs=1, weight_decay=0.5), Silent())
+    start = {weight.path: np.copy(weight.numpy()) for weight in model.trainable_variables}
+    fit(model, still, Samples(still.features, still.targets), plan(epochs=1, weight_decay=0.5), Silent())
     moved = {
         weight.path.rpartition("/")[2]
-        for weight in upper.trainable_variables
+        for weight in model.trainable_variables
         if not np.allclose(weight.numpy(), start[weight.path], atol=1e-7)
     }
     assert {path.rpartition("/")[2] for path in start} == {"kernel", "bias", "gamma", "beta"}
     assert moved == {"kernel"}
 
 
-# optimizers, decays and averages
+def test_fit_every_optimizer_learns_at_its_default_rate_and_under_every_schedule():
+    from tlkit.training.loop.optimizers import SCHEDULES
+
+    assert len(SCHEDULES) <= len(OPTIMIZERS)
+    failed = []
+    for (name, spec), schedule in zip(OPTIMIZERS.items(), cycle(SCHEDULES)):
+        rates = {"learning_rate": spec.head_lr, "weight_decay": spec.weight_decay}
+        chosen = plan(optimizer=name, schedule=schedule, epochs=60, **rates)
+        _, history = fitted(chosen, points(spread=0.1), points(seed=1, spread=0.1), dropout=0.0)
+        if history[-1].loss >= 0.9 * history[0].loss or best_accuracy(history) <= 0.9:
+            failed.append((name, schedule, history[0].loss, history[-1].loss, best_accuracy(history)))
+    assert failed == []
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_learns_at_its_own_rate(name):
-    row = OPTIMIZERS[name]
-    chosen = plan(optimizer=name, learning_rate=row.head, weight_decay=row.weight_decay, epochs=150)
-    _, history = fitted(chosen, samples(spread=0.1), samples(seed=1, spread=0.1), dropout=0.0)
-    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
-    assert max(row["val_accuracy"] for row in history) > 0.9
-
-
-@pytest.mark.parametrize("decay", SCHEDULES)
-def test_every_decay_trains(decay):
-    _, history = fitted(plan(decay=decay, epochs=30), samples(spread=0.1), samples(seed=1, spread=0.1))
-    assert max(row["val_accuracy"] for row in history) > 0.9
-
-
-def test_a_plateau_lowers_the_rate_once_nothing_gets_better():
-    held = samples(seed=1, spread=1.5)
-    _, history = fitted(plan(decay="plateau", epochs=40, learning_rate=0.3), samples(spread=1.5), held)
-    rates = [row["learning_rate"] for row in history]
+def test_fit_plateau_lowers_learning_rate_once_nothing_gets_better():
+    held_out = points(seed=1, spread=1.5)
+    _, history = fitted(plan(schedule="plateau", epochs=40, learning_rate=0.3), points(spread=1.5), held_out)
+    rates = [record.learning_rate for record in history]
     assert rates[0] == pytest.approx(0.3)
     assert rates[-1] < 0.1
     assert rates == sorted(rates, reverse=True)
 
 
-def test_the_average_of_the_weights_is_what_is_measured_and_kept():
-    held = samples(seed=1)
-    upper, history = fitted(plan(ema=0.9, epochs=12), validation=held, dropout=0.0)
+def test_fit_ema_is_measured_and_kept():
+    held_out = points(seed=1)
+    model, history = fitted(plan(ema=0.9, epochs=12), validation=held_out, dropout=0.0)
     best = history[best_epoch(history) - 1]
-    assert loss_of(upper, held, 0.1) == pytest.approx(best["val_loss"], abs=1e-5)
-    plain, _ = fitted(plan(epochs=12), validation=held, dropout=0.0)
-    assert any(not np.allclose(*pair) for pair in zip(upper.get_weights(), plain.get_weights(), strict=True))
+    assert loss_of(model, held_out, 0.1) == pytest.approx(best.val_loss, abs=1e-5)
+    plain, _ = fitted(plan(epochs=12), validation=held_out, dropout=0.0)
+    assert any(not np.allclose(*pair) for pair in zip(model.get_weights(), plain.get_weights(), strict=True))
 
 
-def test_a_clipped_gradient_moves_less():
+def test_fit_clip_limits_step():
     def moved(clip):
-        upper = head(dropout=0.0, batch_norm=False)
-        before = upper.get_weights()
-        sgd = plan(optimizer="sgd", decay="constant", epochs=1, weight_decay=0.0, clip=clip, learning_rate=0.1)
-        fit(upper, samples(8), samples(seed=1), sgd, Silent())
-        return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(upper.get_weights(), before, strict=True)))
+        model = head(dropout=0.0, batch_norm=False)
+        before = model.get_weights()
+        sgd = plan(optimizer="sgd", schedule="constant", epochs=1, weight_decay=0.0, clip=clip, learning_rate=0.1)
+        fit(model, points(8), points(seed=1), sgd, Silent())
+        return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(model.get_weights(), before, strict=True)))
 
     assert moved(1e-3) == pytest.approx(1e-4, rel=1e-3)
     assert moved(0.0) > 1e-3
 
 
-def test_heavier_images_pull_harder():
-    train = samples(30, spread=0.8)
+def test_fit_heavier_images_pull_harder():
+    train, held_out = points(30, spread=0.8), points(300, seed=1, spread=0.8)
     heavy = train.targets[:, 0] * 20 + 1
     weighted = Samples(train.features, train.targets, (heavy / heavy.mean()).astype(np.float32))
     recalls = []
-    for seen in (train, weighted):
-        upper, _ = fitted(plan(epochs=40), seen, samples(300, seed=1, spread=0.8), dropout=0.0)
-        held = samples(300, seed=1, spread=0.8)
-        told = upper.predict(held.features, verbose=0).argmax(axis=1)
-        recalls.append(np.mean(told[held.targets[:, 0] == 1] == 0))
+    for samples in (train, weighted):
+        model, _ = fitted(plan(epochs=40), samples, held_out, dropout=0.0)
+        predicted = run_network(model, held_out.features).argmax(axis=1)
+        recalls.append(np.mean(predicted[held_out.targets[:, 0] == 1] == 0))
     assert recalls[1] > recalls[0]
 
 
-def test_mixed_training_learns_too():
-    _, history = fitted(plan(mixing=Mixing(mixup=0.4), epochs=40), samples(spread=0.1), samples(seed=1, spread=0.1))
-    assert max(row["val_accuracy"] for row in history) > 0.9
+def test_fit_mixed_images_learns():
+    _, history = fitted(plan(mixing=Mixing(mixup=0.4), epochs=40), points(spread=0.1), points(seed=1, spread=0.1))
+    assert best_accuracy(history) > 0.9
 
 
-def test_where_f1_decides_the_best_epoch_is_that_of_the_highest():
-    rows = [{"epoch": k, "val_loss": loss, "f1": f1} for k, (loss, f1) in enumerate([(1, 0.5), (3, 0.7), (2, 0.7)], 1)]
-    assert best_epoch(rows) == 3
-    _, history = fitted(plan(by_f1=True, epochs=6))
-    assert all(0 <= row["f1"] <= 1 for row in history)
+# memory that does not suffice
+
+
+def test_fit_out_of_memory_halves_batches_until_it_suffices():
+    model = starving(3)
+    state = fit(model, points(), points(seed=1), plan(batch_size=16, epochs=3), Silent())
+    assert [record.epoch for record in state.history] == [1, 2, 3]
+    assert state.batch_size == 2
+    assert state.notes[-1] == "memory did not suffice; the head was trained in batches of 2."
+    small = starving(99)
+    fit(small, points(), points(seed=1), plan(batch_size=2, epochs=3), Silent())
+    assert same_weights(model, small)
+
+
+def test_fit_out_of_memory_for_one_image_says_what_to_change():
+    with pytest.raises(ModelError, match="one image at a time; choose a smaller --image-size"):
+        fit(starving(0), points(), points(seed=1), plan(batch_size=4), Silent())
+
+
+def test_is_out_of_memory_tells_other_errors_apart():
+    from tlkit.training.loop.fit import is_out_of_memory
+
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(ValueError("no more memory of what was said"))
+
+
+# divergence
+
+
+def test_fit_divergence_continues_from_best_weights_at_lower_rate():
+    state = fit(unstable(0.3), points(), points(seed=1), plan(epochs=4, learning_rate=0.2), Silent())
+    assert 1 <= state.divergences <= 3
+    assert [record.epoch for record in state.history] == [1, 2, 3, 4]
+    assert np.isfinite([record.loss for record in state.history]).all()
+    assert len(state.notes) == state.divergences
+    assert f"at a rate of {0.2 * 0.3**state.divergences:.2g}" in state.notes[-1]
+
+
+def test_fit_three_divergences_end_with_best_epoch():
+    """The first epochs are fine; then features beyond all bounds drive the loss up at any learning rate."""
+    model, train = head(dropout=0.0, batch_norm=False), points(spread=0.1)
+    first = fit(model, train, points(seed=1), plan(epochs=2, learning_rate=1e-3, keep_initial_weights=True), Silent())
+    lost = Samples(train.features * np.float32(1e37), train.targets)
+    state = fit(model, lost, points(seed=1), plan(epochs=2, keep_initial_weights=True), Silent())
+    assert state.divergences == 4
+    assert [record.epoch for record in state.history] == [0]
+    assert "the best epoch before was kept" in state.notes[-1]
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), first.best, strict=True))
+
+
+def test_fit_divergence_without_good_epoch_names_option_and_rate():
+    with pytest.raises(ModelError, match="choose a --learning-rate far below 1e\\+30"):
+        fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
+
+
+def test_has_diverged_bound_is_five_times_chance():
+    from tlkit.training.loop.fit import has_diverged
+
+    def record(loss, val_loss=1.0):
+        return EpochRecord("head", 1, 0.1, loss, 0.5, val_loss, 0.5, 0.1)
+
+    verdicts = [has_diverged(record(loss), 3) for loss in (1.2, 4.9, 5.6, float("nan"))]
+    assert verdicts == [False, False, True, True]
+    assert has_diverged(record(1.0, float("inf")), 3)
+
+
+def test_fit_setbacks_outlive_a_stop(tmp_path):
+    """What was given up before a stop is not tried again after it."""
+    from tlkit.training.loop.checkpoint import Checkpoint
+
+    class StopsAfterTwo(Checkpoint):
+        def save(self, model, state):
+            self._written = -1e9
+            super().save(model, state)
+            if len(state.history) == 2:
+                raise KeyboardInterrupt
+
+    file, batches = tmp_path / "checkpoint-head.npz", plan(batch_size=16, epochs=6)
+    whole, again = starving(3), starving(3)
+    expected = fit(whole, points(), points(seed=1), batches, Silent())
+    with pytest.raises(KeyboardInterrupt):
+        fit(starving(3), points(), points(seed=1), batches, Silent(), StopsAfterTwo(file))
+    resumed = fit(again, points(), points(seed=1), batches, Silent(), Checkpoint(file))
+    assert resumed.notes == expected.notes
+    assert [record.epoch for record in resumed.history] == [1, 2, 3, 4, 5, 6]
+    assert same_weights(whole, again)

@@ -22,11 +22,11 @@ AUXILIARY_DROPOUT = 0.7
 
 
 def build_googlenet(pixels: Any, variant: ArchitectureOptions) -> Any:
-    """Twenty-two layers with weights: three convolutions, nine inception modules, one classifier.
+    """Build twenty-two layers with weights: three convolutions, nine inception modules, one classifier.
 
     224 × 224 pixels and 1,000 classes: 6,998,552 parameters; 13,378,280 with the two auxiliary
-    classifiers that it has while it is trained, as Caffe's reference model has them. Left out: local
-    response normalization, as in `alexnet`.
+    classifiers of the training, like Caffe's reference model. Left out: local response
+    normalization, as in `alexnet`.
     """
     values = _layer(pixels, 64, 7, "conv1", variant, strides=2)
     values = max_pool(values, 3, 2, "pool1", padding="same")
@@ -37,20 +37,20 @@ def build_googlenet(pixels: Any, variant: ArchitectureOptions) -> Any:
         values = inception(values, filters, f"inception_{name}", variant)
         if name in POOLED_AFTER:
             values = max_pool(values, 3, 2, f"pool{name[0]}", padding="same")
-    return variant.drop(average_pool(values), "dropout")
+    return variant.apply_dropout(average_pool(values), "dropout")
 
 
 def build_auxiliary(values: Any, variant: ArchitectureOptions, name: str) -> Any:
-    """What lies below the last layer of an auxiliary classifier: average, 1 × 1 convolution, hidden layer, dropout."""
+    """Build an auxiliary classifier up to its last layer: average, 1 × 1 convolution, hidden layer, dropout."""
     size = min(5, values.shape[1])
     values = keras.layers.AveragePooling2D(size, 3, name=f"{name}_pool")(values)
-    values = keras.layers.Flatten(name=f"{name}_vectorised")(_layer(values, 128, 1, f"{name}_conv", variant))
-    values = variant.finish(dense(values, variant.units(1024), f"{name}_fc"), f"{name}_fc")
+    values = keras.layers.Flatten(name=f"{name}_vectorized")(_layer(values, 128, 1, f"{name}_conv", variant))
+    values = variant.normalize_and_activate(dense(values, variant.units(1024), f"{name}_fc"), f"{name}_fc")
     return keras.layers.Dropout(AUXILIARY_DROPOUT, name=f"{name}_dropout")(values)
 
 
 def inception(values: Any, filters: tuple[int, ...], name: str, variant: ArchitectureOptions) -> Any:
-    """Windows of 1 × 1, 3 × 3 and 5 × 5 and a pooling side by side; 1 × 1 convolutions reduce the channels first."""
+    """Put windows of 1 × 1, 3 × 3 and 5 × 5 and a pooling side by side; 1 × 1 convolutions reduce channels first."""
     one, reduce3, three, reduce5, five, projected = filters
     small = _layer(values, one, 1, f"{name}_1x1", variant)
     middle = _layer(_layer(values, reduce3, 1, f"{name}_3x3_reduce", variant), three, 3, f"{name}_3x3", variant)
@@ -60,4 +60,4 @@ def inception(values: Any, filters: tuple[int, ...], name: str, variant: Archite
 
 
 def _layer(values: Any, filters: int, size: int, name: str, variant: ArchitectureOptions, **options: Any) -> Any:
-    return variant.finish(convolve(values, variant.units(filters), size, name, **options), name)
+    return variant.normalize_and_activate(convolve(values, variant.units(filters), size, name, **options), name)

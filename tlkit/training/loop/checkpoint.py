@@ -1,4 +1,4 @@
-"""What a training needs to go on exactly where it was: written whole after an epoch, or not at all.
+"""The state of a training on disk, written whole after an epoch or not at all, to continue from exactly there.
 
 Keras's own checkpoints truncate the old file before they write the new one, and know neither the
 state of random draws nor the order of images (Keras 3.15). Here both depend on seed and epoch alone.
@@ -7,7 +7,7 @@ state of random draws nor the order of images (Keras 3.15). Here both depend on 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +15,62 @@ import keras
 import numpy as np
 
 from tlkit.errors import RunError
+from tlkit.training.loop.history import EpochRecord
 from tlkit.utils.files import atomic_open
 
 SECONDS_BETWEEN = 2.0  # shorter epochs share a checkpoint: to redo them takes no longer than to write each
-
-
-Epoch = dict[str, Any]  # one row of the history
 
 
 @dataclass
 class TrainingState:
     """How far a phase has come.
 
-    best         the weights of its best epoch; before the first, those it started from
-    batch_size   images per step; less than planned where memory did not suffice
-    history      one row per epoch, with `HISTORY_COLUMNS` of fit.py
-    notes        what a person should know
-    ended        whether it is over
-    rate         share of the planned rate; less than 1 after a divergence
-    since        the epoch after which batch size or rate was changed, and the optimizer begun anew
-    divergences  how often it diverged
+    best          the weights of its best epoch; before the first, those it started from
+    batch_size    images per step; less than planned where memory did not suffice
+    history       one record per epoch
+    notes         what a person should know
+    ended         whether it is over
+    lr_scale      fraction of the planned learning rate; less than 1 after a divergence
+    restarted_at  the epoch after which batch size or learning rate was changed, and the optimizer started anew
+    divergences   how often it diverged
     """
 
     best: list[np.ndarray]
     batch_size: int
-    history: list[Epoch] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ended: bool = False
-    rate: float = 1.0
-    since: int = 0
+    lr_scale: float = 1.0
+    restarted_at: int = 0
     divergences: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that ended; 0 before the first."""
+        return self.history[-1].epoch if self.history else 0
 
 
 @dataclass
 class Checkpoint:
     """The checkpoint of one phase of one run.
 
-    file  a `.npz` of arrays and the history as JSON; no pickle
+    file  a `.npz` of arrays and the rest as JSON; no pickle
     """
 
     file: Path
     _written: float = field(default_factory=time.monotonic)
 
-    def save(self, model: keras.Model, standing: TrainingState) -> None:
+    def save(self, model: keras.Model, state: TrainingState) -> None:
         """Write the state after an epoch, unless the last was written a moment ago."""
-        if not standing.ended and time.monotonic() - self._written < SECONDS_BETWEEN:
+        if not state.ended and time.monotonic() - self._written < SECONDS_BETWEEN:
             return
-        facts = {name: value for name, value in vars(standing).items() if name != "best"}
-        arrays: dict[str, Any] = {f"variable_{place}": value for place, value in enumerate(_state(model))}
-        arrays |= {f"best_{place}": value for place, value in enumerate(standing.best)}
-        arrays["standing"] = np.array(json.dumps(facts))
+        content = {name: value for name, value in vars(state).items() if name not in ("best", "history")}
+        content["history"] = [asdict(record) for record in state.history]
+        arrays: dict[str, Any] = {
+            f"variable_{index}": np.asarray(value) for index, value in enumerate(_variables(model))
+        }
+        arrays |= {f"best_{index}": value for index, value in enumerate(state.best)}
+        arrays["state"] = np.array(json.dumps(content))
         with atomic_open(self.file, "wb") as file:
             np.savez(file, **arrays)
         self._written = time.monotonic()
@@ -72,19 +78,22 @@ class Checkpoint:
     def load(self, model: keras.Model, prepare: Callable[[TrainingState], None]) -> TrainingState | None:
         """Put a model into the state that was saved.
 
-        prepare: compiles the model for a standing, before its optimizer is filled
-        returns: where the phase stands; None where nothing was saved
+        prepare: compiles the model for a state, before its optimizer is filled
+        returns: the state; None where nothing was saved
         raises: RunError where the file does not fit the model
         """
         if not self.file.exists():
             return None
         try:
-            with np.load(self.file, allow_pickle=False) as kept:
-                best = [kept[f"best_{place}"] for place in range(len(model.weights))]
-                standing = TrainingState(best, **json.loads(str(kept["standing"])))
-                prepare(standing)
-                _set_state(model, [kept[f"variable_{place}"] for place in range(len(_variables(model)))])
-            return standing
+            with np.load(self.file, allow_pickle=False) as arrays:
+                best = [arrays[f"best_{index}"] for index in range(len(model.weights))]
+                content = json.loads(str(arrays["state"]))
+                content["history"] = [EpochRecord(**record) for record in content["history"]]
+                state = TrainingState(best, **content)
+                prepare(state)
+                for index, variable in enumerate(_variables(model)):
+                    variable.assign(arrays[f"variable_{index}"])
+            return state
         except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
             raise RunError(
                 f"'{self.file}' is damaged ({error}); remove it, and --resume begins the phase anew."
@@ -94,10 +103,10 @@ class Checkpoint:
 def seed_draws(model: keras.Model, seed: int, epoch: int) -> None:
     """Make every random draw of an epoch, such as dropout's, depend on seed, epoch and layer alone.
 
-    Layers that draw are counted from the output down, so that a network and its upper part draw alike.
+    Layers that draw are counted from the output down, so that a network and its top draw alike.
     """
     generators = [getattr(layer, "seed_generator", None) for layer in reversed(model.layers)]
-    for rank, generator in enumerate(found for found in generators if found is not None):
+    for rank, generator in enumerate(generator for generator in generators if generator is not None):
         drawn = np.random.SeedSequence((seed, epoch, rank)).generate_state(2)
         generator.state.assign(drawn.astype(generator.state.dtype))
 
@@ -105,12 +114,3 @@ def seed_draws(model: keras.Model, seed: int, epoch: int) -> None:
 def _variables(model: keras.Model) -> list[Any]:
     model.optimizer.build(model.trainable_variables)
     return [*model.weights, *model.optimizer.variables]
-
-
-def _state(model: keras.Model) -> list[np.ndarray]:
-    return [np.asarray(variable) for variable in _variables(model)]
-
-
-def _set_state(model: keras.Model, values: list[np.ndarray]) -> None:
-    for variable, value in zip(_variables(model), values, strict=True):
-        variable.assign(value)

@@ -1,4 +1,4 @@
-"""Trains what lies above a cut, by Keras, on the features at the cut.
+"""Trains a model on features: epochs, early stopping, recovery.
 
 The loop over epochs is our own: the order of images and every random draw depend on the seed and
 the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a small head.
@@ -12,212 +12,191 @@ import numpy as np
 
 from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
-from tlkit.training.hyperparameters import steps_per_epoch
-from tlkit.training.loop.batches import Samples, batch_indices, mix, prefetch
-from tlkit.training.loop.checkpoint import Checkpoint, Epoch, TrainingState, seed_draws
+from tlkit.training.loop.batches import Samples, batch_indices, mix, prefetch, steps_per_epoch
+from tlkit.training.loop.checkpoint import Checkpoint, TrainingState, seed_draws
+from tlkit.training.loop.history import EpochRecord, best_epoch
 from tlkit.training.loop.losses import LOSSES, smooth_labels
 from tlkit.training.loop.optimizers import compile_model, ema_weights, plateau_factor
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress
 
-HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-PREDICT_ROWS = 256  # rows evaluated at a time, at most
+PREDICT_BATCH = 256  # images evaluated at a time, at most
+DIVERGENCE_FACTOR = 5.0  # times the loss of an untrained classifier; at most 10, for Keras's loss ends at 16
+LR_REDUCTION = 0.3  # of the learning rate, after a divergence
+MAX_DIVERGENCES = 3
+OUT_OF_MEMORY_MESSAGES = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # of TensorFlow and JAX
 
 
 def fit(
-    upper: keras.Model,
+    model: keras.Model,
     train: Samples,
     validation: Samples,
     plan: FitPlan,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingState:
-    """Train a model on features, and leave it with the weights of the best epoch.
+    """Train a model, and leave it with the weights of the best epoch.
 
-    Where memory does not suffice, batches are halved; where the loss grows beyond all bounds,
-    training goes on from the best weights so far at a smaller rate, three times at most.
+    If a batch does not fit into memory, the batch size is halved; if the loss diverges, training
+    restarts from the best weights at a lower learning rate, three times at most.
 
-    checkpoint: what the training goes on from where it is there, and what it writes as it goes
-    returns: one row per epoch, with `HISTORY_COLUMNS`, and what a person should know
-    raises: ModelError where memory or a rate cannot be made to do; RunError for a damaged checkpoint
+    checkpoint: training continues from it where it exists, and writes it after epochs
+    returns: one record per epoch, and what a person should know
+    raises: ModelError where neither helps; RunError for a damaged checkpoint
     """
     keras.utils.set_random_seed(plan.seed)
-    standing = _begin(upper, (train, validation), plan, checkpoint)
+    state = _start(model, (train, validation), plan, checkpoint)
     with progress.stage(plan.phase, plan.epochs, "epochs") as advance:
-        advance(epochs_of(standing.history))
-        while not standing.ended:
-            if row := _try_epoch(upper, (train, validation), plan, standing):
-                standing.history.append(row)
-                if best_epoch(standing.history) == row["epoch"]:
-                    with ema_weights(upper, plan):
-                        standing.best = upper.get_weights()
-                standing.ended = _should_stop(standing.history, plan)
-                progress.epoch(row)
+        advance(state.epoch)
+        while not state.ended:
+            if record := _try_epoch(model, (train, validation), plan, state):
+                state.history.append(record)
+                if best_epoch(state.history) == record.epoch:
+                    with ema_weights(model, plan.optimizer):
+                        state.best = model.get_weights()
+                state.ended = _should_stop(state, plan)
+                progress.on_epoch_end(record.as_row())
                 advance(1)
-            if checkpoint and (row or standing.ended):
-                checkpoint.save(upper, standing)
-    upper.set_weights(standing.best)
-    return standing
+            if checkpoint and (record or state.ended):
+                checkpoint.save(model, state)
+    model.set_weights(state.best)
+    return state
 
 
-def epochs_of(history: list[Epoch]) -> int:
-    """How many epochs a history tells of."""
-    return int(history[-1]["epoch"]) if history else 0
-
-
-def best_epoch(history: list[Epoch]) -> int:
-    """The epoch whose weights `fit` leaves behind: counted from 1, 0 for what it started from."""
-    scores = scores_of(history)
-    return int(history[scores.index(min(scores))]["epoch"])
-
-
-def scores_of(history: list[Epoch]) -> list[tuple[float, ...]]:
-    """How good each epoch is, less is better: by its loss; where F1 decides, by that first."""
-    losses = [math.inf if math.isnan(row["val_loss"]) else row["val_loss"] for row in history]
-    return [(-row["f1"], loss) if "f1" in row else (loss,) for row, loss in zip(history, losses, strict=True)]
-
-
-def _begin(
-    upper: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, checkpoint: Checkpoint | None
+def _start(
+    model: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, checkpoint: Checkpoint | None
 ) -> TrainingState:
-    """Where the training stands, with the model compiled accordingly."""
+    """The state to train from, with the model compiled accordingly."""
     num_images = len(samples[0].targets)
 
-    def prepare(standing: TrainingState) -> None:
-        _compile(upper, plan, standing, num_images)
+    def prepare(state: TrainingState) -> None:
+        _compile(model, plan, state, num_images)
 
-    if checkpoint and (kept := checkpoint.load(upper, prepare)):
-        return kept
-    standing = TrainingState(upper.get_weights(), min(plan.batch_size, num_images))
-    prepare(standing)
-    if plan.keeps_start:
-        standing.history.append(_start(upper, samples[1], plan))
-    return standing
-
-
-def _compile(upper: keras.Model, plan: FitPlan, standing: TrainingState, num_images: int) -> None:
-    steps = (plan.epochs - standing.since) * steps_per_epoch(num_images, standing.batch_size)
-    compile_model(upper, plan, plan.learning_rate * standing.rate, steps)
+    if checkpoint and (saved := checkpoint.load(model, prepare)):
+        return saved
+    state = TrainingState(model.get_weights(), min(plan.batch_size, num_images))
+    prepare(state)
+    if plan.keep_initial_weights:
+        unknown = {"learning_rate": 0.0, "loss": math.nan, "accuracy": math.nan, "seconds": 0.0}
+        state.history.append(EpochRecord(phase=plan.phase, epoch=0, **unknown, **_evaluate(model, samples[1], plan)))
+    return state
 
 
-def _should_stop(history: list[Epoch], plan: FitPlan) -> bool:
-    epoch = epochs_of(history)
-    return epoch == plan.epochs or epoch - best_epoch(history) >= plan.patience
+def _compile(model: keras.Model, plan: FitPlan, state: TrainingState, num_images: int) -> None:
+    steps = (plan.epochs - state.restarted_at) * steps_per_epoch(num_images, state.batch_size)
+    compile_model(model, plan.optimizer, LOSSES[plan.loss](), steps, state.lr_scale)
+
+
+def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
+    """Early stopping: the last epoch, or none better for as many as the patience."""
+    return state.epoch == plan.epochs or state.epoch - best_epoch(state.history) >= plan.patience
 
 
 def _try_epoch(
-    upper: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, standing: TrainingState
-) -> Epoch | None:
-    """An epoch; or None where it failed, with the training put back to where it can go on."""
+    model: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, state: TrainingState
+) -> EpochRecord | None:
+    """Train an epoch; None where it failed, with the training put back to where it can continue."""
     try:
-        row = _epoch(upper, *samples, plan, standing)
+        record = _epoch(model, *samples, plan, state)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        halve_batch_size(standing, plan)
+        halve_batch_size(state, plan)
     else:
-        if not has_diverged(row, samples[1].targets.shape[1]):
-            return row
-        reduce_learning_rate(standing, row, plan)
-    if not standing.ended:
-        upper.set_weights(standing.best)
-        standing.since = epochs_of(standing.history)
-        _compile(upper, plan, standing, len(samples[0].targets))
+        if not has_diverged(record, samples[1].targets.shape[1]):
+            return record
+        reduce_learning_rate(state, record, plan)
+    if not state.ended:
+        model.set_weights(state.best)
+        state.restarted_at = state.epoch
+        _compile(model, plan, state, len(samples[0].targets))
     return None
 
 
-def _epoch(upper: keras.Model, train: Samples, validation: Samples, plan: FitPlan, standing: TrainingState) -> Epoch:
-    started = time.perf_counter()
-    epoch = epochs_of(standing.history) + 1
-    if plan.decay == "plateau":
-        share = plateau_factor(scores_of(standing.history[standing.since :]))
-        upper.optimizer.learning_rate = plan.learning_rate * standing.rate * share
-    seed_draws(upper, plan.seed, epoch)
-    logs = _steps(upper, train, plan, standing.batch_size, epoch)
-    rate = float(keras.ops.convert_to_numpy(upper.optimizer.learning_rate))
-    with ema_weights(upper, plan):
-        measured = _evaluate(upper, validation, plan)
-    row = {"phase": plan.phase, "epoch": epoch, "learning_rate": rate}
-    row |= {name: float(np.mean([log[name] for log in logs])) for name in ("loss", "accuracy")}
-    return row | measured | {"seconds": round(time.perf_counter() - started, 3)}
+def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPlan, state: TrainingState) -> EpochRecord:
+    started, epoch = time.perf_counter(), state.epoch + 1
+    if plan.optimizer.schedule == "plateau":
+        factor = plateau_factor([record.score for record in state.history[state.restarted_at :]])
+        model.optimizer.learning_rate = plan.optimizer.learning_rate * state.lr_scale * factor
+    seed_draws(model, plan.seed, epoch)
+    features, targets = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing)
 
-
-def _steps(upper: keras.Model, train: Samples, plan: FitPlan, batch_size: int, epoch: int) -> list[dict[str, float]]:
-    """Every step of an epoch: loss and accuracy of each on what it has seen."""
-    features, targets, logs = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing), []
-
-    def batch_of(step: int, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def make_batch(step: int, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         random = np.random.default_rng((plan.seed, epoch, step))
-        return mix((features[rows], targets[rows], train.weights[rows]), plan.mixing, random)
+        return mix((features[indices], targets[indices], train.weights[indices]), plan.mixing, random)
 
-    for batch in prefetch(batch_of, batch_indices(len(targets), batch_size, plan.seed, epoch)):
-        upper.reset_metrics()
-        logs.append(upper.train_on_batch(*batch, return_dict=True))
-    return logs
+    logs = []
+    for batch in prefetch(make_batch, batch_indices(len(targets), state.batch_size, plan.seed, epoch)):
+        model.reset_metrics()
+        logs.append(model.train_on_batch(*batch, return_dict=True))
+    learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    with ema_weights(model, plan.optimizer):
+        measured = _evaluate(model, validation, plan)
+    return EpochRecord(
+        phase=plan.phase,
+        epoch=epoch,
+        learning_rate=learning_rate,
+        loss=float(np.mean([log["loss"] for log in logs])),
+        accuracy=float(np.mean([log["accuracy"] for log in logs])),
+        seconds=round(time.perf_counter() - started, 3),
+        **measured,
+    )
 
 
-def _start(upper: keras.Model, validation: Samples, plan: FitPlan) -> Epoch:
-    """The row of the weights a training starts from; nothing is known of its loss on training images."""
-    unknown = {"learning_rate": 0.0, "loss": np.nan, "accuracy": np.nan}
-    return {"phase": plan.phase, "epoch": 0} | unknown | _evaluate(upper, validation, plan) | {"seconds": 0.0}
-
-
-def _evaluate(upper: keras.Model, samples: Samples, plan: FitPlan) -> dict[str, float]:
+def _evaluate(model: keras.Model, samples: Samples, plan: FitPlan) -> dict[str, float]:
     """The loss against the smoothed labels and the accuracy; and the macro-F1, where that decides."""
-    rows = min(PREDICT_ROWS, plan.batch_size)
-    starts = range(0, len(samples.targets), rows)
-    shares = np.concatenate([upper.predict_on_batch(samples.features[k : k + rows]) for k in starts])
-    loss = float(LOSSES[plan.loss]()(smooth_labels(samples.targets, plan.label_smoothing), shares))
-    labels, predicted = samples.targets.argmax(axis=1), shares.argmax(axis=1)
-    found = {"val_loss": loss, "val_accuracy": float(np.mean(predicted == labels))}
-    return found | ({"f1": macro_f1(confusion_matrix(labels, predicted, shares.shape[1]))} if plan.by_f1 else {})
-
-
-DIVERGENCE_FACTOR = 5.0  # times the loss of a classifier that knows nothing; at most 10, for Keras's loss ends at 16
-LR_REDUCTION = 0.3  # of the rate, after a divergence
-MAX_DIVERGENCES = 3
-SAID = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # by TensorFlow and JAX
+    size = min(PREDICT_BATCH, plan.batch_size)
+    starts = range(0, len(samples.targets), size)
+    probabilities = np.concatenate([model.predict_on_batch(samples.features[k : k + size]) for k in starts])
+    loss = float(LOSSES[plan.loss]()(smooth_labels(samples.targets, plan.label_smoothing), probabilities))
+    labels, predicted = samples.targets.argmax(axis=1), probabilities.argmax(axis=1)
+    measured = {"val_loss": loss, "val_accuracy": float(np.mean(predicted == labels))}
+    if plan.select_by_f1:
+        measured["val_f1"] = macro_f1(confusion_matrix(labels, predicted, probabilities.shape[1]))
+    return measured
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any backend means that memory did not suffice."""
+    """Tell whether an error of any backend means that memory did not suffice."""
     names = ("ResourceExhaustedError", "OutOfMemoryError")
     named = isinstance(error, MemoryError) or type(error).__name__ in names
-    return named or any(words in str(error) for words in SAID)  # Keras wraps errors of eager steps
+    return named or any(words in str(error) for words in OUT_OF_MEMORY_MESSAGES)  # Keras wraps errors of eager steps
 
 
-def halve_batch_size(standing: TrainingState, plan: FitPlan) -> None:
-    """raises: ModelError where a batch is one image already"""
-    if standing.batch_size == 1:
+def halve_batch_size(state: TrainingState, plan: FitPlan) -> None:
+    """Train on smaller batches from here on.
+
+    raises: ModelError where a batch is one image already
+    """
+    if state.batch_size == 1:
         raise ModelError(
             f"memory does not suffice to train the {plan.phase} on one image at a time; "
             "choose a smaller --image-size, a higher --cut or --freeze all."
         ) from None
-    standing.batch_size //= 2
-    standing.notes.append(f"memory did not suffice; the {plan.phase} was trained in batches of {standing.batch_size}.")
+    state.batch_size //= 2
+    state.notes.append(f"memory did not suffice; the {plan.phase} was trained in batches of {state.batch_size}.")
 
 
-def has_diverged(row: Epoch, num_classes: int) -> bool:
-    """Whether an epoch ended in no number, or far above the loss of a classifier that knows nothing."""
+def has_diverged(record: EpochRecord, num_classes: int) -> bool:
+    """Tell whether an epoch's loss is no number, or far above that of an untrained classifier."""
     bound = min(10.0, DIVERGENCE_FACTOR * math.log(num_classes))
-    return not np.isfinite([row["loss"], row["val_loss"]]).all() or row["loss"] > bound
+    return not np.isfinite([record.loss, record.val_loss]).all() or record.loss > bound
 
 
-def reduce_learning_rate(standing: TrainingState, row: Epoch, plan: FitPlan) -> None:
-    """Go on at a smaller rate; after the last time end with what there is.
+def reduce_learning_rate(state: TrainingState, record: EpochRecord, plan: FitPlan) -> None:
+    """Continue at a lower learning rate; after the last time end with the best epoch so far.
 
-    raises: ModelError where there is nothing
+    raises: ModelError where there is none
     """
-    what = f"the training of the {plan.phase} diverged in epoch {row['epoch']} (its loss was {row['loss']:.3g})"
-    standing.divergences += 1
-    if standing.divergences <= MAX_DIVERGENCES:
-        standing.rate *= LR_REDUCTION
-        rate = plan.learning_rate * standing.rate
-        standing.notes.append(f"{what}; it went on from the best weights before, at a rate of {rate:.2g}.")
-    elif standing.history:
-        standing.ended = True
-        standing.notes.append(f"{what}, at every rate tried; the best epoch before was kept.")
+    learning_rate = plan.optimizer.learning_rate
+    what = f"the training of the {plan.phase} diverged in epoch {record.epoch} (its loss was {record.loss:.3g})"
+    state.divergences += 1
+    if state.divergences <= MAX_DIVERGENCES:
+        state.lr_scale *= LR_REDUCTION
+        reduced = learning_rate * state.lr_scale
+        state.notes.append(f"{what}; it went on from the best weights before, at a rate of {reduced:.2g}.")
+    elif state.history:
+        state.ended = True
+        state.notes.append(f"{what}, at every rate tried; the best epoch before was kept.")
     else:
-        raise ModelError(
-            f"{what}, at smaller rates, too; choose a {plan.rate_option} far below {plan.learning_rate:g}."
-        )
+        raise ModelError(f"{what}, at smaller rates, too; choose a {plan.lr_option} far below {learning_rate:g}.")

@@ -1,4 +1,4 @@
-"""What a training makes small, what rare classes weigh, and what decides which epoch is best."""
+"""Losses, label smoothing, class weights."""
 
 from collections.abc import Callable
 
@@ -19,18 +19,18 @@ WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def smooth_labels(targets: np.ndarray, share: float) -> np.ndarray:
-    """Labels less sure of themselves (Szegedy 2015): float32 (images, classes), rows sum to 1.
+def smooth_labels(targets: np.ndarray, smoothing: float) -> np.ndarray:
+    """Smooth one-hot labels (Szegedy 2015): float32 (images, classes), rows sum to 1.
 
-    >>> smoothed(np.eye(2, dtype=np.float32)[:1], 0.1).tolist()
+    >>> smooth_labels(np.eye(2, dtype=np.float32)[:1], 0.1).tolist()
     [[0.949999988079071, 0.05000000074505806]]
     """
-    smooth: np.ndarray = (targets * (1 - share) + share / targets.shape[1]).astype(np.float32)
+    smooth: np.ndarray = (targets * (1 - smoothing) + smoothing / targets.shape[1]).astype(np.float32)
     return smooth
 
 
 def class_balanced_weights(labels: np.ndarray, kind: str) -> np.ndarray:
-    """What each image counts in the loss, by the size of its class: float32 (images,), mean 1."""
+    """Weigh images in the loss by the size of their class: float32 (images,), mean 1."""
     counts = np.bincount(labels).astype(np.float64)
     weights = WEIGHTS[kind](np.maximum(counts, 1))[labels]
     scaled: np.ndarray = (weights / weights.mean()).astype(np.float32)
@@ -38,6 +38,6 @@ def class_balanced_weights(labels: np.ndarray, kind: str) -> np.ndarray:
 
 
 def is_imbalanced(labels: np.ndarray) -> bool:
-    """Whether the commonest class has so many times as many images as the rarest that accuracy misleads."""
+    """Tell whether the commonest class has so many times as many images as the rarest that accuracy misleads."""
     counts = np.bincount(labels)
     return bool(counts.max() >= IMBALANCE_RATIO * max(1, counts[counts > 0].min()))

@@ -1,4 +1,4 @@
-"""How one phase of a training goes: a plan, made before it begins."""
+"""How one phase of a training goes: a plan, made before it begins. It imports no Keras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,38 +7,88 @@ from tlkit.training.loop.batches import Mixing
 
 
 @dataclass(frozen=True)
-class FitPlan:
-    """How to train: passes, images per step, the largest rate, weight decay, patience in epochs.
+class OptimizerSpec:
+    """One of Keras's optimizers.
 
-    phase         what `history.csv` calls it
-    rate_option   the option that sets the rate, for messages
-    warm_up       share of the steps in which the rate rises from 0
-    rates         of the rate, by the path of a variable: how much of it moves that one; 1 where not named
-    keeps_start   whether the weights it starts from are kept where no epoch is better; history then
-                  has an epoch 0
-    shifts        whether the shifts of frozen batch norms learn
-    by_f1         whether the best epoch is that of the highest macro-F1 instead of the lowest loss
+    constructor         its name in `keras.optimizers`
+    head_lr, blocks_lr  default peak learning rates
+    scratch_lr          the same, for a network from scratch
+    weight_decay        default
+    uses_momentum       whether it takes momentum and nesterov
     """
 
-    epochs: int
-    batch_size: int
+    constructor: str
+    head_lr: float
+    blocks_lr: float
+    scratch_lr: float
+    weight_decay: float = 0.0
+    uses_momentum: bool = False
+
+
+OPTIMIZERS = {
+    "sgd": OptimizerSpec("SGD", 0.1, 0.02, 0.05, uses_momentum=True),
+    "rmsprop": OptimizerSpec("RMSprop", 1e-3, 2e-4, 1e-3),
+    "adam": OptimizerSpec("Adam", 2e-3, 4e-4, 1e-3),
+    "adamw": OptimizerSpec("AdamW", 2e-3, 4e-4, 1e-3, weight_decay=0.1),
+    "adadelta": OptimizerSpec("Adadelta", 1.0, 0.5, 1.0),
+    "adagrad": OptimizerSpec("Adagrad", 2e-2, 2e-3, 1e-2),
+    "nadam": OptimizerSpec("Nadam", 2e-3, 4e-4, 1e-3),
+}
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimizer with its hyperparameters.
+
+    name            a key of `OPTIMIZERS`
+    learning_rate   the peak
+    schedule        a key of `optimizers.SCHEDULES`
+    warm_up         fraction of the steps in which the learning rate rises from 0
+    clip            global gradient norm; 0 for none
+    ema             decay of a moving average of the weights; 0 for none
+    lr_multipliers  of the learning rate, by the path of a variable; 1 where not named
+    """
+
     learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    patience: int
-    seed: int
-    phase: str = "head"
-    rate_option: str = "--learning-rate"
+    name: str = "adamw"
+    schedule: str = "cosine"
     warm_up: float = 0.0
-    rates: Mapping[str, float] = field(default_factory=dict)
-    keeps_start: bool = False
-    shifts: bool = False
-    by_f1: bool = False
-    optimizer: str = "adamw"
-    decay: str = "cosine"
+    weight_decay: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
     clip: float = 0.0
     ema: float = 0.0
+    lr_multipliers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How to train for one phase.
+
+    phase                 its name in history.csv
+    epochs                at most
+    batch_size            images per step
+    optimizer             with learning rate, schedule and weight decay
+    patience              epochs without a better one before training stops
+    loss                  a key of `losses.LOSSES`
+    label_smoothing       fraction of certainty taken from the labels
+    keep_initial_weights  whether the weights it starts from are kept where no epoch is better; the history then
+                          has an epoch 0
+    train_bn_offsets      whether the offsets of frozen batch norms are trained
+    select_by_f1          whether the best epoch is that of the highest macro-F1 instead of the lowest loss
+    lr_option             the option that sets the learning rate, for messages
+    """
+
+    phase: str
+    epochs: int
+    batch_size: int
+    optimizer: OptimizerConfig
+    patience: int
+    seed: int
     loss: str = "cross-entropy"
+    label_smoothing: float = 0.0
     mixing: Mixing = Mixing()
+    keep_initial_weights: bool = False
+    train_bn_offsets: bool = False
+    select_by_f1: bool = False
+    lr_option: str = "--learning-rate"

@@ -25,11 +25,11 @@ class TensorBoard:
         """See `Progress`."""
         return self._progress.stage(name, total, unit)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, transient: bool = False) -> None:
         """See `Progress`."""
-        self._progress.note(text)
+        self._progress.note(text, transient)
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """See `Progress`."""
         import tensorflow as tf
 
@@ -40,4 +40,4 @@ class TensorBoard:
             for name in SCALARS:
                 tf.summary.scalar(name, row[name])
         self._writers[phase].flush()
-        self._progress.epoch(row)
+        self._progress.on_epoch_end(row)

@@ -1,0 +1,105 @@
+import json
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+from tests.cli.commands import misused, refused, tlkit
+from tlkit.cli.console import Console
+from tlkit.comparison import results
+from tlkit.comparison.compare import start_comparison
+from tlkit.settings.commands import CompareSettings
+
+
+@pytest.fixture(scope="module")
+def compared(colors, tmp_path_factory):
+    """What the command says in each format, and the folders it made."""
+    root = tmp_path_factory.mktemp("comparisons")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "MAX_TIMED_SECONDS", 0.05)
+        patch.setenv("TLKIT_CACHE", str(root / "cache"))
+        arguments = ("compare", colors, "--only", "colors,majority")
+        formats = {"table": ("--format", "table"), "json": ("--format", "json"), "piped": ()}
+        return {name: (tlkit(*arguments, "-o", root / name, *style), root / name) for name, style in formats.items()}
+
+
+def test_compare_as_a_table_says_what_to_take(compared):
+    done, run = compared["table"]
+    assert "two colors, linear" in done.stdout
+    assert "take nothing yet" in done.stdout  # seven images do not tell all right from two right: p = 0.06
+    assert done.stderr == ""
+    assert {"compare.csv", "compare.png", "compare.json", "DONE"} < {file.name for file in run.iterdir()}
+    assert json.loads((run / "compare.json").read_text())["best"] == "colors"
+
+
+def test_compare_piped_gives_rows_and_tells_people_on_stderr(compared):
+    done, run = compared["piped"]
+    assert done.stdout == (run / "compare.csv").read_text()
+    lines = done.stderr.splitlines()
+    assert [line[:4] for line in lines if line][-3:] == ["take", "run ", "next"]
+    commands = {rung["rung"]: rung["command"] for rung in json.loads((run / "compare.json").read_text())["rungs"]}
+    assert lines[-2:] == [f"run   {run}", f"next  {commands['colors']}"]
+
+
+def test_compare_as_json_gives_all_of_it(compared):
+    done, run = compared["json"]
+    assert done.stderr == ""
+    content = json.loads(done.stdout)
+    assert (content.pop("run"), content.pop("num_images")) == (str(run), 7)
+    assert content == json.loads((run / "compare.json").read_text())
+
+
+def test_compare_impossible_arguments_are_refused(compared, colors):
+    _, run = compared["table"]
+    assert "already there" in refused(2, "compare", colors, "-o", run)
+    assert "names 'lenets'; the rungs here are chance" in refused(2, "compare", colors, "--only", "lenets")
+    assert "names no rung that is trained" in refused(2, "compare", colors, "--only", "chance")
+    assert "would lie inside the images" in refused(2, "compare", colors, "-o", colors / "run")
+    assert "Missing argument 'DATA'" in misused("compare")
+    assert "--seed is what" in refused(2, "compare", "--resume", run, "--seed", "3")
+    assert "DATA is what" in refused(2, "compare", colors, "--resume", run)
+    assert "is finished" in refused(4, "compare", "--resume", run, "--format", "json")
+
+
+def test_compare_resume_of_another_version_is_refused(colors, tmp_path):
+    run = start_comparison(colors, tmp_path / "run", CompareSettings())
+    run.write_json("settings.json", run.read_json("settings.json") | {"rungs": 3})
+    said = refused(4, "compare", "--resume", run.path)
+    assert f"'{run.path}' was begun by another tlkit, whose settings differ from this one's in " in said
+    assert said.endswith("compare anew, or go on with that version.")
+
+
+def test_resume_of_other_commands_names_the_one_for_a_comparison(colors, tmp_path):
+    run = start_comparison(colors, tmp_path / "run", CompareSettings())
+    for command in ("finetune", "train"):
+        said = refused(4, command, "--resume", run.path)
+        assert said.endswith(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
+
+
+def test_predict_with_an_unfinished_comparison_is_refused(colors, tmp_path):
+    run = start_comparison(colors, tmp_path / "run", CompareSettings())
+    assert "is an unfinished run" in refused(4, "predict", run.path, colors)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_console_transient_note_is_dim_on_a_terminal_and_else_left_out(monkeypatch, capfd):
+    Console().note("1 of 2: MLP", transient=True)
+    Console().note("a lasting one")
+    assert capfd.readouterr().err == "Note: a lasting one\n"
+    reader, writer = os.openpty()
+    with open(writer, "w", encoding="utf-8") as terminal:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stderr", terminal)
+        Console().note("1 of 2: \x1bMLP", transient=True)
+        shown = os.read(reader, 1000)
+    os.close(reader)
+    assert shown.startswith(b"\x1b[2m1 of 2: ")
+    assert b"\x1bMLP" not in shown
+    assert shown.endswith(b"\x1b[0m\r\n")
+
+
+def test_console_transient_note_raises_an_interrupt_that_was_swallowed(monkeypatch):
+    monkeypatch.setattr("tlkit.cli.console._received", [2])
+    with pytest.raises(KeyboardInterrupt):
+        Console().note("left out", transient=True)

@@ -1,0 +1,54 @@
+"""`tlkit evaluate`: figures in words and as JSON, and a gate."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+
+from tests.cli.commands import tlkit
+
+
+def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
+    done = tlkit("evaluate", finetuned_run.path, "--json")
+    figures, metrics = json.loads(done.stdout), finetuned_run.read_json("metrics.json")
+    names = ("accuracy", "macro_f1", "accuracy_ci95")
+    assert {name: figures[name] for name in names} == {name: metrics[name] for name in names}
+    assert figures["split"] == "validation"
+    assert figures["num_images"] == np.sum(figures["confusion_matrix"]) == 7
+    assert [row["name"] for row in figures["per_class"]] == figures["class_names"] == ["blue", "green", "red"]
+    assert figures["top_k"] == {"3": 1.0}
+    assert figures["left_out"] == {}
+
+
+def test_evaluate_in_words_counts_what_was_left_out(finetuned_run, colors):
+    lines = tlkit("evaluate", finetuned_run.path, colors).stdout.splitlines()
+    assert lines[0].startswith("accuracy ")
+    assert "7 new images" in lines[0]
+    assert lines[1] == "the true class is among the 3 likeliest in 1.000"
+    assert "left out: 29 × the run was trained on it" in lines
+
+
+def test_evaluate_top_k_is_as_it_was_asked(finetuned_run):
+    assert "among the 2 likeliest" in tlkit("evaluate", finetuned_run.path, "--top-k", "2").stdout
+
+
+def test_evaluate_below_the_gate_ends_with_5_after_the_figures(finetuned_run, colors, tmp_path):
+    shutil.copytree(colors / "red", tmp_path / "wrong" / "blue")
+    args = ["--include-training", "--min-accuracy", "1"]
+    done = tlkit("evaluate", finetuned_run.path, tmp_path / "wrong", *args)
+    assert done.exit_code == 5
+    assert done.stdout.startswith("accuracy ")
+    assert re.fullmatch(r"Error: accuracy \d\.\d{3} is below --min-accuracy 1\.\n", done.stderr)
+
+
+def test_evaluate_at_the_gate_is_enough(finetuned_run):
+    accuracy = finetuned_run.read_json("metrics.json")["accuracy"]
+    assert tlkit("evaluate", finetuned_run.path, "--min-accuracy", repr(accuracy)).exit_code == 0
+
+
+def test_evaluate_of_names_that_steer_the_terminal_shows_none(named):
+    folder, _ = named
+    done = tlkit("evaluate", folder / "run")
+    assert done.exit_code == 0, done.stderr
+    assert all(line.isprintable() for line in done.stdout.split("\n"))

@@ -1,0 +1,33 @@
+import pytest
+
+from tlkit.comparison import results
+from tlkit.comparison.compare import compare
+from tlkit.settings.commands import CompareSettings
+
+REAL = CompareSettings(only="chance,majority,colors,classic")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quickly():
+    """`--descriptor auto` among two that are quick; speed is measured for a moment."""
+    from tlkit.training import classic
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "MAX_TIMED_SECONDS", 0.05)
+        patch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
+        yield
+
+
+@pytest.fixture(scope="package")
+def finished(colors, tmp_path_factory, quickly):
+    """A real comparison, to be read only."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
+    return compare(colors, tmp_path_factory.mktemp("comparison") / "run", REAL)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

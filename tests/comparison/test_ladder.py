@@ -1,0 +1,62 @@
+"""The candidates, from simple to deep."""
+
+import pytest
+
+from tlkit.comparison.ladder import build_candidates, cached_backbones, missing_requirements
+from tlkit.errors import OptionError
+from tlkit.settings.commands import CompareSettings
+
+
+@pytest.fixture
+def without_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def with_weights(monkeypatch, shared_data):
+    monkeypatch.setenv("KERAS_HOME", str(shared_data / "keras_home"))
+
+
+def test_build_candidates_without_weights_has_no_pretrained(without_weights):
+    assert cached_backbones() == []
+    names = [candidate.name for candidate in build_candidates(CompareSettings())]
+    assert names == ["chance", "majority", "colors", "classic", "linear", "mlp", "lenet"]
+    assert missing_requirements() == [
+        "no pretrained weights are at hand; `tlkit finetune DATA` downloads mobilenet_v2's."
+    ]
+
+
+def test_build_candidates_with_weights_ends_with_upper_blocks_of_the_best_frozen(with_weights):
+    names = cached_backbones()
+    candidates = {candidate.name: candidate for candidate in build_candidates(CompareSettings())}
+    assert list(candidates)[-len(names) - 1 :] == [*names, "lower"]
+    chosen = candidates["lower"].make_settings({name: index / 10 for index, name in enumerate(names)})
+    assert (chosen.backbone, chosen.freeze) == (names[-1], "lower")
+    assert candidates["lower"].make_settings({}).backbone == "mobilenet_v2"
+    assert missing_requirements() == []
+
+
+def test_build_candidates_time_limit_is_for_what_can_do_with_less(with_weights):
+    limited = set()
+    for candidate in build_candidates(CompareSettings()):
+        if candidate.make_settings:
+            recipe = candidate.make_recipe(candidate.make_settings({}))
+            assert getattr(recipe.with_time_limit(float("inf")).settings, "time_limit", "") == ""
+            if getattr(recipe.with_time_limit(60).settings, "time_limit", ""):
+                limited.add(candidate.name)
+    assert limited == {"linear", "mlp", "lenet", "lower"}
+
+
+def test_build_candidates_passes_the_shared_settings_on(with_weights):
+    asked = CompareSettings(seed=5, validation_split=0.4, resize="pad")
+    for candidate in build_candidates(asked):
+        if candidate.make_settings:
+            settings = candidate.make_settings({})
+            assert (settings.seed, settings.validation_split, settings.resize) == (5, 0.4, "pad")
+
+
+def test_build_candidates_only_keeps_the_order_and_refuses_unknown_names(without_weights):
+    names = [candidate.name for candidate in build_candidates(CompareSettings(only="linear,chance"))]
+    assert names == ["chance", "linear"]
+    with pytest.raises(OptionError, match="--only names 'lenets'; the rungs here are chance, majority, colors"):
+        build_candidates(CompareSettings(only="lenets"))

@@ -1,0 +1,48 @@
+import shutil
+
+import pytest
+
+from tests.comparison.recipes import candidate, use_candidates
+from tlkit.comparison import results
+from tlkit.comparison.compare import compare
+from tlkit.comparison.results import CandidateResult, command_line, find_best, measure_speed
+from tlkit.errors import RunError
+from tlkit.runs.run import Run
+from tlkit.settings.training import FinetuneSettings
+
+
+def test_find_best_of_equals_takes_the_simplest():
+    names = ("simple", "deep", "bad")
+    given = [CandidateResult(name, name, "pretrained", 0.0 if name == "bad" else 0.75) for name in names]
+    assert find_best(given).name == "simple"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_measure_speed_however_slow_is_known(seconds, colors, tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(results, "MAX_TIMED_SECONDS", seconds)  # at 0 the first few images have taken longer
+    use_candidates(monkeypatch, candidate("one"))
+    compare(colors, tmp_path / "comparison")
+    run = Run(shutil.copytree(tmp_path / "comparison" / "one", tmp_path / "run"))
+    (run.path / "speed.json").unlink()
+    measure_speed(run, colors)
+    speed, metrics = run.read_json("speed.json"), run.read_json("metrics.json")
+    assert speed["images_per_second"] > 0
+    assert speed["training_seconds"] == metrics["seconds"]["total"]
+    assert speed["features_reused"] == metrics["features_reused"]
+
+
+def test_read_result_other_images_are_refused(colors, tmp_path, monkeypatch, cache):
+    use_candidates(monkeypatch, candidate("one"))
+    comparison = compare(colors, tmp_path / "comparison")
+    run = Run(comparison.run.path / "one")
+    images = results.validation_set_of(run)
+    fewer = results.ValidationSet(images.paths[1:], images.classes[1:], images.commonest, images.num_classes)
+    with pytest.raises(RunError, match="was judged on other images"):
+        results.read_result(candidate("one"), run, fewer, "", {})
+
+
+def test_command_line_names_what_is_not_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = FinetuneSettings(backbone="mobilenet_025", freeze="all", seed=3)
+    words = command_line("finetune", settings, tmp_path / "my photos")
+    assert words == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze all --seed 3"

@@ -1,0 +1,44 @@
+"""Keras starts quietly, and only with the settings on which the numbers rest."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tlkit.models.keras_setup import silenced_stderr
+
+START = "from tlkit.models.keras_setup import start_keras; print(start_keras().backend.backend())"
+
+
+def test_silenced_stderr_drops_what_is_written_to_descriptor(capfd):
+    os.write(2, b"before ")
+    with silenced_stderr():
+        os.write(2, b"inside ")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"
+
+
+def test_silenced_stderr_several_threads_restore_it(capfd):
+    def write(number):
+        with silenced_stderr():
+            os.write(2, b"inside")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(100)))
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+@pytest.mark.slow
+def test_start_keras_is_quiet_and_refuses_other_settings(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "TF_"))}
+    environment |= {"KERAS_HOME": str(tmp_path)}
+    options = {"capture_output": True, "text": True, "env": environment}
+    done = subprocess.run([sys.executable, "-c", START], check=False, **options)
+    assert (done.stdout, done.stderr) == ("tensorflow\n", "")
+    (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float16", "image_data_format": "channels_last"}))
+    refused = subprocess.run([sys.executable, "-c", START], check=False, **options)
+    assert "tlkit needs channels_last and float32" in refused.stderr

@@ -1,0 +1,175 @@
+"""Runs that were stopped: reopened, held to their split, rid of what was half written."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from tests.runs.test_run import ENTRIES, refusal
+from tlkit.data.folder import ImageFolder
+from tlkit.data.split import Split
+from tlkit.runs.run import COMPARISON, create_run, finish_run, mark_done
+from tlkit.runs.unfinished import (
+    RESUMED,
+    delete_checkpoints,
+    drop_temporaries,
+    has_progress,
+    refuse_links,
+    reopen_run,
+    save_or_check_split,
+    was_resumed,
+)
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run that has its settings and nothing else."""
+    run = create_run(tmp_path / "mine", "finetune")
+    run.write_json("settings.json", {"command": "finetune"})
+    return run
+
+
+@pytest.fixture
+def split(finetuned):
+    return finetuned.split
+
+
+def test_reopen_run_changes_nothing(begun):
+    before = {file: file.stat().st_mtime_ns for file in begun.path.rglob("*")}
+    assert reopen_run(begun.path) == begun
+    assert {file: file.stat().st_mtime_ns for file in begun.path.rglob("*")} == before
+
+
+def test_reopen_run_that_is_finished_says_what_uses_it(begun):
+    finish_run(begun, ENTRIES)
+    words = refusal(reopen_run, begun.path)
+    assert f"'{begun.path}' is finished" in words
+    assert f"`tlkit predict {begun.path}" in words
+
+
+def test_reopen_run_that_is_a_finished_comparison_names_its_table(begun):
+    begun.write_rows(COMPARISON, ["rung"], [["colors"]])
+    mark_done(begun)
+    assert str(begun.path / COMPARISON) in refusal(reopen_run, begun.path)
+
+
+def test_reopen_run_that_is_none_is_refused(begun, colors):
+    (begun.path / "settings.json").unlink()
+    for path in (colors, begun.path, begun.path / "nowhere"):
+        assert refusal(reopen_run, path).startswith(f"'{path}' is no unfinished run")
+
+
+@posix
+def test_refuse_links_names_what_a_run_would_write_through(begun, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    for name in ("settings.json", "model.keras", "checkpoint-head.npz", "engine/upper.tflite", "plots", "tensorboard"):
+        path = begun.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(tmp_path / "theirs")
+        assert f"'{path}' is a symbolic link" in refusal(refuse_links, begun.path)
+        path.unlink()
+    os.mkfifo(begun.path / "history.csv")
+    assert "history.csv' is no regular file" in refusal(refuse_links, begun.path)
+    (begun.path / "history.csv").unlink()
+    (begun.path / "engine").rmdir()
+    (begun.path / "engine").touch()
+    assert "engine' is no folder" in refusal(refuse_links, begun.path)
+
+
+@posix
+def test_refuse_links_of_somebody_elses_are_no_matter(begun, tmp_path):
+    for name in ("notes.txt", "data", f".tlkit-{'0' * 16}.tmp"):
+        (begun.path / name).symlink_to(tmp_path)
+    refuse_links(begun.path)
+
+
+def test_drop_temporaries_removes_what_was_half_written(begun):
+    (begun.path / "engine").mkdir()
+    temporaries = [begun.path / name / f".tlkit-{'0' * 16}.tmp" for name in ("", "engine")]
+    kept = [begun.path / name for name in ("settings.json", ".hidden", ".tlkit-1.tmp")]
+    for file in (*temporaries, *kept):
+        file.touch()
+    drop_temporaries(begun)
+    assert not any(file.exists() for file in temporaries)
+    assert all(file.exists() for file in kept)
+
+
+def test_delete_checkpoints_leaves_all_else(begun):
+    for name in ("checkpoint-head.npz", "checkpoint-strategy.json", "checkpoint-mine.txt", "history.csv"):
+        (begun.path / name).touch()
+    assert has_progress(begun)
+    delete_checkpoints(begun)
+    left = {"checkpoint-mine.txt", "history.csv", "settings.json", "UNFINISHED"}
+    assert {file.name for file in begun.path.iterdir()} == left
+
+
+def test_has_progress_where_a_checkpoint_or_a_history_is(begun):
+    assert not has_progress(begun)
+    for name in ("checkpoint-blocks.npz", "history.csv"):
+        (begun.path / name).touch()
+        assert has_progress(begun)
+        (begun.path / name).unlink()
+
+
+def test_was_resumed_once_something_was_trained_before(begun, split):
+    for _ in range(2):  # stopped before anything was trained, and begun again
+        save_or_check_split(begun, split)
+        assert not was_resumed(begun)
+    (begun.path / "checkpoint-head.npz").touch()
+    assert not was_resumed(reopen_run(begun.path))  # it may still be refused
+    save_or_check_split(begun, split)
+    assert was_resumed(begun)
+    assert (begun.path / RESUMED).read_text()
+
+
+def changed(split, train):
+    """The same split with other training images."""
+    return Split(train, split.validation, split.test)
+
+
+def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(begun, split):
+    save_or_check_split(begun, split)
+    before = (begun.path / "split.csv").read_bytes()
+    train = split.train
+    fewer = train.subset(range(1, len(train)))
+    digests = list(zip(train.sha256, train.groups, strict=True))
+    other = train.with_hashes([("f" * 64, digests[0][1]), *digests[1:]])
+    for images, kind in ((fewer, "gone"), (other, "changed")):
+        words = refusal(save_or_check_split, begun, changed(split, images))
+        assert f"1 {kind} (such as {train.paths[0]})" in words
+        assert f"'{begun.path}'" in words
+    (begun.path / "split.csv").unlink()
+    save_or_check_split(begun, changed(split, fewer))
+    assert f"1 new (such as {train.paths[0]})" in refusal(save_or_check_split, begun, split)
+    (begun.path / "split.csv").write_bytes(before)
+    save_or_check_split(begun, split)
+
+
+def test_save_or_check_split_that_is_refused_leaves_temporaries(begun, split):
+    save_or_check_split(begun, split)
+    temporary = begun.path / f".tlkit-{'0' * 16}.tmp"
+    temporary.touch()
+    (begun.path / "checkpoint-head.npz").touch()
+    train = split.train
+    refusal(save_or_check_split, begun, changed(split, train.subset(range(1, len(train)))))
+    assert temporary.exists()
+    assert not was_resumed(begun)
+    save_or_check_split(begun, split)
+    assert not temporary.exists()
+
+
+@posix
+def test_save_or_check_split_knows_names_that_are_not_utf8_again(begun):
+    names = ("a", 'b,\n\r"', os.fsdecode(b"caf\xe9"))
+    paths = tuple(f"{name}/{number}.png" for name in names for number in range(2))
+    images = ImageFolder(begun.path, names, paths, np.repeat(np.arange(3, dtype=np.int32), 2), ("",) * 6)
+    images = images.with_hashes([(f"{number:064x}", f"{number:032x}") for number in range(6)])
+    split = Split(images.subset([0, 2, 4]), images.subset([1, 3, 5]), images.subset([]))
+    for _ in range(2):
+        save_or_check_split(begun, split)
+    words = refusal(save_or_check_split, begun, Split(images.subset([0, 2]), split.validation, split.test))
+    assert f"1 gone (such as {images.paths[4]})" in words

@@ -1,0 +1,49 @@
+"""Runs of the recipes that only tests of training read, each trained once for all workers."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.shared_runs import make_once
+
+
+@pytest.fixture(scope="session")
+def adapted_result(scratch_run, colors, tmp_path_factory):
+    """The result of a previous run's network, all of which is trained further."""
+    import tlkit
+
+    settings = tlkit.FinetuneSettings(
+        from_run=str(scratch_run.path), freeze="none", epochs=3, batch_size=16, learning_rate=2e-3
+    )
+    return make_once(tmp_path_factory, "adapted", lambda folder: tlkit.finetune(colors, folder / "run", settings))
+
+
+@pytest.fixture(scope="session")
+def deep_result(colors, weights_file, tmp_path_factory):
+    """The result of a classic classifier on a frozen network's features."""
+    import tlkit
+
+    pytest.importorskip("sklearn")
+    settings = tlkit.ClassicSettings(features="mobilenet_025", weights=str(weights_file), image_size=32)
+    return make_once(tmp_path_factory, "deep", lambda folder: tlkit.train_classic(colors, folder / "run", settings))
+
+
+@pytest.fixture(scope="session")
+def signs(tmp_path_factory):
+    """Three classes named as digits are, of eight shades of gray each."""
+    root = tmp_path_factory.mktemp("signs")
+    random = np.random.default_rng(0)
+    for name in range(3):
+        (root / str(name)).mkdir()
+        for number in range(8):
+            pixels = random.integers(0, 85, (16, 16, 3), np.uint8) + np.uint8(85 * name)
+            Image.fromarray(pixels).save(root / str(name) / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def copied_colors(colors, tmp_path):
+    """The colors in a folder that may be changed."""
+    return shutil.copytree(colors, tmp_path / "images")

@@ -1,0 +1,144 @@
+"""Time and disk, from a few seconds of measuring: what is timed, and how phases add up."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tests.networks import keras, lively_body
+from tests.training.loop.toys import starving
+from tlkit.data.image import ImageSpec
+from tlkit.models.head import Head
+from tlkit.settings.training import FinetuneSettings
+from tlkit.training.finetune import finetune_recipe
+
+SETTINGS = FinetuneSettings(
+    backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8", cut="0.7"
+)
+
+
+@pytest.fixture(scope="module")
+def estimate():
+    """The module, which imports Keras."""
+    from tlkit.training import estimate
+
+    return estimate
+
+
+@pytest.fixture(scope="module")
+def network():
+    return lively_body()
+
+
+@pytest.fixture
+def inputs(estimate, network, colors):
+    from tlkit.engines.keras import KerasEngine
+
+    files = sorted(colors.rglob("*.png"))
+    return estimate.EstimateInput(network, KerasEngine(network), files, ImageSpec(64), (300, 60), 3)
+
+
+@pytest.fixture
+def constant_step(monkeypatch):
+    """Every step takes 0.1 s; the networks that would have been timed."""
+    from tlkit.training import blocks_phase, phases
+
+    timed = []
+    for module in (phases, blocks_phase):
+        monkeypatch.setattr(module, "step_seconds", lambda network, batch_size: timed.append(network) or 0.1)
+    return timed
+
+
+def recipe_with(**options):
+    return finetune_recipe(replace(SETTINGS, **options))
+
+
+# one step, one image
+
+
+def test_step_seconds_leaves_network_as_it_was(estimate, network):
+    from tlkit.models.cut import freeze
+    from tlkit.models.head import attach_head
+
+    classifier = attach_head(network, Head(0.5, True, (8,)), 3)
+    freeze(classifier, [])
+    before = [weight.tobytes() for weight in classifier.get_weights()]
+    assert 0 < estimate.step_seconds(classifier, 8) < math.inf
+    assert [weight.tobytes() for weight in classifier.get_weights()] == before
+
+
+def test_step_seconds_times_fewer_images_where_sixteen_do_not_fit(estimate):
+    def network(max_images):
+        toy = starving(max_images)
+        return keras.Model(toy.inputs[0], toy.outputs[0])
+
+    assert 0 < estimate.step_seconds(network(3), 64) < 60
+    assert 0 < estimate.step_seconds(network(99), 1) < 60
+    with pytest.raises(Exception, match="(?i)allocat"):
+        estimate.step_seconds(network(0), 64)
+
+
+def test_measure_throughput_of_files_broken_ones_among_them(estimate, inputs, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    throughput = estimate.measure_throughput([broken, *inputs.files], inputs.engine, ImageSpec(64))
+    assert 0 < throughput.decode < math.inf
+    assert 0 < throughput.infer < math.inf
+
+
+def test_measure_throughput_without_time_measures_first_files(estimate, inputs, monkeypatch):
+    monkeypatch.setattr(estimate, "MEASURED_SECONDS", -1.0)
+    throughput = estimate.measure_throughput(inputs.files, inputs.engine, ImageSpec(64))
+    assert 0 < throughput.decode < math.inf
+    assert 0 < throughput.infer < math.inf
+
+
+# sums
+
+
+def test_cost_estimate_then_adds_phases_one_after_the_other(estimate):
+    from tests.training.loop.toys import plan
+
+    first = estimate.CostEstimate(disk=5).then(2.0, 0.1, (80, 24), plan(epochs=3, batch_size=8))
+    assert first == estimate.CostEstimate(2.0, pytest.approx(0.1 * (10 + 24 / 8 / 3)), 3, 5)
+    second = first.then(1.0, 0.2, (80, 24), plan(epochs=2, batch_size=8))
+    assert second.fixed_seconds == pytest.approx(first.seconds + 1.0)
+    assert (second.epochs, second.disk) == (2, 5)
+
+
+def test_cost_estimate_epochs_within(estimate):
+    cost = estimate.CostEstimate(fixed_seconds=10, epoch_seconds=5, epochs=10)
+    assert [cost.epochs_within(seconds) for seconds in (0, 12, 15, 36, 1e6, math.inf)] == [0, 0, 1, 5, 10, 10]
+
+
+def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, monkeypatch):
+    monkeypatch.setattr(estimate, "measure_throughput", lambda *parts: estimate.Throughput(0.01, 0.02))
+    head, blocks = (recipe_with(freeze=freeze, views=4).estimate(inputs) for freeze in ("all", "lower"))
+    assert head.fixed_seconds == 0
+    assert blocks.fixed_seconds == pytest.approx(head.seconds + 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02))
+    assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))
+    assert blocks.epoch_seconds == pytest.approx(0.1 * (10 + 60 / 32 / 3))
+    assert blocks.disk > head.disk
+    together = recipe_with(freeze="lower", views=4, head_first=False).estimate(inputs)
+    assert together.fixed_seconds == pytest.approx(blocks.fixed_seconds - head.seconds)
+
+
+def test_estimate_times_head_or_everything(inputs, constant_step):
+    for freeze in ("all", "none"):
+        recipe_with(freeze=freeze).estimate(inputs)
+    head, everything = (network.count_params() for network in constant_step)
+    assert everything == head + inputs.network.count_params()
+
+
+def test_estimate_leaves_weights_as_they_were(inputs):
+    before = [weight.tobytes() for weight in inputs.network.get_weights()]
+    recipe_with(freeze="lower").estimate(inputs)
+    assert [weight.tobytes() for weight in inputs.network.get_weights()] == before
+
+
+def test_estimate_costs_of_every_strategy_trains_nothing(estimate, colors, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    costs = estimate.estimate_costs(colors, finetune_recipe(SETTINGS))
+    assert list(costs) == ["all", "lower", "none"]
+    assert all(cost.seconds > 0 and cost.disk > 0 for cost in costs.values())
+    assert list(tmp_path.iterdir()) == []

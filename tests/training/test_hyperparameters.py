@@ -1,0 +1,94 @@
+"""Defaults that depend on the number of images, and plans that say what options say."""
+
+import pytest
+
+from tlkit.errors import OptionError
+from tlkit.settings.training import FinetuneSettings, TrainSettings
+from tlkit.training.hyperparameters import (
+    choose_block_epochs,
+    choose_epochs,
+    choose_hidden,
+    choose_scratch_batch,
+    choose_scratch_epochs,
+    default_blocks_lr,
+    finetune_head,
+    fit_to_disk,
+    plan_blocks,
+    plan_head,
+    plan_scratch,
+    scratch_head,
+)
+from tlkit.training.loop.plan import OPTIMIZERS
+
+COUNTS = (1, 20, 100, 299, 300, 999, 1000, 5000, 100_000)
+
+
+def test_more_images_take_fewer_epochs_and_larger_batches():
+    assert [choose_epochs(count, 128) for count in COUNTS] == sorted(choose_epochs(n, 128) for n in COUNTS)[::-1]
+    assert [choose_scratch_batch(count) for count in COUNTS] == sorted(map(choose_scratch_batch, COUNTS))
+    assert [choose_hidden(count) for count in COUNTS] == sorted(map(choose_hidden, COUNTS))
+    for choose, least, most in (
+        (choose_epochs, 20, 100),
+        (choose_scratch_epochs, 15, 100),
+        (choose_block_epochs, 6, 30),
+    ):
+        epochs = [choose(count, 32) for count in COUNTS]
+        assert epochs == sorted(epochs, reverse=True)
+        assert (epochs[-1], epochs[0]) == (least, most)
+
+
+def test_plans_choose_where_nothing_is_asked_for():
+    head, blocks = plan_head(FinetuneSettings(), 300, False), plan_blocks(FinetuneSettings(), 300, {"a": 0.5})
+    scratch = plan_scratch(TrainSettings(), 300, True)
+    row = OPTIMIZERS["adamw"]
+    rates = [plan.optimizer.learning_rate for plan in (head, blocks, scratch)]
+    assert rates == [row.head_lr, row.blocks_lr, row.scratch_lr]
+    assert [plan.optimizer.warm_up for plan in (head, blocks, scratch)] == [0, 0.1, 0.1]
+    assert [plan.optimizer.weight_decay for plan in (head, blocks, scratch)] == [row.weight_decay] * 3
+    assert (head.epochs, head.batch_size) == (choose_epochs(300, 128), 128)
+    assert (blocks.epochs, blocks.batch_size) == (choose_block_epochs(300, 32), 32)
+    assert (scratch.epochs, scratch.batch_size) == (choose_scratch_epochs(300, 32), 32)
+    assert [plan.phase for plan in (head, blocks, scratch)] == ["head", "blocks", "whole"]
+    assert [plan.keep_initial_weights for plan in (head, blocks, scratch)] == [False, True, False]
+    assert [plan.select_by_f1 for plan in (head, blocks, scratch)] == [False, False, True]
+    assert blocks.optimizer.lr_multipliers == {"a": 0.5}
+
+
+def test_plans_take_what_is_asked_for():
+    asked = {
+        "epochs": 3, "batch_size": 5, "learning_rate": 0.3, "optimizer": "sgd", "decay": "step", "warm_up": 0.2,
+        "weight_decay": 0.01, "momentum": 0.5, "nesterov": True, "clip": 2.0, "ema": 0.9, "patience": 4, "seed": 7,
+        "loss": "focal", "label_smoothing": 0.2, "mixup": 0.1, "cutmix": 0.6,
+    }  # fmt: skip
+    for plan in (plan_head(FinetuneSettings(**asked), 300, False), plan_scratch(TrainSettings(**asked), 300, False)):
+        config, mixing = plan.optimizer, plan.mixing
+        assert (plan.epochs, plan.batch_size, plan.patience, plan.seed) == (3, 5, 4, 7)
+        assert (plan.loss, plan.label_smoothing, mixing.mixup, mixing.cutmix) == ("focal", 0.2, 0.1, 0.6)
+        assert (config.name, config.learning_rate, config.schedule, config.warm_up) == ("sgd", 0.3, "step", 0.2)
+        assert (config.weight_decay, config.momentum, config.nesterov, config.clip, config.ema) == (
+            0.01, 0.5, True, 2.0, 0.9
+        )  # fmt: skip
+        assert plan.lr_option == "--learning-rate"
+    upper = {"upper_epochs": 2, "upper_batch_size": 6, "upper_learning_rate": 0.4, "batch_norms": "shift"}
+    blocks = plan_blocks(FinetuneSettings(**asked | upper), 300, {}, True)
+    assert (blocks.epochs, blocks.batch_size, blocks.optimizer.learning_rate) == (2, 6, 0.4)
+    assert (blocks.lr_option, blocks.train_bn_offsets, blocks.select_by_f1) == ("--upper-learning-rate", True, True)
+
+
+def test_default_blocks_lr_is_lower_for_networks_without_batch_norms():
+    assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZERS["adamw"].blocks_lr / 8
+    assert default_blocks_lr(FinetuneSettings(backbone="resnet50")) == OPTIMIZERS["adamw"].blocks_lr
+
+
+def test_heads_are_built_as_options_say():
+    assert finetune_head(FinetuneSettings(), 245).hidden == (128,)
+    assert finetune_head(FinetuneSettings(hidden="20,10"), 245).hidden == (20, 10)
+    assert finetune_head(FinetuneSettings(hidden="0"), 245).hidden == ()
+    linear = scratch_head(TrainSettings(l2=0.1), 245)
+    assert (linear.hidden, linear.dropout, linear.batch_norm, linear.l2) == ((), 0, False, 0.1)
+
+
+@pytest.mark.parametrize("limit", [0, 1e3])
+def test_fit_to_disk_too_small_for_any_activation_is_refused(limit):
+    with pytest.raises(OptionError, match="--cache-limit"):
+        fit_to_disk([100], (10, 5), 5, limit)

@@ -1,0 +1,90 @@
+"""Recipes of networks as values: options that change, phases, time limits; nothing is built or trained."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tlkit.data.folder import read_folder
+from tlkit.settings.training import FinetuneSettings, TrainSettings
+from tlkit.training.finetune import finetune_recipe
+from tlkit.training.from_scratch import scratch_recipe
+
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", image_size=64)
+SCRATCH = TrainSettings(model="lenet5")
+
+
+def recipe_with(**options):
+    return finetune_recipe(replace(SETTINGS, **options))
+
+
+def test_changed_sets_options_and_strategy_of_a_copy():
+    recipe = recipe_with(freeze="all")
+    changed = recipe.changed({"freeze": "lower", "epochs": 3})
+    assert (changed.freeze, changed.settings.freeze, changed.settings.epochs) == ("lower", "lower", 3)
+    assert (recipe.freeze, recipe.settings.epochs) == ("all", 0)
+    assert recipe.changed({}) == recipe
+    assert scratch_recipe(SCRATCH).changed({"epochs": 3}).freeze == "none"
+
+
+def test_changed_option_that_there_is_not_is_refused():
+    with pytest.raises(TypeError):
+        recipe_with(freeze="all").changed({"no_such_option": 1})
+
+
+def test_with_decided_freeze_decides_only_what_is_open():
+    assert recipe_with(freeze="auto").with_decided_freeze("all").settings.freeze == "all"
+    assert recipe_with(freeze="lower").with_decided_freeze("all").freeze == "lower"
+
+
+def test_adapted_to_signs_mirrors_nothing_unless_asked(signs, colors):
+    scratch = scratch_recipe(SCRATCH)
+    assert scratch.adapted_to(read_folder(signs)).settings.hflip is False
+    assert not scratch.adapted_to(read_folder(signs)).augmentation.hflip
+    assert scratch.adapted_to(read_folder(colors)) == scratch
+    asked = scratch_recipe(replace(SCRATCH, hflip=True))
+    assert asked.adapted_to(read_folder(signs)) == asked
+    finetuned = recipe_with(freeze="all")
+    assert finetuned.adapted_to(read_folder(signs)) == finetuned
+
+
+def test_with_time_limit_limits_all_but_frozen_networks():
+    assert {freeze: recipe_with(freeze=freeze).with_time_limit(90.4).settings.time_limit
+            for freeze in ("all", "auto", "lower", "none")} == {
+        "all": "", "auto": "90s", "lower": "90s", "none": "90s"
+    }  # fmt: skip
+    assert scratch_recipe(SCRATCH).with_time_limit(600).settings.time_limit == "600s"
+    assert recipe_with(freeze="none").with_time_limit(math.inf).settings.time_limit == ""
+
+
+def test_phases_by_strategy():
+    phases = {
+        freeze: [phase.name for phase in recipe_with(freeze=freeze).phases()] for freeze in ("all", "lower", "none")
+    }
+    assert phases == {"all": ["head"], "lower": ["head", "blocks"], "none": ["whole"]}
+    assert [phase.name for phase in recipe_with(freeze="lower", head_first=False).phases()] == ["blocks"]
+    assert [phase.name for phase in scratch_recipe(SCRATCH).phases()] == ["whole"]
+    with pytest.raises(KeyError):
+        recipe_with(freeze="auto").phases()
+
+
+def test_phases_advise_options_that_there_are():
+    phases = [phase for freeze in ("lower", "none") for phase in recipe_with(freeze=freeze).phases()]
+    words = " ".join(f"{phase.overfitting} {phase.underfitting}" for phase in phases).split()
+    options = {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
+    assert options <= set(vars(SETTINGS))
+
+
+def test_values_of_options():
+    recipe = recipe_with(freeze="all", resize="squash", engine="keras", augment="none", epochs=3)
+    assert (recipe.image.size, recipe.image.resize) == (64, "squash")
+    assert (recipe.engine.name, recipe.engine.precision) == ("keras", "float32")
+    assert not recipe.augmentation.hflip
+    assert recipe.plan(100, False).epochs == 3
+    assert recipe.head(100).hidden == (128,)
+
+
+def test_plan_keeps_initial_weights_of_a_previous_run(finetuned_run):
+    assert not recipe_with(freeze="all").plan(100, False).keep_initial_weights
+    further = finetune_recipe(FinetuneSettings(from_run=str(finetuned_run.path), freeze="all"))
+    assert further.plan(100, False).keep_initial_weights

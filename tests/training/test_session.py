@@ -1,0 +1,187 @@
+"""The fixed order of steps: where a run lies, what it writes, and what it leaves where it is refused or stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.making import CHAIN_FILES, RUN_FILES
+from tests.training.stops import StopsAtStage, StopsInEpoch
+from tlkit.errors import DataError, ModelError, OptionError, RunError
+from tlkit.runs.run import load_run
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
+from tlkit.training.classic import train_classic
+from tlkit.training.finetune import finetune
+from tlkit.training.from_scratch import train
+from tlkit.utils.files import sha256_file
+
+SMALL = FinetuneSettings(
+    backbone="mobilenet_025", weights="none", freeze="all", image_size=32, hidden="0", batch_size=16, epochs=1
+)
+CLASSIC = ClassicSettings(descriptor="histogram", classifier="logistic")
+QUICK = TrainSettings(model="linear", image_size=8, epochs=1, batch_size=16)
+CLASSIC_FILES = {"classic.npz"}
+KERAS_FILES = {"model.keras", "history.csv", "plots/curves.png"}
+
+
+def files_of(path):
+    return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+
+
+# what is written
+
+
+def test_run_has_exactly_the_files_of_its_kind(finetuned_run, blocks_run, scratch_run, classic_run, deep_result):
+    assert files_of(finetuned_run.path) == files_of(blocks_run.path) == RUN_FILES | CHAIN_FILES
+    assert files_of(scratch_run.path) == RUN_FILES | {"engine/classifier.tflite"}
+    assert files_of(classic_run.path) == RUN_FILES - KERAS_FILES | CLASSIC_FILES
+    assert files_of(deep_result.run.path) == RUN_FILES - KERAS_FILES | CLASSIC_FILES | {"engine/lower.tflite"}
+
+
+def test_run_can_be_loaded_and_every_file_has_its_hash(finetuned_run):
+    run = load_run(finetuned_run.path)
+    manifest = run.manifest
+    assert manifest.class_names == ("blue", "green", "red")
+    assert (manifest.image.size, manifest.image.resize) == (32, "crop")
+    assert (manifest.precision, manifest.engine) == ("float32", "litert")
+    assert set(manifest.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json"}
+    assert all(sha256_file(run.path / name) == value for name, value in manifest.sha256.items())
+
+
+def test_seconds_add_up_to_total(finetuned, classic_result):
+    for result in (finetuned, classic_result):
+        seconds = dict(result.metrics.seconds)
+        assert {"scan", "features", "fit", "total"} <= seconds.keys()
+        assert 0 <= seconds.pop("total") - sum(seconds.values()) < 5
+
+
+def test_split_is_that_of_every_other_recipe(finetuned_run, blocks_run, scratch_run, classic_run, deep_result):
+    runs = (finetuned_run, blocks_run, scratch_run, classic_run, deep_result.run)
+    subsets = [{row["path"]: row["split"] for row in run.read_rows("split.csv")} for run in runs]
+    assert all(each == subsets[0] for each in subsets)
+
+
+@pytest.mark.training
+def test_run_is_numbered_where_no_output_is_given(colors, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/train-004").mkdir(parents=True)
+    assert train_classic(colors, None, CLASSIC).run.path.as_posix() == "runs/train-005"
+    (tmp_path / "runs/finetune-006").mkdir()
+    assert train(colors, None, QUICK).run.path.as_posix() == "runs/train-006"
+
+
+@pytest.mark.training
+def test_corrupt_files_are_left_out_and_counted(copied_colors, tmp_path):
+    (copied_colors / "red/bad.png").write_bytes((copied_colors / "red/0.png").read_bytes()[:500])
+    (copied_colors / "blue/empty.jpg").write_bytes(b"")
+    (copied_colors / "green/notes.txt").write_text("notes")
+    result = finetune(copied_colors, tmp_path / "run", SMALL)
+    rows = result.run.read_rows("left_out.csv")
+    assert [row["path"] for row in rows] == ["blue/empty.jpg", "green/notes.txt", "red/bad.png"]
+    assert all(row["reason"] for row in rows)
+    assert sum(result.metrics.left_out.values()) == 3
+    assert result.metrics.num_train + result.metrics.num_validation == 36
+    assert files_of(result.run.path) == RUN_FILES | CHAIN_FILES | {"left_out.csv"}
+
+
+# what is refused
+
+
+def test_class_of_corrupt_files_alone_is_refused_and_leaves_no_run(copied_colors, tmp_path):
+    for file in (copied_colors / "red").iterdir():
+        file.write_bytes(b"no image")
+    for number, start in enumerate((lambda path: train(copied_colors, path, QUICK),
+                                    lambda path: train_classic(copied_colors, path, CLASSIC))):  # fmt: skip
+        with pytest.raises(DataError, match="class 'red' has no readable image to train on"):
+            start(tmp_path / f"run-{number}")
+        assert not (tmp_path / f"run-{number}").exists()
+
+
+def test_unreadable_weights_leave_no_run(colors, tmp_path):
+    (tmp_path / "bad.h5").write_text("no weights")
+    with pytest.raises(ModelError, match="is no weights file"):
+        finetune(colors, tmp_path / "run", replace(SMALL, weights=str(tmp_path / "bad.h5")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_existing_output_is_refused_and_untouched(colors, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious.txt").write_text("mine")
+    for path in ("mine", "mine/precious.txt"):
+        with pytest.raises(OptionError, match="is already there and is never written into"):
+            finetune(colors, tmp_path / path, SMALL)
+    assert files_of(tmp_path) == {"mine/precious.txt"}
+    assert (tmp_path / "mine/precious.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("inside", ["run", "red/run", "."])
+def test_output_among_images_is_refused(inside, copied_colors):
+    before = files_of(copied_colors)
+    with pytest.raises(OptionError, match="inside the images"):
+        finetune(copied_colors, copied_colors / inside, SMALL)
+    assert files_of(copied_colors) == before
+
+
+def test_default_output_among_images_is_refused(copied_colors, monkeypatch):
+    monkeypatch.chdir(copied_colors)
+    before = files_of(copied_colors)
+    with pytest.raises(OptionError, match="inside the images"):
+        finetune(".", None, SMALL)
+    assert files_of(copied_colors) == before
+
+
+def test_folder_without_classes_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        finetune(tmp_path / "empty", tmp_path / "run", SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_size": 31}, "--image-size is 31; mobilenet_025 needs at least 32"),
+        ({"backbone": "mobilnet_025"}, "did you mean mobilenet_025"),
+        ({"engine": "keras", "precision": "bfloat16"}, "--precision bfloat16 needs the openvino engine"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_anything_is_made(changes, words, colors, tmp_path):
+    with pytest.raises(OptionError, match=words):
+        finetune(colors, tmp_path / "run", replace(SMALL, **changes))
+    assert not (tmp_path / "run").exists()
+
+
+# what is left where it is stopped
+
+
+@pytest.mark.parametrize("stage", ["features", "whole"])
+def test_interrupt_before_anything_is_trained_leaves_no_run(stage, colors, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(colors, tmp_path / "run", QUICK, StopsAtStage(stage, KeyboardInterrupt))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.training
+def test_interrupt_after_an_epoch_keeps_run(colors, tmp_path, monkeypatch):
+    monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(colors, tmp_path / "run", replace(QUICK, epochs=3), progress=StopsInEpoch(1, KeyboardInterrupt))
+    assert {"UNFINISHED", "settings.json", "split.csv", "checkpoint-whole.npz"} <= files_of(tmp_path / "run")
+
+
+@pytest.mark.training
+def test_interrupt_while_run_is_written_leaves_what_says_it_is_unfinished(colors, tmp_path, monkeypatch):
+    import keras
+
+    def interrupted(self, *args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(colors, tmp_path / "run", replace(QUICK, epochs=3))
+    files = files_of(tmp_path / "run")
+    assert "DONE" not in files
+    assert {"UNFINISHED", "settings.json", "split.csv"} <= files
+    assert "model.keras" not in files
+    assert not any(name.startswith(".") for name in files)
+    with pytest.raises(RunError, match="is an unfinished run"):
+        load_run(tmp_path / "run")
