@@ -20,7 +20,7 @@ import pictures
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SCENES = ROOT / "sample_data" / "beach_desert"
-COMPARED = {"colours", "classic", "linear", "mlp", "lenet"}
+COMPARED = {"colors", "classic", "linear", "mlp", "lenet"}
 
 
 def main() -> None:
@@ -40,17 +40,21 @@ def main() -> None:
 def measure() -> dict[str, str]:
     """What the commands print, and some of what they write, by the names the template has."""
     strangers = pictures.make_strangers(Path("strangers"), Path("scenes/beach/beach_01.jpg"))
-    found = {"sample": tlkit("sample", "digits", "digits")}
-    found["scenes"] = head(tlkit(*train("scenes", "colours"), "--classifier", "logistic", "--validation-split", 0.3), 3)
-    found["hog"] = head(tlkit(*train("digits", "hog")), 3)
-    found["ladder"] = tlkit("compare", "digits", "-o", "ladder", "--format", "table")
-    found["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
-    found["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
-    found["features"] = tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz")
+    printed = {"sample": tlkit("sample", "digits", "digits")}
+    printed["scenes"] = head(
+        tlkit(*train("scenes", "colors"), "--classifier", "logistic", "--validation-split", 0.3), 3
+    )
+    printed["hog"] = head(tlkit(*train("digits", "hog")), 3)
+    printed["ladder"] = tlkit("compare", "digits", "-o", "ladder", "--format", "table")
+    printed["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
+    printed["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
+    printed["features"] = tlkit(
+        "features", "digits", "--run", "ladder/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz"
+    )
     tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 2, "-o", "map.npz")
-    found["fooled"] = tlkit("predict", "ladder/lenet", *strangers, "--format", "table")
-    found["demo"] = transfer()
-    return {name: text.rstrip() for name, text in found.items()} | shares() | wrong()
+    printed["fooled"] = tlkit("predict", "ladder/lenet", *strangers, "--format", "table")
+    printed["demo"] = transfer()
+    return {name: text.rstrip() for name, text in printed.items()} | accuracies() | wrong()
 
 
 def train(data: str, descriptor: str) -> tuple[object, ...]:
@@ -58,10 +62,10 @@ def train(data: str, descriptor: str) -> tuple[object, ...]:
     return "train", data, "--descriptor", descriptor, "-o", f"{data}-{descriptor}"
 
 
-def shares() -> dict[str, str]:
-    """Accuracies of the ladder's rungs."""
-    rungs = {row["rung"]: row for row in rows_of("ladder/compare.csv")}
-    return {name: f"{float(rungs[name]['accuracy']):.3f}" for name in COMPARED}
+def accuracies() -> dict[str, str]:
+    """Accuracies of the candidates that were compared."""
+    results = {row["rung"]: row for row in rows_of("ladder/compare.csv")}
+    return {name: f"{float(results[name]['accuracy']):.3f}" for name in COMPARED}
 
 
 def rows_of(file: str) -> list[dict[str, str]]:
@@ -80,13 +84,13 @@ def wrong() -> dict[str, str]:
 def transfer() -> str:
     """The three lines in which the demo compares what was transferred with what was not."""
     lines = command(sys.executable, str(ROOT / "sample_data" / "demo.py"), "demo").splitlines()
-    start = next(place for place, line in enumerate(lines) if "that neither has seen" in line)
+    start = next(index for index, line in enumerate(lines) if "that neither has seen" in line)
     return "\n".join(lines[start : start + 3])
 
 
 def draw() -> None:
     """Every picture of the page."""
-    pictures.draw_colours(Path("scenes"), HERE / "colours.png")
+    pictures.draw_colors(Path("scenes"), HERE / "colors.png")
     pictures.draw_hog(Path("digits"), HERE / "hog.png")
     pictures.draw_templates(Path("ladder/linear/model.keras"), HERE / "templates.png")
     pictures.draw_map(Path("map.npz"), HERE / "map.png")
