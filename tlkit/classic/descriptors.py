@@ -22,8 +22,8 @@ class Descriptor:
 
     key                  part of the cache key that names the computation: equal for descriptors that differ only in
                          how patches are encoded, and never changed with a function's name
-    compute              uint8 (height, width, 3) to float32 (values,); a local one gives (patches, values + 2), the
-                         last two the patch's center as fractions of width and height
+    compute              uint8 (height, width, 3) to float32 (values,); a local one gives float16 (patches, values + 2),
+                         the last two the patch's center as fractions of width and height
     image_size           default height and width of the image it is computed on, in pixels
     min_size             the smallest height and width that it accepts
     source               the paper

@@ -36,7 +36,7 @@ def fit_vocabulary(kind: str, patches: np.ndarray, seed: int) -> dict[str, np.nd
     values = patches[sample, :-POSITION_COLUMNS].astype(np.float32)
     textured = values[values.any(axis=1)]  # flat patches carry no information; they serve only where all are flat
     values = textured if len(textured) >= MIN_PATCHES else values
-    return _fit_visual_words(values, seed) if kind == "bow" else _fit_gaussians(values, seed)
+    return {"bow": _fit_visual_words, "fisher": _fit_gaussians}[kind](values, seed)
 
 
 def _fit_visual_words(values: np.ndarray, seed: int) -> dict[str, np.ndarray]:

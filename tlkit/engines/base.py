@@ -47,7 +47,9 @@ class EngineSpec:
 
 
 def choose_engine(name: str, precision: str) -> str:
-    """Choose the engine that "auto" means here: LiteRT, for bfloat16 OpenVINO, Keras where neither is installed.
+    """Choose the engine that "auto" means here, and check that a named one is installed.
+
+    "auto" is OpenVINO for bfloat16, which nothing else computes; otherwise LiteRT, or Keras where LiteRT is missing.
 
     raises: OptionError, ModelError
     """

@@ -1,4 +1,4 @@
-"""Chooses and opens an engine, and measures its images per second."""
+"""Opens an engine, and measures its images per second."""
 
 import tempfile
 import time
@@ -22,7 +22,7 @@ def open_engine(spec: EngineSpec, file: Path) -> Engine:
 
     raises: ModelError where the engine or the file cannot be used; OptionError
     """
-    choose_engine(spec.name, spec.precision)
+    choose_engine(spec.name, spec.precision)  # refuses what is not installed
     try:
         return OPENERS[spec.name](file, spec.precision)
     except (ValueError, RuntimeError, OSError) as error:

@@ -51,7 +51,10 @@ DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 
 class Recipe(Protocol[DatasetT]):
-    """How one kind of classifier is trained, with every option resolved: no "auto", no 0 for "choose"."""
+    """How one kind of classifier is trained.
+
+    What only the images can decide (`--freeze auto`, `--descriptor auto`, epochs) is decided by `load` and `fit`.
+    """
 
     @property
     def command(self) -> str:

@@ -23,7 +23,7 @@ class Architecture:
     arguments   further arguments of the function
     defaults    values of `ArchitectureOptions` in its paper, where they differ from the class's own
     options     fields of `ArchitectureOptions` that a user may change
-    auxiliary   inner layers that get an auxiliary classifier while it is trained
+    auxiliary   inner layers that get an auxiliary classifier while it is trained; `build_auxiliary` in `file` builds it
     """
 
     name: str
