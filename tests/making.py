@@ -1,9 +1,12 @@
 """Small files and pictures that several tests make."""
 
 import io
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 RUN_FILES = {
@@ -21,6 +24,19 @@ RUN_FILES = {
     "split.csv",
 }
 CHAIN_FILES = {"engine/lower.tflite", "engine/upper.tflite"}  # of a run with frozen layers
+
+
+def permissions_bind() -> bool:
+    """Tell whether this process is refused what a folder's mode forbids; root, as a rule, is not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0)
+        bound = not os.access(folder, os.R_OK) and not os.access(folder, os.W_OK)
+        folder.chmod(0o700)
+    return bound
+
+
+needs_permissions = pytest.mark.skipif(not permissions_bind(), reason="this process may read and write any folder")
 
 
 def touch(root: Path, *paths: str) -> Path:

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
 from tests.cli.commands import refused, tlkit
+from tests.making import needs_permissions
 from tlkit.comparison.cache import fingerprint, run_key
 from tlkit.comparison.ladder import cached_backbones
 from tlkit.data.folder import read_folder
@@ -115,7 +116,7 @@ def test_output_of_a_name_that_cannot_be_made_is_refused_in_a_sentence(home, nam
         assert everything(home) == before, path[:20]
 
 
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+@needs_permissions
 @pytest.mark.parametrize("name", COMMANDS)
 def test_output_in_a_folder_that_cannot_be_written_to_is_refused(home, name):
     (home / "notes").chmod(0o555)

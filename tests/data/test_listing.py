@@ -4,12 +4,11 @@ import sys
 
 import pytest
 
-from tests.making import touch
+from tests.making import needs_permissions, touch
 from tlkit.data.listing import HIDDEN, FileEntry, describe_special_file, is_hidden, is_ignored, list_files, natural_key
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
 needs_byte_names = pytest.mark.skipif(sys.platform != "linux", reason="file names are no free bytes here")
-needs_permissions = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
 
 
 def good(root, **options):
