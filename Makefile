@@ -7,10 +7,10 @@ DEMO := build/demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint fix docs sample bench
+.PHONY: help install demo test test-all lint fix docs sample bench backbones
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tlkit needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -43,6 +43,9 @@ docs: $(READY)  ## Rewrite docs/commands.md from the commands' help
 
 sample: $(READY)  ## Draw sample_data anew
 	$(BIN)/python sample_data/make_samples.py
+
+backbones: $(READY)  ## Check every backbone; each row is kept, so it goes on where it was stopped
+	$(BIN)/python -m tests.check_backbones
 
 bench: $(READY)  ## Time tlkit against the Keras guide's script; needs TLKIT_TEST_DATA and KERAS_HOME
 	$(BIN)/python benchmarks/run.py --write
