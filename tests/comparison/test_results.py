@@ -5,7 +5,7 @@ import pytest
 from tests.comparison.recipes import candidate, use_candidates
 from tlkit.comparison import results
 from tlkit.comparison.compare import compare
-from tlkit.comparison.results import CandidateResult, command_line, find_best, measure_speed
+from tlkit.comparison.results import CandidateResult, command_line, find_best, measure_speed, notes_of
 from tlkit.errors import RunError
 from tlkit.runs.run import Run
 from tlkit.settings.training import FinetuneSettings
@@ -46,3 +46,9 @@ def test_command_line_names_what_is_not_the_default(tmp_path, monkeypatch):
     settings = FinetuneSettings(backbone="mobilenet_025", freeze="all", seed=3)
     words = command_line("finetune", settings, tmp_path / "my photos")
     assert words == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze all --seed 3"
+
+
+def test_notes_of_a_run_with_damaged_metrics_are_refused(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"accuracy": 1.0}')
+    with pytest.raises(RunError, match=r"metrics.json' is damaged; restore it"):
+        notes_of(None, Run(tmp_path))

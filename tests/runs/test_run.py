@@ -36,7 +36,7 @@ ENTRIES = {
     "resize": "crop",
     "precision": "float32",
     "engine": "litert",
-    "stages": [],
+    "stages": [{"file": "engine/classifier.tflite", "engine": "litert", "precision": "float32"}],
 }
 
 
@@ -356,7 +356,7 @@ IMPOSSIBLE = (
     *({"image_size": value} for value in (-1, 10**9, "wide", None)),
     *({"resize": value} for value in ("fit", None)),
     *({"class_names": value} for value in (["a"], None, 3)),
-    *({"stages": value} for value in (3, [{}], ["x"], None)),
+    *({"stages": value} for value in (3, [], [{}], ["x"], None)),
     {"stages": [{"file": "engine/lower.tflite", "precision": "float32"}]},  # of format 1
     {"stages": [{"file": "engine/lower.tflite", "engine": "torch", "precision": "float32"}]},
     *({"sha256": value} for value in (None, 5)),

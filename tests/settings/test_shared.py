@@ -42,7 +42,7 @@ def test_seeds_are_whole_numbers_with_commas_between():
     assert parse_seeds("") == []
     assert parse_seeds("1,2") == [1, 2]
     for owner in classes_with("seeds"):
-        for text in ("1;2", "one", "1,,2", "1.5"):
+        for text in ("1;2", "one", "1,,2", "1.5", "-1", "1,2147483648"):
             assert refusal(owner, seeds=text).startswith(f"--seeds is '{text}'; expected whole numbers"), text
 
 

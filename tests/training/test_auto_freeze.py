@@ -10,7 +10,7 @@ import pytest
 
 from tests.networks import lively_body
 from tests.training.stops import StoppedError, StopsAtStage
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune, finetune_recipe
@@ -255,3 +255,10 @@ def test_time_limit_is_a_length_of_time():
     for text in ("soon", "-5m", "0", "5 days", "m", "1e3"):
         with pytest.raises(OptionError, match="expected a length of time such as 5m"):
             FinetuneSettings(time_limit=text)
+
+
+def test_freeze_decision_file_that_is_damaged_is_named(auto_freeze, tmp_path):
+    run = Run(tmp_path)
+    run.write_json(auto_freeze.DECISION_FILE, {"said": []})
+    with pytest.raises(RunError, match="checkpoint-strategy.json' is damaged; remove it"):
+        auto_freeze.choose_strategy(run, recipe_with(freeze="auto"), None, Stopwatch(), Silent())

@@ -198,7 +198,12 @@ def notes_of(candidate: Candidate, run: Run) -> list[str]:
 
 
 def _metrics(run: Run) -> TrainingMetrics:
-    return TrainingMetrics.from_json(run.read_json("metrics.json"))
+    """raises: RunError"""
+    try:
+        return TrainingMetrics.from_json(run.read_json("metrics.json"))
+    except (KeyError, TypeError):
+        file = run.path / "metrics.json"
+        raise RunError(f"'{file}' is damaged; restore it, or start a new comparison.") from None
 
 
 def command_line(command: str, settings: Any, data: Path) -> str:

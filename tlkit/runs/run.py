@@ -100,7 +100,8 @@ def parse_manifest(content: Any, file: Path) -> Manifest:
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"'{file}' is damaged ({type(error).__name__}: {error}); train again or restore it.") from None
     image = manifest.image
-    engines_known = {stage.engine for stage in manifest.stages} <= PACKAGES.keys()
+    engines = {stage.engine for stage in manifest.stages}
+    engines_known = bool(engines) and engines <= PACKAGES.keys()
     if not (1 <= image.size <= 4096 and image.resize in RESIZES and len(manifest.class_names) > 1 and engines_known):
         raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
     return manifest

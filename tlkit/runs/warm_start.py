@@ -47,12 +47,12 @@ class PreviousRun:
             head = content["head"]
             hidden = ",".join(map(str, head["hidden"])) or "0"
             built = {"dropout": head["dropout"], "batch_norm": head["batch_norm"], "hidden": hidden}
+            values = settings | built | {"backbone": content["backbone"]}
+            return {name: values[name] for name in INHERITED} | {"hflip": settings.get("hflip")}
         except (KeyError, TypeError):
             raise RunError(
                 f"'{self.run.path}' does not say how its head is built; train it again, then start from it."
             ) from None
-        values = settings | built | {"backbone": content["backbone"]}
-        return {name: values[name] for name in INHERITED} | {"hflip": settings.get("hflip")}
 
     def build(self) -> Any:
         """Build its network up to the head: its own layers with its own weights.

@@ -90,9 +90,14 @@ def parse_seeds(text: str) -> list[int]:
     ([1, 2], [])
     """
     try:
-        return [int(number) for number in text.split(",")] if text else []
+        seeds = [int(number) for number in text.split(",")] if text else []
+        if not all(0 <= seed < 2**31 for seed in seeds):
+            raise ValueError(seeds)
     except ValueError:
-        raise OptionError(f"--seeds is '{text}'; expected whole numbers with commas between, such as 1,2.") from None
+        raise OptionError(
+            f"--seeds is '{text}'; expected whole numbers from 0 on with commas between, such as 1,2."
+        ) from None
+    return seeds
 
 
 def augmentation_option(help: str, **limits: float) -> float | None:

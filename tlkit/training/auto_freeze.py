@@ -17,7 +17,7 @@ import numpy as np
 
 from tlkit.data.image import ImageSpec
 from tlkit.data.split import hash_to_unit
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import FINER_MAP, LAST_MAP
 from tlkit.models.build import feature_slices
 from tlkit.runs.run import Run
@@ -108,9 +108,14 @@ def choose_strategy(
     """Decide, or read what a stopped run has decided.
 
     stopwatch: has run since the start of the command
+    raises: RunError
     """
     if (run.path / DECISION_FILE).exists():
-        return FreezeDecision(**run.read_json(DECISION_FILE))
+        try:
+            return FreezeDecision(**run.read_json(DECISION_FILE))
+        except TypeError:
+            file = run.path / DECISION_FILE
+            raise RunError(f"'{file}' is damaged; remove it, and --resume decides anew.") from None
     limit, train = recipe.settings.time_limit, dataset.split.train
     left = parse_duration(limit) - stopwatch.total() - WRITING_SECONDS if limit else math.inf
     probes = None

@@ -140,7 +140,11 @@ def _give_name(temporary: Path, path: Path) -> None:
             raise
         except OSError:  # the file system has no hard links
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            temporary.replace(path)  # an empty file, our own
+            try:
+                temporary.replace(path)  # an empty file, our own
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         raise _taken(path) from None
 

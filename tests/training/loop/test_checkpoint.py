@@ -62,3 +62,16 @@ def test_checkpoint_damaged_file_is_named(content, model, checkpoint):
     checkpoint.file.write_bytes(content)
     with pytest.raises(RunError, match=r"checkpoint-head.npz' is damaged"):
         checkpoint.load(model, lambda state: None)
+
+
+def test_checkpoint_truncated_file_is_named(model, checkpoint):
+    from tlkit.training.loop.checkpoint import TrainingState
+
+    model.compile(keras.optimizers.AdamW())
+    state = TrainingState(model.get_weights(), 8)
+    state.ended = True
+    checkpoint.save(model, state)
+    whole = checkpoint.file.read_bytes()
+    checkpoint.file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match=r"checkpoint-head.npz' is damaged"):
+        checkpoint.load(model, lambda state: None)

@@ -6,6 +6,7 @@ state of random draws nor the order of images (Keras 3.15). Here both depend on 
 
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -94,7 +95,7 @@ class Checkpoint:
                 for index, variable in enumerate(_variables(model)):
                     variable.assign(arrays[f"variable_{index}"])
             return state
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"'{self.file}' is damaged ({error}); remove it, and --resume begins the phase anew."
             ) from None
