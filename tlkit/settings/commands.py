@@ -5,6 +5,7 @@ from typing import Literal
 
 from tlkit.settings.base import setting, validate
 from tlkit.settings.shared import (
+    MAX_SEED,
     AugmentSettings,
     EngineName,
     Preset,
@@ -29,7 +30,7 @@ class ContactSheetMainSettings:
     resize: Resize = setting(
         "crop", "Main", "How a picture becomes square: its central square, gray bars added, or squashed."
     )
-    seed: int = setting(0, "Main", "Decides every draw.", min=0, max=2**31 - 1)
+    seed: int = setting(0, "Main", "Decides every draw.", min=0, max=MAX_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class CompareSettings:
     validation_split: float = setting(
         0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
     )
-    seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=2**31 - 1)
+    seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=MAX_SEED)
     resize: Resize = setting("crop", "Start", "How a picture becomes square.")
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class GradcheckSettings:
     num_classes: int = setting(4, "Main", "Classes it tells apart.", min=2, max=1000)
     width: float = setting(0.1, "Main", "Factor of the number of filters and units.", above=0, max=8)
     per_layer: int = setting(4, "Main", "Entries of each weight that are tried.", min=1, max=1000)
-    seed: int = setting(0, "Main", "Decides weights, pictures and which entries.", min=0, max=2**31 - 1)
+    seed: int = setting(0, "Main", "Decides weights, pictures and which entries.", min=0, max=MAX_SEED)
 
     def __post_init__(self) -> None:
         validate(self)

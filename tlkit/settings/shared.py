@@ -18,6 +18,7 @@ Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "n
 Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-cycle"]
 
 MAX_UNITS = 65536  # of a hidden layer
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class SplitSettings:
     image_size: int = setting(
         0, "Main", "Height and width images are resized to, in pixels; 0 for the network's own.", min=0, max=2048
     )
-    seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=2**31 - 1)
+    seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=MAX_SEED)
     resize: Resize = setting(
         "crop", "Start", "How a picture becomes square: its central square, gray bars added, or squashed."
     )
@@ -91,7 +92,7 @@ def parse_seeds(text: str) -> list[int]:
     """
     try:
         seeds = [int(number) for number in text.split(",")] if text else []
-        if not all(0 <= seed < 2**31 for seed in seeds):
+        if not all(0 <= seed <= MAX_SEED for seed in seeds):
             raise ValueError(seeds)
     except ValueError:
         raise OptionError(

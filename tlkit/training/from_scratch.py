@@ -38,7 +38,7 @@ def train(
 
 
 def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
-    """Turn options into values: every "choose for me" is replaced by what it means here.
+    """Turn options into values: a "choose for me" that does not depend on the images is replaced by what it means.
 
     raises: OptionError, ModelError
     """
