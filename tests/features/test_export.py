@@ -117,11 +117,15 @@ def table_of(arrays):
     return Table(names, np.array([[1, 2], [3, 4]], np.uint8), {"seed": 0}, arrays)
 
 
-def test_write_table_writes_the_codec_before_the_codes_it_decodes(tmp_path):
-    (tmp_path / "t.csv").mkdir()  # so that the table cannot be written
-    with pytest.raises(OptionError):
-        write_table(table_of({"centers": np.zeros((2, 5, 1), np.float32)}), tmp_path / "t.csv")
-    assert opened(tmp_path / "t.learnt.npz")["centers"].shape == (2, 5, 1)
+def test_write_table_leaves_neither_file_where_one_cannot_be_written(tmp_path):
+    codec = {"centers": np.zeros((2, 5, 1), np.float32)}
+    for taken in ("t.csv", "u.learnt.npz"):
+        (tmp_path / taken).mkdir()
+        with pytest.raises(OptionError):
+            write_table(table_of(codec), tmp_path / f"{taken[0]}.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "u.learnt.npz"]
+    write_table(table_of(codec), tmp_path / "v.csv")
+    assert opened(tmp_path / "v.learnt.npz")["centers"].shape == (2, 5, 1)
 
 
 def test_check_file_finds_the_codec_of_another_table_in_the_way_only_where_there_is_a_codec(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.networks import lively_body
 from tests.shared_runs import make_once
 
 
@@ -41,6 +42,23 @@ def signs(tmp_path_factory):
             pixels = random.integers(0, 85, (16, 16, 3), np.uint8) + np.uint8(85 * name)
             Image.fromarray(pixels).save(root / str(name) / f"{number}.png")
     return root
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network of 64 pixels, whose time and disk are estimated."""
+    return lively_body()
+
+
+@pytest.fixture
+def inputs(network, colors):
+    """What an estimate is made from: 300 images to train on, 60 to validate on, three classes."""
+    from tlkit.data.image import ImageSpec
+    from tlkit.engines.keras import KerasEngine
+    from tlkit.training.estimate import EstimateInput
+
+    files = sorted(colors.rglob("*.png"))
+    return EstimateInput(network, KerasEngine(network), files, ImageSpec(64), (300, 60), 3)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from tests.networks import lively_body
 from tests.training.stops import StoppedError, StopsAtStage
 from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run
@@ -30,21 +29,6 @@ def auto_freeze():
     from tlkit.training import auto_freeze
 
     return auto_freeze
-
-
-@pytest.fixture(scope="module")
-def network():
-    return lively_body()
-
-
-@pytest.fixture
-def inputs(network, colors):
-    from tlkit.data.image import ImageSpec
-    from tlkit.engines.keras import KerasEngine
-    from tlkit.training.estimate import EstimateInput
-
-    files = sorted(colors.rglob("*.png"))
-    return EstimateInput(network, KerasEngine(network), files, ImageSpec(64), (300, 60), 3)
 
 
 def recipe_with(**options):

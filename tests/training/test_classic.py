@@ -1,6 +1,7 @@
 """What is special of classic classifiers: descriptors, vocabularies, candidates, a network's features."""
 
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from tests.shared_runs import copy_run
 from tests.training.stops import StoppedError
 from tlkit.classic.descriptors import DESCRIPTORS, compute_sift, descriptor_sizes, find_descriptors
 from tlkit.classic.pipeline import open_pipeline
-from tlkit.errors import OptionError, RunError
+from tlkit.errors import ModelError, OptionError, RunError
 from tlkit.features import vectors
 from tlkit.inference.predictor import Predictor, predict
 from tlkit.settings.training import ClassicSettings, settings_from
@@ -51,6 +52,12 @@ def test_classic_recipe_takes_sizes_of_descriptors_unless_one_is_asked_for():
     assert recipe.command == "train"
     assert recipe.candidates == ("features",)
     assert classic_recipe(ClassicSettings(descriptor="auto")).candidates == classic.CANDIDATES
+
+
+def test_classic_recipe_auto_needs_the_packages_of_all_it_compares(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(ModelError, match="needs scikit-image, which is not installed"):
+        classic_recipe(ClassicSettings(descriptor="auto"))
 
 
 def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):

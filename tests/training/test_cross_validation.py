@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.stops import assert_same_training
 from tlkit.data.folder import read_folder
+from tlkit.errors import DataError
 from tlkit.settings.training import settings_from
 from tlkit.training.cross_validation import num_correct
 from tlkit.training.finetune import finetune
@@ -66,6 +67,15 @@ def test_tensorboard_gets_every_epoch_of_every_scalar(repeated):
     epochs = repeated.metrics.figures["epochs"]
     assert sorted(step for tag, step in events if tag == "val_loss") == list(range(1, epochs + 1))
     assert {tag for tag, _ in events} == {"learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+def test_folds_that_cannot_be_made_are_refused_before_the_training(settings, copied_colors, tmp_path, monkeypatch):
+    for path in sorted((copied_colors / "blue").iterdir())[1:]:
+        path.unlink()
+    monkeypatch.setattr("tlkit.training.phases.fit_phases", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(DataError, match="class 'blue' has too few images for --folds"):
+        finetune(copied_colors, tmp_path / "run", replace(settings, folds=5))
+    assert not (tmp_path / "run").exists()
 
 
 class Guesses:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.networks import keras, lively_body
+from tests.networks import keras
 from tests.training.loop.toys import starving
 from tlkit.data.image import ImageSpec
 from tlkit.models.head import Head
@@ -23,19 +23,6 @@ def estimate():
     from tlkit.training import estimate
 
     return estimate
-
-
-@pytest.fixture(scope="module")
-def network():
-    return lively_body()
-
-
-@pytest.fixture
-def inputs(estimate, network, colors):
-    from tlkit.engines.keras import KerasEngine
-
-    files = sorted(colors.rglob("*.png"))
-    return estimate.EstimateInput(network, KerasEngine(network), files, ImageSpec(64), (300, 60), 3)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from tests.training.stops import assert_same_training
 from tests.training.test_session import files_of
 from tlkit.engines.base import MODULES, is_installed
 from tlkit.errors import OptionError
-from tlkit.settings.training import FinetuneSettings, settings_from
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, settings_from
+from tlkit.training.classic import classic_recipe
 from tlkit.training.finetune import finetune, finetune_recipe
 
 RANDOM = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=32, hidden="8", batch_size=16)
@@ -48,6 +49,15 @@ def test_finetune_recipe_from_run_takes_its_options(finetuned_run):
     assert recipe.keep_initial_weights
     with pytest.raises(OptionError, match="--image-size is 64, but"):
         finetune_recipe(FinetuneSettings(from_run=str(finetuned_run.path), image_size=64))
+
+
+def test_recipes_keep_the_absolute_path_of_a_weights_file(weights_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(weights_file.parent)
+    relative = replace(RANDOM, weights=weights_file.name)
+    assert finetune_recipe(relative).settings.weights == str(weights_file)
+    assert finetune_recipe(RANDOM).settings.weights == "none"
+    classic = ClassicSettings(features="mobilenet_025", weights=weights_file.name)
+    assert classic_recipe(classic).settings.weights == str(weights_file)
 
 
 # what is learnt

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor
 from tlkit.features.layer import LayerOutput, backbone_layer, run_layer
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.models.sources import PretrainedBackbone
+from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.run import Run, load_run
 from tlkit.runs.warm_start import previous_run
 from tlkit.settings.base import option_name, settings_or_options
@@ -92,6 +93,7 @@ def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]
     raises: OptionError, ModelError, RunError
     """
     engine: Any = choose_engine(settings.engine, settings.precision)
+    settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.run:
         run = load_run(settings.run)
         return replace(_with_options_of(run, settings), engine=engine), run_layer(run, settings.layer)
@@ -202,9 +204,11 @@ def write_table(table: Table, file: Path) -> list[Path]:
     raises: OptionError where one is there already
     """
     beside = [] if _holds_all(file) or not table.codec else [codec_file(file)]
-    for path in beside:  # before the table: codes that nothing can decode are worth nothing
-        write_new(path, _npz(table.codec | {"facts": np.array(json.dumps(table.facts))}))
-    WRITERS[file.suffix.lower()](table, file)
+    with ExitStack() as stack:  # neither file is left where the other cannot be written
+        for path in beside:
+            codec = stack.enter_context(open_new(path, "wb"))
+            codec.write(_npz(table.codec | {"facts": np.array(json.dumps(table.facts))}))
+        WRITERS[file.suffix.lower()](table, file)
     return [file, *beside]
 
 

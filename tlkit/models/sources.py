@@ -53,6 +53,11 @@ class NetworkSource(Protocol):
         """Say what a person should know of this start."""
 
 
+def absolute_weights(weights: str) -> str:
+    """Give the name of weights, or the absolute path of their file, so that it is found from every folder."""
+    return weights if weights in ("imagenet", "none") else str(Path(weights).absolute())
+
+
 @dataclass(frozen=True)
 class PretrainedBackbone:
     """A backbone of Keras Applications with ImageNet's weights, with those of a file, or with random ones.

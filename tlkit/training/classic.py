@@ -22,7 +22,7 @@ from tlkit.engines.base import EngineSpec, choose_engine
 from tlkit.errors import OptionError, require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.models.sources import PretrainedBackbone
+from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
@@ -69,6 +69,7 @@ def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     if settings.descriptor == AUTO:
         if settings.image_size:
             raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto has its own, so leave it out.")
+        require_packages([row for names in CANDIDATES for row in find_descriptors(names)])
         return settings
     rows = find_descriptors(settings.descriptor)
     require_packages(rows)
@@ -85,7 +86,8 @@ def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
     if settings.pyramid > 1:
         raise OptionError(f"--pyramid is {settings.pyramid}; it needs --descriptor bow or fisher.")
     engine: Any = choose_engine(settings.engine, settings.precision)
-    return replace(settings, features=row.name, image_size=size, engine=engine)
+    weights = absolute_weights(settings.weights)
+    return replace(settings, features=row.name, weights=weights, image_size=size, engine=engine)
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,31 @@ def cross_validate(training: RepeatedTraining, dataset: NetworkDataset, progress
     }
 
 
-def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
-    settings, split, folder = training.settings, dataset.split, dataset.folder
+def check_repeats(dataset: NetworkDataset, settings: NetworkSettings) -> None:
+    """Check that every fold and every seed has images to train on and to hold out, before anything is trained.
+
+    raises: DataError where one has not
+    """
+    _fold_splits(dataset, settings)
+    _seed_splits(dataset, settings)
+
+
+def _fold_splits(dataset: NetworkDataset, settings: NetworkSettings) -> list[Split]:
+    if not settings.folds:
+        return []
+    split, folder = dataset.split, dataset.folder
     known = {*split.train.paths, *split.validation.paths}  # the test images stay out of everything
     folder = folder.subset([index for index, path in enumerate(folder.paths) if path in known])
-    splits = fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
+    return fold_splits(folder, settings.folds, settings.validation_split, settings.seed)
+
+
+def _seed_splits(dataset: NetworkDataset, settings: NetworkSettings) -> dict[int, Split]:
+    fractions = settings.validation_split, settings.test_split
+    return {seed: split_folder(dataset.folder, *fractions, seed) for seed in parse_seeds(settings.seeds)}
+
+
+def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
+    splits = _fold_splits(dataset, training.settings)
     correct, counts = [], [len(fold.test) for fold in splits]
     for number, fold in enumerate(splits, 1):
         progress.note(
@@ -76,10 +96,9 @@ def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Pr
 
 
 def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
-    settings, accuracies = training.settings, {}
-    for seed in parse_seeds(settings.seeds):
+    accuracies = {}
+    for seed, split in _seed_splits(dataset, training.settings).items():
         progress.note(f"seed {seed}: a split, an order and random weights of its own.")
-        split = split_folder(dataset.folder, settings.validation_split, settings.test_split, seed)
         fitted = training.fit(split, {"seed": seed})
         accuracies[str(seed)] = num_correct(fitted, split.validation) / len(split.validation)
     values = list(accuracies.values())

@@ -8,7 +8,7 @@ from typing import Any
 from tlkit.engines.base import choose_engine
 from tlkit.errors import OptionError
 from tlkit.models.backbones import check_size, find_backbone
-from tlkit.models.sources import PretrainedBackbone
+from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
 from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.training import FinetuneSettings, NetworkSettings
@@ -44,6 +44,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     raises: OptionError, ModelError, RunError
     """
     require_tensorboard(settings)
+    settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.from_run:
         source = previous_run(settings.from_run)
         settings = _with_options_of(source, settings)

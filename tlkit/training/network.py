@@ -24,6 +24,7 @@ from tlkit.models.sources import NetworkSource
 from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.training import NetworkSettings
 from tlkit.training.artifacts import predict_stored, save_network_files
+from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import FitDetails, NetworkDataset
 from tlkit.utils.progress import Progress, Stopwatch
@@ -129,7 +130,10 @@ class NetworkRecipe:
         return cost
 
     def load(self, folder: ImageFolder, progress: Progress) -> NetworkDataset:
-        """Read the images while the network is still being built, and split them."""
+        """Read the images while the network is still being built, and split them.
+
+        raises: DataError, also where --folds or --seeds ask for splits that cannot be made
+        """
         subsets = self.source.subsets()
         with ThreadPoolExecutor(1) as background:
             network = background.submit(self.source.build)
@@ -141,7 +145,9 @@ class NetworkRecipe:
             features = extract(folder, extractor, self.image, progress)
             fractions = self.settings.validation_split, self.settings.test_split
             split = split_folder(features.folder, *fractions, self.settings.seed, subsets)
-            return NetworkDataset(network.result(), extractor.result(), features, split)
+            dataset = NetworkDataset(network.result(), extractor.result(), features, split)
+        check_repeats(dataset, self.settings)
+        return dataset
 
     def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
         """Decide what is trained, and train it."""
@@ -240,7 +246,6 @@ class NetworkModel:
 
     def repeat(self, progress: Progress) -> Mapping[str, Any]:
         """Train again in folds and with other seeds, where options ask for it."""
-        from tlkit.training.cross_validation import RepeatedTraining, cross_validate
         from tlkit.training.phases import fit_phases
 
         def fit_again(split: Split, options: Mapping[str, Any]) -> "FittedNetwork":
