@@ -5,6 +5,7 @@ import pytest
 from tlkit.errors import OptionError
 from tlkit.settings.training import FinetuneSettings, TrainSettings
 from tlkit.training.hyperparameters import (
+    OPTIMIZER_DEFAULTS,
     choose_block_epochs,
     choose_epochs,
     choose_hidden,
@@ -18,7 +19,6 @@ from tlkit.training.hyperparameters import (
     plan_scratch,
     scratch_head,
 )
-from tlkit.training.loop.plan import OPTIMIZERS
 
 COUNTS = (1, 20, 100, 299, 300, 999, 1000, 5000, 100_000)
 
@@ -40,7 +40,7 @@ def test_more_images_take_fewer_epochs_and_larger_batches():
 def test_plans_choose_where_nothing_is_asked_for():
     head, blocks = plan_head(FinetuneSettings(), 300, False), plan_blocks(FinetuneSettings(), 300, {"a": 0.5})
     scratch = plan_scratch(TrainSettings(), 300, True)
-    row = OPTIMIZERS["adamw"]
+    row = OPTIMIZER_DEFAULTS["adamw"]
     rates = [plan.optimizer.learning_rate for plan in (head, blocks, scratch)]
     assert rates == [row.head_lr, row.blocks_lr, row.scratch_lr]
     assert [plan.optimizer.warm_up for plan in (head, blocks, scratch)] == [0, 0.1, 0.1]
@@ -76,8 +76,8 @@ def test_plans_take_what_is_asked_for():
 
 
 def test_default_blocks_lr_is_lower_for_networks_without_batch_norms():
-    assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZERS["adamw"].blocks_lr / 8
-    assert default_blocks_lr(FinetuneSettings(backbone="resnet50")) == OPTIMIZERS["adamw"].blocks_lr
+    assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr / 8
+    assert default_blocks_lr(FinetuneSettings(backbone="resnet50")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr
 
 
 def test_heads_are_built_as_options_say():

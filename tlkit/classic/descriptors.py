@@ -124,6 +124,7 @@ def _gray_levels(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels.astype(np.float32) @ np.array(LUMA, np.float32)).astype(np.uint8)
 
 
+# The option's help is in settings/training.py; what --descriptor auto compares is in training/classic.py.
 DESCRIPTORS = {
     descriptor.name: descriptor
     for descriptor in (

@@ -29,7 +29,7 @@ SHARD_FILES = CachePart(
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """Everything that features depend on but the image itself."""
+    """Everything that features depend on but the image itself; `extractor.py` and `vectors.py` make them."""
 
     decode_version: int
     resize: str

@@ -191,7 +191,7 @@ class OptimizerSettings:
     """Options of the optimizer."""
 
     optimizer: Optimizer = setting("adamw", "Optimizer", "Keras's own.")
-    learning_rate: float | None = setting(
+    learning_rate: float | None = setting(  # defaults: training/hyperparameters.py
         None, "Optimizer", "Largest step size; not given, the optimizer's own.", above=0, max=100
     )
     decay: Schedule = setting("cosine", "Optimizer", "How the step size falls.")

@@ -1,6 +1,7 @@
 """Defaults that depend on the data: head, epochs, batch size, learning rate, and what fits on the disk."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tlkit.errors import OptionError
@@ -8,8 +9,33 @@ from tlkit.models.head import Head
 from tlkit.settings.shared import hidden_units
 from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
 from tlkit.training.loop.batches import Mixing, steps_per_epoch
-from tlkit.training.loop.plan import OPTIMIZERS, FitPlan, OptimizerConfig
+from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 
+
+@dataclass(frozen=True)
+class OptimizerDefaults:
+    """Peak learning rates, and the weight decay, of an optimizer where none are asked for.
+
+    head_lr     of a head on a frozen network
+    blocks_lr   of the top blocks of a pretrained network
+    scratch_lr  of a network from scratch
+    """
+
+    head_lr: float
+    blocks_lr: float
+    scratch_lr: float
+    weight_decay: float = 0.0
+
+
+OPTIMIZER_DEFAULTS = {
+    "sgd": OptimizerDefaults(0.1, 0.02, 0.05),
+    "rmsprop": OptimizerDefaults(1e-3, 2e-4, 1e-3),
+    "adam": OptimizerDefaults(2e-3, 4e-4, 1e-3),
+    "adamw": OptimizerDefaults(2e-3, 4e-4, 1e-3, weight_decay=0.1),
+    "adadelta": OptimizerDefaults(1.0, 0.5, 1.0),
+    "adagrad": OptimizerDefaults(2e-2, 2e-3, 1e-2),
+    "nadam": OptimizerDefaults(2e-3, 4e-4, 1e-3),
+}
 WARM_UP = 0.1  # fraction of the steps, where more than the head is trained
 SMALL_DATASET = 1000  # images
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
@@ -38,7 +64,7 @@ def plan_head(settings: FinetuneSettings, num_images: int, select_by_f1: bool) -
         select_by_f1,
         epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
         batch_size=settings.batch_size,
-        optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZERS[settings.optimizer].head_lr),
+        optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZER_DEFAULTS[settings.optimizer].head_lr),
         train_bn_offsets=settings.batch_norms == "shift",
     )
 
@@ -52,7 +78,9 @@ def plan_scratch(settings: TrainSettings, num_images: int, select_by_f1: bool) -
         select_by_f1,
         epochs=settings.epochs or choose_scratch_epochs(num_images, batch_size),
         batch_size=batch_size,
-        optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZERS[settings.optimizer].scratch_lr, WARM_UP),
+        optimizer=_optimizer(
+            settings, settings.learning_rate or OPTIMIZER_DEFAULTS[settings.optimizer].scratch_lr, WARM_UP
+        ),
     )
 
 
@@ -93,7 +121,7 @@ def _optimizer(
     warm_up: float = 0.0,
     lr_multipliers: Mapping[str, float] | None = None,
 ) -> OptimizerConfig:
-    default_decay = OPTIMIZERS[settings.optimizer].weight_decay
+    default_decay = OPTIMIZER_DEFAULTS[settings.optimizer].weight_decay
     return OptimizerConfig(
         learning_rate,
         name=settings.optimizer,
@@ -110,7 +138,7 @@ def _optimizer(
 
 def default_blocks_lr(settings: FinetuneSettings) -> float:
     """Give the peak learning rate of upper blocks, where none is asked for."""
-    return OPTIMIZERS[settings.optimizer].blocks_lr * lr_multiplier(settings.backbone)
+    return OPTIMIZER_DEFAULTS[settings.optimizer].blocks_lr * lr_multiplier(settings.backbone)
 
 
 def lr_multiplier(backbone: str) -> float:

@@ -9,9 +9,9 @@ import pytest
 from tests.networks import keras, run_network
 from tests.training.loop.toys import PLAN, fit, fitted, head, loss_of, plan, points, starving, unstable
 from tlkit.errors import ModelError
+from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
 from tlkit.training.loop.batches import Mixing, Samples
 from tlkit.training.loop.history import HISTORY_COLUMNS, EpochRecord, best_epoch
-from tlkit.training.loop.plan import OPTIMIZERS
 from tlkit.utils.progress import Silent
 
 
@@ -183,9 +183,9 @@ def test_fit_weight_decay_spares_biases_and_norms():
 def test_fit_every_optimizer_learns_at_its_default_rate_and_under_every_schedule():
     from tlkit.training.loop.optimizers import SCHEDULES
 
-    assert len(SCHEDULES) <= len(OPTIMIZERS)
+    assert len(SCHEDULES) <= len(OPTIMIZER_DEFAULTS)
     failed = []
-    for (name, spec), schedule in zip(OPTIMIZERS.items(), cycle(SCHEDULES)):
+    for (name, spec), schedule in zip(OPTIMIZER_DEFAULTS.items(), cycle(SCHEDULES)):
         rates = {"learning_rate": spec.head_lr, "weight_decay": spec.weight_decay}
         chosen = plan(optimizer=name, schedule=schedule, epochs=60, **rates)
         _, history = fitted(chosen, points(spread=0.1), points(seed=1, spread=0.1), dropout=0.0)

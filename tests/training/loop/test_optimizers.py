@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.networks import keras, lazy_functions
-from tlkit.training.loop.plan import OPTIMIZERS
+from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
 
 PEAK, STEPS = 0.1, 1000
 make_schedule, plateau_factor, layerwise = lazy_functions(
@@ -65,9 +65,11 @@ def test_plateau_factor_counts_from_last_better_epoch():
     assert plateau_factor([5, 5, 5, 5, 4, 4, 4]) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZER_DEFAULTS)
 def test_layerwise_moves_each_variable_at_its_own_rate(name):
     """The first step of each optimizer is proportional to the rate, with the same gradient everywhere."""
+    from tlkit.training.loop.optimizers import OPTIMIZERS
+
     source = keras.Input((3,))
     model = keras.Model(source, keras.layers.Dense(3, name="high")(keras.layers.Dense(3, name="low")(source)))
     multipliers = {"low/kernel": 0.25, "low/bias": 0.5}

@@ -6,7 +6,8 @@ from typing import get_args, get_type_hints
 from tests.networks import keras
 from tests.training.loop.toys import PLAN, plan
 from tlkit.settings.shared import LossSettings, OptimizerSettings
-from tlkit.training.loop.plan import OPTIMIZERS, FitPlan, OptimizerConfig
+from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
+from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 
 
 def choices(settings_class, name):
@@ -15,17 +16,19 @@ def choices(settings_class, name):
 
 def test_registries_are_choices_of_settings_in_order():
     from tlkit.training.loop.losses import LOSSES, WEIGHTS
-    from tlkit.training.loop.optimizers import SCHEDULES
+    from tlkit.training.loop.optimizers import OPTIMIZERS, SCHEDULES
 
-    assert sorted(OPTIMIZERS) == sorted(choices(OptimizerSettings, "optimizer"))
+    assert sorted(OPTIMIZERS) == sorted(OPTIMIZER_DEFAULTS) == sorted(choices(OptimizerSettings, "optimizer"))
     assert sorted(SCHEDULES) == sorted(choices(OptimizerSettings, "decay"))
     assert sorted(LOSSES) == sorted(choices(LossSettings, "loss"))
     assert sorted(WEIGHTS) == sorted(choices(LossSettings, "class_weight"))
 
 
 def test_optimizers_are_those_of_keras_and_rates_fall_with_how_much_is_pretrained():
+    from tlkit.training.loop.optimizers import OPTIMIZERS
+
     assert [spec.constructor for spec in OPTIMIZERS.values() if not hasattr(keras.optimizers, spec.constructor)] == []
-    assert [name for name, spec in OPTIMIZERS.items() if not 0 < spec.blocks_lr < spec.head_lr] == []
+    assert [name for name, spec in OPTIMIZER_DEFAULTS.items() if not 0 < spec.blocks_lr < spec.head_lr] == []
 
 
 def test_defaults_change_nothing_but_what_is_asked_for():

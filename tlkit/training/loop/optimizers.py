@@ -2,12 +2,38 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import keras
 
-from tlkit.training.loop.plan import OPTIMIZERS, OptimizerConfig
+from tlkit.training.loop.plan import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """One of Keras's optimizers; `training/hyperparameters.py` has the default learning rates.
+
+    constructor         its name in `keras.optimizers`
+    uses_momentum       whether it takes momentum and nesterov
+    needs_weight_decay  whether its weight decay must be a number, not None
+    """
+
+    constructor: str
+    uses_momentum: bool = False
+    needs_weight_decay: bool = False
+
+
+OPTIMIZERS = {
+    "sgd": OptimizerSpec("SGD", uses_momentum=True),
+    "rmsprop": OptimizerSpec("RMSprop"),
+    "adam": OptimizerSpec("Adam"),
+    "adamw": OptimizerSpec("AdamW", needs_weight_decay=True),
+    "adadelta": OptimizerSpec("Adadelta"),
+    "adagrad": OptimizerSpec("Adagrad"),
+    "nadam": OptimizerSpec("Nadam"),
+}
 
 Schedule = Any  # a number, or a keras LearningRateSchedule
 FINAL_FRACTION = 0.01  # of the learning rate, where an exponential decay ends
@@ -94,7 +120,7 @@ def compile_model(
     optimizer = layerwise(spec.constructor)(
         config.lr_multipliers,
         learning_rate=make_schedule(config.schedule, config.learning_rate * lr_scale, steps, config.warm_up),
-        weight_decay=config.weight_decay if config.weight_decay or spec.weight_decay else None,  # AdamW wants a number
+        weight_decay=config.weight_decay if config.weight_decay or spec.needs_weight_decay else None,
         global_clipnorm=config.clip or None,
         **options,
     )

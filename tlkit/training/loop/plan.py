@@ -7,40 +7,10 @@ from tlkit.training.loop.batches import Mixing
 
 
 @dataclass(frozen=True)
-class OptimizerSpec:
-    """One of Keras's optimizers.
-
-    constructor         its name in `keras.optimizers`
-    head_lr, blocks_lr  default peak learning rates
-    scratch_lr          the same, for a network from scratch
-    weight_decay        default
-    uses_momentum       whether it takes momentum and nesterov
-    """
-
-    constructor: str
-    head_lr: float
-    blocks_lr: float
-    scratch_lr: float
-    weight_decay: float = 0.0
-    uses_momentum: bool = False
-
-
-OPTIMIZERS = {
-    "sgd": OptimizerSpec("SGD", 0.1, 0.02, 0.05, uses_momentum=True),
-    "rmsprop": OptimizerSpec("RMSprop", 1e-3, 2e-4, 1e-3),
-    "adam": OptimizerSpec("Adam", 2e-3, 4e-4, 1e-3),
-    "adamw": OptimizerSpec("AdamW", 2e-3, 4e-4, 1e-3, weight_decay=0.1),
-    "adadelta": OptimizerSpec("Adadelta", 1.0, 0.5, 1.0),
-    "adagrad": OptimizerSpec("Adagrad", 2e-2, 2e-3, 1e-2),
-    "nadam": OptimizerSpec("Nadam", 2e-3, 4e-4, 1e-3),
-}
-
-
-@dataclass(frozen=True)
 class OptimizerConfig:
     """An optimizer with its hyperparameters.
 
-    name            a key of `OPTIMIZERS`
+    name            a key of `optimizers.OPTIMIZERS`
     learning_rate   the peak
     schedule        a key of `optimizers.SCHEDULES`
     warm_up         fraction of the steps in which the learning rate rises from 0
