@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.making import touch
-from tlkit.data.folder import SUBSET_FOLDERS, read_folder
+from tlkit.data.folder import read_folder
 from tlkit.data.listing import HIDDEN, FileEntry, count_reasons
 from tlkit.errors import DataError
 
@@ -105,7 +105,7 @@ def test_train_and_validation_folders_give_the_sides(tmp_path, name):
 )
 def test_each_set_of_side_folders_is_read(tmp_path, names):
     folder = read_folder(touch(tmp_path, *(f"{name}/{label}/1" for name in names for label in "ab")))
-    assert Counter(folder.subsets) == {SUBSET_FOLDERS[name]: 2 for name in names}
+    assert Counter(folder.subsets) == {{"val": "validation"}.get(name, name): 2 for name in names}
     assert folder.class_names == ("a", "b")
 
 

@@ -42,5 +42,5 @@ def _lines(export: "FeatureExport") -> list[str]:
         f"nearest training image of the same class, by {KIND_WORDS[kind]}: {accuracy:.3f} of the validation images"
         for kind, accuracy in export.nearest_neighbor_accuracy.items()
     ]
-    lines += [f"note: {escape_control_chars(note)}" for note in export.split.notes]
+    lines += [f"note: {escape_control_chars(note)}" for note in export.notes]
     return [*lines, "", *(f"file  {escape_control_chars(str(file))}" for file in export.files)]

@@ -97,7 +97,8 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
     order = [candidate.name for candidate in candidates]
     prepare_folders(run, key, order)
     limit = parse_duration(settings.time_limit) - REPORT_SECONDS if settings.time_limit else math.inf
-    state = ComparisonState(run, folder.root, images, progress, started + limit, notes=missing_requirements())
+    notes = [*folder.notes, *missing_requirements()]
+    state = ComparisonState(run, folder.root, images, progress, started + limit, notes=notes)
     _run_all(state, candidates)
     if state.validation_set is None:
         assert state.failure

@@ -1,23 +1,14 @@
 """From a folder of images to an `ImageFolder`: which files there are, and which class each is."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.listing import FileEntry, is_ignored, list_files, natural_key
+from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
+from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.errors import DataError
-
-SUBSET_FOLDERS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-UNKNOWN = "_unknown"  # a folder that is reserved
 
 
 @dataclass(frozen=True)
@@ -32,6 +23,7 @@ class ImageFolder:
     sha256       one per image, of the file's bytes, hexadecimal; empty until the files are read
     groups       one per image: images with equal pixels share it; empty until the files are read
     skipped      files that are no part of this, each with its reason
+    notes        what a person should know of the folder
     """
 
     root: Path
@@ -42,6 +34,7 @@ class ImageFolder:
     sha256: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -86,8 +79,8 @@ class ImageFolder:
 def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFolder:
     """List the images below `root`: one subfolder per class, or train/, val/ and test/ above them.
 
-    Reads names only. `val`, `valid` and `validation` mean the same; classes are matched by name
-    across them, in Unicode's composed form. Nested folders belong to their class.
+    Reads names only. Classes are matched by name across subsets, in Unicode's composed form. Nested folders belong to
+    their class; see `layout.py` for what is a class.
 
     class_names: the classes of a finished run, in label order; then fewer of them may be there
     raises: DataError where this is no such folder, a class is empty or not among `class_names`,
@@ -97,17 +90,17 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
         raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
-    subset_folders = _find_subset_folders(root, class_names)
+    layout = find_layout(root, class_names)
     entries = list(list_files(root))
     skipped = [entry for entry in entries if entry.reason]
-    located = [(entry.path, *_subset_and_class(entry.path, subset_folders)) for entry in entries if not entry.reason]
+    located = [(entry.path, *layout.subset_and_class(entry.path)) for entry in entries if not entry.reason]
     skipped += [FileEntry(path, "not inside a class folder") for path, _, name in located if not name]
     skipped += [FileEntry(path, f"in {UNKNOWN}/, which is reserved") for path, _, name in located if name == UNKNOWN]
     images = [(path, subset, name) for path, subset, name in located if name not in ("", UNKNOWN)]
-    allowed = set(class_names) or _training_classes(root, subset_folders)
-    _refuse_other_classes(root, subset_folders, allowed)
+    allowed = set(class_names) or layout.training_classes()
+    _refuse_other_classes(layout, allowed)
     if not class_names:
-        _require_classes(root, subset_folders, allowed, {name for _, _, name in images})
+        _require_classes(layout, allowed, {name for _, _, name in images}, skipped)
         class_names = tuple(sorted(allowed, key=natural_key))
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
@@ -117,80 +110,39 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         labels=np.array([label_of[name] for _, _, name in images], dtype=np.int32),
         subsets=tuple(subset for _, subset, _ in images),
         skipped=tuple(skipped),
+        notes=layout.notes,
     )
 
 
-def _find_subset_folders(root: Path, class_names: tuple[str, ...]) -> dict[str, str]:
-    """Folders above the classes, each with its subset: {"": ""} unless all subfolders are named after subsets."""
-    names = [name for name in _subfolders(root) if name != UNKNOWN]
-    if not names or not set(names) <= SUBSET_FOLDERS.keys() - set(class_names):
-        return {"": ""}
-    if "train" not in names and not class_names:
-        raise DataError(f"'{root}' has {' and '.join(names)} but no 'train' folder to learn from; add one.")
-    subset_folders = {name: SUBSET_FOLDERS[name] for name in names}
-    if len(set(subset_folders.values())) < len(names):
-        twins = [name for name, subset in subset_folders.items() if subset == "validation"]
-        raise DataError(f"'{root}' has {' and '.join(twins)}, which mean the same; keep one of them.")
-    return subset_folders
+def _refuse_other_classes(layout: Layout, allowed: set[str]) -> None:
+    for parent, name in layout.class_folders():
+        if composed(name) not in allowed:
+            shown = sorted(allowed, key=natural_key)
+            listed = ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+            raise DataError(
+                f"'{layout.root / parent}' has a class '{name}' that was not learnt; "
+                f"expected only {listed}; rename or remove it."
+            )
 
 
-def _subset_and_class(path: str, subset_folders: dict[str, str]) -> tuple[str, str]:
-    """The subset and the class of a file, each "" where it lies above such folders."""
-    parts = path.split("/")
-    subset = "" if "" in subset_folders else subset_folders.get(parts[0], "")
-    inner = parts[1:] if subset else parts
-    has_class = len(inner) > 1 and (subset or "" in subset_folders or inner[0] == UNKNOWN)
-    return subset, _composed(inner[0]) if has_class else ""
-
-
-def _training_classes(root: Path, subset_folders: dict[str, str]) -> set[str]:
-    return {
-        _composed(name)
-        for folder in subset_folders
-        if SUBSET_FOLDERS.get(folder, "train") == "train"
-        for name in _class_folders(root / folder)
-    }
-
-
-def _refuse_other_classes(root: Path, subset_folders: dict[str, str], allowed: set[str]) -> None:
-    for folder in subset_folders:
-        for name in _class_folders(root / folder):
-            if _composed(name) not in allowed:
-                shown = sorted(allowed, key=natural_key)
-                listed = ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
-                raise DataError(
-                    f"'{root / folder}' has a class '{name}' that was not learnt; "
-                    f"expected only {listed}; rename or remove it."
-                )
-
-
-def _require_classes(root: Path, subset_folders: dict[str, str], classes: set[str], with_files: set[str]) -> None:
+def _require_classes(layout: Layout, classes: set[str], with_files: set[str], skipped: Sequence[FileEntry]) -> None:
+    root = layout.root
     if len(classes) < 2:
-        where = "its 'train' folder" if "train" in subset_folders else "it"
+        training = [parent for parent, subset in layout.parents.items() if subset == "train"]
+        where = f"its '{training[0]}' folder" if training else "it"
         found = f"one subfolder ('{min(classes)}')" if classes else "no subfolder"
         raise DataError(
             f"'{root}' is no folder of classes: {where} has {found}; "
             "expected two or more subfolders of images, one per class."
         )
     if empty := sorted(classes - with_files, key=natural_key):
+        folders = {
+            f"{parent}/{name}".lstrip("/") for parent, name in layout.class_folders() if composed(name) == empty[0]
+        }
+        reasons = [entry.reason for entry in skipped if entry.path in folders and entry.reason]
+        if reasons:
+            raise DataError(f"class '{empty[0]}' in '{root}' is a {reasons[0]}; remove it, or give it its own images.")
         raise DataError(f"'{root}' has no file for class '{empty[0]}'; add images of it or remove its folder.")
-
-
-def _class_folders(folder: Path) -> list[str]:
-    return [name for name in _subfolders(folder) if name != UNKNOWN]
-
-
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        names = [entry.name for entry in folder.iterdir() if entry.is_dir() and not is_ignored(entry.name)]
-    except OSError as error:
-        raise DataError(f"'{folder}' cannot be read ({error.strerror}); check its permissions.") from None
-    return sorted(names, key=natural_key)
-
-
-def _composed(name: str) -> str:
-    """One spelling per name: macOS writes `é` as two characters, the others as one."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _at(items: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:

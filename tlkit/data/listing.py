@@ -4,11 +4,17 @@ import os
 import re
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SYSTEM_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+SYSTEM_NAMES = {  # without regard to case; names that start with a dot are ignored, too
+    *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "$recycle.bin"),  # Windows
+    *("system volume information", "found.000", "lost.dir", "lost+found"),  # file systems
+    *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@sharebin"),  # network storage
+    "__pycache__",
+}
 HIDDEN = "hidden or system file"
 
 
@@ -34,36 +40,31 @@ def natural_key(text: str) -> tuple[list[int | str], str]:
     return [int(part) if odd % 2 else part.casefold() for odd, part in enumerate(parts)], text
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a name starts with a dot, as `.git` and macOS's `._photo.jpg` do."""
-    return name.startswith(".")
-
-
 def is_ignored(name: str) -> bool:
-    """Whether a name is hidden or one that operating systems leave behind."""
-    return is_hidden(name) or name in SYSTEM_NAMES
+    """Whether a name starts with a dot, as `.git` and macOS's `._photo.jpg` do, or is one of `SYSTEM_NAMES`."""
+    return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
-def list_files(root: Path, ignore: Callable[[str], bool] = is_ignored) -> Iterator[FileEntry]:
+def list_files(root: Path) -> Iterator[FileEntry]:
     """Walk every file below `root`, folder by folder, in natural order of names.
 
-    Names for which `ignore` is true get the reason `HIDDEN`; links to a folder already read or
+    Hidden and system names get the reason `HIDDEN`; links to a folder already read or
     around `root`, broken links and whatever is neither file nor folder get a reason, too.
     Linked folders come last, so that a folder is found at its own path first.
     Only names and kinds are read; no file is opened.
     """
-    visited = {_identity(parent) for parent in root.resolve().parents}
+    visited = {_identity(parent): "" for parent in root.resolve().parents}
     pending, linked = [""], deque[str]()
     while pending or linked:
         folder = pending.pop() if pending else linked.popleft()
-        reason = _enter(root / folder, visited)
+        reason = _enter(root, folder, visited)
         if reason:
             yield FileEntry(folder.rstrip("/"), reason)
             continue
         files, folders = _sorted_entries(root / folder)
-        yield from (_file_entry(folder, entry, ignore) for entry in files)
-        yield from (FileEntry(folder + entry.name, HIDDEN) for entry in folders if ignore(entry.name))
-        entered = [entry for entry in folders if not ignore(entry.name)]
+        yield from (_file_entry(folder, entry) for entry in files)
+        yield from (FileEntry(folder + entry.name, HIDDEN) for entry in folders if is_ignored(entry.name))
+        entered = [entry for entry in folders if not is_ignored(entry.name)]
         linked += [f"{folder}{entry.name}/" for entry in entered if entry.is_symlink()]
         pending += [f"{folder}{entry.name}/" for entry in reversed(entered) if not entry.is_symlink()]
 
@@ -87,17 +88,18 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _enter(folder: Path, visited: set[tuple[int, int]]) -> str | None:
-    """Add `folder` to `visited`; return a reason where it must not or cannot be read."""
+def _enter(root: Path, folder: str, visited: dict[tuple[int, int], str]) -> str | None:
+    """Add a folder to `visited`, by its identity; return a reason where it must not or cannot be read."""
     try:
-        identity = _identity(folder)
-        if not os.access(folder, os.R_OK | os.X_OK):
+        identity = _identity(root / folder)
+        if not os.access(root / folder, os.R_OK | os.X_OK):
             return "folder that may not be read"
     except OSError as error:
         return f"folder that cannot be read ({error.strerror})"
     if identity[1] and identity in visited:  # Windows may tell no inode
-        return "link to a folder that is read already"
-    visited.add(identity)
+        target = visited[identity].rstrip("/")
+        return f"link to '{target}', which is read already" if target else "link to a folder that is read already"
+    visited[identity] = folder
     return None
 
 
@@ -116,9 +118,9 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _file_entry(folder: str, entry: "os.DirEntry[str]", ignore: Callable[[str], bool]) -> FileEntry:
+def _file_entry(folder: str, entry: "os.DirEntry[str]") -> FileEntry:
     path = folder + entry.name
-    if ignore(entry.name):
+    if is_ignored(entry.name):
         return FileEntry(path, HIDDEN)
     try:
         if entry.is_file(follow_symlinks=False):

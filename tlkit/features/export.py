@@ -45,6 +45,7 @@ class FeatureExport:
     nearest_neighbor_accuracy  fraction of the validation images whose nearest training image is of their class: by
                                the features as they are, and by what they were compressed to
     skipped                    how many images are not in the table, by the reason
+    notes                      what a person should know
     """
 
     files: list[Path]
@@ -52,6 +53,7 @@ class FeatureExport:
     nearest_neighbor_accuracy: dict[str, float]
     split: Split = field(repr=False)
     skipped: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def export_features(
@@ -84,7 +86,8 @@ def export_features(
     table = _table(features, split, codec, settings)
     skipped = count_reasons([*features.folder.skipped, *split.train.skipped])
     files = write_table(table, file)
-    return FeatureExport(files, table.rows.shape, _nearest_accuracies(features, split, codec), split, skipped)
+    accuracies, notes = _nearest_accuracies(features, split, codec), (*folder.notes, *split.notes)
+    return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes)
 
 
 def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:

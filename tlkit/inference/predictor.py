@@ -12,7 +12,7 @@ import numpy as np
 
 from tlkit.data.decode import read_file
 from tlkit.data.image import DecodedImage, decode_image, decode_square
-from tlkit.data.listing import FileEntry, is_hidden, list_files
+from tlkit.data.listing import FileEntry, is_ignored, list_files
 from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
 from tlkit.engines.factory import open_engine
 from tlkit.errors import ImageError, OptionError, RunError
@@ -142,15 +142,17 @@ def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int)
 
 
 def expand_inputs(inputs: Iterable[str]) -> Iterator[str]:
-    """Give files one by one: of a folder every file in it that is not hidden, of a pattern what it matches.
+    """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
 
     Whatever is not there is given as it is, so that it becomes an error row.
     """
     for text in inputs:
         if os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
-            yield from (str(Path(text) / entry.path) for entry in list_files(Path(text), is_hidden) if _is_row(entry))
+            yield from (str(Path(text) / entry.path) for entry in list_files(Path(text)) if _is_row(entry))
         elif glob.has_magic(text) and not os.path.lexists(text):
-            matches = sorted(glob.glob(text, recursive=True))
+            given = Path(text).parts
+            found = sorted(glob.glob(text, recursive=True))
+            matches = [path for path in found if not any(map(is_ignored, set(Path(path).parts) - set(given) - {".."}))]
             yield from expand_inputs(matches) if matches else [text]
         else:
             yield text

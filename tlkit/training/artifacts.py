@@ -82,7 +82,7 @@ def training_metrics(
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
         diagnosis=[dict(finding) for finding in details.diagnosis],
-        notes=list(details.notes),
+        notes=[*dataset.folder.notes, *details.notes],
         figures=dict(details.figures),
         **more,
     )

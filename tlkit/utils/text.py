@@ -73,3 +73,15 @@ def truncate(text: str, width: int) -> str:
     """
     text = escape_control_chars(text)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def quote_names(names: Sequence[str]) -> str:
+    """List a few names in quotes, and count the others.
+
+    >>> quote_names(["a", "b", "c"]), quote_names(list("abcde"))
+    ("'a', 'b' and 'c'", "'a', 'b', 'c' and 2 more")
+    """
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) > 4:
+        quoted = [*quoted[:3], f"{len(quoted) - 3} more"]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)

@@ -1,0 +1,238 @@
+"""The layout of a folder of images: which folders are subsets, which are classes, and which are neither."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlkit.data.listing import is_ignored, natural_key
+from tlkit.errors import DataError
+from tlkit.utils.text import quote_names
+
+UNKNOWN = "_unknown"  # a folder that is reserved
+MAX_WRAPPERS = 8  # folders around the classes, each the only one in its parent
+SUBSETS_BY_NAME = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SUBSET_FOLDER = re.compile(rf"(?:seg)?({'|'.join(SUBSETS_BY_NAME)})(?:set|data|dataset|split|images?)?")
+PART_FOLDER = re.compile(  # of a download or of folds; beside another one of these it is no class
+    r".*(?:part|fold|split|chunk|shard|batch)\d+"
+    r"|(?:train|test|val|valid|images?|imgs?|photos?|pictures?|data|dataset|set|subset|archive|folder|dir|disk)\d+"
+    r"|(?:images?|imgs?|jpe?gimages|jpe?gs?|pngs?|labels?|annotations?|masks?|groundtruth|gt|metadata|samples?)"
+    r"|(?:original|raw|augmented|processed|resized|cropped)(?:data|dataset|images?)?"
+)
+LETTERED_PART = re.compile(r".*(?:part|fold|split|chunk|shard|batch|set)[ _.-][a-z]", re.IGNORECASE)
+LETTERS = re.compile(r"[^\W\d_](?:[-–_][^\W\d_])?")  # of an index: a, or a-c
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the classes of a folder are.
+
+    root     the folder
+    parents  folders whose subfolders are classes, relative to `root`, each with its subset: "" for the root itself,
+             and "" for no subset
+    notes    what a person should know
+    """
+
+    root: Path
+    parents: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def subset_and_class(self, path: str) -> tuple[str, str]:
+        """Find the subset and the class of a file, by its path; each "" where it lies above such folders."""
+        for parent, subset in self.parents.items():
+            if not parent or path.startswith(f"{parent}/"):
+                first, *rest = path[len(parent) + 1 if parent else 0 :].split("/")
+                return subset, composed(first) if rest else ""
+        return "", UNKNOWN if UNKNOWN in path.split("/")[:-1] else ""
+
+    def class_folders(self) -> list[tuple[str, str]]:
+        """List the folders of classes as (parent, name)."""
+        return [(parent, name) for parent in self.parents for name in class_folders(self.root / parent)]
+
+    def training_classes(self) -> set[str]:
+        """Collect the names of the classes that can be trained on."""
+        parents = _training_parents(self.parents)
+        return {composed(name) for parent in parents for name in class_folders(self.root / parent)}
+
+
+def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
+    """Find the classes of a folder: its subfolders, or those of its train/, val/ and test/.
+
+    A folder that holds nothing but one other is passed through, with a note. Names of subsets are known in any case
+    and with the usual synonyms.
+
+    class_names: the classes of a finished run; a folder of such a name is a class
+    raises: DataError where the subfolders are rather parts of a download, or an index, than classes
+    """
+    top = _inside_wrappers(root, class_names)
+    names = [name for name in class_folders(top) if composed(name) not in class_names]
+    subsets = {name: subset for name in names if (subset := _subset_of(name))}
+    _refuse_parts(top, names, subsets)
+    if subsets and len(subsets) == len(class_folders(top)):
+        _require_one_of_each(top, subsets, bool(class_names))
+        parents = _parents_of_classes(top, root, subsets)
+    else:
+        parents = {_relative(top, root): ""}
+    nested = (
+        [] if class_names else [note for parent in _training_parents(parents) for note in _check_nested(root / parent)]
+    )
+    inner = [parent for parent, subset in parents.items() if parent and not (subset and "/" not in parent)]
+    wrapped = [f"the classes are the subfolders of {quote_names(inner)}."] if inner else []
+    return Layout(root, parents, (*wrapped, *nested))
+
+
+def class_folders(folder: Path) -> list[str]:
+    """List the subfolders that may be classes, in natural order.
+
+    raises: DataError where the folder cannot be read
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not is_ignored(entry.name) and entry.is_dir()]
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be read ({error.strerror}); check its permissions.") from None
+    return sorted((name for name in names if name != UNKNOWN), key=natural_key)
+
+
+def composed(name: str) -> str:
+    """Write a name in one spelling: macOS writes `é` as two characters, the others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_.\-()]+", "", name.casefold())
+
+
+def _subset_of(name: str) -> str:
+    """Name the subset that a folder's name stands for; "" for none."""
+    match = SUBSET_FOLDER.fullmatch(_key(name))
+    return SUBSETS_BY_NAME[match[1]] if match else ""
+
+
+def _is_part(name: str) -> bool:
+    return bool(_subset_of(name) or PART_FOLDER.fullmatch(_key(name)) or LETTERED_PART.fullmatch(name))
+
+
+def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
+    """Follow folders that hold a single one to that which holds classes; `folder` itself where none does."""
+    top = folder
+    for _ in range(MAX_WRAPPERS):
+        names = class_folders(top)
+        if len(names) != 1:
+            return top if len(names) > 1 else folder
+        if composed(names[0]) in class_names or (_subset_of(names[0]) and class_folders(top / names[0])):
+            return top
+        top = top / names[0]
+        if _holds_images(top):
+            return folder
+    return folder
+
+
+def _parents_of_classes(top: Path, root: Path, subsets: dict[str, str]) -> dict[str, str]:
+    """Folders whose subfolders are classes, below those of the subsets; there, too, wrappers are passed through."""
+    training = [name for name, subset in subsets.items() if subset == "train"]
+    known = {composed(name) for folder in training for name in class_folders(_inside_wrappers(top / folder, ()))}
+    parents = {}
+    for name, subset in subsets.items():
+        inner = _inside_wrappers(top / name, known)
+        parents[_relative(inner, root)] = subset
+    return parents
+
+
+def _training_parents(parents: dict[str, str]) -> list[str]:
+    return [parent for parent, subset in parents.items() if subset in ("", "train")]
+
+
+def _relative(folder: Path, root: Path) -> str:
+    return "" if folder == root else folder.relative_to(root).as_posix()
+
+
+def _holds_images(folder: Path) -> bool:
+    """Tell whether images lie in a folder itself, by their names; one that cannot be read may hold some."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not is_ignored(entry.name)]
+        return any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
+    except OSError:
+        return True
+
+
+def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -> None:
+    """raises: DataError where two folders are the same subset, or none is for training"""
+    names = list(subsets)
+    if "train" not in subsets.values() and not has_run:
+        raise DataError(f"'{folder}' has {' and '.join(names)} but no 'train' folder to learn from; add one.")
+    for subset in set(subsets.values()):
+        twins = [name for name in names if subsets[name] == subset]
+        if len(twins) > 1:
+            raise DataError(f"'{folder}' has {' and '.join(twins)}, which mean the same; keep one of them.")
+
+
+def _refuse_parts(folder: Path, names: Sequence[str], subsets: dict[str, str]) -> None:
+    """raises: DataError where subfolders are parts of a download or of a split, not classes"""
+    if len(names) < 2 or len(subsets) == len(names):
+        return
+    beside = [name for name in names if name not in subsets]
+    if all(_is_part(name) for name in names):
+        raise DataError(
+            f"'{folder}' has the subfolders {quote_names(names)}, which look like parts of a data set, not classes; "
+            f"{_way_out(folder, names)}."
+        )
+    holders = [name for name in subsets if _has_classes(folder / name)]
+    if len(set(subsets.values())) > 1 or holders:
+        raise DataError(
+            f"'{folder}' has {quote_names(list(subsets))} beside {quote_names(beside)}; expected either classes or "
+            f"subsets such as train, val and test; move {quote_names(beside)} elsewhere, or rename what is a class."
+        )
+
+
+def _way_out(folder: Path, names: Sequence[str]) -> str:
+    """What to do with parts: to give the one that holds classes, to merge them, or to sort the images."""
+    holders = [name for name in names if _has_classes(folder / name)]
+    rename = "if they are classes, rename them"
+    if len(holders) == 1:
+        return f"give '{folder / holders[0]}', which holds class folders; {rename}"
+    if holders:
+        return f"merge the class folders that are in them, or give one of them as DATA; {rename}"
+    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".json"))
+    table = f" ('{tables[0]}' may say which image is which; tables of labels are not read yet)" if tables else ""
+    return f"sort the images into one folder per class{table}; {rename}"
+
+
+def _has_classes(folder: Path) -> bool:
+    """Tell whether a folder holds at least two subfolders and no image beside them."""
+    return len(class_folders(folder)) > 1 and not _holds_images(folder)
+
+
+def _check_nested(folder: Path) -> list[str]:
+    """Note that the images of all classes lie in folders below them.
+
+    raises: DataError where the subfolders are the letters of an index rather than classes
+    """
+    names = class_folders(folder)
+    if len(names) < 2 or any(_holds_images(folder / name) for name in names):
+        return []
+    inner = {name: class_folders(folder / name) for name in names}
+    children = [child for group in inner.values() for child in group]
+    if not all(inner.values()) or len(set(children)) < len(children):  # a name in two classes is no class
+        return []
+    first = f"'{names[0]}/{inner[names[0]][0]}'"
+    if all(LETTERS.fullmatch(name) for name in names) or all(_begin_with(name, inner[name]) for name in names):
+        raise DataError(
+            f"'{folder}' has one subfolder per letter ({quote_names(names)}), with folders such as {first} below; "
+            "expected all classes on one level; give the folder of one letter as DATA, or move the folders of all "
+            "letters up; if the letters are the classes, move the images up."
+        )
+    return [f"the images of {quote_names(names)} are in folders below, such as {first}; these folders are no classes."]
+
+
+def _begin_with(letters: str, names: Sequence[str]) -> bool:
+    """Tell whether names begin with the two or three letters of their folder."""
+    return len(letters) <= 3 and all(name.casefold().startswith(letters.casefold()) for name in names)
