@@ -58,8 +58,8 @@ def test_compare_impossible_arguments_are_refused(compared, colors):
     assert "names no rung that is trained" in refused(2, "compare", colors, "--only", "chance")
     assert "would lie inside the images" in refused(2, "compare", colors, "-o", colors / "run")
     assert "Missing argument 'DATA'" in misused("compare")
-    assert "--seed is what" in refused(2, "compare", "--resume", run, "--seed", "3")
-    assert "DATA is what" in refused(2, "compare", colors, "--resume", run)
+    assert "--seed cannot be combined" in refused(2, "compare", "--resume", run, "--seed", "3")
+    assert "DATA cannot be combined" in refused(2, "compare", colors, "--resume", run)
     assert "is finished" in refused(4, "compare", "--resume", run, "--format", "json")
 
 

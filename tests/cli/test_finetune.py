@@ -106,7 +106,7 @@ def test_finetune_with_a_settings_file_that_means_nothing_is_refused_in_a_senten
     for text, named in CONFIGS.items():
         file.write_bytes(text.encode("latin-1"))
         words = refused(2, "finetune", colors, "-o", tmp_path / "run", "--config", file)
-        assert words.startswith(f"'{file}' is no settings.json of a run: "), text[:30]
+        assert words.startswith(f"--config '{file}' cannot be used: "), text[:30]
         assert named in words, text[:30]
         assert not (tmp_path / "run").exists()
 

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tlkit.cli import main
-from tlkit.cli.options import GROUPS, GroupedCommand, explicit_options, options_from, output_option
+from tlkit.cli.help import GROUPS, GroupedCommand
+from tlkit.cli.options import explicit_options, options_from, output_option
 from tlkit.settings.base import setting, to_json
 from tlkit.settings.training import FinetuneSettings
 
@@ -24,7 +25,7 @@ class ToySettings:
     flip: bool | None = setting(None, "Augmentation", "Mirror, or not.")
     norm: bool = setting(True, "Head", "Standardize.")
     fast: bool = setting(False, "Speed", "Hurry.")
-    from_run: str = setting("", "Start", "A run.")
+    from_run: str = setting("", "Run", "A run.")
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_help_page_has_groups_in_their_order(toy):
     heads = [line.removesuffix(" options:") for line in lines if line.endswith(" options:")]
     assert heads[:-1] == [name for name in GROUPS if name in heads]  # last come click's own
     assert heads[-1] == "Other"
-    assert set(heads) >= {"Main", "Start", "Augmentation", "Head", "Optimizer", "Speed"}
+    assert set(heads) >= {"Main", "Run", "Augmentation", "Head", "Optimizer", "Speed"}
 
 
 def test_output_option_takes_the_next_free_name_of_its_own(tmp_path, monkeypatch):

@@ -163,7 +163,7 @@ def test_output_without_a_name_takes_the_next_free_one(home, name, times):
     for file in expected:
         done = tlkit(*FILES[name][0])
         assert done.exit_code == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"drawn  {file}"
+        assert done.stdout.splitlines()[-1] == f"file  {file}"
     after = everything(home)
     assert after.keys() - before.keys() == set(expected)
     assert {path: after[path] for path in before} == before
@@ -247,7 +247,7 @@ def test_cache_clear_leaves_what_is_not_the_caches_at_every_level(home, cache):
     folders = {f"runs/{KEY}/engine", f"runs/.tlkit-{'2' * 16}.tmp"}
     assert gone == {*OURS, *folders}
     assert {path: after[path] for path in after} == {path: before[path] for path in after}
-    assert f"left as it is, for tlkit did not write it: .hidden, engines/{KEY[:-1]}.tflite" in done.stdout
+    assert f"files that tlkit did not write: .hidden, engines/{KEY[:-1]}.tflite" in done.stdout
 
 
 def foreign(home, kind):
@@ -411,7 +411,7 @@ def pipe(home, path):
 
 
 REFUSED = {  # what was done to a run, the exit code of --resume and words of the sentence
-    "another seed": (None, 2, "begun with"),
+    "another seed": (None, 2, "omit it or start a new"),
     "changed images": (change_images, 4, "began with|have changed"),
     "damaged settings": (damage_settings, 4, "settings.json|is no comparison"),
     "linked plots": (link("plots"), 4, "plots' is a symbolic link"),

@@ -10,11 +10,11 @@ def test_summary_shows_network_layer_by_layer():
     lines = done.stdout.splitlines()
     assert done.exit_code == 0
     assert lines[0].split() == [
-        *("layer", "kind", "output", "window", "stride", "zeros", "parameters", "multiply-adds", "sees", "kB")
+        *("layer", "kind", "output", "kernel", "stride", "padding", "parameters", "multiply-adds", "field", "kB")
     ]
     conv2 = next(line for line in lines if line.startswith("conv2 "))
     assert conv2.split() == ["conv2", "Conv2D", "10×10×16", "5×5", "1", "0", "2,416", "240,000", "14", "6.4"]
-    assert "lenet5_relu: 61,706 parameters, 0 of them not trained; 5 layers with weights" in lines
+    assert "lenet5_relu: 61,706 parameters (0 not trainable), 5 layers with weights" in lines
 
 
 def test_summary_json_has_totals_and_every_layer(tmp_path):

@@ -50,7 +50,7 @@ def test_hidden_layers_are_numbers_of_units():
     assert (hidden_units("0"), hidden_units("512"), hidden_units("200,80")) == ((), (512,), (200, 80))
     for text in ("", "8,", "many", "-1", "8,0", "1.5", "100000", "8;4"):
         for owner in classes_with("hidden"):
-            assert refusal(owner, hidden=text).startswith(f"--hidden is '{text}'; expected numbers of units"), text
+            assert refusal(owner, hidden=text).startswith(f"--hidden is '{text}'; expected layer sizes"), text
         with pytest.raises(OptionError):
             hidden_units(text)
 

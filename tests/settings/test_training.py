@@ -32,7 +32,7 @@ def test_settings_from_leaves_out_the_command_and_the_data():
 
 
 def test_settings_from_an_unknown_key_names_it_and_the_known_ones():
-    with pytest.raises(OptionError, match=r"there is no setting 'epoch'; the settings are .*\bepochs\b"):
+    with pytest.raises(OptionError, match=r"unknown setting 'epoch'; expected one of .*\bepochs\b"):
         settings_from({"epoch": 3})
 
 

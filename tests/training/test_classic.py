@@ -353,15 +353,15 @@ def test_train_command_takes_a_classic_settings_json(colors, classic_run, tmp_pa
     assert "nothing was chosen on these images" in result.stdout
     ours, theirs = ((path / "predictions_val.csv").read_bytes() for path in (tmp_path / "again", classic_run.path))
     assert ours == theirs
-    assert "--model has no meaning with" in refused(2, "train", colors, *config, "--model", "linear")
+    assert "--model has no effect with" in refused(2, "train", colors, *config, "--model", "linear")
 
 
 def test_train_command_refuses_options_without_meaning(colors):
     options = {
-        "--epochs has no meaning with --descriptor": ("--descriptor", "hog", "--epochs", "3"),
-        "--epochs has no meaning with --features": ("--features", "x", "--epochs", "3"),
+        "--epochs has no effect with --descriptor": ("--descriptor", "hog", "--epochs", "3"),
+        "--epochs has no effect with --features": ("--features", "x", "--epochs", "3"),
         "--engine has no meaning": ("--descriptor", "hog", "--engine", "keras"),
-        "--classifier needs --descriptor": ("--classifier", "knn"),
+        "--classifier has no effect on a network; add --descriptor": ("--classifier", "knn"),
     }
     errors = {words: refused(2, "train", colors, *arguments) for words, arguments in options.items()}
     assert [(words, error) for words, error in errors.items() if words not in error] == []

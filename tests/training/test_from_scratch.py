@@ -137,11 +137,11 @@ def test_train_any_network_of_keras_applications(colors, tmp_path):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("decay", [pytest.param("one-cycle", marks=pytest.mark.slow), "plateau"])
-def test_train_with_every_option_resumes_to_same_weights(decay, colors, tmp_path, monkeypatch):
+@pytest.mark.parametrize("schedule", [pytest.param("one-cycle", marks=pytest.mark.slow), "plateau"])
+def test_train_with_every_option_resumes_to_same_weights(schedule, colors, tmp_path, monkeypatch):
     monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
-    regularized = {"ema": 0.9, "mixup": 0.3, "cutmix": 1.0, "clip": 1.0, "class_weight": "sqrt"}
-    everything = replace(SMALL, augment="strong", decay=decay, optimizer="sgd", epochs=4, **regularized)
+    regularized = {"ema": 0.9, "mixup": 0.3, "cutmix": 1.0, "clip_norm": 1.0, "class_weight": "sqrt"}
+    everything = replace(SMALL, augment="strong", schedule=schedule, optimizer="sgd", epochs=4, **regularized)
     expected = train(colors, tmp_path / "whole", everything)
     with pytest.raises(StoppedError):
         train(colors, tmp_path / "run", everything, StopsInEpoch(2))

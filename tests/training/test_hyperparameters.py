@@ -56,8 +56,8 @@ def test_plans_choose_where_nothing_is_asked_for():
 
 def test_plans_take_what_is_asked_for():
     asked = {
-        "epochs": 3, "batch_size": 5, "learning_rate": 0.3, "optimizer": "sgd", "decay": "step", "warm_up": 0.2,
-        "weight_decay": 0.01, "momentum": 0.5, "nesterov": True, "clip": 2.0, "ema": 0.9, "patience": 4, "seed": 7,
+        "epochs": 3, "batch_size": 5, "learning_rate": 0.3, "optimizer": "sgd", "schedule": "step", "warm_up": 0.2,
+        "weight_decay": 0.01, "momentum": 0.5, "nesterov": True, "clip_norm": 2.0, "ema": 0.9, "patience": 4, "seed": 7,
         "loss": "focal", "label_smoothing": 0.2, "mixup": 0.1, "cutmix": 0.6,
     }  # fmt: skip
     for plan in (plan_head(FinetuneSettings(**asked), 300, False), plan_scratch(TrainSettings(**asked), 300, False)):
@@ -65,7 +65,7 @@ def test_plans_take_what_is_asked_for():
         assert (plan.epochs, plan.batch_size, plan.patience, plan.seed) == (3, 5, 4, 7)
         assert (plan.loss, plan.label_smoothing, mixing.mixup, mixing.cutmix) == ("focal", 0.2, 0.1, 0.6)
         assert (config.name, config.learning_rate, config.schedule, config.warm_up) == ("sgd", 0.3, "step", 0.2)
-        assert (config.weight_decay, config.momentum, config.nesterov, config.clip, config.ema) == (
+        assert (config.weight_decay, config.momentum, config.nesterov, config.clip_norm, config.ema) == (
             0.01, 0.5, True, 2.0, 0.9
         )  # fmt: skip
         assert plan.lr_option == "--learning-rate"

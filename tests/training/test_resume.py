@@ -100,10 +100,10 @@ def test_resume_comparison_is_refused_with_its_command(tmp_path):
 
 # every option at once
 
-EVERYTHING = replace(BLOCKS, optimizer="sgd", ema=0.9, mixup=0.3, cutmix=1.0, clip=1.0, class_weight="sqrt")
+EVERYTHING = replace(BLOCKS, optimizer="sgd", ema=0.9, mixup=0.3, cutmix=1.0, clip_norm=1.0, class_weight="sqrt")
 WAYS = {
-    "one cycle": replace(EVERYTHING, decay="one-cycle"),
-    "plateau": replace(EVERYTHING, decay="plateau"),
+    "one cycle": replace(EVERYTHING, schedule="one-cycle"),
+    "plateau": replace(EVERYTHING, schedule="plateau"),
     "whole, augmented": replace(EVERYTHING, freeze="none", augment="strong", epochs=5),
 }
 
@@ -156,7 +156,7 @@ def test_resume_with_option_that_differs_is_refused(colors, tmp_path):
     result = CliRunner().invoke(main, ["train", "--resume", str(run.path), "--epochs", "7"])
     assert result.exit_code == 2
     assert "--epochs is 7, but" in result.stderr
-    assert "begun with 4" in result.stderr
+    assert "started with 4" in result.stderr
     assert (run.path / "checkpoint-whole.npz").exists()
 
 

@@ -18,6 +18,7 @@ from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
 from tlkit.cli.gradcheck import gradcheck
+from tlkit.cli.help import HelpGroup
 from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
@@ -27,12 +28,10 @@ from tlkit.cli.train import train
 from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
-INTERRUPTED_NOTE = (
-    "Interrupted. What was computed is kept: the same command with --resume RUN goes on where a run was begun."
-)
+INTERRUPTED_NOTE = "Interrupted. Finished work is saved; continue with --resume RUN if a run was started."
 
 
-class _Group(click.Group):
+class _Group(HelpGroup):
     """The group of all commands, which turns errors into a message and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
@@ -66,21 +65,14 @@ class _Group(click.Group):
                 ctx.exit(INTERRUPTED)
             if os.environ.get("TLKIT_DEBUG"):
                 raise
-            _say(f"Error: {_describe_unexpected(error)} Set TLKIT_DEBUG=1 to see where.")
+            _say(f"Error: {_describe_unexpected(error)} Set TLKIT_DEBUG=1 for a traceback.")
             ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tlkit")
 def main() -> None:
-    """From a folder of images to a classifier that can be trusted, on an ordinary laptop.
-
-    \b
-    tlkit finetune PHOTOS        learn from a folder with one subfolder per class
-    tlkit train PHOTOS           learn with a small network, from scratch
-    tlkit predict RUN NEW/*.jpg  classify new images
-    tlkit evaluate RUN           how good it is, with intervals
-    """
+    """Turn a folder of images into a classifier that can be trusted, on an ordinary laptop."""
     warnings.filterwarnings("ignore")  # what matters is said in a sentence of our own
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -106,14 +98,17 @@ def _say(text: str) -> None:
 def _describe_unexpected(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f" at '{error.filename}'" if error.filename else ""
-        return f"{error.strerror or error}{where}; nothing that was there before is lost."
+        return f"{error.strerror or error}{where}; existing files are unchanged."
     first_line = str(error).splitlines()[0] if str(error) else ""
-    return f"something unexpected happened ({type(error).__name__}: {first_line})."
+    return f"unexpected {type(error).__name__}: {first_line}."
 
 
-COMMANDS = (
-    *(finetune, train, predict, evaluate, compare, features),
-    *(augment, lr_find, models, summary, gradcheck, sample, cache),
-)
-for _command in COMMANDS:
+COMMANDS = {  # by heading of `tlkit --help`
+    "Learn": (finetune, train, compare, lr_find),
+    "Use": (predict, evaluate, features),
+    "Look": (augment, models, summary, gradcheck),
+    "Other": (sample, cache),
+}
+main.headings = COMMANDS
+for _command in (command for commands in COMMANDS.values() for command in commands):
     main.add_command(_command)

@@ -4,18 +4,22 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from, output_option
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import options_from, output_option
 from tlkit.settings.commands import ContactSheetSettings
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=("tlkit augment photos", "tlkit augment photos --augment strong -o strong.png"),
+    common=("output", "augment", "images", "views", "image_size", "hflip", "rotation", "crop", "brightness", "seed"),
+)
 @click.argument("data", type=click.Path(path_type=Path))
-@output_option("Picture to draw.", default="augment.png")
+@output_option("PNG file to write.", default="augment.png")
 @options_from(ContactSheetSettings)
 def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
-    """Draw a contact sheet of what training sees of the images in DATA.
-
-    One line per picture: the plain view, as predict sees it, then augmented ones.
+    """Draw a contact sheet of augmented images of DATA.
+    Each row shows one image: first unchanged, as predict uses it, then augmented views.
     """
     from tlkit.data.augment import Augmentation, AugmentedViews
     from tlkit.data.contact_sheet import draw_contact_sheet
@@ -26,6 +30,6 @@ def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     augmentation = Augmentation.from_options(settings.augment, settings.amounts)
     views = AugmentedViews(settings.views, settings.seed, augmentation)
     names = draw_contact_sheet(data, output, spec, views, settings.images)
-    click.echo(f"{len(names)} pictures, {settings.views} views of each, the first plain:")
+    click.echo(f"{len(names)} images with {settings.views} views each, the first unchanged:")
     click.echo("\n".join(escape_control_chars(name) for name in names))
-    click.echo(f"drawn  {escape_control_chars(str(output))}")
+    click.echo(f"file  {escape_control_chars(str(output))}")

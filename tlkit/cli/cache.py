@@ -5,18 +5,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlkit.cli.help import GroupedCommand, HelpGroup
+
 if TYPE_CHECKING:
     from tlkit.utils.cache import CachePart
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def cache() -> None:
-    """Show or empty the cache of converted networks, features and finished rungs of `tlkit compare`."""
+    """Show or clear the cache.
+
+    It holds converted networks, features of images and finished candidates of `tlkit compare`.
+    """
 
 
-@cache.command()
+@cache.command(cls=GroupedCommand, examples=("tlkit cache info",))
 def info() -> None:
-    """Where the cache is, and how large."""
+    """Show the folder and the size of the cache."""
     from tlkit.errors import OptionError
     from tlkit.utils.cache import cache_dir, cache_sizes, is_cache
     from tlkit.utils.text import escape_control_chars
@@ -32,9 +37,9 @@ def info() -> None:
         click.echo(f"{name:<9} {count:6d} files  {size / 1e6:10.1f} MB")
 
 
-@cache.command()
+@cache.command(cls=GroupedCommand, examples=("tlkit cache clear",))
 def clear() -> None:
-    """Remove everything tlkit has cached; it is computed again when needed."""
+    """Remove all cached files; they are computed again if needed."""
     from tlkit.utils.cache import clear_cache
     from tlkit.utils.text import escape_control_chars
 
@@ -42,7 +47,7 @@ def clear() -> None:
     click.echo(f"{freed / 1e6:.1f} MB removed")
     if others:
         named = ", ".join(escape_control_chars(str(path)) for path in others[:3]) + ", ..." * (len(others) > 3)
-        click.echo(f"left as it is, for tlkit did not write it: {named} ({len(others)} in all)")
+        click.echo(f"kept {len(others)} files that tlkit did not write: {named}")
 
 
 def _parts() -> "list[CachePart]":

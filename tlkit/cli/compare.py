@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, explicit_options, options_from, resume_option, run_option
+from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.options import explicit_options, options_from, resume_option, run_option
 from tlkit.settings.commands import CompareSettings
 
 if TYPE_CHECKING:
     from tlkit.comparison.compare import Comparison
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit compare photos --time-limit 15m",
+        "tlkit compare photos --only classic,lenet",
+        "tlkit compare --resume runs/compare-001",
+    ),
+    common=("output", "only", "time_limit", "validation_split", "resize", "seed", "resume", "style"),
+)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @run_option("compare")
 @resume_option
@@ -26,15 +35,17 @@ if TYPE_CHECKING:
     show_default=True,
     cls=GroupedOption,
     group="Output",
-    help="Of the ladder; auto is a table on a terminal, else csv.",
+    help="Output format; auto is table on a terminal, csv in a pipe.",
 )
 @options_from(CompareSettings)
 def compare(data: Path | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings) -> None:
-    """Find out what DATA needs: from chance to a finetuned network, on the same validation images.
+    """Compare models of increasing complexity on DATA.
+    All are measured on the same validation images, and one is recommended.
 
-    Descriptors made by hand, networks from scratch, every pretrained network whose weights are
-    already on this machine, frozen, and the upper blocks of the best of them trained. Nothing is
-    downloaded. Each rung leaves a run folder of its own; what was trained before is not again.
+    The candidates are baselines, classic classifiers on handcrafted features, networks from scratch,
+    each pretrained network whose weights are on this machine (frozen), and the best of these with
+    its upper blocks fine-tuned. Nothing is downloaded. Each candidate gets its own run folder.
+    Finished candidates are cached, so repeating a comparison is fast.
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import choose_format
@@ -58,7 +69,7 @@ def _refuse_others(run: Path) -> None:
 
     if others := [name for name in explicit_options() if name not in ("resume", "style")]:
         named = "DATA" if others[0] == "data" else option_name(others[0])
-        raise OptionError(f"{named} is what '{run}' was begun with; leave it out, or start a new comparison.")
+        raise OptionError(f"{named} cannot be combined with --resume '{run}'; omit it or start a new comparison.")
 
 
 def _print_table(comparison: "Comparison") -> None:

@@ -6,23 +6,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from
+from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.options import options_from
 from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
     from tlkit.inference.evaluate import Evaluation
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit evaluate runs/finetune-001",
+        "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9",
+        "tlkit evaluate runs/finetune-001 new --json",
+    ),
+    common=("as_json", "split", "include_training", "min_accuracy", "top_k", "engine"),
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Main", help="Print the figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Main", help="JSON output.")
 @options_from(EvaluateSettings)
 def evaluate(run: Path, data: Path | None, as_json: bool, settings: EvaluateSettings) -> None:
-    """Measure RUN on DATA, or on its own validation images.
+    """Measure the accuracy of RUN on labeled images.
+    They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
-    DATA is a folder of classes, matched by name; of a folder with sides the test side is used,
-    else the validation side. Images the run was trained on are left out and counted.
+    Classes are matched by name. If DATA has subsets, its test/ is used, else its val/. Images that RUN
+    was trained on are excluded and counted.
     """
     from tlkit.cli.console import Console
     from tlkit.errors import GateError

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from, output_option
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import options_from, output_option
 from tlkit.settings.commands import FeaturesSettings
 
 if TYPE_CHECKING:
@@ -14,16 +15,25 @@ if TYPE_CHECKING:
 KIND_WORDS = {"features": "features", "components": "principal components", "codes": "codes"}
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit features photos -o features.npz",
+        "tlkit features photos --pca 64 -o features.csv",
+        "tlkit features photos --run runs/train-001 -o f.npz",
+    ),
+    common=("output", "backbone", "run", "layer", "weights", "pca", "pq", "image_size", "validation_split", "seed"),
+)
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("File to write: .npz, .parquet or .csv.", required=True)
 @options_from(FeaturesSettings)
 def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
-    """Write what a network says of every image of DATA, for other programs.
+    """Export features (embeddings) of every image in DATA.
+    The file has one row per image, with its path, class and subset.
 
-    One row per image, with its path, class and split, which is that of a training with the same
-    --seed and --validation-split; with --run that of the run. What compresses rows is learnt from
-    training images and written, too: into the .npz, or beside a .csv or .parquet.
+    The split is the one a training with the same --seed and --validation-split uses, or with --run
+    the one of that run. PCA and product quantization are fitted on training images only. They are
+    saved in the .npz, or next to a .csv or .parquet.
     """
     from tlkit.cli.console import Console
     from tlkit.features.export import export_features
@@ -39,7 +49,7 @@ def _lines(export: "FeatureExport") -> list[str]:
     lines = [f"{num_images} images ({subsets}), {num_values} values each"]
     lines += [f"left out: {count} × {escape_control_chars(reason)}" for reason, count in export.skipped.items()]
     lines += [
-        f"nearest training image of the same class, by {KIND_WORDS[kind]}: {accuracy:.3f} of the validation images"
+        f"1-nearest-neighbor accuracy on the validation images, by {KIND_WORDS[kind]}: {100 * accuracy:.1f} %"
         for kind, accuracy in export.nearest_neighbor_accuracy.items()
     ]
     lines += [f"note: {escape_control_chars(note)}" for note in export.notes]

@@ -5,25 +5,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import (
-    GroupedCommand,
-    GroupedOption,
-    config_option,
-    options_from,
-    resume_option,
-    resume_run,
-    run_option,
-)
+from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option
 from tlkit.cli.output import print_summary
 from tlkit.settings.training import FinetuneSettings
 
 if TYPE_CHECKING:
     from tlkit.training.estimate import CostEstimate
 
-TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it", "none": "everything"}
+TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "all layers"}
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit finetune photos",
+        "tlkit finetune photos --freeze lower --time-limit 10m",
+        "tlkit finetune photos --dry-run",
+        "tlkit finetune more_photos --from runs/finetune-001",
+        "tlkit finetune --resume runs/finetune-001",
+    ),
+    common=(
+        *("output", "backbone", "freeze", "time_limit", "epochs", "augment"),
+        *("validation_split", "folds", "seed", "resume"),
+    ),
+)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @run_option("finetune")
 @resume_option
@@ -31,18 +37,18 @@ TRAINED = {"all": "the head", "lower": "the head, then the upper blocks with it"
     "--dry-run",
     is_flag=True,
     cls=GroupedOption,
-    group="Start",
-    help="Measure for a few seconds, tell how long each strategy would take, and stop.",
+    group="Run",
+    help="Estimate of the time and disk space of each --freeze strategy; nothing is trained.",
 )
 @config_option("finetune")
 @options_from(FinetuneSettings)
 def finetune(
     data: Path | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
 ) -> None:
-    """Adapt a pretrained network to DATA.
+    """Adapt a pretrained network to the images in DATA.
+    DATA has one subfolder per class, or train/, val/ and test/ folders that do.
 
-    DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
-    them. It is only read. The run folder gets the model, the split, every figure and the plots.
+    DATA is never changed. The run folder receives the model, the split, all metrics and the plots.
     """
     from tlkit.cli.console import Console
 
@@ -67,9 +73,9 @@ def finetune(
 def _estimate_lines(costs: "dict[str, CostEstimate]") -> list[str]:
     from tlkit.utils.text import format_duration
 
-    lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  what is trained"]
+    lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  trained layers"]
     lines += [
         f"{name:<10} {format_duration(cost.seconds):>12} {cost.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
         for name, cost in costs.items()
     ]
-    return [*lines, "", "Features that are in the cache already save their part. Nothing was trained."]
+    return [*lines, "", "Cached features reduce these times. Nothing was trained."]

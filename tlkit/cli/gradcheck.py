@@ -5,21 +5,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import options_from
 from tlkit.settings.commands import GradcheckSettings
 
 if TYPE_CHECKING:
     from tlkit.models.gradient_check import LayerGradientCheck
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=("tlkit gradcheck lenet5", "tlkit gradcheck mlp --per-layer 20"),
+    common=("image_size", "num_classes", "width", "per_layer", "seed"),
+)
 @click.argument("model")
 @options_from(GradcheckSettings)
 def gradcheck(model: str, settings: GradcheckSettings) -> None:
-    """Compare the gradients of MODEL with what moving its weights does to the loss.
+    """Check MODEL's gradients against finite differences.
+    MODEL is an architecture of `tlkit models`. The exit code is 5 if a layer fails.
 
-    Central differences in float64, on random pictures, for entries drawn from every weight of every
-    layer; dropout is left out, batch norms use the batch. Exit code 5 where a layer is off.
+    The check uses central differences in float64 on random images, for randomly chosen entries of
+    every weight tensor. Dropout is disabled and batch norms use the statistics of the batch.
     """
     from tlkit.errors import GateError
     from tlkit.models.keras_setup import start_keras

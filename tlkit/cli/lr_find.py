@@ -4,19 +4,29 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from, output_option
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import options_from, output_option
 from tlkit.settings.training import FinetuneSettings
 
 
-@click.command(cls=GroupedCommand, name="lr-find")
+@click.command(
+    cls=GroupedCommand,
+    name="lr-find",
+    examples=("tlkit lr-find photos", "tlkit lr-find photos --freeze lower -o lower.png"),
+    common=(
+        *("output", "backbone", "freeze", "weights", "optimizer", "batch_size"),
+        *("augment", "image_size", "validation_split", "seed"),
+    ),
+)
 @click.argument("data", type=click.Path(path_type=Path))
-@output_option("Picture to draw.", default="lr-find.png")
+@output_option("PNG file to write.", default="lr-find.png")
 @options_from(FinetuneSettings)
 def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
-    """Try learning rates on DATA, draw the loss at each and suggest one.
+    """Suggest a learning rate by a range test on DATA.
+    The loss is measured and drawn while the learning rate grows.
 
-    What is tried is what `tlkit finetune` would train last with these options: the head, the upper
-    blocks with --freeze lower, everything with --freeze none. Nothing is kept.
+    The test trains the layers that `tlkit finetune` with these options trains last: the head, with
+    --freeze lower the upper blocks, with --freeze none all layers. No model is saved.
     """
     from tlkit.cli.console import Console
     from tlkit.models.keras_setup import start_keras
@@ -29,7 +39,7 @@ def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
 
     refuse_inside(data, output)
     result = find_learning_rate(data, settings, Console())
-    click.echo(f"loss {sparkline(result.losses[::3])}  from a rate of {result.rates[0]:g} to {result.rates[-1]:.2g}")
-    click.echo(f"suggested for the {result.phase}: {result.option} {result.suggested:g}")
+    click.echo(f"loss {sparkline(result.losses[::3])}  at learning rates {result.rates[0]:g} to {result.rates[-1]:.2g}")
+    click.echo(f"suggestion for the {result.phase}: {result.option} {result.suggested:g}")
     draw_rates(result.rates, result.losses, result.suggested, output)  # last: the suggestion is printed in any case
-    click.echo(f"drawn  {escape_control_chars(str(output))}")
+    click.echo(f"file  {escape_control_chars(str(output))}")

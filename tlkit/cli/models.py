@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.console import Console
+from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import output_option
 from tlkit.errors import OptionError
 
@@ -23,22 +24,39 @@ HALF_BYTES = 2  # activations are kept in float16
 TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit models",
+        "tlkit models mobilenet_v2 --measure",
+        "tlkit models mobilenet_v2 --cuts",
+        "tlkit models -o networks.png",
+    ),
+    common=("output", "as_json", "measure", "cuts", "image_size"),
+)
 @click.argument("network", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
-@click.option("--measure", is_flag=True, help="Images a second on this machine, too; seconds to minutes a network.")
-@output_option("Draw accuracy against operations: a PNG.")
-@click.option("--cuts", is_flag=True, help="List where NETWORK can be cut for --freeze lower.")
-@click.option("--image-size", type=click.IntRange(min=0), default=0, help="For --cuts, in pixels; 0 for its own.")
+@click.option("--json", "as_json", is_flag=True, help="JSON output with all figures and their sources.")
+@click.option(
+    "--measure", is_flag=True, help="Speed on this machine in images/s; takes seconds to minutes per network."
+)
+@output_option("PNG file to write: accuracy against multiply-adds.")
+@click.option("--cuts", is_flag=True, help="Cut points of NETWORK for finetune --freeze lower.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Image height and width in pixels for --cuts; 0 for the network's default.",
+)
 def models(network: str | None, as_json: bool, measure: bool, output: Path | None, cuts: bool, image_size: int) -> None:
-    """List the networks to adapt and to train from scratch, with their size, cost and accuracy.
+    """List networks with their size, cost and accuracy.
+    Give NETWORK to list one network or family.
 
-    With NETWORK and --cuts, list its cut points: what lies below one is frozen, what lies above
-    is trained, and one view of an image costs the given space in the cache.
+    With --cuts, list the cut points of NETWORK. Layers below the cut are frozen, layers above it are
+    trained, and each augmented view of an image takes the listed space in the cache.
     """
     if cuts:
         if not network:
-            raise OptionError("--cuts needs a backbone, such as `tlkit models mobilenet_v2 --cuts`.")
+            raise OptionError("--cuts needs the name of a backbone, e.g. `tlkit models mobilenet_v2 --cuts`.")
         click.echo("\n".join(_cut_lines(network, image_size)))
         return
     from tlkit.models.catalog import find_entries, load_catalog
@@ -58,7 +76,7 @@ def _draw(entries: list["CatalogEntry"], output: Path) -> None:
     from tlkit.models.catalog import plot_catalog
 
     if not any(entry.top1 for entry in entries):
-        raise OptionError(f"nothing to draw: no accuracy on ImageNet was published for {entries[0].name}.")
+        raise OptionError(f"nothing to draw: {entries[0].name} has no published ImageNet accuracy; omit -o or NETWORK.")
     plot_catalog(entries, output)
 
 
@@ -75,7 +93,7 @@ def _measure(entries: list["CatalogEntry"]) -> dict["CatalogEntry", float | None
                     speeds[entry] = round(process.submit(_measure_one, entry).result(), 1)
                 except BrokenProcessPool:
                     speeds[entry] = None
-                    console.note(f"{entry.name} was not measured: the process ended, probably for want of memory.")
+                    console.note(f"{entry.name} was not measured: the process ended, probably out of memory.")
             advance(1)
     return speeds
 
@@ -100,7 +118,7 @@ def _lines(entries: list["CatalogEntry"], speeds: dict["CatalogEntry", float | N
 
 
 def _head(title: str, is_measured: bool) -> str:
-    names = f"{'pixels':>6} {'least':>5} {'year':>4} {'depth':>5} {'params/M':>8} {'MB':>7} {'ops/G':>8} {'top-1':>5}"
+    names = f"{'pixels':>6} {'min':>5} {'year':>4} {'depth':>5} {'params/M':>8} {'MB':>7} {'ops/G':>8} {'top-1':>5}"
     return click.style(f"{title:<23} {names}{'  images/s' * is_measured}", bold=True)
 
 
@@ -108,18 +126,18 @@ def _line(entry: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> 
     top1 = f"{entry.top1:.1f}" if entry.top1 else ""
     size = f"{entry.parameters / 1e6:>8.2f} {entry.size / 1e6:>7.1f} {entry.multiply_adds / 1e9:>8.3f} {top1:>5}"
     speed = f"{speeds[entry] or math.nan:>10.1f}" if entry in speeds else ""
-    cached = "  here" if entry.command == "finetune" and entry.weights_cached else ""
+    cached = "  cached" if entry.command == "finetune" and entry.weights_cached else ""
     pixels = f"{entry.spec.image_size:>6} {entry.spec.min_size:>5}"
     return f"{entry.name:<23} {pixels} {entry.year:>4} {entry.depth:>5} {size}{speed}{cached}"
 
 
 def _legend(entries: list["CatalogEntry"]) -> str:
     text = (
-        "params/M: millions of parameters for 1,000 classes; MB: of them as float32\n"
-        "ops/G: billions of multiply-adds for one image of so many pixels; least: the smallest image\n"
-        "top-1: published accuracy on ImageNet in %, sources in --json"
+        "params/M: million parameters with 1,000 classes; MB: their size as float32\n"
+        "ops/G: billion multiply-adds for one image of the default size; min: minimum image size\n"
+        "top-1: published ImageNet accuracy in %; --json lists the sources"
     )
-    more = "\nhere: ImageNet's weights need no download; `train --model` takes every backbone, too"
+    more = "\ncached: ImageNet weights are on this machine; `train --model` also accepts every backbone"
     return text + more * (len(entries) > 2)
 
 
@@ -138,7 +156,7 @@ def _cut_lines(backbone: str, image_size: int) -> list[str]:
         chosen = choose_cut(body, cuts, "auto").index
     except OptionError:  # it has none; the list says so
         chosen = -1
-    head = f"{'cut point':<32} {'shape':>16} {'below':>12} {'above':>12} {'kB a view':>10}"
+    head = f"{'cut point':<32} {'shape':>16} {'below':>12} {'above':>12} {'kB/view':>10}"
     return [head, *(_cut_line(body, cut, cut.index == chosen) for cut in cuts)]
 
 

@@ -9,42 +9,14 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
+from tlkit.cli.help import GroupedOption
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name, unwrap_optional
 from tlkit.settings.training import settings_from
 
-GROUPS = (  # of options, in their order on a help page
-    *("Main", "Start", "Classic", "Compression", "Measuring", "Network", "Augmentation", "Head", "Loss"),
-    *("Optimizer", "Freeze lower", "Watching", "Speed", "Output"),
-)
-MAX_CHOICES_WIDTH = 50  # characters of choices that a help page lists; longer ones are in the option's text
+MAX_NAME_WIDTH = 56  # characters of an option's name and choices on a terminal of 60 columns
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class GroupedCommand(click.Command):
-    """A command whose help page shows the options in groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options of the help page; Click calls this."""
-        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record and isinstance(parameter, click.Option):
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
-        for group, records in groups.items():
-            if not records:
-                continue
-            with formatter.section(f"{group} options"):
-                formatter.write_dl(records)
-
-
-class GroupedOption(click.Option):
-    """An option that knows its group."""
-
-    def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
 
 
 def options_from(settings_class: type, into: str = "settings") -> Decorator:
@@ -73,6 +45,10 @@ def _option(item: Field[Any], hint: Any) -> Decorator:
     value_type, may_be_none = unwrap_optional(hint)
     is_flag = value_type is bool
     name = option_name(item.name)
+    choices, text = get_args(value_type), item.metadata["help"]
+    metavar = {int: "INTEGER", float: "FLOAT"}.get(value_type)
+    if len(f"{name} [{'|'.join(choices)}]") > MAX_NAME_WIDTH:
+        metavar, text = "NAME", f"{text} One of: {', '.join(choices)}."
     if is_flag and (default or may_be_none):
         name += f"/--no-{name[2:]}"
     return click.option(
@@ -82,10 +58,10 @@ def _option(item: Field[Any], hint: Any) -> Decorator:
         group=item.metadata["group"],
         type=_click_type(value_type, item.metadata["limits"]),
         default=default,
-        metavar="NAME" if len("|".join(get_args(value_type))) > MAX_CHOICES_WIDTH else None,
+        metavar=metavar,
         show_default=default != "" and (not is_flag or bool(default)),
         is_flag=is_flag,
-        help=item.metadata["help"],
+        help=text,
     )
 
 
@@ -111,7 +87,7 @@ def run_option(command: str) -> Decorator:
         type=click.Path(path_type=Path),
         cls=GroupedOption,
         group="Main",
-        help=f"Run folder to make  [default: the next free runs/{command}-NNN]",
+        help=f"Run folder to create.  [default: the next free runs/{command}-NNN]",
     )
 
 
@@ -160,8 +136,8 @@ def config_option(command: str) -> Decorator:
         expose_value=False,
         callback=use,
         cls=GroupedOption,
-        group="Start",
-        help="Settings of an earlier run, its settings.json; options given here win.",
+        group="Run",
+        help="Settings of an earlier run (its settings.json); options on the command line override them.",
     )
 
 
@@ -173,19 +149,21 @@ def _read_config(file: Path, command: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_refuse_duplicates)
         if not isinstance(content, dict):
-            raise OptionError("it holds no settings")
+            raise OptionError("it contains no settings")
         if (its_command := content.get("command", command)) != command:
-            raise OptionError(f"it is of `tlkit {its_command}`")
+            raise OptionError(f"it belongs to `tlkit {its_command}`")
         settings_from(content, command)
     except (OSError, ValueError, RecursionError, OptionError) as error:
-        raise OptionError(f"'{file}' is no settings.json of a run: {str(error).rstrip('.')}.") from None
+        raise OptionError(
+            f"--config '{file}' cannot be used: {str(error).rstrip('.')}; expected the settings.json of a run."
+        ) from None
     return {name: option for name, option in content.items() if name not in ("command", "data")}
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise OptionError("a setting is given twice")
+        raise OptionError("it contains a setting twice")
     return content
 
 
@@ -195,8 +173,9 @@ def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--resume",
         type=click.Path(path_type=Path),
         cls=GroupedOption,
-        group="Start",
-        help="Go on with a run that was stopped: its folder, without DATA; it ends as if it had not been.",
+        group="Run",
+        help="Interrupted run to continue: its folder, instead of DATA. The result is the same as without the "
+        "interruption.",
     )(command)
 
 
@@ -232,7 +211,7 @@ def _refuse_changes(run: Path) -> None:
         if given != before.get(name):
             option = "DATA" if name == "data" else option_name(name)
             raise OptionError(
-                f"{option} is {given}, but '{run}' was begun with {before.get(name)}; leave it out, or start a new run."
+                f"{option} is {given}, but '{run}' was started with {before.get(name)}; omit it or start a new run."
             )
 
 

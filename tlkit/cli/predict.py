@@ -8,22 +8,32 @@ from typing import IO
 
 import click
 
-from tlkit.cli.options import GroupedCommand, options_from, output_option
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import options_from, output_option
 from tlkit.settings.commands import PredictSettings
 
 SOME_FAILED = 6  # exit code
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit predict runs/finetune-001 new_photos",
+        "tlkit predict runs/finetune-001 '*.jpg' -o result.csv",
+        "tlkit predict runs/finetune-001 a.jpg --top-k 3",
+    ),
+    common=("output", "format", "top_k", "probs", "skip_unreadable", "engine"),
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@output_option("File to write; its ending chooses the format.", "Output")
+@output_option("File to write; its ending sets the format.", "Output")
 @options_from(PredictSettings)
 def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: PredictSettings) -> None:
-    """Classify each INPUT with the finished RUN.
+    """Classify images with a finished RUN.
+    Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
 
-    An INPUT is a file, a folder (every file in it that is not hidden), a pattern such as
-    '*.jpg', or - for a list of files on standard input. One row per file, in their order.
+    A folder stands for all its files except hidden ones. The output has one row per file, in input
+    order.
     """
     from tlkit.cli.output import choose_format, write_rows
     from tlkit.errors import DataError

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import click
 
+from tlkit.cli.help import GroupedCommand, HelpGroup
 
-@click.group()
+
+@click.group(cls=HelpGroup)
 def sample() -> None:
-    """Write small image folders to try things on."""
+    """Write small image folders to try tlkit on."""
 
 
-@sample.command()
+@sample.command(cls=GroupedCommand, examples=("tlkit sample digits digits",))
 @click.argument("folder", type=click.Path(path_type=Path))
 def digits(folder: Path) -> None:
-    """Write 1,797 real handwritten digits to FOLDER, one subfolder per digit."""
+    """Write 1,797 handwritten digits to FOLDER, by class."""
     from tlkit.data.sample_datasets import write_digits
 
     count = write_digits(folder)

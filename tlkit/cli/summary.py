@@ -7,27 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.options import GroupedCommand, GroupedOption, options_from, output_option
+from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.options import options_from, output_option
 from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
     from tlkit.models.summary import LayerSummary, ModelSummary
 
 
-COLUMNS = ("layer", "kind", "output", "window", "stride", "zeros", "parameters", "multiply-adds", "sees", "kB")
+COLUMNS = ("layer", "kind", "output", "kernel", "stride", "padding", "parameters", "multiply-adds", "field", "kB")
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=("tlkit summary lenet5", "tlkit summary runs/train-001 -o network.svg"),
+    common=("output", "as_json", "image_size", "num_classes", "width", "gray"),
+)
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Output", help="Everything, as JSON.")
-@output_option("Draw the network, too: an SVG file.", "Output")
+@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Output", help="JSON output.")
+@output_option("SVG file to write: a diagram of the network.", "Output")
 @options_from(SummarySettings)
 def summary(model: str, as_json: bool, output: Path | None, settings: SummarySettings) -> None:
-    """Show a network layer by layer: MODEL by name, or that of RUN.
+    """Show the layers of a network: sizes, parameters and cost.
+    MODEL is the name of a network or a run folder.
 
-    A map of N pixels becomes (N + 2z − P) / s + 1 high under windows of P pixels, s apart, with z
-    zeros on either side; a convolution of K such filters on a depth of d has [(P · P · d) + 1] · K
-    parameters. `sees` is the height of what one value depends on, in pixels.
+    Output size is (N + 2z − P)/s + 1 for input size N, kernel P, stride s, padding z. A convolution with
+    K filters on d channels has (P·P·d + 1)·K parameters. "field" is the receptive field in pixels.
     """
     from tlkit.models.keras_setup import start_keras
 
@@ -76,10 +81,10 @@ def _lines(summarized: "ModelSummary") -> list[str]:
         click.style(lines[0], bold=True),
         *lines[1:],
         "",
-        f"{summarized.name}: {summarized.total_parameters:,} parameters, {fixed:,} of them not trained; "
+        f"{summarized.name}: {summarized.total_parameters:,} parameters ({fixed:,} not trainable), "
         f"{summarized.depth} layers with weights",
-        f"{summarized.multiply_adds:,} multiply-adds and {memory / 1e6:.1f} MB of activations for one image "
-        f"of {summarized.image_size} pixels",
+        f"{summarized.multiply_adds:,} multiply-adds and {memory / 1e6:.1f} MB of activations per image "
+        f"of {summarized.image_size}×{summarized.image_size} pixels",
     ]
 
 

@@ -5,15 +5,8 @@ from pathlib import Path
 
 import click
 
-from tlkit.cli.options import (
-    GroupedCommand,
-    config_option,
-    explicit_options,
-    options_from,
-    resume_option,
-    resume_run,
-    run_option,
-)
+from tlkit.cli.help import GroupedCommand
+from tlkit.cli.options import config_option, explicit_options, options_from, resume_option, resume_run, run_option
 from tlkit.cli.output import print_summary
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name
@@ -38,7 +31,20 @@ DESCRIPTOR_OPTIONS = _option_names(DescriptorSettings, ClassifierSettings)
 FEATURE_OPTIONS = _option_names(DeepFeatureSettings, ClassifierSettings, RuntimeSettings)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(
+    cls=GroupedCommand,
+    examples=(
+        "tlkit train photos --model lenet5",
+        "tlkit train photos --descriptor hog --classifier svm",
+        "tlkit train photos --descriptor auto",
+        "tlkit train photos --features mobilenet_v2 --pca 64",
+        "tlkit train --resume runs/train-001",
+    ),
+    common=(
+        *("output", "model", "descriptor", "features", "classifier"),
+        *("image_size", "epochs", "validation_split", "seed", "resume"),
+    ),
+)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @run_option("train")
 @resume_option
@@ -48,11 +54,12 @@ FEATURE_OPTIONS = _option_names(DeepFeatureSettings, ClassifierSettings, Runtime
 def train(
     data: Path | None, output: Path | None, resume: Path | None, classic: ClassicOptions, settings: TrainSettings
 ) -> None:
-    """Train a network from scratch on DATA, or a classifier on descriptors or a network's features.
+    """Train a network or a classic classifier from scratch.
+    DATA has one subfolder per class, or train/, val/ and test/ folders that do.
 
-    DATA is a folder with one subfolder of images per class, or with train/, val/ and test/ above
-    them. It is only read. The networks are those of the course, from a linear classifier to a
-    residual network, and every one of Keras Applications. The run folder is as `finetune` leaves it.
+    Architectures (--model) range from a linear classifier to ResNet, plus all of Keras Applications.
+    Classic classifiers use handcrafted features (--descriptor) or a network's features (--features).
+    DATA is never changed. The run folder has the same files as that of `tlkit finetune`.
     """
     from tlkit.cli.console import Console
 
@@ -81,8 +88,10 @@ def _refuse_other_options(classic: ClassicOptions) -> None:
     given = set(explicit_options())
     if not (classic.descriptor or classic.features):
         if wrong := sorted(given & CLASSIC_OPTIONS):
-            raise OptionError(f"{option_name(wrong[0])} needs --descriptor, such as hog, or --features BACKBONE.")
+            raise OptionError(
+                f"{option_name(wrong[0])} has no effect on a network; add --descriptor NAME or --features BACKBONE."
+            )
         return
     kind, options = ("--descriptor", DESCRIPTOR_OPTIONS) if classic.descriptor else ("--features", FEATURE_OPTIONS)
     if wrong := sorted(given - options - COMMON_OPTIONS):
-        raise OptionError(f"{option_name(wrong[0])} has no meaning with {kind}; leave one of them out.")
+        raise OptionError(f"{option_name(wrong[0])} has no effect with {kind}; omit one of them.")

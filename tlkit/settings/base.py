@@ -91,10 +91,12 @@ def settings_or_options(
     raises: OptionError where both are given, or an option is none of these settings
     """
     if settings is not None and options:
-        raise OptionError(f"both settings and {option_name(next(iter(options)))} are given; give one of them.")
+        raise OptionError(
+            f"settings and the option {option_name(next(iter(options)))} are both given; give one of them."
+        )
     names = [item.name for item in fields(settings_class)]  # type: ignore[arg-type]
     if unknown := [name for name in options if name not in names]:
-        raise OptionError(f"there is no option '{unknown[0]}'; the options are {', '.join(sorted(names))}.")
+        raise OptionError(f"unknown option '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
     return settings if settings is not None else settings_class(**options)
 
 

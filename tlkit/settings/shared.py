@@ -26,17 +26,17 @@ class SplitSettings:
     """Options of the images and their split."""
 
     validation_split: float = setting(
-        0.2, "Main", "Share of the images kept for validation where DATA has no val/.", above=0, below=1
+        0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
     )
     test_split: float = setting(
-        0.0, "Main", "Share kept for a final test, never looked at before; where DATA has no test/.", min=0, below=1
+        0.0, "Main", "Fraction of the images held out for a final test, if DATA has no test/.", min=0, below=1
     )
     image_size: int = setting(
-        0, "Main", "Height and width images are resized to, in pixels; 0 for the network's own.", min=0, max=2048
+        0, "Main", "Image height and width in pixels; 0 for the network's default.", min=0, max=2048
     )
-    seed: int = setting(0, "Main", "Decides the split, the order of images and random weights.", min=0, max=MAX_SEED)
+    seed: int = setting(0, "Main", "Random seed of the split, the image order and new weights.", min=0, max=MAX_SEED)
     resize: Resize = setting(
-        "crop", "Start", "How a picture becomes square: its central square, gray bars added, or squashed."
+        "crop", "Input", "Method to make an image square: crop its center, pad with gray bars, or squash."
     )
 
 
@@ -45,20 +45,16 @@ class DataSettings(SplitSettings):
     """Options of a network's training: images, duration, measurement."""
 
     augment: Preset = setting(
-        "light", "Main", "How far pictures are varied, where more than the head is trained; `tlkit augment` shows it."
+        "light", "Main", "Augmentation strength, if more than the head is trained; see `tlkit augment`."
     )
-    epochs: int = setting(0, "Main", "Passes over the images at most; 0 to choose by their number.", min=0)
+    epochs: int = setting(0, "Main", "Maximum number of epochs; 0 to choose by the number of images.", min=0)
     time_limit: str = setting(
-        "", "Main", "What should be the end of it, such as 5m, 90s or 1h; decides what is trained and how long."
+        "", "Main", "Time budget, e.g. 5m, 90s or 1h; limits which layers are trained and for how many epochs."
     )
     folds: int = setting(
-        0,
-        "Measuring",
-        "Cross-validate besides, in so many folds: every image is held out once; 0 for no.",
-        min=0,
-        max=100,
+        0, "Evaluation", "Also run k-fold cross-validation with this many folds; 0 to skip.", min=0, max=100
     )
-    seeds: str = setting("", "Measuring", "Train with other seeds besides, such as 1,2, and tell how far they differ.")
+    seeds: str = setting("", "Evaluation", "Also train with these seeds, e.g. 1,2, and report the spread.")
 
 
 def check_data(settings: DataSettings) -> None:
@@ -96,7 +92,7 @@ def parse_seeds(text: str) -> list[int]:
             raise ValueError(seeds)
     except ValueError:
         raise OptionError(
-            f"--seeds is '{text}'; expected whole numbers from 0 on with commas between, such as 1,2."
+            f"--seeds is '{text}'; expected whole numbers of at least 0, separated by commas, e.g. 1,2."
         ) from None
     return seeds
 
@@ -110,19 +106,19 @@ def augmentation_option(help: str, **limits: float) -> float | None:
 class AugmentSettings:
     """Options of the augmentation."""
 
-    hflip: bool | None = setting(None, "Augmentation", "Mirror half of the views, or none.")
-    rotation: float | None = augmentation_option("Degrees, either way.", max=180)
-    zoom: float | None = augmentation_option("Share by which pictures grow or shrink.", max=10)
-    shift: float | None = augmentation_option("Share of the width and height, either way.", max=1)
-    shear: float | None = augmentation_option("Degrees, either way.", max=80)
+    hflip: bool | None = setting(None, "Augmentation", "Horizontal flip of half of the views.")
+    rotation: float | None = augmentation_option("Maximum rotation in degrees, either way.", max=180)
+    zoom: float | None = augmentation_option("Maximum zoom as a fraction, in or out.", max=10)
+    shift: float | None = augmentation_option("Maximum shift as a fraction of the width and height.", max=1)
+    shear: float | None = augmentation_option("Maximum shear in degrees, either way.", max=80)
     crop: float | None = setting(
-        None, "Augmentation", "Least share of the area that is seen; 1 for the whole.", above=0, max=1
+        None, "Augmentation", "Minimum fraction of the area in a random crop; 1 for the whole image.", above=0, max=1
     )
-    brightness: float | None = augmentation_option("Share, either way.", max=1)
-    contrast: float | None = augmentation_option("Share, either way.", max=1)
-    saturation: float | None = augmentation_option("Share, either way.", max=1)
-    noise: float | None = augmentation_option("Largest deviation of noise, as a share of white.", max=1)
-    erase: float | None = augmentation_option("Largest share of the area hidden in half of the views.", max=1)
+    brightness: float | None = augmentation_option("Maximum change of brightness as a fraction.", max=1)
+    contrast: float | None = augmentation_option("Maximum change of contrast as a fraction.", max=1)
+    saturation: float | None = augmentation_option("Maximum change of saturation as a fraction.", max=1)
+    noise: float | None = augmentation_option("Maximum standard deviation of noise as a fraction of white.", max=1)
+    erase: float | None = augmentation_option("Maximum fraction of the area erased in half of the views.", max=1)
 
     @property
     def amounts(self) -> dict[str, float | None]:
@@ -134,10 +130,10 @@ class AugmentSettings:
 class HeadSettings:
     """Options of the head."""
 
-    dropout: float = setting(0.5, "Head", "Share of the units dropped before the last layer.", min=0, below=1)
-    batch_norm: bool = setting(True, "Head", "Standardize the features with a batch norm.")
+    dropout: float = setting(0.5, "Head", "Dropout rate before the last layer.", min=0, below=1)
+    batch_norm: bool = setting(True, "Head", "Batch normalization of the features.")
     hidden: str = setting(
-        "auto", "Head", "Units of the hidden layers beside the linear one, such as 512 or 200,80; 0 for none."
+        "auto", "Head", "Hidden layer sizes of the head, e.g. 512 or 200,80; 0 for a linear head; auto chooses."
     )
 
 
@@ -156,8 +152,8 @@ def hidden_units(text: str) -> tuple[int, ...]:
         if min(units) > 0 and max(units) <= MAX_UNITS:
             return units
     raise OptionError(
-        f"--hidden is '{text}'; expected numbers of units with commas between, such as 512 or 200,80, "
-        f"each at most {MAX_UNITS}; 0 for no hidden layer, or auto."
+        f"--hidden is '{text}'; expected layer sizes from 1 to {MAX_UNITS} separated by commas, e.g. 512 or 200,80, "
+        "or 0 for no hidden layer, or auto."
     )
 
 
@@ -167,22 +163,16 @@ class LossSettings:
 
     l1: float = setting(0.0, "Loss", "L1 penalty on the head's weights.", min=0, max=10)
     l2: float = setting(0.0, "Loss", "L2 penalty on the head's weights.", min=0, max=10)
-    loss: Loss = setting("cross-entropy", "Loss", "What is made small; focal looks at hard images most.")
-    label_smoothing: float = setting(
-        0.1,
-        "Loss",
-        "Share of certainty taken from the labels, so that the head does not learn to be sure.",
-        min=0,
-        below=1,
-    )
+    loss: Loss = setting("cross-entropy", "Loss", "Loss function; focal gives hard images more weight.")
+    label_smoothing: float = setting(0.1, "Loss", "Label smoothing factor; reduces overconfidence.", min=0, below=1)
     mixup: float = setting(
-        0.0, "Loss", "Alpha of MixUp: images mixed in pairs above the cut; 0 for none.", min=0, max=10
+        0.0, "Loss", "MixUp alpha: blends the inputs of the trained layers in pairs; 0 to disable.", min=0, max=10
     )
     cutmix: float = setting(
-        0.0, "Loss", "Alpha of CutMix: pieces of one image in another, above a cut; 0 for none.", min=0, max=10
+        0.0, "Loss", "CutMix alpha: pastes a patch of one input into another; 0 to disable.", min=0, max=10
     )
     class_weight: ClassWeight = setting(
-        "none", "Loss", "Weight of rare classes: by their number, its square root, or all alike."
+        "none", "Loss", "Class weights in the loss: none, balanced (1/count) or sqrt (1/√count)."
     )
 
 
@@ -190,39 +180,47 @@ class LossSettings:
 class OptimizerSettings:
     """Options of the optimizer."""
 
-    optimizer: Optimizer = setting("adamw", "Optimizer", "Keras's own.")
+    optimizer: Optimizer = setting("adamw", "Optimizer", "Optimizer, as in Keras.")
     learning_rate: float | None = setting(  # defaults: training/hyperparameters.py
-        None, "Optimizer", "Largest step size; not given, the optimizer's own.", above=0, max=100
+        None, "Optimizer", "Peak learning rate. Default: the optimizer's (adamw: 0.002).", above=0, max=100
     )
-    decay: Schedule = setting("cosine", "Optimizer", "How the step size falls.")
+    schedule: Schedule = setting("cosine", "Optimizer", "Learning-rate schedule.")
     warm_up: float | None = setting(
-        None, "Optimizer", "Share of the steps in which it rises; not given, as the phase needs it.", min=0, below=1
+        None, "Optimizer", "Warm-up as a fraction of the steps. Default: depends on the phase.", min=0, below=1
     )
-    batch_size: int = setting(128, "Optimizer", "Images per step.", min=1, max=65536)
-    momentum: float = setting(0.9, "Optimizer", "Of SGD.", min=0, below=1)
-    nesterov: bool = setting(False, "Optimizer", "Nesterov's momentum, for SGD.")
+    batch_size: int = setting(128, "Optimizer", "Batch size in images.", min=1, max=65536)
+    momentum: float = setting(0.9, "Optimizer", "Momentum of sgd.", min=0, below=1)
+    nesterov: bool = setting(False, "Optimizer", "Nesterov momentum, with sgd.")
     weight_decay: float | None = setting(
-        None, "Optimizer", "Spares biases and norms; not given, 0.1 for AdamW, none for the others.", min=0, max=10
+        None,
+        "Optimizer",
+        "Weight decay, not applied to biases and norms. Default: 0.1 with adamw, else 0.",
+        min=0,
+        max=10,
     )
-    clip: float = setting(0.0, "Optimizer", "Largest length of the whole gradient; 0 for any.", min=0)
+    clip_norm: float = setting(0.0, "Optimizer", "Gradient clipping: maximum global norm; 0 to disable.", min=0)
     ema: float = setting(
-        0.0, "Optimizer", "Decay of a moving average of the weights, such as 0.99; 0 for none.", min=0, below=1
+        0.0,
+        "Optimizer",
+        "Decay of an exponential moving average of the weights, e.g. 0.99; 0 to disable.",
+        min=0,
+        below=1,
     )
-    patience: int = setting(8, "Optimizer", "Epochs without a better one before it stops.", min=1)
+    patience: int = setting(8, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
     """Options of logging."""
 
-    tensorboard: bool = setting(False, "Watching", "Write curves for TensorBoard into the run's folder.")
+    tensorboard: bool = setting(False, "Logging", "TensorBoard curves, written to the run folder.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
     """Options of the engine."""
 
-    engine: EngineName = setting("auto", "Speed", "What computes frozen layers; auto is litert where it is installed.")
+    engine: EngineName = setting("auto", "Speed", "Engine for frozen layers; auto is litert if it is installed.")
     precision: Precision = setting(
-        "float32", "Speed", "Of frozen layers; bfloat16 is faster on some processors and needs openvino."
+        "float32", "Speed", "Precision of frozen layers; bfloat16 is faster on some processors and needs openvino."
     )

@@ -32,10 +32,12 @@ class StartSettings:
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to start from; `tlkit models` lists them.")
     freeze: Literal["auto", "all", "lower", "none"] = setting(
-        "auto", "Main", "Layers that keep their weights: all of the backbone's, the lower ones, none; auto measures."
+        "auto",
+        "Main",
+        "Backbone layers to freeze: all, lower (fine-tune the upper blocks) or none; auto decides by measuring.",
     )
-    weights: str = setting("imagenet", "Start", "Weights to start from: imagenet, none (random) or a weights file.")
-    from_run: str = setting("", "Start", "Start from the classifier of a former run: its folder.")
+    weights: str = setting("imagenet", "Input", "Initial weights: imagenet, none (random) or a weights file.")
+    from_run: str = setting("", "Input", "Run folder of an earlier classifier to start from.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +45,39 @@ class BlocksSettings:
     """Options of training the top blocks on cached features."""
 
     cut: str = setting(
-        "auto", "Freeze lower", "Where layers begin to be trained: a cut point's name, a share of the layers, or auto."
+        "auto",
+        "Upper blocks",
+        "Cut point where the trained layers begin: its name, the fraction of the layers to freeze, or auto.",
     )
-    views: int = setting(3, "Freeze lower", "Views of each image to learn from; the first is plain.", min=1, max=100)
-    upper_epochs: int = setting(0, "Freeze lower", "Passes over the images; 0 to choose by their number.", min=0)
-    upper_batch_size: int = setting(32, "Freeze lower", "Images per step.", min=1, max=65536)
+    views: int = setting(3, "Upper blocks", "Augmented copies per image; the first is unchanged.", min=1, max=100)
+    upper_epochs: int = setting(
+        0, "Upper blocks", "Maximum number of epochs; 0 to choose by the number of images.", min=0
+    )
+    upper_batch_size: int = setting(32, "Upper blocks", "Batch size in images.", min=1, max=65536)
     upper_learning_rate: float | None = setting(
-        None, "Freeze lower", "Largest step size, for the head; not given, the optimizer's own.", above=0, max=100
+        None,
+        "Upper blocks",
+        "Peak learning rate of the head; layers further down get less (--layer-decay). "
+        "Default: the optimizer's (adamw: 0.0004).",
+        above=0,
+        max=100,
     )
     layer_decay: float = setting(
-        0.5, "Freeze lower", "Share of that step size just above the cut; it rises to 1 at the head.", above=0, max=1
+        0.5,
+        "Upper blocks",
+        "Learning-rate factor of the layer just above the cut; it rises to 1 at the head.",
+        above=0,
+        max=1,
     )
     batch_norms: BatchNorms = setting(
-        "frozen", "Freeze lower", "What the backbone's batch norms learn: to shift, nothing, or all, from batches."
+        "frozen",
+        "Upper blocks",
+        "Batch-norm layers of the backbone: frozen, shift (train offsets only) or trained (offsets, scales and "
+        "statistics).",
     )
-    head_first: bool = setting(True, "Freeze lower", "Train the head before the blocks.")
+    head_first: bool = setting(True, "Upper blocks", "Head training before the blocks are trained.")
     cache_limit: float = setting(
-        0.0, "Freeze lower", "Disk space for kept activations, in GB; 0 for a quarter of what is free.", min=0
+        0.0, "Upper blocks", "Disk space for cached activations in GB; 0 for a quarter of the free space.", min=0
     )
 
 
@@ -91,21 +109,23 @@ class FinetuneSettings(
 class ArchitectureSettings:
     """Options of a network that is trained from scratch."""
 
-    model: str = setting("lenet5_relu", "Main", "Network to train from scratch; `tlkit models` lists them.")
-    width: float = setting(1.0, "Network", "Factor of the number of filters and units.", above=0, max=8)
-    gray: bool = setting(False, "Network", "Let it see brightness only.")
-    hidden: str = setting("auto", "Network", "Units of mlp's hidden layers, such as 200,80.")
+    model: str = setting("lenet5_relu", "Main", "Architecture to train; `tlkit models` lists all.")
+    width: float = setting(
+        1.0, "Network", "Width multiplier: factor on the number of filters and units.", above=0, max=8
+    )
+    gray: bool = setting(False, "Network", "Grayscale input.")
+    hidden: str = setting("auto", "Network", "Hidden layer sizes of mlp, e.g. 200,80.")
     activation: Activation | None = setting(
-        None, "Network", "Of hidden layers; leaky_relu has a slope of 0.1; not given, the paper's."
+        None, "Network", "Activation of hidden layers; leaky_relu has a slope of 0.1. Default: the paper's."
     )
     batch_norm: bool | None = setting(
-        None, "Network", "A batch norm after each hidden layer of those that have none; not given, the paper's."
+        None, "Network", "Batch normalization after each hidden layer that has none. Default: the paper's."
     )
-    dropout: float | None = setting(
-        None, "Network", "Share of the units dropped; not given, the paper's.", min=0, below=1
+    dropout: float | None = setting(None, "Network", "Dropout rate. Default: the paper's.", min=0, below=1)
+    batch_size: int = setting(
+        0, "Optimizer", "Batch size in images; 0 to choose by the number of images.", min=0, max=65536
     )
-    batch_size: int = setting(0, "Optimizer", "Images per step; 0 to choose by their number.", min=0, max=65536)
-    patience: int = setting(20, "Optimizer", "Epochs without a better one before it stops.", min=1)
+    patience: int = setting(20, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +161,10 @@ class DescriptorSettings:
     descriptor: str = setting(
         "",
         "Classic",
-        "Describe pictures by hand instead: colors, histogram, lbp, hog, haralick, bow, fisher; several with +; auto.",
+        "Handcrafted features to use instead of a network: colors, histogram, lbp, hog, haralick, bow, fisher, "
+        "several joined by +, or auto.",
     )
-    pyramid: int = setting(1, "Classic", "Levels of the spatial pyramid over bow and fisher.", min=1, max=4)
+    pyramid: int = setting(1, "Classic", "Spatial pyramid levels of bow and fisher.", min=1, max=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +172,9 @@ class DeepFeatureSettings:
     """Options of a pretrained network's features."""
 
     features: str = setting(
-        "", "Classic", "Describe them by a pretrained network's features instead: a backbone of `tlkit models`."
+        "", "Classic", "Features of a pretrained network to use instead: a backbone of `tlkit models`."
     )
-    weights: str = setting("imagenet", "Classic", "That network's: imagenet, none (random) or a weights file.")
+    weights: str = setting("imagenet", "Classic", "Weights of that network: imagenet, none (random) or a weights file.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +184,9 @@ class ClassifierSettings:
     classifier: ClassifierName = setting(
         "svm",
         "Classic",
-        "What tells described pictures apart: linear-svm, rbf-svm, svm (the better of both in folds), logistic, "
-        "perceptron, knn, random-forest, naive-bayes.",
+        "Classifier for these features; svm picks linear-svm or rbf-svm by cross-validation.",
     )
-    pca: int = setting(
-        0, "Classic", "Principal components to reduce a description to, of the training images; 0 for none.", min=0
-    )
+    pca: int = setting(0, "Classic", "Number of principal components to keep; 0 for no PCA.", min=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +202,9 @@ class ClassicSettings(RuntimeSettings, ClassicOptions, SplitSettings):
         validate(self)
         check_split(self)
         if bool(self.descriptor) == bool(self.features):
-            raise OptionError("expected either --descriptor, such as hog, or --features, such as mobilenet_v2.")
+            raise OptionError(
+                "expected either --descriptor, e.g. hog, or --features, e.g. mobilenet_v2; give one of them."
+            )
 
 
 NetworkSettings = FinetuneSettings | TrainSettings
@@ -203,10 +223,10 @@ def settings_from(content: dict[str, Any], command: str = "finetune") -> Trainin
     """
     command = content.get("command", command)
     if command not in SETTINGS_BY_COMMAND:
-        raise OptionError(f"'{command}' is no training; expected {' or '.join(SETTINGS_BY_COMMAND)}.")
+        raise OptionError(f"the command is '{command}'; expected {' or '.join(SETTINGS_BY_COMMAND)}.")
     is_classic = command == "train" and (content.get("descriptor") or content.get("features"))
     settings_class = ClassicSettings if is_classic else SETTINGS_BY_COMMAND[command]
     names = {item.name for item in fields(settings_class)}
     if unknown := sorted(content.keys() - names - {"command", "data"}):
-        raise OptionError(f"there is no setting '{unknown[0]}'; the settings are {', '.join(sorted(names))}.")
+        raise OptionError(f"unknown setting '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
     return settings_class(**{name: value for name, value in content.items() if name in names})

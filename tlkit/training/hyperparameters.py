@@ -125,12 +125,12 @@ def _optimizer(
     return OptimizerConfig(
         learning_rate,
         name=settings.optimizer,
-        schedule=settings.decay,
+        schedule=settings.schedule,
         warm_up=warm_up if settings.warm_up is None else settings.warm_up,
         weight_decay=default_decay if settings.weight_decay is None else settings.weight_decay,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
-        clip=settings.clip,
+        clip_norm=settings.clip_norm,
         ema=settings.ema,
         lr_multipliers=lr_multipliers or {},
     )

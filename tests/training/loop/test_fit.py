@@ -213,10 +213,12 @@ def test_fit_ema_is_measured_and_kept():
 
 
 def test_fit_clip_limits_step():
-    def moved(clip):
+    def moved(clip_norm):
         model = head(dropout=0.0, batch_norm=False)
         before = model.get_weights()
-        sgd = plan(optimizer="sgd", schedule="constant", epochs=1, weight_decay=0.0, clip=clip, learning_rate=0.1)
+        sgd = plan(
+            optimizer="sgd", schedule="constant", epochs=1, weight_decay=0.0, clip_norm=clip_norm, learning_rate=0.1
+        )
         fit(model, points(8), points(seed=1), sgd, Silent())
         return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(model.get_weights(), before, strict=True)))
 

@@ -121,7 +121,7 @@ def compile_model(
         config.lr_multipliers,
         learning_rate=make_schedule(config.schedule, config.learning_rate * lr_scale, steps, config.warm_up),
         weight_decay=config.weight_decay if config.weight_decay or spec.needs_weight_decay else None,
-        global_clipnorm=config.clip or None,
+        global_clipnorm=config.clip_norm or None,
         **options,
     )
     if config.weight_decay:

@@ -14,7 +14,7 @@ class OptimizerConfig:
     learning_rate   the peak
     schedule        a key of `optimizers.SCHEDULES`
     warm_up         fraction of the steps in which the learning rate rises from 0
-    clip            global gradient norm; 0 for none
+    clip_norm       global gradient norm; 0 for none
     ema             decay of a moving average of the weights; 0 for none
     lr_multipliers  of the learning rate, by the path of a variable; 1 where not named
     """
@@ -26,7 +26,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
-    clip: float = 0.0
+    clip_norm: float = 0.0
     ema: float = 0.0
     lr_multipliers: Mapping[str, float] = field(default_factory=dict)
 
