@@ -11,7 +11,8 @@ import json
 import time
 from pathlib import Path
 
-from tlkit.inference.predictor import Predictor, expand_inputs
+from tlkit.inference.inputs import expand_inputs
+from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import load_run
 
 WARM_UP = 32  # images, as many as Keras's first batch

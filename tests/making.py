@@ -20,6 +20,7 @@ RUN_FILES = {
     "plots/confusion.png",
     "plots/curves.png",
     "predictions_val.csv",
+    "wrong.csv",
     "settings.json",
     "split.csv",
 }

@@ -18,40 +18,50 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 _MODULES = {
     "tlkit.comparison.compare": ("Comparison", "compare", "resume_comparison"),
+    "tlkit.comparison.recommendation": ("Recommendation",),
+    "tlkit.comparison.results": ("CandidateResult",),
     "tlkit.data.folder": ("ImageFolder", "read_folder"),
     "tlkit.data.split": ("Split",),
-    "tlkit.errors": ("TlkitError",),
+    "tlkit.errors": ("DataError", "ModelError", "OptionError", "RunError", "TlkitError"),
     "tlkit.evaluation.report": ("Report",),
     "tlkit.features.export": ("FeatureExport", "export_features"),
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
+    "tlkit.inference.tables": ("predictions_to_pandas",),
     "tlkit.runs.run": ("Run", "load_run"),
     "tlkit.settings.commands": ("CompareSettings", "EvaluateSettings", "FeaturesSettings"),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
     "tlkit.training.from_scratch": ("train",),
-    "tlkit.training.recipe": ("TrainingResult",),
+    "tlkit.training.recipe": ("TrainingMetrics", "TrainingResult"),
     "tlkit.training.resume": ("resume",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
+    "CandidateResult",
     "ClassicSettings",
     "CompareSettings",
     "Comparison",
+    "DataError",
     "EvaluateSettings",
     "Evaluation",
     "FeatureExport",
     "FeaturesSettings",
     "FinetuneSettings",
     "ImageFolder",
+    "ModelError",
+    "OptionError",
     "Prediction",
     "Predictor",
+    "Recommendation",
     "Report",
     "Run",
+    "RunError",
     "Split",
     "TlkitError",
     "TrainSettings",
+    "TrainingMetrics",
     "TrainingResult",
     "compare",
     "evaluate",
@@ -59,6 +69,7 @@ __all__ = [
     "finetune",
     "load_run",
     "predict",
+    "predictions_to_pandas",
     "read_folder",
     "resume",
     "resume_comparison",
@@ -70,20 +81,23 @@ __all__ = [
 if TYPE_CHECKING:
     from tlkit import testing
     from tlkit.comparison.compare import Comparison, compare, resume_comparison
+    from tlkit.comparison.recommendation import Recommendation
+    from tlkit.comparison.results import CandidateResult
     from tlkit.data.folder import ImageFolder, read_folder
     from tlkit.data.split import Split
-    from tlkit.errors import TlkitError
+    from tlkit.errors import DataError, ModelError, OptionError, RunError, TlkitError
     from tlkit.evaluation.report import Report
     from tlkit.features.export import FeatureExport, export_features
     from tlkit.inference.evaluate import Evaluation, evaluate
     from tlkit.inference.predictor import Prediction, Predictor, predict
+    from tlkit.inference.tables import predictions_to_pandas
     from tlkit.runs.run import Run, load_run
     from tlkit.settings.commands import CompareSettings, EvaluateSettings, FeaturesSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune
     from tlkit.training.from_scratch import train
-    from tlkit.training.recipe import TrainingResult
+    from tlkit.training.recipe import TrainingMetrics, TrainingResult
     from tlkit.training.resume import resume
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from tests.making import touch
 from tlkit import predict
 from tlkit.errors import OptionError, RunError, TlkitError
-from tlkit.inference.predictor import Predictor, expand_inputs, open_run_engine, top_classes
+from tlkit.inference.inputs import expand_inputs
+from tlkit.inference.predictor import Predictor, open_run_engine, top_classes
 from tlkit.runs.run import load_run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK, count_workers
@@ -59,7 +61,7 @@ def test_predict_of_an_image_gives_a_class_with_its_probability(predictor, squar
 def test_predict_of_no_image_gives_a_reason_and_nothing_else(predictor):
     (row,) = predictor.predict(["missing.jpg"])
     assert row.error == "does not exist"
-    assert (row.label, row.confidence, row.top, row.probabilities, row.image) == (None, None, (), None, None)
+    assert (row.label, row.confidence, row.top, row.probabilities, row.sha256) == (None, None, (), None, "")
 
 
 def test_predict_of_no_input_gives_no_row(predictor):
@@ -198,86 +200,7 @@ def test_top_classes_of_equals_takes_the_first_in_label_order():
     assert top_classes(np.array([0.25, 0.5, 0.25, 0.0]), tuple("abcd"), 3) == (("b", 0.5), ("a", 0.25), ("c", 0.25))
 
 
-# what inputs mean
-
-
-def expanded(*inputs):
-    return list(expand_inputs(str(item) for item in inputs))
-
-
-def test_expand_inputs_of_a_folder_gives_every_file_that_is_not_hidden_or_a_systems(tmp_path):
-    touch(tmp_path, "b10.jpg", "b2.jpg", "notes.txt", "deep/er/c", ".hidden", ".git/x", "deep/.x", "Thumbs.db")
-    names = [path.removeprefix(f"{tmp_path}{os.sep}") for path in expanded(tmp_path)]
-    assert names == ["b2.jpg", "b10.jpg", "notes.txt", "deep/er/c"]
-
-
-def test_expand_inputs_of_an_empty_folder_gives_nothing(tmp_path):
-    assert expanded(tmp_path) == []
-
-
-def test_expand_inputs_of_a_folder_keeps_its_name_as_typed(tmp_path, monkeypatch):
-    touch(tmp_path, "in/a.jpg")
-    monkeypatch.chdir(tmp_path)
-    assert expanded("in") == expanded("in/") == expanded("./in") == ["in/a.jpg"]
-
-
-def test_expand_inputs_of_a_pattern_gives_what_it_matches_sorted(tmp_path):
-    touch(tmp_path, "b.jpg", "a.jpg", "c.png", ".d.jpg")
-    assert expanded(tmp_path / "*.jpg") == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
-
-
-def test_expand_inputs_of_a_pattern_of_folders_gives_their_files(tmp_path):
-    touch(tmp_path, "x1/a.jpg", "x2/b.jpg", "y/c.jpg")
-    assert expanded(tmp_path / "x*") == [str(tmp_path / "x1" / "a.jpg"), str(tmp_path / "x2" / "b.jpg")]
-
-
-def test_expand_inputs_with_two_stars_matches_at_any_depth(tmp_path):
-    paths = ["a.jpg", "x/b.jpg", "x/y/c.jpg"]
-    touch(tmp_path, *paths)
-    assert expanded(tmp_path / "**" / "*.jpg") == sorted(str(tmp_path / path) for path in paths)
-    assert expanded(tmp_path / "x" / "**" / "c.jpg") == [str(tmp_path / "x/y/c.jpg")]
-
-
-def test_expand_inputs_of_a_pattern_without_a_match_gives_it_as_it_is(tmp_path):
-    assert expanded(tmp_path / "*.jpg") == [str(tmp_path / "*.jpg")]
-
-
-@posix
-def test_expand_inputs_of_a_file_named_like_a_pattern_gives_itself(tmp_path):
-    names = ("photo[1].jpg", "what?.jpg", "[ab]")
-    touch(tmp_path, *names, "photo1.jpg", "whatx.jpg", "a")
-    for name in names:
-        assert expanded(tmp_path / name) == [str(tmp_path / name)]
-
-
-@posix
-def test_expand_inputs_of_a_folder_named_like_a_pattern_gives_its_files(tmp_path):
-    touch(tmp_path, "[x]/a.jpg", "x/b.jpg")
-    assert expanded(tmp_path / "[x]") == [str(tmp_path / "[x]" / "a.jpg")]
-
-
-@posix
-def test_expand_inputs_of_a_broken_link_named_like_a_pattern_ends(tmp_path):
-    (tmp_path / "*").symlink_to("nowhere")
-    assert expanded(tmp_path / "*") == [str(tmp_path / "*")]
-
-
-@posix
-def test_expand_inputs_of_a_link_that_leads_back_ends(tmp_path):
-    touch(tmp_path, "deep/a.jpg")
-    (tmp_path / "deep" / "back").symlink_to(tmp_path)
-    assert expanded(tmp_path)[0] == str(tmp_path / "deep" / "a.jpg")
-    assert len(expanded(tmp_path)) <= 2
-
-
-@posix
-def test_expand_inputs_gives_a_linked_file(tmp_path, squares):
-    (tmp_path / "link.png").symlink_to(squares[0])
-    assert expanded(tmp_path) == [str(tmp_path / "link.png")]
-
-
-def test_expand_inputs_gives_what_is_missing_as_it_is():
-    assert expanded("nowhere.jpg", "no/where", "") == ["nowhere.jpg", "no/where", ""]
+# runs and what runs them
 
 
 def test_predict_takes_a_run_by_its_path_and_a_folder(run, colors):
@@ -291,14 +214,29 @@ def test_predict_of_a_missing_run_is_refused(tmp_path):
         predict(tmp_path / "x", "y.jpg")
 
 
-# what runs a run
-
-
 def test_predict_identifies_files_where_it_is_asked_to(predictor, squares):
     identified, plain = (next(predictor.predict(squares[:1], identify=identify)) for identify in (True, False))
-    assert identified.image.sha256 == sha256_file(Path(squares[0]))
-    assert len(identified.image.group) == 32
-    assert (plain.image.sha256, plain.image.group) == ("", "")
+    assert identified.sha256 == sha256_file(Path(squares[0]))
+    assert len(identified.group) == 32
+    assert (plain.sha256, plain.group) == ("", "")
+
+
+def test_predictions_keep_no_pixels(predictor, squares):
+    rows = list(predictor.predict(squares[:9], identify=True))
+    assert len(pickle.dumps(rows)) < 9 * 1000  # the 32-pixel square alone has 3,072 bytes
+
+
+def test_predictions_can_be_compared_and_printed(predictor, squares):
+    first, again, other = predictor.predict([squares[0], squares[0], squares[1]])
+    assert first == again != other
+    assert first.label in repr(first)
+    assert len(repr(first)) < 500
+
+
+def test_predictor_refuses_an_impossible_top_k_or_engine(run):
+    for options in ({"top_k": 0}, {"engine": "onnx"}, {"engine": "classic"}):
+        with pytest.raises(OptionError):
+            Predictor(run, **options)
 
 
 def changed(run, **values):

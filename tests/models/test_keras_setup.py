@@ -1,6 +1,7 @@
 """Keras starts quietly, and only with the settings on which the numbers rest."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tlkit.models.keras_setup import silenced_stderr
+from tlkit.models.keras_setup import NOISY_LOGGERS, silenced_stderr
 
 START = "from tlkit.models.keras_setup import start_keras; print(start_keras().backend.backend())"
 
@@ -30,6 +31,24 @@ def test_silenced_stderr_several_threads_restore_it(capfd):
         list(threads.map(write, range(100)))
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
+
+
+def test_silenced_stderr_drops_warnings_of_loggers_also_where_stderr_is_no_file(capsys):
+    handler = logging.StreamHandler(sys.stderr)
+    loggers = [logging.getLogger(name) for name in NOISY_LOGGERS]
+    for logger in loggers:
+        logger.addHandler(handler)
+    levels = [logger.level for logger in loggers]
+    with silenced_stderr():
+        for logger in loggers:
+            logger.warning("inside")
+    loggers[0].error("after")
+    for logger in loggers:
+        logger.removeHandler(handler)
+    written = capsys.readouterr().err
+    assert "inside" not in written
+    assert "after" in written
+    assert [logger.level for logger in loggers] == levels
 
 
 @pytest.mark.slow

@@ -235,6 +235,7 @@ def test_tables_have_the_columns_that_other_work_leans_on(finetuned_run):
         "history.csv": "phase,epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,seconds\n",
         "confusion_matrix.csv": "class,blue,green,red\nblue,",
         "predictions_val.csv": "path,class,label,confidence,p_blue,p_green,p_red\n",
+        "wrong.csv": "path,class,label,confidence\n",
     }
     for name, start in starts.items():
         assert (finetuned_run.path / name).read_text().startswith(start), name

@@ -10,13 +10,14 @@ TABLES = {
     "per_class.csv": ["class", "precision", "recall", "f1", "support"],
     "predictions_val.csv": ["path", "class", "label", "confidence", "p_blue", "p_green", "p_red"],
     "split.csv": ["path", "class", "split", "group", "sha256"],
+    "wrong.csv": ["path", "class", "label", "confidence"],
 }
 
 
 @pytest.mark.parametrize("fixture", ["finetuned_run", "classic_run"])
 def test_tables_have_their_columns(fixture, request):
     run = request.getfixturevalue(fixture)
-    columns = {file.name: list(run.read_rows(file.name)[0]) for file in sorted(run.path.glob("*.csv"))}
+    columns = {file.name: file.read_text().splitlines()[0].split(",") for file in sorted(run.path.glob("*.csv"))}
     assert columns == {name: names for name, names in TABLES.items() if (run.path / name).exists()}
     assert columns.keys() >= TABLES.keys() - {"history.csv"}
 
@@ -49,6 +50,8 @@ def test_metrics_agree_with_tables(fixture, request):
     confusion = [[int(row[name]) for name in ("blue", "green", "red")] for row in rows]
     assert sum(map(sum, confusion)) == len(predictions)
     assert sum(confusion[k][k] for k in range(3)) == correct
+    wrong = result.run.read_rows("wrong.csv")
+    assert {row["path"] for row in wrong} == {row["path"] for row in predictions if row["class"] != row["label"]}
 
 
 def test_history_csv_is_history_of_result(blocks_result):

@@ -37,7 +37,8 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     """
     from tlkit.cli.output import choose_format, write_rows
     from tlkit.errors import DataError
-    from tlkit.inference.predictor import Predictor, expand_inputs
+    from tlkit.inference.inputs import expand_inputs
+    from tlkit.inference.predictor import Predictor
     from tlkit.runs.run import load_run
 
     predictor = Predictor(load_run(run), settings.engine, settings.top_k)

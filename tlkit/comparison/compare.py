@@ -1,12 +1,12 @@
 """`tlkit compare`: candidates trained on the same images, and the one to take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlkit.comparison.ladder import build_candidates
 from tlkit.comparison.recommendation import Recommendation, recommend
-from tlkit.comparison.report import draw_comparison, write_comparison
+from tlkit.comparison.report import COLUMNS, draw_comparison, result_rows, write_comparison
 from tlkit.comparison.results import CandidateResult
 from tlkit.comparison.runner import ComparisonState, run_candidates
 from tlkit.data.folder import read_folder
@@ -17,6 +17,10 @@ from tlkit.settings.base import settings_or_options, to_json
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress
+from tlkit.utils.tables import data_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 PLOT_FILE = "compare.png"
 
@@ -32,10 +36,17 @@ class Comparison:
     """
 
     run: Run
-    results: list[CandidateResult]
+    results: list[CandidateResult] = field(repr=False)
     num_images: int
     recommendation: Recommendation
-    notes: list[str]
+    notes: list[str] = field(repr=False)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Make a data frame with the columns of compare.csv, one row per candidate, from the simplest.
+
+        raises: ModelError where pandas is not installed
+        """
+        return data_frame(COLUMNS, result_rows(self.results))
 
 
 def compare(
@@ -53,7 +64,9 @@ def compare(
     options: fields of `CompareSettings`, in place of `settings`
     raises: DataError, ModelError, RunError, OptionError
     """
-    run = start_comparison(data, output, settings_or_options(CompareSettings, settings, options))
+    run = start_comparison(
+        data, output, settings_or_options(CompareSettings, settings, options, data=data, output=output)
+    )
     try:
         return _finish(run_candidates(run, progress))
     except (TlkitError, KeyboardInterrupt):

@@ -36,15 +36,16 @@ def comparison_json(
 ) -> dict[str, Any]:
     """Give everything a comparison found."""
     content = {"advice": asdict(recommendation), "notes": list(notes), "best": find_best(results).name}
-    return content | {"rungs": [dict(zip(COLUMNS, row, strict=True)) for row in _rows(results)]}
+    return content | {"rungs": [dict(zip(COLUMNS, row, strict=True)) for row in result_rows(results)]}
 
 
 def csv_rows(results: Sequence[CandidateResult]) -> list[list[Any]]:
     """Give the values of `COLUMNS` of every candidate, from the simplest; "" where there is none."""
-    return [["" if value is None else value for value in row] for row in _rows(results)]
+    return [["" if value is None else value for value in row] for row in result_rows(results)]
 
 
-def _rows(results: Sequence[CandidateResult]) -> list[list[Any]]:
+def result_rows(results: Sequence[CandidateResult]) -> list[list[Any]]:
+    """Give the values of `COLUMNS` of every candidate, from the simplest; None where there is none."""
     best = find_best(results)
     return [_values(result, result.compared_to(best)) for result in results]
 

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,13 @@ class CandidateResult:
     kind: str
     accuracy: float
     interval: tuple[float, float] | None = None
-    correct: np.ndarray | None = None
+    correct: np.ndarray | None = field(default=None, repr=False, compare=False)
     selected_on_validation: bool = False
     seconds: float | None = None
     features_cached: bool = False
     images_per_second: float | None = None
     num_bytes: int | None = None
-    command: str = ""
+    command: str = field(default="", repr=False)
 
     def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
         """Compare it with the best, image by image; None where nothing can be said."""

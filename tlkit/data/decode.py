@@ -79,9 +79,17 @@ def open_rgb(data: bytes, short_side: int) -> Image.Image:
         _open(data).verify()  # finds a PNG's bad checksum, which load() overlooks
         image = _drafted(_open(data), short_side)
         image.load()
-        turn = UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image)
-        return rgb.transpose(turn) if turn is not None else rgb
+        return _upright_rgb(image)
+
+
+def opened_rgb(image: Image.Image) -> Image.Image:
+    """Make RGB of an image that Pillow has opened already, as `open_rgb` does of a file; it stays as it is.
+
+    raises: ImageError
+    """
+    with _reasons(b""):
+        _check_size(*image.size)
+        return _upright_rgb(image)
 
 
 def drafted_size(data: bytes, short_side: int) -> tuple[int, int]:
@@ -137,9 +145,19 @@ def _drafted(image: Image.Image, short_side: int) -> Image.Image:
         image.draft(None, (-(-width * short_side // shorter), -(-height * short_side // shorter)))
     if "progressive" not in image.info:
         width, height = image.size
+    _check_size(width, height)
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(f"has {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
-    return image
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    turn = UPRIGHT.get(_orientation(image))
+    rgb = _to_rgb(image)
+    return rgb.transpose(turn) if turn is not None else rgb
 
 
 def _orientation(image: Image.Image) -> int:

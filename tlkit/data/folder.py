@@ -1,7 +1,7 @@
 """From a folder of images to an `ImageFolder`: which files there are, and which class each is."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,16 @@ class ImageFolder:
     subsets: tuple[str, ...]
     sha256: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
+    skipped: tuple[FileEntry, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __repr__(self) -> str:
+        return (
+            f"ImageFolder('{self.root}', {len(self)} images, {self.num_classes} classes, {len(self.skipped)} skipped)"
+        )
 
     @property
     def num_classes(self) -> int:

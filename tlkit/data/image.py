@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tlkit.data.augment import ViewTransform
-from tlkit.data.decode import drafted_size, open_rgb
+from tlkit.data.decode import drafted_size, open_rgb, opened_rgb
 
 DECODE_VERSION = 2  # part of every cache key and of model.json; raise it when any pixel may change
 MARGIN = 1.15  # an oversized image is this much larger than the network's input, for augmented views
@@ -75,6 +75,14 @@ def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
     raises: ImageError, with a reason that the user understands
     """
     return _square(open_rgb(data, spec.oversized.size), spec)
+
+
+def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
+    """Make the square of an image that Pillow has opened already; it is no file, so it has no hashes.
+
+    raises: ImageError
+    """
+    return DecodedImage(_square(opened_rgb(image), spec), "", "")
 
 
 def _square(image: Image.Image, spec: ImageSpec) -> np.ndarray:

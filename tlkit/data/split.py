@@ -24,6 +24,10 @@ class Split:
     test: ImageFolder
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(images)} {subset}" for subset, images in self.subsets.items())
+        return f"Split({counts} images, {self.train.num_classes} classes)"
+
     @property
     def subsets(self) -> dict[str, ImageFolder]:
         """The folders by the names of `SUBSETS`."""

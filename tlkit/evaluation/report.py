@@ -29,6 +29,11 @@ class Report:
     labels: np.ndarray
     probabilities: np.ndarray
 
+    def __repr__(self) -> str:
+        low, high = self.interval
+        counts = f"{self.num_correct} of {len(self.labels)}, {len(self.class_names)} classes"
+        return f"Report(accuracy={self.accuracy:.4f}, interval=({low:.4f}, {high:.4f}), {counts})"
+
     @property
     def predicted(self) -> np.ndarray:
         """The most probable class of each image, of equals the first: int32 (images,)."""

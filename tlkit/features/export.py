@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.utils.files import check_new_file, csv_writer, open_new, refuse_inside, write_new
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.tables import data_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 NAME_COLUMNS = ("path", "class", "split")
 NETWORK_OPTIONS = ("backbone", "weights", "image_size", "resize")  # a run has its own
@@ -46,14 +50,26 @@ class FeatureExport:
                                the features as they are, and by what they were compressed to
     skipped                    how many images are not in the table, by the reason
     notes                      what a person should know
+    table                      what was written
     """
 
     files: list[Path]
     shape: tuple[int, int]
     nearest_neighbor_accuracy: dict[str, float]
     split: Split = field(repr=False)
-    skipped: dict[str, int]
-    notes: tuple[str, ...] = ()
+    skipped: dict[str, int] = field(repr=False)
+    notes: tuple[str, ...] = field(repr=False)
+    table: "Table" = field(repr=False)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Make a data frame of the table: path, class, split, and one column per value.
+
+        raises: ModelError where pandas is not installed
+        """
+        frame = data_frame(self.table.columns, self.table.rows)
+        for index, (name, values) in enumerate(zip(NAME_COLUMNS, self.table.names, strict=True)):
+            frame.insert(index, name, values)
+        return frame
 
 
 def export_features(
@@ -69,8 +85,8 @@ def export_features(
     options: fields of `FeaturesSettings`, in place of `settings`
     raises: DataError, ModelError, RunError, OptionError
     """
+    settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options, data=data, output=output))
     file = Path(output)
-    settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options))
     check_file(file, has_codec=bool(settings.pca or settings.pq))
     refuse_inside(Path(data), file)
     require_packages_for(settings.pca, settings.pq)
@@ -87,7 +103,7 @@ def export_features(
     skipped = count_reasons([*features.folder.skipped, *split.train.skipped])
     files = write_table(table, file)
     accuracies, notes = _nearest_accuracies(features, split, codec), (*folder.notes, *split.notes)
-    return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes)
+    return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 
 
 def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +11,16 @@ from tlkit.data.listing import FileEntry
 from tlkit.data.split import SUBSETS, TEST, VALIDATION
 from tlkit.errors import DataError
 from tlkit.evaluation.report import Report
+from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Prediction, Predictor
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.tables import data_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 TRAINED_ON_IT = "the run was trained on it"
 
@@ -30,10 +35,17 @@ class Evaluation:
     skipped  files that were not counted, each with its reason
     """
 
-    report: Report = field(repr=False)
+    report: Report
     subset: str
     paths: tuple[str, ...] = field(repr=False)
     skipped: tuple[FileEntry, ...] = field(repr=False)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Make a data frame with one row per image: path, class, label, confidence and p_<class> of every class.
+
+        raises: ModelError where pandas is not installed
+        """
+        return data_frame(*prediction_rows(self.report, self.paths))
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ def evaluate(
     raises: DataError, RunError, ModelError
     """
     run = run if isinstance(run, Run) else load_run(run)
-    settings = settings_or_options(EvaluateSettings, settings, options)
+    settings = settings_or_options(EvaluateSettings, settings, options, data=data)
     names, predictor = run.manifest.class_names, Predictor(run, settings.engine)
     trained_on, skipped = set[str](), list[FileEntry]()
     if data is None:
@@ -88,11 +100,11 @@ def evaluate(
 
 
 def _reason_to_skip(image: _LabeledFile, prediction: Prediction, trained_on: set[str]) -> str | None:
-    if prediction.image is None:
+    if prediction.error is not None:
         return prediction.error
-    if image.sha256 and image.sha256 != prediction.image.sha256:
+    if image.sha256 and image.sha256 != prediction.sha256:
         return "changed since the run was made"
-    if {prediction.image.sha256, prediction.image.group} & trained_on:
+    if {prediction.sha256, prediction.group} & trained_on:
         return TRAINED_ON_IT
     return None
 

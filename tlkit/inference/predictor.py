@@ -1,21 +1,18 @@
 """A run and images in, one prediction per input out: in order, streamed, without TensorFlow."""
 
-import glob
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.decode import read_file
-from tlkit.data.image import DecodedImage, decode_image, decode_square
-from tlkit.data.listing import FileEntry, is_ignored, list_files
+from tlkit.data.image import DecodedImage
 from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
 from tlkit.engines.factory import open_engine
-from tlkit.errors import ImageError, OptionError, RunError
+from tlkit.errors import OptionError, RunError
+from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.runs.run import MODEL, InferenceStage, Run, load_run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
@@ -26,61 +23,84 @@ READABLE = {"litert": ".tflite", "openvino": ".tflite", "keras": ".keras", "clas
 class Prediction:
     """The answer of a run to one input.
 
-    status         "ok" or "error"
-    label          the likeliest class, None where there is none
-    confidence     its probability, 0 to 1
-    top            (class, probability), the likeliest first
-    probabilities  float32 (classes,), in label order; None where there are none
-    error          why the input is no image
-    image          what identifies the file, where it was asked for
+    Attributes:
+        path: of the file; of what is no file, what it is in angle brackets, such as "<array>"
+        status: "ok" or "error"
+        label: the most probable class, None where there is none
+        confidence: its probability, 0 to 1
+        error: why the input is no image
+        top: (class, probability), the most probable first
+        probabilities: float32 (classes,), in label order; None where there are none
+        sha256: of the file's bytes, hexadecimal; "" unless it was asked for
+        group: hash of the pixels, equal for files with equal pixels; "" unless it was asked for
     """
 
     path: str
     status: str
     label: str | None = None
     confidence: float | None = None
-    top: tuple[tuple[str, float], ...] = ()
-    probabilities: np.ndarray | None = None
     error: str | None = None
-    image: DecodedImage | None = None
+    top: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
+    sha256: str = field(default="", repr=False)
+    group: str = field(default="", repr=False)
 
 
 class Predictor:
-    """A run, ready to predict.
+    """A run, ready to classify images.
 
-    engine: "auto" for the one the run was made with
-    raises: RunError, ModelError
+    Attributes:
+        manifest: what the run's model.json says: class names in label order, the square that is classified
+        top_k: how many classes `Prediction.top` has
     """
 
-    def __init__(self, run: Run, engine: str = "auto", top_k: int = 1) -> None:
+    def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1) -> None:
+        """Open a run.
+
+        run: a finished run, or its folder
+        engine: "auto" for the one the run was made with
+        raises: RunError, ModelError, OptionError
+        """
+        if top_k < 1:
+            raise OptionError(f"top_k is {top_k}; expected at least 1.")
+        run = run if isinstance(run, Run) else load_run(run)
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
         self._engine = open_run_engine(run, engine)
         self._run = ThreadedRunner(self._engine)
 
-    def predict(self, paths: Iterable[str | Path], identify: bool = False) -> Iterator[Prediction]:
-        """Classify one file after the other, in their order, a few at a time; memory does not grow.
+    def __repr__(self) -> str:
+        return f"Predictor('{self._path}', {len(self.manifest.class_names)} classes)"
 
-        identify: also hash each file and its pixels, into `Prediction.image`
+    def predict(self, inputs: ImageInput | Iterable[ImageInput], identify: bool = False) -> Iterator[Prediction]:
+        """Classify one image after the other, in their order, a few at a time; memory does not grow.
+
+        inputs: paths of files, bytes of image files, uint8 RGB arrays (height, width, 3), Pillow images, binary
+            file objects; or one of them. `tlkit.predict` also takes folders and patterns.
+        identify: also hash each file and its pixels, into `sha256` and `group`
+        raises: OptionError, at once or when its turn comes, where an input is nothing that can be an image
         """
+        named = (name_input(given, self.manifest.image) for given in each_input(inputs))
+        return self._predict_all(named, identify)
 
-        def work(chunk: list[str | Path]) -> list[Prediction]:
+    def _predict_all(self, inputs: Iterator[NamedInput], identify: bool) -> Iterator[Prediction]:
+        def work(chunk: list[NamedInput]) -> list[Prediction]:
             return self._predict_chunk(chunk, identify)
 
         blas = single_threaded_blas() if self._engine.single_threaded_blas else nullcontext()
         with blas, ThreadPoolExecutor(count_workers()) as pool:
-            for predictions in ordered_map(pool, work, in_chunks(paths, CHUNK)):
+            for predictions in ordered_map(pool, work, in_chunks(inputs, CHUNK)):
                 yield from predictions
 
-    def _predict_chunk(self, paths: list[str | Path], identify: bool) -> list[Prediction]:
-        decoded = [self._decode(Path(path), identify) for path in paths]
-        probabilities = iter(self._classify([item for item in decoded if isinstance(item, DecodedImage)]))
+    def _predict_chunk(self, inputs: list[NamedInput], identify: bool) -> list[Prediction]:
+        decoded = [item.decode(self.manifest.image, identify) for item in inputs]
+        probabilities = iter(self._classify([image for image in decoded if isinstance(image, DecodedImage)]))
         return [
-            self._prediction(path, item, next(probabilities))
-            if isinstance(item, DecodedImage)
-            else Prediction(str(path), "error", error=str(item))
-            for path, item in zip(paths, decoded, strict=True)
+            self._prediction(item.name, image, next(probabilities))
+            if isinstance(image, DecodedImage)
+            else Prediction(item.name, "error", error=str(image))
+            for item, image in zip(inputs, decoded, strict=True)
         ]
 
     def _classify(self, images: list[DecodedImage]) -> Iterable[np.ndarray]:
@@ -96,18 +116,10 @@ class Predictor:
             )
         return probabilities
 
-    def _decode(self, path: Path, identify: bool) -> DecodedImage | ImageError:
-        spec = self.manifest.image
-        try:
-            data = read_file(path)
-            return decode_image(data, spec) if identify else DecodedImage(decode_square(data, spec), "", "")
-        except ImageError as error:
-            return error
-
-    def _prediction(self, path: str | Path, image: DecodedImage, probabilities: np.ndarray) -> Prediction:
+    def _prediction(self, name: str, image: DecodedImage, probabilities: np.ndarray) -> Prediction:
         top = top_classes(probabilities, self.manifest.class_names, self.top_k)
         label, confidence = top[0]
-        return Prediction(str(path), "ok", label, confidence, top, probabilities, None, image)
+        return Prediction(name, "ok", label, confidence, None, top, probabilities, image.sha256, image.group)
 
 
 def open_run_engine(run: Run, engine: str = "auto") -> Engine:
@@ -116,6 +128,8 @@ def open_run_engine(run: Run, engine: str = "auto") -> Engine:
     engine: "auto" for the one the run was made with
     raises: RunError, ModelError, OptionError where the run has nothing that this engine can run
     """
+    if engine not in ("auto", *READABLE):
+        raise OptionError(f"the engine is {engine!r}; expected auto or one of {', '.join(READABLE)}.")
     manifest = run.manifest
     stages = manifest.stages
     if engine == "keras" and MODEL in manifest.sha256:
@@ -132,7 +146,7 @@ def open_run_engine(run: Run, engine: str = "auto") -> Engine:
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:
-    """Find the `k` likeliest classes, the likeliest first; of equals, the first in label order.
+    """Find the `k` most probable classes, the most probable first; of equals, the first in label order.
 
     >>> top_classes(np.array([0.1, 0.7, 0.2]), ("ant", "bee", "cow"), k=2)
     (('bee', 0.7), ('cow', 0.2))
@@ -141,33 +155,16 @@ def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int)
     return tuple((class_names[label], float(probabilities[label])) for label in best)
 
 
-def expand_inputs(inputs: Iterable[str]) -> Iterator[str]:
-    """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
+def predict(
+    run: Run | str | Path, inputs: ImageInput | Iterable[ImageInput], top_k: int = 1, engine: str = "auto"
+) -> Iterator[Prediction]:
+    """Classify images with a finished run, one prediction per image, in order.
 
-    Whatever is not there is given as it is, so that it becomes an error row.
+    run: a finished run, or its folder
+    inputs: files, folders and patterns such as "new/*.jpg"; bytes of image files, uint8 RGB arrays (height,
+        width, 3), Pillow images, binary file objects; one of them or several
+    top_k: how many classes `Prediction.top` has
+    engine: "auto" for the one the run was made with
+    raises: RunError, ModelError, OptionError
     """
-    for text in inputs:
-        if os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
-            yield from (str(Path(text) / entry.path) for entry in list_files(Path(text)) if _is_row(entry))
-        elif glob.has_magic(text) and not os.path.lexists(text):
-            given = Path(text).parts
-            found = sorted(glob.glob(text, recursive=True))
-            matches = [path for path in found if not any(map(is_ignored, set(Path(path).parts) - set(given) - {".."}))]
-            yield from expand_inputs(matches) if matches else [text]
-        else:
-            yield text
-
-
-def _is_row(entry: FileEntry) -> bool:
-    """Tell whether an entry of a predicted folder gets a row: regular files, and folders that may not be read."""
-    return entry.reason is None or entry.reason.startswith("folder that")
-
-
-def predict(run: Run | str | Path, inputs: str | Path | Iterable[str | Path], top_k: int = 1) -> Iterator[Prediction]:
-    """Classify files, folders and patterns with a finished run, one prediction per file, in order.
-
-    raises: RunError, ModelError
-    """
-    run = run if isinstance(run, Run) else load_run(run)
-    given = [inputs] if isinstance(inputs, str | Path) else inputs
-    return Predictor(run, top_k=top_k).predict(expand_inputs(str(item) for item in given))
+    return Predictor(run, engine, top_k).predict(expand_inputs(each_input(inputs)))

@@ -1,6 +1,7 @@
 """Import Keras quietly: it takes seconds, and TensorFlow writes to the terminal unless it is silenced."""
 
 import importlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 from tlkit.errors import ModelError
+
+NOISY_LOGGERS = (
+    "absl",
+    "tensorflow",
+)  # of Python code, whose handlers write to sys.stderr: in a notebook that is no file
 
 
 def start_keras() -> ModuleType:
@@ -32,7 +38,7 @@ def start_keras() -> ModuleType:
 
 @contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Discard what is written to file descriptor 2, by C++ code, too, which no logging level stops.
+    """Discard what TensorFlow reports: warnings of its loggers, and what C++ code writes to file descriptor 2.
 
     Several threads may be inside at once. The command line draws its progress bars on a duplicate of
     the descriptor, so that they stay visible.
@@ -45,25 +51,36 @@ def silenced_stderr() -> Iterator[None]:
 
 
 class _Silence:
-    """The redirection of descriptor 2, which lasts while any thread is inside."""
+    """The redirection of descriptor 2 and the levels of loggers, which last while any thread is inside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._duplicate: int | None = None
+        self._levels: dict[str, int] = {}
 
     def enter(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
                 self._duplicate = _redirect_stderr()
+                self._levels = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
+                _set_levels(dict.fromkeys(NOISY_LOGGERS, logging.CRITICAL))
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._duplicate is not None:
+            if self._inside:
+                return
+            _set_levels(self._levels)
+            if self._duplicate is not None:
                 os.dup2(self._duplicate, 2)
                 os.close(self._duplicate)
+
+
+def _set_levels(levels: dict[str, int]) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _redirect_stderr() -> int | None:

@@ -2,9 +2,10 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|speed|begun|compare|checkpoint-strategy)\.json"
-        r"|(?:split|history|left_out|per_class|confusion_matrix|predictions_val|compare)\.csv"
+        r"|(?:split|history|left_out|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves)\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
@@ -67,12 +68,12 @@ class Manifest:
     sha256       of every file of the run, by its path in the run
     """
 
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = field(repr=False)
     image: ImageSpec
     precision: str
     engine: str
-    stages: tuple[InferenceStage, ...]
-    sha256: dict[str, str]
+    stages: tuple[InferenceStage, ...] = field(repr=False)
+    sha256: dict[str, str] = field(repr=False)
 
 
 def parse_manifest(content: Any, file: Path) -> Manifest:
@@ -237,8 +238,11 @@ def load_run(path: str | Path) -> Run:
     """Open a finished run, and check its `model.json`.
 
     path: its folder, or the `model.keras` or `model.json` in it
-    raises: RunError that says what is there instead
+    raises: RunError that says what is there instead; OptionError where it is no path
     """
+    if not isinstance(path, str | os.PathLike):
+        hint = "; give its `run`" if hasattr(path, "run") else ""
+        raise OptionError(f"a run is of type {type(path).__name__}; expected a Run or the path of its folder{hint}.")
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
     if not path.is_dir():

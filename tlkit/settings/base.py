@@ -1,9 +1,11 @@
 """Building blocks of the settings classes: fields with help and limits, and the check of their values."""
 
+import inspect
 import math
 import operator
+import os
 from collections.abc import Callable
-from dataclasses import asdict, field, fields
+from dataclasses import Field, asdict, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -25,6 +27,36 @@ def setting(default: Any, group: str, help: str, **limits: float | bool) -> Any:
     limits: `min`, `max` (inclusive), `above`, `below` (exclusive)
     """
     return field(default=default, metadata={"group": group, "help": help, "limits": limits})
+
+
+def documented(settings_class: type[SettingsT]) -> type[SettingsT]:
+    """Put the help of every option into the docstring of a settings class, and only what was changed into its repr.
+
+    Decorates the dataclass, so that `help(FinetuneSettings)` and notebooks show what the help page of the command has.
+    """
+    hints = get_type_hints(settings_class)
+    options = [_describe_option(item, hints[item.name]) for item in fields(settings_class)]  # type: ignore[arg-type]
+    settings_class.__doc__ = "\n".join([inspect.cleandoc(settings_class.__doc__ or ""), "", "Attributes:", *options])
+    settings_class.__repr__ = _show_changes  # type: ignore[method-assign]
+    return settings_class
+
+
+def _describe_option(item: Field[Any], hint: Any) -> str:
+    """Write one line of an "Attributes:" section, as Google's style has it."""
+    value_type, may_be_none = unwrap_optional(hint)
+    kind = " | ".join(map(repr, get_args(value_type))) or value_type.__name__
+    limits = ", ".join(f"{LIMITS[name][0]} {bound}" for name, bound in item.metadata["limits"].items())
+    known = f"{limits.capitalize()}. " if limits else ""
+    return (
+        f"    {item.name} ({kind}{' | None' * may_be_none}): {item.metadata['help']} {known}Default: {item.default!r}."
+    )
+
+
+def _show_changes(settings: Any) -> str:
+    changed = [item for item in fields(settings) if getattr(settings, item.name) != item.default]
+    return (
+        f"{type(settings).__name__}({', '.join(f'{item.name}={getattr(settings, item.name)!r}' for item in changed)})"
+    )
 
 
 def validate(settings: Any) -> None:
@@ -80,16 +112,19 @@ def option_name(field_name: str) -> str:
 
 
 def settings_or_options(
-    settings_class: type[SettingsT], settings: SettingsT | None, options: dict[str, Any]
+    settings_class: type[SettingsT], settings: SettingsT | None, options: dict[str, Any], **paths: Any
 ) -> SettingsT:
     """Make settings of single options, where no settings are given.
+
+    paths: arguments that come before the settings, by name; settings in the place of one are a common mistake
 
     >>> from tlkit.settings.commands import PredictSettings
     >>> settings_or_options(PredictSettings, None, {"top_k": 3}).top_k
     3
 
-    raises: OptionError where both are given, or an option is none of these settings
+    raises: OptionError where both are given, an option is none of these settings, or an argument is of another type
     """
+    _check_types(settings_class, settings, paths)
     if settings is not None and options:
         raise OptionError(
             f"settings and the option {option_name(next(iter(options)))} are both given; give one of them."
@@ -98,6 +133,17 @@ def settings_or_options(
     if unknown := [name for name in options if name not in names]:
         raise OptionError(f"unknown option '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
     return settings if settings is not None else settings_class(**options)
+
+
+def _check_types(settings_class: type, settings: Any, paths: dict[str, Any]) -> None:
+    """raises: OptionError for settings of another class, and for a path that is none"""
+    name = settings_class.__name__
+    for argument, value in paths.items():
+        if value is not None and not isinstance(value, str | os.PathLike):
+            hint = f" Give settings by name: settings={name}(...)." if is_dataclass(value) else ""
+            raise OptionError(f"{argument} is of type {type(value).__name__}; expected a path.{hint}")
+    if settings is not None and not isinstance(settings, settings_class):
+        raise OptionError(f"settings is of type {type(settings).__name__}; expected {name}, or options such as seed=1.")
 
 
 def to_json(settings: Any) -> dict[str, Any]:

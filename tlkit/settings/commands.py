@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tlkit.settings.base import setting, validate
+from tlkit.settings.base import documented, setting, validate
 from tlkit.settings.shared import (
     MAX_SEED,
     AugmentSettings,
@@ -33,6 +33,7 @@ class ContactSheetMainSettings:
     seed: int = setting(0, "Main", "Random seed of the augmentation.", min=0, max=MAX_SEED)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
     """Settings of `tlkit augment`."""
@@ -41,6 +42,7 @@ class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
     """Settings of `tlkit compare`."""
@@ -60,6 +62,7 @@ class CompareSettings:
         parse_duration(self.time_limit)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """Settings of `tlkit evaluate`."""
@@ -96,6 +99,7 @@ class CompressionSettings:
     pq: int = setting(0, "Compression", "Product quantization: bytes per image, after any PCA; 0 for none.", min=0)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings(RuntimeSettings, CompressionSettings, SplitSettings, SourceSettings):
     """Settings of `tlkit features`."""
@@ -105,6 +109,7 @@ class FeaturesSettings(RuntimeSettings, CompressionSettings, SplitSettings, Sour
         check_split(self)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class GradcheckSettings:
     """Settings of `tlkit gradcheck`."""
@@ -121,6 +126,7 @@ class GradcheckSettings:
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
     """Settings of `tlkit predict`."""
@@ -137,6 +143,7 @@ class PredictSettings:
         validate(self)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class SummarySettings:
     """Settings of `tlkit summary`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from tlkit.errors import OptionError
-from tlkit.settings.base import setting, validate
+from tlkit.settings.base import documented, setting, validate
 from tlkit.settings.shared import (
     AugmentSettings,
     DataSettings,
@@ -81,6 +81,7 @@ class BlocksSettings:
     )
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(
     RuntimeSettings,
@@ -93,10 +94,9 @@ class FinetuneSettings(
     DataSettings,
     StartSettings,
 ):
-    """Settings of `tlkit finetune`.
+    """Settings of `tlkit finetune`."""
 
-    The help page has the fields in their order here: of the last base first.
-    """
+    # The help page has the fields in this order: those of the last base first.
 
     def __post_init__(self) -> None:
         validate(self)
@@ -128,6 +128,7 @@ class ArchitectureSettings:
     patience: int = setting(20, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(
     ArchitectureSettings,
@@ -194,6 +195,7 @@ class ClassicOptions(ClassifierSettings, DeepFeatureSettings, DescriptorSettings
     """All options that only a classic classifier has."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class ClassicSettings(RuntimeSettings, ClassicOptions, SplitSettings):
     """Settings of `tlkit train` of a classic classifier, on handcrafted features or on a network's."""

@@ -12,6 +12,7 @@ from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.evaluation.plots import draw_confusion, draw_curves
 from tlkit.evaluation.report import Report
+from tlkit.evaluation.tables import class_rows, confusion_rows, prediction_rows, wrong_rows
 from tlkit.features.extract import Features
 from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
@@ -96,17 +97,9 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
         draw_curves(history, details.best_epoch, run.path / "plots" / "curves.png")
     if skipped := [*dataset.folder.skipped, *dataset.split.train.skipped]:
         run.write_rows("left_out.csv", ("path", "reason"), [(entry.path, entry.reason) for entry in skipped])
-    names, images = report.class_names, dataset.split.validation
-    scores = [(score.name, score.precision, score.recall, score.f1, score.support) for score in report.scores]
-    run.write_rows("per_class.csv", ("class", "precision", "recall", "f1", "support"), scores)
-    confusion = [[name, *counts] for name, counts in zip(names, report.confusion.tolist(), strict=True)]
-    run.write_rows("confusion_matrix.csv", ("class", *names), confusion)
-    columns = ("path", "class", "label", "confidence", *(f"p_{name}" for name in names))
-    predictions = [
-        [path, names[true], names[label], probabilities[label], *probabilities]
-        for path, true, label, probabilities in zip(
-            images.paths, report.labels, report.predicted, report.probabilities, strict=True
-        )
-    ]
-    run.write_rows("predictions_val.csv", columns, predictions)
+    paths = dataset.split.validation.paths
+    run.write_rows("per_class.csv", *class_rows(report))
+    run.write_rows("confusion_matrix.csv", *confusion_rows(report))
+    run.write_rows("predictions_val.csv", *prediction_rows(report, paths))
+    run.write_rows("wrong.csv", *wrong_rows(report, paths))
     draw_confusion(report, run.path / "plots" / "confusion.png")

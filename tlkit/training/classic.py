@@ -53,7 +53,12 @@ def train_classic(
     """
     if settings is None and not options:
         settings = ClassicSettings(descriptor="hog")
-    return run_training(classic_recipe(settings_or_options(ClassicSettings, settings, options)), data, output, progress)
+    return run_training(
+        classic_recipe(settings_or_options(ClassicSettings, settings, options, data=data, output=output)),
+        data,
+        output,
+        progress,
+    )
 
 
 def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":

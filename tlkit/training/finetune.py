@@ -34,7 +34,7 @@ def finetune(
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options))
+    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options, data=data, output=output))
     return run_training(recipe, data, output, progress)
 
 

@@ -34,7 +34,12 @@ def train(
     raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
         trained yet is then removed
     """
-    return run_training(scratch_recipe(settings_or_options(TrainSettings, settings, options)), data, output, progress)
+    return run_training(
+        scratch_recipe(settings_or_options(TrainSettings, settings, options, data=data, output=output)),
+        data,
+        output,
+        progress,
+    )
 
 
 def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:

@@ -53,7 +53,7 @@ def find_learning_rate(
     options: fields of `FinetuneSettings`, in place of `settings`
     raises: DataError, ModelError, OptionError
     """
-    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options))
+    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options, data=data))
     progress = progress or Silent()
     dataset = recipe.load(read_folder(data), progress)
     recipe = recipe.with_decided_freeze("all")

@@ -145,16 +145,16 @@ class TrainingMetrics:
     num_test: int
     selected_on_validation: bool
     features_reused: int
-    left_out: dict[str, int]
-    seconds: dict[str, float]
-    test: dict[str, Any] | None = None
-    advice: dict[str, Any] | None = None
-    forecast: dict[str, Any] | None = None
-    diagnosis: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    folds: dict[str, Any] | None = None
-    seeds: dict[str, Any] | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, int] = field(repr=False)
+    seconds: dict[str, float] = field(repr=False)
+    test: dict[str, Any] | None = field(default=None, repr=False)
+    advice: dict[str, Any] | None = field(default=None, repr=False)
+    forecast: dict[str, Any] | None = field(default=None, repr=False)
+    diagnosis: list[dict[str, str]] = field(default_factory=list, repr=False)
+    notes: list[str] = field(default_factory=list, repr=False)
+    folds: dict[str, Any] | None = field(default=None, repr=False)
+    seeds: dict[str, Any] | None = field(default=None, repr=False)
+    figures: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """Give the content of metrics.json."""
@@ -186,8 +186,8 @@ class TrainingResult:
 
     run: Run
     split: Split = field(repr=False)
-    report: Report = field(repr=False)
-    test: Report | None = field(repr=False)
+    report: Report
+    test: Report | None
     metrics: TrainingMetrics = field(repr=False)
     history: tuple[Mapping[str, Any], ...] = field(repr=False)
 

@@ -1,0 +1,139 @@
+"""What can be classified: files, folders, patterns, bytes, arrays, Pillow images and file objects."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from tlkit.data.decode import MAX_BYTES, read_file
+from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_square, prepare_image
+from tlkit.data.listing import FileEntry, is_ignored, list_files
+from tlkit.errors import ImageError, OptionError
+
+ImageInput = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
+EXPECTED = (
+    "expected a path, the bytes of an image file, a uint8 RGB array (height, width, 3), a Pillow image, "
+    "a file opened with 'rb', or a list of these"
+)
+
+
+@dataclass(frozen=True)
+class NamedInput:
+    """One image to be classified.
+
+    name     its path, or what it is in angle brackets, such as "<array>"
+    content  a file to be read, the bytes of one, or the square that was made of an image in memory
+    """
+
+    name: str
+    content: Path | bytes | DecodedImage | ImageError
+
+    def decode(self, spec: ImageSpec, identify: bool) -> DecodedImage | ImageError:
+        """Make the square that a network sees; an error is returned, not raised.
+
+        identify: also compute the hashes of the file and of its pixels
+        """
+        if isinstance(self.content, DecodedImage | ImageError):
+            return self.content
+        try:
+            data = self.content if isinstance(self.content, bytes) else read_file(self.content)
+            return decode_image(data, spec) if identify else DecodedImage(decode_square(data, spec), "", "")
+        except ImageError as error:
+            return error
+
+
+def name_input(given: ImageInput, spec: ImageSpec) -> NamedInput:
+    """Take one image as it is given.
+
+    What the caller may change or close after this call is read here: a file object, an array, a Pillow image.
+
+    raises: OptionError where it is nothing that can be an image
+    """
+    if isinstance(given, str | os.PathLike):
+        return NamedInput(str(given), Path(given))
+    if isinstance(given, bytes | bytearray | memoryview):
+        return NamedInput("<bytes>", bytes(given))
+    if isinstance(given, np.ndarray):
+        return NamedInput("<array>", prepare_image(_array_image(given), spec))
+    if isinstance(given, Image.Image):
+        return NamedInput(_own_name(given, "filename") or "<image>", _prepare(given, spec))
+    if hasattr(given, "read"):
+        return NamedInput(_own_name(given, "name") or "<file>", _read(given))
+    raise OptionError(f"an input is of type {type(given).__name__}; {EXPECTED}.")
+
+
+def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """Give inputs one by one, also where a single one is given; an array of several images is taken apart.
+
+    raises: OptionError where it is neither an input nor several
+    """
+    is_single = isinstance(inputs, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
+    if is_single or hasattr(inputs, "read") or (isinstance(inputs, np.ndarray) and inputs.ndim != 4):
+        return iter([inputs])  # type: ignore[list-item]
+    if not isinstance(inputs, Iterable):
+        raise OptionError(f"the inputs are of type {type(inputs).__name__}; {EXPECTED}.")
+    several: Iterable[Any] = inputs
+    return iter(several)
+
+
+def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
+
+    A path that does not exist is given as it is, so that it becomes an error row. So is what is no path.
+    """
+    for given in inputs:
+        text = str(given) if isinstance(given, str | os.PathLike) else ""
+        if text and os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            yield from (str(Path(text) / entry.path) for entry in list_files(Path(text)) if _is_row(entry))
+        elif glob.has_magic(text) and not os.path.lexists(text):
+            typed = Path(text).parts
+            found = sorted(glob.glob(text, recursive=True))
+            matches = [path for path in found if not any(map(is_ignored, set(Path(path).parts) - set(typed) - {".."}))]
+            yield from expand_inputs(matches) if matches else [text]
+        else:
+            yield given
+
+
+def _is_row(entry: FileEntry) -> bool:
+    """Tell whether an entry of a classified folder gets a row: regular files, and folders that may not be read."""
+    return entry.reason is None or entry.reason.startswith("folder that")
+
+
+def _array_image(array: np.ndarray) -> Image.Image:
+    """raises: OptionError where the array is no RGB image of bytes"""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise OptionError(
+            f"an array is {array.dtype} {array.shape}; expected uint8 (height, width, 3), RGB from 0 to 255."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _prepare(image: Image.Image, spec: ImageSpec) -> DecodedImage | ImageError:
+    try:
+        return prepare_image(image, spec)
+    except ImageError as error:
+        return error
+
+
+def _read(file: Any) -> bytes | ImageError:
+    """raises: OptionError where the file gives text"""
+    try:
+        data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})")
+    if not isinstance(data, bytes):
+        raise OptionError("a file object gives text; open the file with mode 'rb'.")
+    if len(data) > MAX_BYTES:
+        return ImageError(f"is larger than {MAX_BYTES >> 20} MiB; that is the most that is read")
+    return data
+
+
+def _own_name(thing: Any, attribute: str) -> str:
+    """Read the path that a file object or a Pillow image may know; "" where it knows none."""
+    name = getattr(thing, attribute, "")
+    return str(name) if isinstance(name, str | os.PathLike) else ""
