@@ -23,6 +23,13 @@ def test_to_litert_takes_dropout_and_batch_norm_as_inference(tmp_path):
     np.testing.assert_allclose(outputs, rows / np.sqrt(1 + 1e-3), rtol=1e-5)
 
 
+def test_to_litert_through_a_file_gives_the_same_values(network, network_files, pixels, tmp_path, monkeypatch):
+    first = litert_outputs(network_files["litert"].read_bytes(), pixels[:4], tmp_path)
+    monkeypatch.setattr("tlkit.engines.keras.LARGE_NETWORK", 0)
+    through_file = litert_outputs(to_litert(network, pixels=True), pixels[:4], tmp_path)
+    np.testing.assert_allclose(through_file, first, rtol=1e-5, atol=1e-6)
+
+
 def test_to_litert_twice_gives_the_same_network(network, network_files, pixels, tmp_path):
     first = litert_outputs(network_files["litert"].read_bytes(), pixels[:4], tmp_path)
     np.testing.assert_array_equal(litert_outputs(to_litert(network, pixels=True), pixels[:4], tmp_path), first)
