@@ -9,10 +9,15 @@ import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
 from tlkit.cli.options import explicit_options, options_from, resume_option, run_option
+from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CompareSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlkit.cli.screen import Part, Screen
     from tlkit.comparison.compare import Comparison
+    from tlkit.comparison.results import CandidateResult
 
 
 @click.command(
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     group="Output",
     help="Output format; auto is table on a terminal, csv in a pipe.",
 )
+@report_options
 @options_from(CompareSettings)
 def compare(data: Path | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings) -> None:
     """Compare models of increasing complexity on DATA.
@@ -54,12 +60,12 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
 
     if resume:
         _refuse_others(resume)
-        comparison = resume_comparison(resume, Console())
+        comparison = resume_comparison(resume, Console(stage_lines=False))
     elif data:
-        comparison = run_comparison(data, output, settings, Console())
+        comparison = run_comparison(data, output, settings, Console(stage_lines=False))
     else:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
-    PRINTERS[choose_format(style, None, sys.stdout.isatty())](comparison)
+    PRINTERS["json" if reporting().as_json else choose_format(style, None, sys.stdout.isatty())](comparison)
 
 
 def _refuse_others(run: Path) -> None:
@@ -73,23 +79,74 @@ def _refuse_others(run: Path) -> None:
 
 
 def _print_table(comparison: "Comparison") -> None:
-    """Print the table, what it means and what to type next."""
-    from tlkit.comparison.report import legend, table_lines
+    """Print the best model, a row for each, what to use and what to type next."""
+    from tlkit.cli.screen import FAINT, GLUE, STRONG, Screen, percent
+    from tlkit.cli.verdict import interval
+    from tlkit.comparison.results import find_best
 
-    header, *rows = table_lines(comparison.results)
-    best = next(index for index, row in enumerate(rows) if "  best" in row)
-    lines = [click.style(header, dim=True), *rows[:best], click.style(rows[best], bold=True), *rows[best + 1 :]]
-    lines += ["", f"all on the same {comparison.num_images} validation images; {legend(comparison.results)}"]
-    click.echo("\n".join([*lines, *_conclusion(comparison)]))
+    results, screen = comparison.results, Screen()
+    best = find_best(results)
+    bounds = f"  95{GLUE}% interval {interval(*best.interval)}" if best.interval else ""
+    screen.line((f"best accuracy {percent(best.accuracy)}", STRONG), f"  {best.title}{bounds}", indent=2)
+    screen.blank()
+    rows = [_row(result, best, screen.width) for result in results]
+    screen.table(_visible(HEADER, screen.width), rows, left=(0, 2))
+    screen.blank()
+    for note in _legend(comparison):
+        screen.line((note, FAINT))
+    _print_conclusion(screen, comparison)
+
+
+HEADER = ("model", "accuracy", "vs best", "interval", "training", "images/s", "size")
+MIN_WIDTHS = (0, 0, 0, 66, 76, 92, 104)  # of the terminal, for each column
+
+
+def _visible(cells: "Sequence[Part]", width: int) -> "list[Part]":
+    """Leave out the columns for which the terminal has no room."""
+    return [cell for cell, least in zip(cells, MIN_WIDTHS, strict=True) if width >= least]
+
+
+def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "list[Part]":
+    from tlkit.cli.screen import BAD, STRONG
+    from tlkit.comparison.recommendation import SIGNIFICANCE
+    from tlkit.comparison.results import format_speed, format_training_time
+
+    paired, difference = result.compared_to(best), ("", "")
+    if paired:
+        p = f"(p {paired.p:.2g})" if paired.p >= 0.001 else "(p < 0.001)"
+        difference = (f"worse {p}", BAD) if paired.p < SIGNIFICANCE else (f"similar {p}", "")
+    interval = "{:.1f} – {:.1f}".format(*(100 * bound for bound in result.interval)) if result.interval else ""
+    cells: list[Part] = [
+        (f"★ {result.title}", STRONG) if result is best else f"  {result.title}",
+        (f"{100 * result.accuracy:.1f} %", STRONG if result is best else ""),
+        ("best", STRONG) if result is best else difference,
+        interval,
+        format_training_time(result),
+        format_speed(result),
+        f"{result.num_bytes / 1e6:.1f} MB" if result.num_bytes else "",
+    ]
+    return _visible(cells, width)
+
+
+def _legend(comparison: "Comparison") -> list[str]:
+    """Explain the table in a few sentences."""
+    lines = [
+        f"All models were measured on the same {comparison.num_images:,} validation images. p: McNemar's exact test "
+        "against the best. The best accuracy is slightly optimistic: it was selected on these images."
+    ]
+    if any(result.features_cached for result in comparison.results):
+        lines.append("≥: without feature extraction, which was cached; such times are not used for the recommendation.")
+    return lines
 
 
 def _print_csv(comparison: "Comparison") -> None:
     """Print the rows of `compare.csv` for another program; what is for people goes to stderr."""
+    from tlkit.cli.screen import Screen
     from tlkit.comparison.report import COLUMNS, csv_rows
     from tlkit.utils.files import csv_writer
 
     csv_writer(sys.stdout).writerows([COLUMNS, *csv_rows(comparison.results)])
-    click.echo("\n".join(_conclusion(comparison)).lstrip(), err=True)
+    _print_conclusion(Screen(sys.stderr), comparison)
 
 
 def _print_json(comparison: "Comparison") -> None:
@@ -103,15 +160,13 @@ def _print_json(comparison: "Comparison") -> None:
 PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}
 
 
-def _conclusion(comparison: "Comparison") -> list[str]:
-    """Say what a person should know, and what to type next."""
-    from tlkit.utils.text import escape_control_chars
+def _print_conclusion(screen: "Screen", comparison: "Comparison") -> None:
+    """Print what a person should know, and what to type next."""
+    from tlkit.cli.screen import STRONG, WARN
 
-    lines = [f"note: {escape_control_chars(note)}" for note in comparison.notes]
-    lines += ["", click.style("take ", bold=True) + escape_control_chars(comparison.recommendation.reason)]
-    return [
-        *lines,
-        "",
-        f"run   {escape_control_chars(str(comparison.run.path))}",
-        f"next  {escape_control_chars(comparison.recommendation.command)}",
-    ]
+    for note in comparison.notes:
+        screen.entry("note", note, style=WARN)
+    screen.blank()
+    screen.entry("advice", (comparison.recommendation.reason, STRONG))
+    screen.entry("run", str(comparison.run.path))
+    screen.command("next", comparison.recommendation.command)

@@ -1,16 +1,34 @@
-"""Progress bars, notes and signals on the terminal."""
+"""Progress on the terminal: a bar while a stage runs, one line when it has ended; notes and signals."""
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 import click
 
+from tlkit.cli.reporting import QUIET, VERBOSE, reporting
+from tlkit.cli.screen import FAINT, GLUE, GOOD, WARN, Screen, percent, terminal_width
 from tlkit.utils.progress import Advance
+from tlkit.utils.text import escape_control_chars, format_duration
+
+TITLES = {  # of stages, as people read them
+    "features": "reading images",
+    "views": "augmenting images",
+    "head": "training the head",
+    "blocks": "training top blocks",
+    "whole": "training",
+    "rates": "trying rates",
+    "folds": "cross-validating",
+    "fit": "fitting",
+    "vocabulary": "finding visual words",
+    "encoding": "describing images",
+    "hashing": "checking images",
+}
+TITLE_WIDTH = 20
 
 _received: list[int] = []
 
@@ -43,70 +61,135 @@ def _interrupt(number: int, frame: Any) -> None:
 class Console:
     """A `Progress` for people, made before any work starts.
 
-    It draws on a duplicate of the terminal's descriptor, which goes on showing while descriptor 2
-    is silenced for libraries that print to it.
+    It draws on a duplicate of the terminal's descriptor, which keeps showing while descriptor 2
+    is silenced for libraries that print to it. Where standard error is no terminal, it writes one
+    plain line per stage.
+
+    stage_lines: whether a stage that has ended leaves a line
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stage_lines: bool = True) -> None:
+        self._verbosity = reporting().verbosity
+        self._stage_lines = stage_lines and self._verbosity > QUIET
         self._terminal: IO[str] | None = None
         if sys.stderr.isatty():
             self._terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace")
+        self._epochs: list[Mapping[str, Any]] = []
+        self._bars: Any = None
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
-        """A bar with a rate and the time left, where somebody can see it."""
-        if self._terminal is None:
-            yield lambda done: None
-            return
-        with _bars(self._terminal) as bars:
-            task = bars.add_task(name, total=total, rate="")
-            started = time.monotonic()
+        """Show a bar with a rate and the time left, where somebody can see it; then a line with the result."""
+        title, started, done = TITLES.get(name, name), time.monotonic(), 0
+        self._epochs = []
+        with self._bar(title, total) as update:
 
-            def advance(done: int) -> None:
-                bars.advance(task, done)
-                bars.update(task, rate=_rate(int(bars.tasks[task].completed), time.monotonic() - started, unit))
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                update(count, "" if unit == "epochs" else _rate(done, time.monotonic() - started, unit))
 
             yield advance
-            if unit == "epochs":  # stopped early: done, not stuck
-                bars.update(task, total=bars.tasks[task].completed)
+        if self._stage_lines:
+            self._end_stage(title, f"{done:,} {unit}" if unit else "done", time.monotonic() - started)
+
+    @contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        if self._terminal is None or self._verbosity == QUIET:
+            yield lambda count, text: None
+            return
+        with _progress_bars(self._terminal) as bars:
+            task = bars.add_task(f"  {title}", total=total, text="")
+            self._bars = bars
+
+            def update(count: int, text: str) -> None:
+                bars.update(task, advance=count, **({"text": text} if text else {}))
+
+            try:
+                yield update
+            finally:
+                self._bars = None
+
+    def _end_stage(self, title: str, result: str, seconds: float) -> None:
+        if self._epochs:
+            result = _describe_epochs(self._epochs)
+        if self._terminal is None:
+            click.echo(f"{title}: {result.replace(GLUE, ' ')}, {format_duration(seconds)}", err=True)
+            return
+        screen = Screen(self._terminal)
+        screen.line(("✓ ", GOOD), f"{title:<{TITLE_WIDTH}}", result, (f"  {format_duration(seconds)}", FAINT))
+
+    def waiting(self, text: str) -> None:
+        """Say in the bar what the stage waits for; the first units that are done take its place."""
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[-1], text=escape_control_chars(text))
 
     def note(self, text: str, transient: bool = False) -> None:
-        """One line on stderr; a transient one is dim, and is left out where nobody watches.
+        """Write one sentence on stderr; a transient one is dim, and is left out where nobody watches.
 
         raises: KeyboardInterrupt with a transient one, where C code has made an error of an interrupt
         """
-        from tlkit.utils.text import escape_control_chars
-
         if transient:
             raise_if_interrupted()
-            if self._terminal is not None:
-                click.echo(click.style(escape_control_chars(text), dim=True), file=self._terminal, err=True)
+        if self._verbosity == QUIET or (transient and self._terminal is None):
             return
-        click.echo(f"Note: {escape_control_chars(text)}", file=self._terminal, err=True)
+        if self._terminal is None:
+            click.echo(f"Note: {escape_control_chars(text)}", err=True)
+        elif transient:
+            Screen(self._terminal).line((text, FAINT))
+        else:
+            Screen(self._terminal).entry("note", text, style=WARN)
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """The bar says enough; an interrupt that was swallowed ends the training here.
+        """Show the loss, the accuracy and the best so far; an interrupt that was swallowed ends the training here.
 
         raises: KeyboardInterrupt
         """
         raise_if_interrupted()
+        self._epochs.append(row)
+        if self._verbosity == VERBOSE:
+            click.echo(_epoch_line(row), file=self._terminal, err=True)
+        best = max(epoch["val_accuracy"] for epoch in self._epochs)
+        self.waiting(
+            f"loss {row['val_loss']:.3f}  accuracy {percent(row['val_accuracy'])}  best {percent(best)}".replace(
+                GLUE, " "
+            )
+        )
 
 
-def _bars(terminal: IO[str]) -> Any:
+def _progress_bars(terminal: IO[str]) -> Any:
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    width = terminal_width()
     return Progress(
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=30),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=max(4, min(30, width - 76))),
         MofNCompleteColumn(),
-        TextColumn("[cyan]{task.fields[rate]}"),
+        TextColumn("{task.fields[text]}"),
         TimeRemainingColumn(compact=True),
-        console=RichConsole(file=terminal, force_terminal=True),
+        console=RichConsole(file=terminal, force_terminal=True, width=width),
+        transient=True,
         redirect_stdout=False,
         redirect_stderr=False,  # what descriptor 2 is silenced for would come back through it
     )
 
 
 def _rate(done: int, seconds: float, unit: str) -> str:
-    return f"{done / max(seconds, 1e-6):.0f} {unit}/s"
+    rate = done / max(seconds, 1e-6)
+    return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+
+
+def _describe_epochs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many epochs there were, and how far the accuracy on the validation images rose."""
+    best = max(rows, key=lambda row: row["val_accuracy"])
+    first = rows[0]["val_accuracy"]
+    rise = f"{percent(first)} → " if best is not rows[0] else ""
+    return f"{len(rows)} epochs, accuracy {rise}{percent(best['val_accuracy'])} at epoch {best['epoch']}"
+
+
+def _epoch_line(row: Mapping[str, Any]) -> str:
+    return (
+        f"  epoch {row['epoch']:>3}  loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f};  "
+        f"validation loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.3f}"
+    )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import options_from
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Main", help="JSON output.")
+@report_options
 @options_from(EvaluateSettings)
-def evaluate(run: Path, data: Path | None, as_json: bool, settings: EvaluateSettings) -> None:
+def evaluate(run: Path, data: Path | None, settings: EvaluateSettings) -> None:
     """Measure the accuracy of RUN on labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
@@ -39,10 +40,10 @@ def evaluate(run: Path, data: Path | None, as_json: bool, settings: EvaluateSett
     from tlkit.inference.evaluate import evaluate as run_evaluate
 
     evaluation = run_evaluate(run, data, settings, Console())
-    if as_json:
+    if reporting().as_json:
         click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
     else:
-        click.echo("\n".join(_lines(evaluation, settings.top_k)))
+        _print(evaluation, run, settings.top_k)
     accuracy = evaluation.report.accuracy
     if accuracy < settings.min_accuracy:
         raise GateError(f"accuracy {accuracy:.3f} is below --min-accuracy {settings.min_accuracy:g}.")
@@ -65,18 +66,21 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
     }
 
 
-def _lines(evaluation: "Evaluation", top_k: int) -> list[str]:
-    from tlkit.data.listing import count_reasons
-    from tlkit.evaluation.report import class_table, confusion_lines, headline
+def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
+    from tlkit.cli.screen import Screen, percent
+    from tlkit.cli.verdict import interval, print_baseline, print_classes, print_left_out, print_mistakes, print_verdict
 
-    report = evaluation.report
-    k = min(top_k, len(report.class_names))
-    return [
-        click.style(headline(report, evaluation.subset), bold=True),
-        f"the true class is among the {k} likeliest in {report.top_k(k):.3f}",
-        "",
-        *class_table(report),
-        "",
-        *(f"often mistaken: {line}" for line in confusion_lines(report)),
-        *(f"left out: {count} × {reason}" for reason, count in count_reasons(evaluation.skipped).items()),
-    ]
+    report, screen = evaluation.report, Screen()
+    commonest = max(range(len(report.class_names)), key=report.class_frequency)
+    print_verdict(screen, report, f"{evaluation.subset} images")
+    print_baseline(screen, report.class_frequency(commonest), report.class_names[commonest])
+    if reporting().verbosity > QUIET:
+        if 1 < top_k < len(report.class_names):
+            screen.line(
+                f"the true class is among the {top_k} most probable for {percent(report.top_k(top_k))}", indent=2
+            )
+        print_classes(screen, report)
+        print_mistakes(screen, report, evaluation.paths, [])
+        print_left_out(screen, evaluation.skipped)
+    screen.blank()
+    screen.entry("run", f"{run}  accuracy {percent(report.accuracy)} ({interval(*report.interval)})")

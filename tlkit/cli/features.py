@@ -1,5 +1,6 @@
 """`tlkit features DATA -o FILE`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import options_from, output_option
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import FeaturesSettings
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ KIND_WORDS = {"features": "features", "components": "principal components", "cod
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("File to write: .npz, .parquet or .csv.", required=True)
+@report_options
 @options_from(FeaturesSettings)
 def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     """Export features (embeddings) of every image in DATA.
@@ -38,19 +41,40 @@ def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     from tlkit.cli.console import Console
     from tlkit.features.export import export_features
 
-    click.echo("\n".join(_lines(export_features(data, output, settings, Console()))))
+    export = export_features(data, output, settings, Console())
+    (_print_json if reporting().as_json else _print)(export)
 
 
-def _lines(export: "FeatureExport") -> list[str]:
-    from tlkit.utils.text import escape_control_chars
+def _print(export: "FeatureExport") -> None:
+    from tlkit.cli.screen import FAINT, STRONG, WARN, Screen, percent
+    from tlkit.cli.verdict import print_left_out
 
+    screen = Screen()
     num_images, num_values = export.shape
-    subsets = ", ".join(f"{len(images)} {subset}" for subset, images in export.split.subsets.items() if len(images))
-    lines = [f"{num_images} images ({subsets}), {num_values} values each"]
-    lines += [f"left out: {count} × {escape_control_chars(reason)}" for reason, count in export.skipped.items()]
-    lines += [
-        f"1-nearest-neighbor accuracy on the validation images, by {KIND_WORDS[kind]}: {100 * accuracy:.1f} %"
-        for kind, accuracy in export.nearest_neighbor_accuracy.items()
-    ]
-    lines += [f"note: {escape_control_chars(note)}" for note in export.notes]
-    return [*lines, "", *(f"file  {escape_control_chars(str(file))}" for file in export.files)]
+    subsets = ", ".join(f"{len(images):,} {subset}" for subset, images in export.split.subsets.items() if len(images))
+    screen.line((f"{num_images:,} images", STRONG), f"  {num_values:,} values each  ({subsets})")
+    for kind, accuracy in export.nearest_neighbor_accuracy.items():
+        screen.line(f"{percent(accuracy)} nearest-neighbor accuracy of the {KIND_WORDS[kind]}", indent=2)
+    words = "the fraction of validation images whose nearest training image has the same class"
+    screen.line((words, FAINT), indent=2)
+    if reporting().verbosity > QUIET:
+        for note in export.split.notes:
+            screen.entry("check", note, style=WARN)
+        print_left_out(screen, export.skipped)
+    for file in export.files:
+        screen.entry("file", str(file))
+
+
+def _print_json(export: "FeatureExport") -> None:
+    from tlkit.data.listing import count_reasons
+
+    content = {
+        "files": [str(file) for file in export.files],
+        "num_images": export.shape[0],
+        "num_values": export.shape[1],
+        "subsets": {subset: len(images) for subset, images in export.split.subsets.items()},
+        "nearest_neighbor_accuracy": export.nearest_neighbor_accuracy,
+        "left_out": count_reasons(export.skipped),
+        "notes": list(export.split.notes),
+    }
+    click.echo(json.dumps(content, indent=2))

@@ -7,7 +7,8 @@ import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
 from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option
-from tlkit.cli.output import print_summary
+from tlkit.cli.output import print_training
+from tlkit.cli.reporting import report_options
 from tlkit.settings.training import FinetuneSettings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "
     help="Estimate of the time and disk space of each --freeze strategy; nothing is trained.",
 )
 @config_option("finetune")
+@report_options
 @options_from(FinetuneSettings)
 def finetune(
     data: Path | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
@@ -65,7 +67,7 @@ def finetune(
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
-        print_summary(run_finetune(data, output, settings, Console()))
+        print_training(run_finetune(data, output, settings, Console()))
     else:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
 

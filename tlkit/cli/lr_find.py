@@ -1,12 +1,20 @@
 """`tlkit lr-find DATA`."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import options_from, output_option
+from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.training import FinetuneSettings
+from tlkit.utils.text import sparkline
+
+if TYPE_CHECKING:
+    from tlkit.training.lr_finder import RateCurve
 
 
 @click.command(
@@ -20,6 +28,7 @@ from tlkit.settings.training import FinetuneSettings
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("PNG file to write.", default="lr-find.png")
+@report_options
 @options_from(FinetuneSettings)
 def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
     """Suggest a learning rate by a range test on DATA.
@@ -35,11 +44,24 @@ def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
     from tlkit.evaluation.plots import draw_rates
     from tlkit.training.lr_finder import find_learning_rate
     from tlkit.utils.files import refuse_inside
-    from tlkit.utils.text import escape_control_chars, sparkline
 
     refuse_inside(data, output)
     result = find_learning_rate(data, settings, Console())
-    click.echo(f"loss {sparkline(result.losses[::3])}  at learning rates {result.rates[0]:g} to {result.rates[-1]:.2g}")
-    click.echo(f"suggestion for the {result.phase}: {result.option} {result.suggested:g}")
+    if reporting().as_json:
+        click.echo(json.dumps(asdict(result) | {"plot": str(output)}, indent=2))
+    else:
+        _print(result, output)
     draw_rates(result.rates, result.losses, result.suggested, output)  # last: the suggestion is printed in any case
-    click.echo(f"file  {escape_control_chars(str(output))}")
+
+
+def _print(result: "RateCurve", output: Path) -> None:
+    from tlkit.cli.screen import FAINT, STRONG, Screen
+
+    screen = Screen()
+    screen.line((f"{result.option} {result.suggested:g}", STRONG), f"  suggested for: {result.phase}", indent=2)
+    lowest = result.rates[result.losses.index(min(result.losses))]
+    words = f"a tenth of {lowest:.2g}, the learning rate at which the loss was lowest"
+    screen.line((words, FAINT), indent=2)
+    screen.entry("loss", f"{sparkline(result.losses[:: max(1, len(result.losses) // 40)])}")
+    screen.entry("", f"at learning rates from {result.rates[0]:g} to {result.rates[-1]:.2g}")
+    screen.entry("plot", str(output))

@@ -185,11 +185,11 @@ def resume_run(run: Path) -> None:
     raises: OptionError where an option was typed that differs from the run's; RunError
     """
     from tlkit.cli.console import Console
-    from tlkit.cli.output import print_summary
+    from tlkit.cli.output import print_training
     from tlkit.training.resume import resume
 
     _refuse_changes(run)
-    print_summary(resume(run, Console()))
+    print_training(resume(run, Console()))
 
 
 def _refuse_changes(run: Path) -> None:

@@ -2,84 +2,121 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from tlkit.cli.reporting import QUIET, VERBOSE, reporting
 from tlkit.errors import OptionError
 from tlkit.settings.commands import PredictSettings
 from tlkit.utils.files import csv_writer
 from tlkit.utils.text import escape_control_chars, sparkline, truncate
 
 if TYPE_CHECKING:
+    from tlkit.cli.screen import Screen
     from tlkit.inference.predictor import Prediction
-    from tlkit.training.recipe import TrainingMetrics, TrainingResult
+    from tlkit.training.recipe import TrainingResult
 
 ENDINGS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}
 WritePrediction = Callable[["Prediction"], None]
 
 
-def print_summary(result: "TrainingResult") -> None:
-    """Print how good a classifier is, for which classes, where its run is and what to type next."""
-    from tlkit.evaluation.report import class_table, confusion_lines, headline
+def print_training(result: "TrainingResult") -> None:
+    """Print how good a classifier is, what to check, where its run is and what to type next; or all of it as JSON."""
+    from tlkit.cli.screen import FAINT, STRONG, Screen
+    from tlkit.cli.verdict import print_baseline, print_classes, print_left_out, print_mistakes, print_verdict
+
+    report, metrics, run = result.report, result.metrics, str(result.run.path)
+    if reporting().as_json:
+        click.echo(json.dumps({"run": run} | metrics.as_json(), indent=2))
+        return
+    screen = Screen()
+    screen.blank()
+    _print_clean_figures(screen, result)
+    is_headline = not (metrics.folds or result.test)
+    print_verdict(screen, report, "validation images", STRONG if is_headline else "")
+    print_baseline(screen, metrics.baseline_accuracy, metrics.baseline_class)
+    if metrics.selected_on_validation and is_headline:
+        words = "slightly optimistic: the best epoch was selected on these images"
+        screen.line((words, FAINT), indent=2)
+    if reporting().verbosity > QUIET:
+        print_classes(screen, report)
+        files = [name for name in ("wrong.csv", "plots/wrong.png") if (result.run.path / name).is_file()]
+        print_mistakes(screen, report, result.split.validation.paths, files)
+        screen.blank()
+        _print_findings(screen, result)
+        print_left_out(screen, result.skipped, "left_out.csv")
+        if reporting().verbosity == VERBOSE:
+            _print_details(screen, result)
+    _print_next_steps(screen, result)
+
+
+def _print_clean_figures(screen: "Screen", result: "TrainingResult") -> None:
+    """Print the figures on images that decided nothing: of folds, and of the test images."""
+    from tlkit.cli.screen import STRONG, percent
+    from tlkit.cli.verdict import interval, print_verdict
+
+    if folds := result.metrics.folds:
+        correct = round(folds["accuracy"] * folds["num_images"])
+        screen.line(
+            (f"accuracy {percent(folds['accuracy'])}", STRONG),
+            f"  ({correct:,} of {folds['num_images']:,} correct)  95 % interval {interval(*folds['accuracy_ci95'])}",
+            indent=2,
+        )
+        each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in folds["accuracies"])
+        screen.line(f"{len(folds['accuracies'])}-fold cross-validation; the folds: {each} %", indent=11)
+    if result.test:
+        print_verdict(screen, result.test, "test images", STRONG)
+        screen.line("unbiased: nothing was selected on the test images", indent=11)
+
+
+def _print_findings(screen: "Screen", result: "TrainingResult") -> None:
+    """Print what was chosen and what a person should check."""
+    from tlkit.cli.screen import WARN, percent
+
+    metrics = result.metrics
+    for finding in metrics.diagnosis:
+        screen.entry("check", finding["words"], style=WARN)
+        screen.entry("", f"Try {finding['next']}.")
+    for note in metrics.notes:
+        screen.entry("check", note, style=WARN)
+    if metrics.advice:
+        screen.entry("chosen", metrics.advice["reason"])
+    if seeds := metrics.seeds:
+        low, middle, high = (percent(seeds[name]) for name in ("least", "median", "greatest"))
+        screen.entry("seeds", f"accuracy from {low} to {high} with other seeds, median {middle}")
+
+
+def _print_details(screen: "Screen", result: "TrainingResult") -> None:
+    """Print what `--verbose` adds: how the loss fell, macro-F1, and where the time went."""
+    from tlkit.utils.text import format_duration
+
+    metrics = result.metrics
+    for name, column in (("training", "loss"), ("validation", "val_loss")):
+        if curve := sparkline([epoch[column] for epoch in result.history]):
+            screen.entry("loss", f"{curve}  {name}")
+    screen.entry("macro-F1", f"{metrics.macro_f1:.3f}")
+    screen.entry("images", f"{metrics.num_train:,} to train on, features of {metrics.features_reused:,} from the cache")
+    screen.entry("seconds", ", ".join(f"{name} {value:.1f}" for name, value in metrics.seconds.items()))
+    screen.entry("total", format_duration(metrics.seconds["total"]))
+
+
+def _print_next_steps(screen: "Screen", result: "TrainingResult") -> None:
+    """Print where the run is, its accuracy once more, and a command that can be pasted."""
+    from tlkit.cli.screen import STRONG, percent
+    from tlkit.cli.verdict import interval
 
     metrics, run = result.metrics, str(result.run.path)
-    baseline = escape_control_chars(metrics.baseline_class)
-    lines = [
-        click.style(headline(result.report, "validation"), bold=True),
-        f"always answering '{baseline}' would give {metrics.baseline_accuracy:.3f}",
-    ]
-    if not metrics.selected_on_validation:
-        lines += ["nothing was chosen on these images"]
-    if result.test:
-        lines += [click.style(headline(result.test, "test"), bold=True) + ", which nothing was chosen on"]
-    elif metrics.selected_on_validation:
-        lines += [
-            "the best epoch was chosen on these images, so expect slightly less; --test-split gives a clean figure"
-        ]
-    lines += ["", *class_table(result.report), ""]
-    lines += [f"often mistaken: {line}" for line in confusion_lines(result.report)]
-    lines += [f"left out: {count} × {reason}" for reason, count in metrics.left_out.items()]
-    if metrics.advice:
-        lines += ["advice: " + metrics.advice["reason"]]
-    lines += [f"note: {escape_control_chars(note)}" for note in metrics.notes]
-    lines += [*_repeat_lines(metrics), *_curve_lines(result.history)]
-    lines += [f"diagnosis: {finding['words']}\n      try: {finding['next']}" for finding in metrics.diagnosis]
-    seconds = metrics.seconds
-    lines += [
-        f"{metrics.num_train} images trained on, {metrics.num_validation} held out, "
-        f"{metrics.features_reused} from the cache; {seconds['total']:.1f} s "
-        f"(features {seconds['features']:.1f}, training {seconds['fit']:.1f})",
-        "",
-        f"run   {escape_control_chars(run)}",
-        f"next  tlkit predict {escape_control_chars(shlex.quote(run))} IMAGE...",
-    ]
-    click.echo("\n".join(lines))
-
-
-def _repeat_lines(metrics: "TrainingMetrics") -> list[str]:
-    """Describe the results of --folds and --seeds, where they were given."""
-    lines = []
-    if folds := metrics.folds:
-        low, high = folds["accuracy_ci95"]
-        accuracies = " ".join(f"{accuracy:.3f}" for accuracy in folds["accuracies"])
-        lines.append(
-            f"cross-validated: accuracy {folds['accuracy']:.3f} on {folds['num_images']} images, each held out once, "
-            f"95 % interval {low:.3f} to {high:.3f}; folds {accuracies}"
-        )
-    if seeds := metrics.seeds:
-        lines.append("other seeds: {least:.3f} ← {median:.3f} → {greatest:.3f}".format(**seeds))
-    return lines
-
-
-def _curve_lines(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    curves = {
-        "training": sparkline([epoch["loss"] for epoch in history]),
-        "validation": sparkline([epoch["val_loss"] for epoch in history]),
-    }
-    return [f"{name:<10} loss {curve}" for name, curve in curves.items() if curve]
+    accuracy, bounds = metrics.accuracy, metrics.accuracy_ci95
+    if metrics.folds:
+        accuracy, bounds = metrics.folds["accuracy"], metrics.folds["accuracy_ci95"]
+    elif metrics.test:
+        accuracy, bounds = metrics.test["accuracy"], metrics.test["accuracy_ci95"]
+    screen.blank()
+    screen.entry("run", f"{run}  ", (f"accuracy {percent(accuracy)}", STRONG), f" ({interval(*bounds)})")
+    screen.command("next", shlex.join(["tlkit", "predict", run, "FOLDER"]))
 
 
 def choose_format(requested: str, output: Path | None, is_terminal: bool) -> str:

@@ -7,7 +7,8 @@ import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import config_option, explicit_options, options_from, resume_option, resume_run, run_option
-from tlkit.cli.output import print_summary
+from tlkit.cli.output import print_training
+from tlkit.cli.reporting import report_options
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name
 from tlkit.settings.shared import RuntimeSettings, SplitSettings
@@ -49,6 +50,7 @@ FEATURE_OPTIONS = _option_names(DeepFeatureSettings, ClassifierSettings, Runtime
 @run_option("train")
 @resume_option
 @config_option("train")
+@report_options
 @options_from(ClassicOptions, "classic")
 @options_from(TrainSettings)
 def train(
@@ -73,11 +75,11 @@ def train(
         from tlkit.training.classic import train_classic
 
         shared = {name: getattr(settings, name) for name in _option_names(SplitSettings, RuntimeSettings)}
-        print_summary(train_classic(data, output, ClassicSettings(**asdict(classic), **shared), Console()))
+        print_training(train_classic(data, output, ClassicSettings(**asdict(classic), **shared), Console()))
     else:
         from tlkit.training.from_scratch import train as run_train
 
-        print_summary(run_train(data, output, settings, Console()))
+        print_training(run_train(data, output, settings, Console()))
 
 
 def _refuse_other_options(classic: ClassicOptions) -> None:

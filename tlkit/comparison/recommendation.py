@@ -50,23 +50,23 @@ def _is_cheaper(result: CandidateResult, best: CandidateResult) -> bool:
 
 
 def _alternatives(best: CandidateResult, results: Sequence[CandidateResult]) -> str:
-    """Say why the best itself is taken, as the end of a sentence."""
+    """Say why the best itself is recommended, in a sentence."""
     as_good = [result for result in results if _is_as_good(result, best)]
     if not as_good:
         return _runner_up(best, results)
     if not best.seconds or any(result.features_cached or not result.seconds for result in as_good):
-        return "and what others need to be trained is not known of all"
-    return "and nothing as good is both twice as quick to train and not much slower to use"
+        return "How long some of the others take to train is not known."
+    return "No model of similar accuracy trains twice as fast and predicts about as fast."
 
 
 def _runner_up(best: CandidateResult, results: Sequence[CandidateResult]) -> str:
-    """Name another candidate that these images cannot tell from the best, though it looks worse."""
+    """Name the next best candidate, where it is not significantly worse."""
     pairs = [(result, paired) for result in results if result.command and (paired := result.compared_to(best))]
     alike = [(result, paired) for result, paired in pairs if paired.p >= SIGNIFICANCE]
     if not alike:
-        return "and nothing else here is as good"
+        return "All others are significantly worse."
     next_best, paired = max(alike, key=lambda pair: pair[1].difference)
-    return f"though {next_best.title}'s {next_best.accuracy:.3f} is not told from it (p = {paired.p:.2f})"
+    return f"{_named(next_best)} is not significantly worse (p = {paired.p:.2f})."
 
 
 def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
@@ -74,6 +74,10 @@ def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
     if paired := baseline.compared_to(best):
         return paired.p < SIGNIFICANCE and paired.difference < 0
     return best.interval is not None and best.interval[0] > baseline.accuracy
+
+
+def _named(result: CandidateResult) -> str:
+    return f"{result.title} ({100 * result.accuracy:.1f} %)"
 
 
 def _reason(
@@ -86,15 +90,14 @@ def _reason(
     if alike := [result for result in untrained if not _is_told(result, best)]:
         nearest = find_best(alike)
         return (
-            f"nothing yet: with these images {best.title} ({best.accuracy:.3f}) cannot be told from {nearest.title} "
-            f"({nearest.accuracy:.3f}); check the labels, or collect more"
+            f"No recommendation: {_named(best)} is not significantly better than {_named(nearest)}. "
+            "Check the labels or add images."
         )
     if chosen is best:
-        return f"{best.title}: {best.accuracy:.3f}, {_alternatives(best, results)}"
+        return f"Use {_named(best)}. {_alternatives(best, results)}"
     paired = chosen.compared_to(best)
     assert paired and chosen.seconds and best.seconds
     return (
-        f"{chosen.title}: {chosen.accuracy:.3f}, not told from {best.title}'s {best.accuracy:.3f} "
-        f"(p = {paired.p:.2f}), "
-        f"and trained in {format_duration(chosen.seconds)} instead of {format_training_time(best)}"
+        f"Use {_named(chosen)}. It is not significantly worse than {_named(best)} (p = {paired.p:.2f}) "
+        f"and trains in {format_duration(chosen.seconds)} instead of {format_training_time(best)}."
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from tlkit.comparison.recommendation import Recommendation
-from tlkit.comparison.results import MINIMUM_SIGN, CandidateResult, find_best, format_training_time
+from tlkit.comparison.results import CandidateResult, find_best, format_speed, format_training_time
 from tlkit.evaluation.metrics import PairedComparison
 from tlkit.runs.run import COMPARISON, Run
 from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
@@ -19,8 +20,6 @@ COLUMNS = (
     *("difference_high", "p", "train_seconds", "features_reused", "images_per_second", "bytes"),
     *("selected_on_validation", "command"),
 )
-HEADER = ("rung", "accuracy", "95 % interval", "to the best", "p", "trained in", "images/s", "size")
-SELECTED_MARK = "*"  # of what was chosen on the validation images
 
 
 def write_comparison(
@@ -50,36 +49,6 @@ def result_rows(results: Sequence[CandidateResult]) -> list[list[Any]]:
     return [_values(result, result.compared_to(best)) for result in results]
 
 
-def table_lines(results: Sequence[CandidateResult]) -> list[str]:
-    """Write the table, one line per candidate, the best marked."""
-    best = find_best(results)
-    cells = [HEADER, *(_cells(result, best) for result in results)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        first, *others = (
-            f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
-
-
-def legend(results: Sequence[CandidateResult]) -> str:
-    """Say what the table's columns and signs mean, in a few lines."""
-    lines = [
-        "p: McNemar's exact test against the best, which",
-        "looks a little better than it is, for it was chosen on them",
-    ]
-    if any(result.selected_on_validation for result in results):
-        lines.append(f"{SELECTED_MARK} the best epoch was chosen on these images, too")
-    if any(result.features_cached for result in results):
-        lines.append(
-            f"{MINIMUM_SIGN}leaves out reading that was done before this comparison; no rung is taken for such a time"
-        )
-    return "\n".join(lines)
-
-
 def _values(result: CandidateResult, paired: PairedComparison | None) -> list[Any]:
     low, high = result.interval or (None, None)
     to_best = [paired.difference, *paired.interval, paired.p] if paired else [None] * 4
@@ -88,33 +57,9 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
     return [*named, *to_best, *costs, result.selected_on_validation, result.command]
 
 
-def _cells(result: CandidateResult, best: CandidateResult) -> tuple[str, ...]:
-    paired = result.compared_to(best)
-    interval = "{:.3f} to {:.3f}".format(*result.interval) if result.interval else ""
-    difference, p = (f"{100 * paired.difference:+.1f} points", _spoken_p(paired.p)) if paired else ("", "")
-    return (
-        result.title,
-        f"{result.accuracy:.3f}{SELECTED_MARK if result.selected_on_validation else ' '}",
-        interval,
-        "best" if result is best else difference,
-        p,
-        format_training_time(result),
-        f"{result.images_per_second:,.0f}" if result.images_per_second else "",
-        f"{result.num_bytes / 1e6:.1f} MB" if result.num_bytes else "",
-    )
-
-
-def _spoken_p(p: float) -> str:
-    """
-    >>> _spoken_p(0.034), _spoken_p(1e-9)
-    ('0.034', '< 0.001')
-    """
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
 KINDS = {"baseline": "#999999", "by hand": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}
 FAINT = "#e8e8e8"
-COSTS = (("trained in", 1.17), ("images/s", 1.29), ("size", 1.43))  # and where, in widths of the axes
+COSTS = (("training", 1.17), ("images/s", 1.29), ("size", 1.43))  # and where, in widths of the axes
 
 
 def draw_comparison(results: Sequence[CandidateResult], recommendation: Recommendation, title: str, file: Path) -> None:
@@ -146,7 +91,7 @@ def _draw_candidate(axes: Any, y: int, result: CandidateResult) -> None:
     axes.plot([result.accuracy], [y], "o", color=color, markersize=8)
     is_low = result.accuracy < 0.12  # where there is no room on the left
     axes.annotate(
-        f"{result.accuracy:.3f}",
+        f"{100 * result.accuracy:.1f} %",
         (high if is_low else low, y),
         (9 if is_low else -9, 0),
         textcoords="offset points",
@@ -160,7 +105,7 @@ def _draw_candidate(axes: Any, y: int, result: CandidateResult) -> None:
 def _write_costs(axes: Any, y: int, result: CandidateResult) -> None:
     texts = (
         format_training_time(result),
-        f"{result.images_per_second:,.0f}" if result.images_per_second else "",
+        format_speed(result),
         f"{result.num_bytes / 1e6:.1f} MB" if result.num_bytes else "",
     )
     for text, (_, x) in zip(texts, COSTS, strict=True):
@@ -173,9 +118,10 @@ def _dress(axes: Any, results: Sequence[CandidateResult], recommendation: Recomm
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
         label.set_fontweight("bold" if result.name == recommendation.name else "normal")
     axes.set_xlim(0, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(-0.6, len(results) - 0.4)
-    bound_note = "; ≥: without reading, done before" if any(result.features_cached for result in results) else ""
-    label_text = "accuracy on the validation images, with its 95 % interval; bold: advised"
+    bound_note = "; ≥: without cached feature extraction" if any(result.features_cached for result in results) else ""
+    label_text = "accuracy on the validation images, with its 95 % interval; bold: recommended"
     axes.set_xlabel(label_text + bound_note, color=INK, fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -66,10 +66,18 @@ def find_best(results: Sequence[CandidateResult]) -> CandidateResult:
 
 
 def format_training_time(result: CandidateResult) -> str:
-    """Say what training takes; "" where nobody knows."""
+    """Say how long training takes; "" where nobody knows."""
     if not result.seconds:
         return ""
     return (MINIMUM_SIGN if result.features_cached else "") + format_duration(result.seconds)
+
+
+def format_speed(result: CandidateResult) -> str:
+    """Say how many images a second it classifies; "" where nobody knows."""
+    speed = result.images_per_second
+    if not speed:
+        return ""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
 
 
 @dataclass(frozen=True)

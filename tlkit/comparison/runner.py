@@ -252,6 +252,10 @@ class Deadline:
 
             yield step
 
+    def waiting(self, text: str) -> None:
+        """See `Progress`."""
+        self._inner.waiting(text)
+
     def note(self, text: str, transient: bool = False) -> None:
         """See `Progress.note`; lasting ones are dropped."""
         if transient:

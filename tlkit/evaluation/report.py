@@ -1,4 +1,4 @@
-"""Report of a classifier on labeled images: metrics, and the same as text."""
+"""Report of a classifier on labeled images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,6 @@ from tlkit.evaluation.metrics import (
     wilson_interval,
     worst_confusions,
 )
-from tlkit.utils.text import escape_control_chars, truncate
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,19 @@ class Report:
         """Precision, recall and F1 of each class, in label order."""
         return class_scores(self.confusion, self.class_names)
 
+    @property
+    def mistakes(self) -> list[int]:
+        """The positions of the misclassified images, the most confident first."""
+        predicted = self.predicted
+        wrong = np.flatnonzero(predicted != self.labels)
+        confidence = self.probabilities[wrong, predicted[wrong]]
+        return [int(index) for index in wrong[np.argsort(-confidence, kind="stable")]]
+
+    @property
+    def worst_confusions(self) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes: (true class, predicted class, images)."""
+        return worst_confusions(self.confusion, self.class_names)
+
     def class_frequency(self, label: int) -> float:
         """Compute the fraction of images of a class: the accuracy of always predicting it."""
         return float(np.mean(self.labels == label))
@@ -80,36 +92,3 @@ class Report:
             "macro_f1": macro_f1(self.confusion),
             "num_images": len(self.labels),
         }
-
-
-def headline(report: Report, subset: str) -> str:
-    """Write accuracy, number of images, confidence interval and macro-F1 in one line.
-
-    subset: the images' name in the sentence, such as "validation"
-    """
-    low, high = report.interval
-    images = "image" if len(report.labels) == 1 else "images"
-    return (
-        f"accuracy {report.accuracy:.3f} on {len(report.labels)} {subset} {images} "
-        f"(95 % interval {low:.3f} to {high:.3f}), macro-F1 {macro_f1(report.confusion):.3f}"
-    )
-
-
-def class_table(report: Report) -> list[str]:
-    """Write a table: precision, recall, F1 and number of images, one line per class."""
-    names = [truncate(name, 30) for name in report.class_names]
-    width = max(5, *map(len, names))
-    lines = [f"{'class':<{width}}  precision  recall     F1  images"]
-    lines += [
-        f"{name:<{width}}  {score.precision:9.3f}  {score.recall:6.3f}  {score.f1:5.3f}  {score.support:6d}"
-        for name, score in zip(names, report.scores, strict=True)
-    ]
-    return lines
-
-
-def confusion_lines(report: Report) -> list[str]:
-    """Write the most frequent mistakes, one per line."""
-    return [
-        f"{count} × {escape_control_chars(true)} taken for {escape_control_chars(predicted)}"
-        for true, predicted, count in worst_confusions(report.confusion, report.class_names)
-    ]

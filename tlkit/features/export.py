@@ -14,7 +14,7 @@ import numpy as np
 from tlkit.classic.distances import nearest_neighbors
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import ImageSpec
-from tlkit.data.listing import count_reasons
+from tlkit.data.listing import FileEntry
 from tlkit.data.split import Split, split_folder
 from tlkit.engines.base import EngineSpec, choose_engine, versions
 from tlkit.errors import OptionError, require
@@ -48,7 +48,7 @@ class FeatureExport:
     shape                      of the table: images, values
     nearest_neighbor_accuracy  fraction of the validation images whose nearest training image is of their class: by
                                the features as they are, and by what they were compressed to
-    skipped                    how many images are not in the table, by the reason
+    skipped                    files that are not in the table, each with its reason
     notes                      what a person should know
     table                      what was written
     """
@@ -57,7 +57,7 @@ class FeatureExport:
     shape: tuple[int, int]
     nearest_neighbor_accuracy: dict[str, float]
     split: Split = field(repr=False)
-    skipped: dict[str, int] = field(repr=False)
+    skipped: tuple[FileEntry, ...] = field(repr=False)
     notes: tuple[str, ...] = field(repr=False)
     table: "Table" = field(repr=False)
 
@@ -100,7 +100,7 @@ def export_features(
     split = split_folder(features.folder, *fractions, settings.seed, subsets)
     codec = fit_codec(_load(features, split.train), settings.pca, settings.pq, settings.seed)
     table = _table(features, split, codec, settings)
-    skipped = count_reasons([*features.folder.skipped, *split.train.skipped])
+    skipped = (*features.folder.skipped, *split.train.skipped)
     files = write_table(table, file)
     accuracies, notes = _nearest_accuracies(features, split, codec), (*folder.notes, *split.notes)
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)

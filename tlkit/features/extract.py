@@ -88,6 +88,8 @@ def extract(
         progress.stage(name or ("views" if views else "features"), len(folder), "images") as advance,
         ThreadPoolExecutor(count_workers()) as pool,
     ):
+        if not extractor.done():
+            progress.waiting("loading TensorFlow and the network")
         try:
             results = list(store_new_rows(work, extract_all(pool, work, folder.files, advance)))
         except BaseException:

@@ -1,16 +1,20 @@
 """Writes what a training leaves: the model, what `predict` runs, metrics, tables, plots."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tlkit.data.decode import open_rgb, read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import count_reasons
 from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
-from tlkit.evaluation.plots import draw_confusion, draw_curves
+from tlkit.errors import ImageError
+from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import class_rows, confusion_rows, prediction_rows, wrong_rows
 from tlkit.features.extract import Features
@@ -18,6 +22,7 @@ from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
+MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in a picture; pixels of their shorter side
 READ_BATCH = 256  # images whose features are read from the disk at a time
 
 
@@ -103,3 +108,19 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
     run.write_rows("predictions_val.csv", *prediction_rows(report, paths))
     run.write_rows("wrong.csv", *wrong_rows(report, paths))
     draw_confusion(report, run.path / "plots" / "confusion.png")
+    if mistakes := list(islice(_mistakes(report, dataset.split.validation), MAX_DRAWN)):
+        draw_mistakes(mistakes, len(report.mistakes), run.path / "plots" / "wrong.png")
+
+
+def _mistakes(report: Report, images: ImageFolder) -> Iterator[Mistake]:
+    """The misclassified images, the most confident first; those that have gone meanwhile are left out."""
+    for index in report.mistakes:
+        label = int(report.predicted[index])
+        try:
+            image = open_rgb(read_file(images.files[index]), THUMBNAIL)
+        except ImageError:
+            continue
+        image.thumbnail((2 * THUMBNAIL, THUMBNAIL))
+        names, confidence = report.class_names, float(report.probabilities[index, label])
+        true = names[int(report.labels[index])]
+        yield Mistake(np.asarray(image), images.paths[index], true, names[label], confidence)

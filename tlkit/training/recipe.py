@@ -19,6 +19,7 @@ import numpy as np
 from tlkit.data.augment import Augmentation
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
+from tlkit.data.listing import FileEntry
 from tlkit.data.split import Split
 from tlkit.engines.base import EngineSpec
 from tlkit.evaluation.report import Report
@@ -182,6 +183,7 @@ class TrainingResult:
     test     on the test images, which nothing was chosen on; None without any
     metrics  what metrics.json holds
     history  one row per epoch, phase after phase
+    skipped  files of DATA that were left out, with the reason
     """
 
     run: Run
@@ -190,6 +192,7 @@ class TrainingResult:
     test: Report | None
     metrics: TrainingMetrics = field(repr=False)
     history: tuple[Mapping[str, Any], ...] = field(repr=False)
+    skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

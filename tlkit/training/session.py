@@ -67,7 +67,8 @@ def complete_run(
     delete_checkpoints(run)
     class_names = list(dataset.split.train.class_names)
     finish_run(run, {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]})
-    return TrainingResult(run, dataset.split, report, test, metrics, details.history)
+    skipped = (*dataset.folder.skipped, *dataset.split.train.skipped)
+    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped)
 
 
 def _report(model: FittedModel, images: ImageFolder) -> Report:

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A stretch of work of `total` units; call what it yields with the units just done."""
 
+    def waiting(self, text: str) -> None:
+        """Say what a stage waits for before its first units, such as a library that is being loaded."""
+
     def note(self, text: str, transient: bool = False) -> None:
         """One line a person should read.
 
@@ -34,6 +37,9 @@ class Silent:
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Count without showing."""
         yield lambda done: None
+
+    def waiting(self, text: str) -> None:
+        """Show nothing."""
 
     def note(self, text: str, transient: bool = False) -> None:
         """Keep the note in `notes`."""

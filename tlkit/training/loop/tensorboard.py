@@ -25,6 +25,10 @@ class TensorBoard:
         """See `Progress`."""
         return self._progress.stage(name, total, unit)
 
+    def waiting(self, text: str) -> None:
+        """See `Progress`."""
+        self._progress.waiting(text)
+
     def note(self, text: str, transient: bool = False) -> None:
         """See `Progress`."""
         self._progress.note(text, transient)

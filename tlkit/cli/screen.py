@@ -1,0 +1,180 @@
+"""What commands print for people: lines and tables that fit the terminal, and colors that are never the only sign."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+from tlkit.utils.text import escape_control_chars
+
+MIN_WIDTH, MAX_WIDTH = 20, 120  # columns; a longer line is hard to read
+LABEL_WIDTH = 10  # of what introduces a line, such as "check"
+GAP = 2  # spaces between the columns of a table
+GLUE = "\ue000"  # stands for a space at which no line may break
+GOOD, WARN, BAD, STRONG, FAINT = "green", "yellow", "red", "bold", "dim"
+
+Part = str | tuple[str, str]  # a text, or a text and its style
+
+
+def terminal_width() -> int:
+    """Give the columns of the terminal, or 80 where there is none."""
+    return min(MAX_WIDTH, max(MIN_WIDTH, shutil.get_terminal_size().columns))
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as a percentage, with a space that does not break.
+
+    >>> percent(0.9456).replace(GLUE, " "), percent(1.0).replace(GLUE, " ")
+    ('94.6 %', '100.0 %')
+    """
+    return f"{100 * fraction:.1f}{GLUE}%"
+
+
+def whole_percent(fraction: float) -> str:
+    """Write a fraction as a whole percentage; 100 % and 0 % only where it is exact.
+
+    >>> [whole_percent(value).replace(GLUE, " ") for value in (0.946, 0.9999, 1.0)]
+    ['95 %', '99 %', '100 %']
+    """
+    rounded = round(100 * fraction)
+    if 0 < fraction < 1:
+        rounded = min(99, max(1, rounded))
+    return f"{rounded}{GLUE}%"
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Shorten a text to at most `width` columns; its beginning and its end stay.
+
+    >>> shorten_middle("photos/summer/IMG_4711.jpg", 16)
+    'photos/…4711.jpg'
+    """
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(text) <= width:
+        return text
+    head = chop_cells(text, max(1, (width - 1) // 2))[0]
+    tail = chop_cells(text[::-1], max(1, width - 1 - cell_len(head)))[0][::-1]
+    return f"{head}…{tail}"
+
+
+class Screen:
+    """Lines on a stream, wrapped between words at the width of the terminal.
+
+    Control characters in texts are escaped. `NO_COLOR`, `TERM=dumb` and pipes get no escape sequences.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        from rich.console import Console
+
+        self.width = terminal_width()
+        self._console = Console(
+            file=stream or sys.stdout,
+            width=self.width,
+            color_system=None if os.environ.get("NO_COLOR") else "auto",
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def blank(self) -> None:
+        """Print an empty line."""
+        self._print("")
+
+    def line(self, *parts: Part, indent: int = 0) -> None:
+        """Print one sentence; further lines of it are indented as the first."""
+        self._hang(" " * indent, "", parts)
+
+    def entry(self, label: str, *parts: Part, style: str = "") -> None:
+        """Print a label and a sentence; further lines of it stand below the sentence."""
+        self._hang(f"{label:<{LABEL_WIDTH}}", style, parts)
+
+    def command(self, label: str, command: str, purpose: str = "") -> None:
+        """Print a command that can be pasted; a long one is broken by backslashes, as a shell reads it."""
+        lines = break_command(command, self.width - LABEL_WIDTH)
+        comment = f"  # {purpose}"
+        fits = len(lines) == 1 and LABEL_WIDTH + len(lines[0]) + len(comment) <= self.width
+        if purpose and not fits:
+            self.entry(label, (comment.strip(), FAINT))
+            label, comment = "", ""
+        lead = f"{label:<{LABEL_WIDTH}}"
+        for line in lines:
+            self._print(self._text(lead, (line, STRONG), (comment if purpose else "", FAINT)))
+            lead = " " * LABEL_WIDTH if line.endswith(" \\") else ""  # a word that was broken goes on at once
+
+    def table(self, header: Sequence[Part], rows: Sequence[Sequence[Part]], left: Sequence[int] = (0,)) -> None:
+        """Print rows below a dim header; the first column is shortened in the middle where the table is too wide.
+
+        left: columns that are aligned to the left
+        """
+        from rich.cells import cell_len
+
+        cells = [[_plain(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
+        widths[0] = max(min(widths[0], 8), min(widths[0], self.width - sum(widths[1:]) - GAP * (len(widths) - 1)))
+        for number, row in enumerate((header, *rows)):
+            line = self._text()
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+                text = shorten_middle(_plain(cell), width) if column == 0 else _plain(cell)
+                padding = " " * (width - cell_len(text))
+                line.append(" " * GAP * bool(column) + (text + padding if column in left else padding + text))
+                style = FAINT if number == 0 else cell[1] if isinstance(cell, tuple) else ""
+                line.stylize(style or "none", len(line.plain) - len(text + padding))
+            line.rstrip()
+            for part in line.wrap(self._console, self.width):
+                self._print(part)
+
+    def _hang(self, lead: str, style: str, parts: Sequence[Part]) -> None:
+        from rich.text import Text
+
+        wrapped = self._text(*parts).wrap(self._console, max(8, self.width - len(lead)))
+        for number, row in enumerate(wrapped or [Text("")]):
+            row.rstrip()
+            first = Text(lead, style) if number == 0 else Text(" " * len(lead))
+            self._print(first + row)
+
+    def _text(self, *parts: Part) -> Any:
+        from rich.text import Text
+
+        pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
+        return Text.assemble(*((escape_glued(text), style or "none") for text, style in pairs))
+
+    def _print(self, text: Any) -> None:
+        if not isinstance(text, str):
+            text.plain = text.plain.replace(GLUE, " ").rstrip()
+        self._console.print(text, soft_wrap=True)
+
+
+def escape_glued(text: str) -> str:
+    """Escape control characters, but leave `GLUE` as it is."""
+    return GLUE.join(escape_control_chars(part) for part in text.split(GLUE))
+
+
+def break_command(command: str, width: int) -> list[str]:
+    r"""Break a command into lines of at most `width` columns that a shell joins again.
+
+    A line ends with a backslash: after a space between words, or inside a word that is too long for a line.
+
+    >>> break_command("tlkit predict runs/finetune-001 FOLDER", 30)
+    ['tlkit predict \\', 'runs/finetune-001 FOLDER']
+    """
+    lines, current = list[str](), ""
+    for word in map(shlex.quote, shlex.split(command)):
+        if current and len(current) + 1 + len(word) + 2 > width:
+            lines.append(f"{current} \\")
+            current = ""
+        current = escape_control_chars(f"{current} {word}" if current else word)
+        while len(current) > width and not current.startswith("'"):
+            lines.append(current[: width - 1] + "\\")
+            current = current[width - 1 :]
+    return [*lines, current]
+
+
+def _plain(cell: Part) -> str:
+    return escape_glued(cell if isinstance(cell, str) else cell[0]).replace(GLUE, " ")
+
+
+def quoted(path: object) -> str:
+    """Quote a path as a shell needs it."""
+    return shlex.quote(str(path))

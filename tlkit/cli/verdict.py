@@ -1,0 +1,107 @@
+"""How good a classifier is, as people read it: the verdict, each class, the mistakes by name, what was left out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, shorten_middle, whole_percent
+
+if TYPE_CHECKING:
+    from tlkit.data.listing import FileEntry
+    from tlkit.evaluation.report import Report
+
+MAX_CLASSES, WORST_CLASSES, BEST_CLASSES = 20, 10, 3  # all classes are listed up to the first number
+MAX_MISTAKES = 5
+MAX_NAMES = 3  # of files in one line
+MIN_CONFUSIONS = 2  # of two classes, to be worth a line
+
+
+def print_verdict(screen: Screen, report: "Report", images: str, style: str = STRONG) -> None:
+    """Print accuracy, counts and interval in one line.
+
+    images: what they are called, such as "validation images"
+    """
+    low, high = report.interval
+    total = f"{report.num_correct:,} of {len(report.labels):,}"
+    screen.line(
+        (f"accuracy {percent(report.accuracy)}", style),
+        f"  ({total} {images} correct)  95{GLUE}% interval {interval(low, high)}",
+        indent=2,
+    )
+
+
+def interval(low: float, high: float) -> str:
+    """Write an interval of fractions in percent."""
+    return f"{100 * low:.1f} to {percent(high)}"
+
+
+def print_baseline(screen: Screen, accuracy: float, class_name: str) -> None:
+    """Print what always answering the same class would reach on the same images."""
+    screen.line((f"{percent(accuracy)} for always answering '{class_name}' (baseline)", FAINT), indent=11)
+
+
+def print_classes(screen: Screen, report: "Report", table: str = "per_class.csv") -> None:
+    """Print recall and precision of each class; of many classes only the worst and the best.
+
+    table: where all of them are listed
+    """
+    scores = sorted(report.scores, key=lambda score: (score.support == 0, score.recall, score.precision))
+    few = len(scores) <= MAX_CLASSES
+    shown = report.scores if few else [*scores[:WORST_CLASSES], *scores[-BEST_CLASSES:]]
+    rows = [_class_row(score.name, score.recall, score.precision, score.support) for score in shown]
+    screen.blank()
+    screen.table(("class", "recall", "correct", "precision"), rows)
+    if not few:
+        note = f"the {WORST_CLASSES} worst and {BEST_CLASSES} best of {len(scores):,} classes; all are in {table}"
+        screen.line((note, FAINT))
+
+
+def _class_row(name: str, recall: float, precision: float, support: int) -> list[Part]:
+    if not support:
+        return [(name, FAINT), ("–", FAINT), ("no image", FAINT), ("–", FAINT)]
+    correct = round(recall * support)
+    color = GOOD if recall >= 0.9 else WARN if recall >= 0.5 else BAD
+    says = whole_percent(precision) if precision or correct else "–"  # never predicted, or never right
+    return [name, (whole_percent(recall), color), f"{correct} of {support}", says]
+
+
+def print_mistakes(screen: Screen, report: "Report", paths: Sequence[str], files: Sequence[str]) -> None:
+    """Print the most confident mistakes by name, and which classes are confused most often.
+
+    paths: of the images, in the order of the report
+    files: where all mistakes are listed and shown
+    """
+    order = report.mistakes
+    if not order:
+        return
+    screen.blank()
+    shown = order[:MAX_MISTAKES]
+    listed = f"  all are in {' and '.join(files)}" * bool(files)
+    screen.line((f"{len(order):,} wrong, the most confident first", STRONG), (listed, FAINT))
+    width = max(8, (screen.width - 34) // 2)
+    names = [shorten_middle(name, width) for name in report.class_names]
+    rows: list[list[Part]] = []
+    for index in shown:
+        true, predicted = int(report.labels[index]), int(report.predicted[index])
+        confidence = (whole_percent(float(report.probabilities[index, predicted])), BAD)
+        rows.append([paths[index], names[true], names[predicted], confidence])
+    screen.table(("image", "class", "predicted", "confidence"), rows, left=(0, 1, 2))
+    if pairs := [pair for pair in report.worst_confusions if pair[2] >= MIN_CONFUSIONS]:
+        listing = ", ".join(f"'{true}' as '{predicted}' ({count} times)" for true, predicted, count in pairs)
+        screen.entry("confused", listing)
+
+
+def print_left_out(screen: Screen, skipped: Sequence["FileEntry"], table: str = "") -> None:
+    """Print which files were left out, by reason; up to three names each.
+
+    table: where all of them are listed
+    """
+    from tlkit.data.listing import HIDDEN
+
+    reasons: dict[str, list[str]] = {}
+    for entry in skipped:
+        if entry.reason and entry.reason != HIDDEN:
+            reasons.setdefault(entry.reason, []).append(entry.path)
+    for reason, paths in reasons.items():
+        more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""
+        where = f" ({table})" if table and more else ""
+        screen.entry("left out", f"{', '.join(paths[:MAX_NAMES])}{more}: {reason}{where}", style=WARN)
