@@ -68,7 +68,15 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
 
 def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
     from tlkit.cli.screen import Screen, percent
-    from tlkit.cli.verdict import interval, print_baseline, print_classes, print_left_out, print_mistakes, print_verdict
+    from tlkit.cli.verdict import (
+        interval,
+        print_baseline,
+        print_classes,
+        print_figure,
+        print_left_out,
+        print_mistakes,
+        print_verdict,
+    )
 
     report, screen = evaluation.report, Screen()
     commonest = max(range(len(report.class_names)), key=report.class_frequency)
@@ -76,9 +84,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
     print_baseline(screen, report.class_frequency(commonest), report.class_names[commonest])
     if reporting().verbosity > QUIET:
         if 1 < top_k < len(report.class_names):
-            screen.line(
-                f"the true class is among the {top_k} most probable for {percent(report.top_k(top_k))}", indent=2
-            )
+            print_figure(screen, f"top {top_k}", f"{percent(report.top_k(top_k))}  among the {top_k} most probable")
         print_classes(screen, report)
         print_mistakes(screen, report, evaluation.paths, [])
         print_left_out(screen, evaluation.skipped)

@@ -39,13 +39,12 @@ def print_training(result: "TrainingResult") -> None:
     print_verdict(screen, report, "validation images", STRONG if is_headline else "")
     print_baseline(screen, metrics.baseline_accuracy, metrics.baseline_class)
     if metrics.selected_on_validation and is_headline:
-        words = "slightly optimistic: the best epoch was selected on these images"
+        words = "Slightly optimistic: the best epoch was selected on these images."
         screen.line((words, FAINT), indent=2)
     if reporting().verbosity > QUIET:
         print_classes(screen, report)
         files = [name for name in ("wrong.csv", "plots/wrong.png") if (result.run.path / name).is_file()]
         print_mistakes(screen, report, result.split.validation.paths, files)
-        screen.blank()
         _print_findings(screen, result)
         print_left_out(screen, result.skipped, "left_out.csv")
         if reporting().verbosity == VERBOSE:
@@ -55,21 +54,19 @@ def print_training(result: "TrainingResult") -> None:
 
 def _print_clean_figures(screen: "Screen", result: "TrainingResult") -> None:
     """Print the figures on images that decided nothing: of folds, and of the test images."""
-    from tlkit.cli.screen import STRONG, percent
-    from tlkit.cli.verdict import interval, print_verdict
+    from tlkit.cli.screen import FAINT
+    from tlkit.cli.verdict import print_accuracy, print_figure, print_verdict
 
     if folds := result.metrics.folds:
         correct = round(folds["accuracy"] * folds["num_images"])
-        screen.line(
-            (f"accuracy {percent(folds['accuracy'])}", STRONG),
-            f"  ({correct:,} of {folds['num_images']:,} correct)  95 % interval {interval(*folds['accuracy_ci95'])}",
-            indent=2,
-        )
+        print_accuracy(screen, correct, folds["num_images"], "images, each held out once,")
         each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in folds["accuracies"])
-        screen.line(f"{len(folds['accuracies'])}-fold cross-validation; the folds: {each} %", indent=11)
+        print_figure(screen, "folds", (f"{each} %", FAINT))
+        screen.blank()
     if result.test:
-        print_verdict(screen, result.test, "test images", STRONG)
-        screen.line("unbiased: nothing was selected on the test images", indent=11)
+        print_verdict(screen, result.test, "test images")
+        print_figure(screen, "", ("unbiased: nothing was selected on the test images", FAINT))
+        screen.blank()
 
 
 def _print_findings(screen: "Screen", result: "TrainingResult") -> None:
@@ -77,6 +74,8 @@ def _print_findings(screen: "Screen", result: "TrainingResult") -> None:
     from tlkit.cli.screen import WARN, percent
 
     metrics = result.metrics
+    if metrics.diagnosis or metrics.notes or metrics.advice or metrics.seeds:
+        screen.blank()
     for finding in metrics.diagnosis:
         screen.entry("check", finding["words"], style=WARN)
         screen.entry("", f"Try {finding['next']}.")

@@ -10,7 +10,7 @@ from typing import IO, Any
 from tlkit.utils.text import escape_control_chars
 
 MIN_WIDTH, MAX_WIDTH = 20, 120  # columns; a longer line is hard to read
-LABEL_WIDTH = 10  # of what introduces a line, such as "check"
+LABEL_WIDTH = 12  # of what introduces a line, such as "check"
 GAP = 2  # spaces between the columns of a table
 GLUE = "\ue000"  # stands for a space at which no line may break
 GOOD, WARN, BAD, STRONG, FAINT = "green", "yellow", "red", "bold", "dim"

@@ -16,17 +16,25 @@ MIN_CONFUSIONS = 2  # of two classes, to be worth a line
 
 
 def print_verdict(screen: Screen, report: "Report", images: str, style: str = STRONG) -> None:
-    """Print accuracy, counts and interval in one line.
+    """Print the accuracy with its counts, and its interval.
 
     images: what they are called, such as "validation images"
     """
-    low, high = report.interval
-    total = f"{report.num_correct:,} of {len(report.labels):,}"
-    screen.line(
-        (f"accuracy {percent(report.accuracy)}", style),
-        f"  ({total} {images} correct)  95{GLUE}% interval {interval(low, high)}",
-        indent=2,
-    )
+    print_accuracy(screen, report.num_correct, len(report.labels), images, style)
+
+
+def print_accuracy(screen: Screen, correct: int, total: int, images: str, style: str = STRONG) -> None:
+    """Print an accuracy with its counts, and its 95 % interval."""
+    from tlkit.evaluation.metrics import wilson_interval
+
+    counts = f"  {correct:,} of {total:,} {images} correct"
+    print_figure(screen, "accuracy", (f"{100 * correct / total:>5.1f}{GLUE}%", style), counts)
+    print_figure(screen, "interval", f"{interval(*wilson_interval(correct, total))} (95{GLUE}%)")
+
+
+def print_figure(screen: Screen, name: str, *parts: Part) -> None:
+    """Print one figure below the other: its name, and the figure with what it is of."""
+    screen.entry(f"  {name}", *parts)
 
 
 def interval(low: float, high: float) -> str:
@@ -36,7 +44,7 @@ def interval(low: float, high: float) -> str:
 
 def print_baseline(screen: Screen, accuracy: float, class_name: str) -> None:
     """Print what always answering the same class would reach on the same images."""
-    screen.line((f"{percent(accuracy)} for always answering '{class_name}' (baseline)", FAINT), indent=11)
+    print_figure(screen, "baseline", (f"{100 * accuracy:>5.1f}{GLUE}%  always answering '{class_name}'", FAINT))
 
 
 def print_classes(screen: Screen, report: "Report", table: str = "per_class.csv") -> None:
@@ -75,8 +83,8 @@ def print_mistakes(screen: Screen, report: "Report", paths: Sequence[str], files
         return
     screen.blank()
     shown = order[:MAX_MISTAKES]
-    listed = f"  all are in {' and '.join(files)}" * bool(files)
-    screen.line((f"{len(order):,} wrong, the most confident first", STRONG), (listed, FAINT))
+    listed = f"; all in {' and '.join(files)}" * bool(files)
+    screen.line((f"{len(order):,} wrong", STRONG), ", the most confident first", (listed, FAINT))
     width = max(8, (screen.width - 34) // 2)
     names = [shorten_middle(name, width) for name in report.class_names]
     rows: list[list[Part]] = []

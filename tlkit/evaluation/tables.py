@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tlkit.evaluation.report import Report
 
 Rows = tuple[Sequence[str], list[Sequence[Any]]]  # columns; rows
@@ -38,11 +36,8 @@ def prediction_rows(report: Report, paths: Sequence[str]) -> Rows:
 
 def wrong_rows(report: Report, paths: Sequence[str]) -> Rows:
     """Every image that is classified wrongly, the most confident mistake first: wrong.csv."""
-    confidence = report.probabilities.max(axis=1)
-    wrong = np.flatnonzero(report.predicted != report.labels)
-    ordered = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    names = report.class_names
+    names, confidence = report.class_names, report.probabilities.max(axis=1)
     return ("path", "class", "label", "confidence"), [
         [paths[index], names[report.labels[index]], names[report.predicted[index]], confidence[index]]
-        for index in ordered
+        for index in report.mistakes
     ]
