@@ -29,6 +29,7 @@ TITLES = {  # of stages, as people read them
     "hashing": "checking images",
 }
 TITLE_WIDTH = 20
+NARROW = 76  # columns below which there is no room for a bar and the time left
 
 _received: list[int] = []
 
@@ -149,12 +150,9 @@ class Console:
         self._epochs.append(row)
         if self._verbosity == VERBOSE:
             click.echo(_epoch_line(row), file=self._terminal, err=True)
-        best = max(epoch["val_accuracy"] for epoch in self._epochs)
-        self.waiting(
-            f"loss {row['val_loss']:.3f}  accuracy {percent(row['val_accuracy'])}  best {percent(best)}".replace(
-                GLUE, " "
-            )
-        )
+        accuracy, best = row["val_accuracy"], max(epoch["val_accuracy"] for epoch in self._epochs)
+        figures = f"accuracy {percent(accuracy)}  best {percent(best)}  loss {row['val_loss']:.2f}"
+        self.waiting(figures.replace(GLUE, " "))
 
 
 def _progress_bars(terminal: IO[str]) -> Any:
@@ -162,12 +160,14 @@ def _progress_bars(terminal: IO[str]) -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     width = terminal_width()
+    bar = [BarColumn(bar_width=min(30, width - 68))] if width >= NARROW else []
+    left = [TimeRemainingColumn(compact=True)] if width >= NARROW else []
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=max(4, min(30, width - 76))),
+        *bar,
         MofNCompleteColumn(),
         TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(compact=True),
+        *left,
         console=RichConsole(file=terminal, force_terminal=True, width=width),
         transient=True,
         redirect_stdout=False,

@@ -59,7 +59,7 @@ def _print_clean_figures(screen: "Screen", result: "TrainingResult") -> None:
 
     if folds := result.metrics.folds:
         correct = round(folds["accuracy"] * folds["num_images"])
-        print_accuracy(screen, correct, folds["num_images"], "images, each held out once,")
+        print_accuracy(screen, correct, folds["num_images"], "images, each held out once")
         each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in folds["accuracies"])
         print_figure(screen, "folds", (f"{each} %", FAINT))
         screen.blank()

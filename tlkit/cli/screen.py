@@ -11,6 +11,7 @@ from tlkit.utils.text import escape_control_chars
 
 MIN_WIDTH, MAX_WIDTH = 20, 120  # columns; a longer line is hard to read
 LABEL_WIDTH = 12  # of what introduces a line, such as "check"
+NARROW = 40  # columns below which a command has no room for so wide a label
 GAP = 2  # spaces between the columns of a table
 GLUE = "\ue000"  # stands for a space at which no line may break
 GOOD, WARN, BAD, STRONG, FAINT = "green", "yellow", "red", "bold", "dim"
@@ -92,16 +93,17 @@ class Screen:
 
     def command(self, label: str, command: str, purpose: str = "") -> None:
         """Print a command that can be pasted; a long one is broken by backslashes, as a shell reads it."""
-        lines = break_command(command, self.width - LABEL_WIDTH)
+        indent = LABEL_WIDTH if self.width >= NARROW else len(label) + 1
+        lines = break_command(command, self.width - indent)
         comment = f"  # {purpose}"
-        fits = len(lines) == 1 and LABEL_WIDTH + len(lines[0]) + len(comment) <= self.width
+        fits = len(lines) == 1 and indent + len(lines[0]) + len(comment) <= self.width
         if purpose and not fits:
             self.entry(label, (comment.strip(), FAINT))
             label, comment = "", ""
-        lead = f"{label:<{LABEL_WIDTH}}"
+        lead = f"{label:<{indent}}"
         for line in lines:
             self._print(self._text(lead, (line, STRONG), (comment if purpose else "", FAINT)))
-            lead = " " * LABEL_WIDTH if line.endswith(" \\") else ""  # a word that was broken goes on at once
+            lead = " " * indent if line.endswith(" \\") else ""  # a word that was broken goes on at once
 
     def table(self, header: Sequence[Part], rows: Sequence[Sequence[Part]], left: Sequence[int] = (0,)) -> None:
         """Print rows below a dim header; the first column is shortened in the middle where the table is too wide.

@@ -24,12 +24,17 @@ def print_verdict(screen: Screen, report: "Report", images: str, style: str = ST
 
 
 def print_accuracy(screen: Screen, correct: int, total: int, images: str, style: str = STRONG) -> None:
-    """Print an accuracy with its counts, and its 95 % interval."""
+    """Print an accuracy with its counts, and its 95 % interval.
+
+    images: what they are called, with an addition after a comma, such as "images, each held out once"
+    """
     from tlkit.evaluation.metrics import wilson_interval
 
-    counts = f"  {correct:,} of {total:,} {images} correct"
+    name, _, addition = images.partition(", ")
+    counts = f"  {correct:,} of {total:,} {name} correct" + f", {addition}" * bool(addition)
     print_figure(screen, "accuracy", (f"{100 * correct / total:>5.1f}{GLUE}%", style), counts)
-    print_figure(screen, "interval", f"{interval(*wilson_interval(correct, total))} (95{GLUE}%)")
+    low, high = wilson_interval(correct, total)
+    print_figure(screen, "interval", f"{100 * low:>5.1f} to {percent(high)} (95{GLUE}%)")
 
 
 def print_figure(screen: Screen, name: str, *parts: Part) -> None:

@@ -71,7 +71,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], num_mistakes: int, file: Path) ->
     num_mistakes: how many there are in all
     """
     rows = -(-len(mistakes) // MISTAKE_COLUMNS)
-    figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 3.1 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
     shown = "" if len(mistakes) == num_mistakes else f"; the {len(mistakes)} most confident are shown"
     figure.suptitle(f"{num_mistakes} wrong{shown}", fontsize=11, color=INK)
     for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
