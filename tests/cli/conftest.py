@@ -46,3 +46,9 @@ def named(weights_file, tmp_path_factory):
 def awkward(shared_data):
     """Files that are hard to read or are no images."""
     return sorted((shared_data / "awkward" / "images").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Room for the long paths of temporary folders."""
+    monkeypatch.setenv("COLUMNS", "120")

@@ -23,14 +23,14 @@ def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
 
 def test_evaluate_in_words_counts_what_was_left_out(finetuned_run, colors):
     lines = tlkit("evaluate", finetuned_run.path, colors).stdout.splitlines()
-    assert lines[0].startswith("accuracy ")
-    assert "7 new images" in lines[0]
-    assert lines[1] == "the true class is among the 3 likeliest in 1.000"
-    assert "left out: 29 × the run was trained on it" in lines
+    assert lines[0] == "  accuracy  100.0 %  7 of 7 new images correct"
+    assert lines[2].startswith("  baseline   42.9 %")
+    assert sum(line.startswith("left out") for line in lines) == 1
+    assert "26 more: the run was trained on it" in " ".join(lines)
 
 
 def test_evaluate_top_k_is_as_it_was_asked(finetuned_run):
-    assert "among the 2 likeliest" in tlkit("evaluate", finetuned_run.path, "--top-k", "2").stdout
+    assert "among the 2 most probable" in tlkit("evaluate", finetuned_run.path, "--top-k", "2").stdout
 
 
 def test_evaluate_below_the_gate_ends_with_5_after_the_figures(finetuned_run, colors, tmp_path):
@@ -38,8 +38,8 @@ def test_evaluate_below_the_gate_ends_with_5_after_the_figures(finetuned_run, co
     args = ["--include-training", "--min-accuracy", "1"]
     done = tlkit("evaluate", finetuned_run.path, tmp_path / "wrong", *args)
     assert done.exit_code == 5
-    assert done.stdout.startswith("accuracy ")
-    assert re.fullmatch(r"Error: accuracy \d\.\d{3} is below --min-accuracy 1\.\n", done.stderr)
+    assert done.stdout.startswith("  accuracy ")
+    assert re.fullmatch(r"Error: accuracy [\d.]+ % is below --min-accuracy 1\.\n", done.stderr)
 
 
 def test_evaluate_at_the_gate_is_enough(finetuned_run):

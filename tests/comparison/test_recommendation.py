@@ -26,13 +26,13 @@ MAJORITY = result("majority", 100, kind="baseline", command="")
 def test_recommend_nothing_as_good_takes_the_best():
     recommendation = recommend([MAJORITY, result("small", 300), result("large", 380, seconds=1000)])
     assert recommendation.name == "large"
-    assert "0.950" in recommendation.reason
+    assert "95.0 %" in recommendation.reason
 
 
 def test_recommend_as_good_and_cheaper_takes_that():
     recommendation = recommend([MAJORITY, result("small", 378), result("large", 380, seconds=1000)])
     assert recommendation.name == "small"
-    assert "not told from the large's 0.950 (p = 0.50)" in recommendation.reason
+    assert "not significantly worse than the large (95.0 %) (p = 0.50)" in recommendation.reason
     assert "in 10 s instead of 16 min 40 s" in recommendation.reason
 
 
@@ -65,8 +65,8 @@ def test_recommend_two_cheap_ones_takes_the_better():
 
 def test_recommend_guessing_as_good_says_that_nothing_is_learnt():
     recommendation = recommend([MAJORITY, result("large", 104)])
-    assert "nothing yet" in recommendation.reason
-    assert "cannot be told from the majority" in recommendation.reason
+    assert "No recommendation" in recommendation.reason
+    assert "not significantly better than the majority" in recommendation.reason
     assert recommendation.command
 
 
@@ -76,19 +76,22 @@ def test_recommend_chance_must_be_told_from_the_best():
         CandidateResult("chance", "any class at random", "baseline", 0.5),
         result("majority", 20, command=""),
     )
-    assert "cannot be told from any class at random (0.500)" in recommend([chance, rare, result("large", 210)]).reason
-    assert "nothing yet" not in recommend([chance, rare, result("large", 240)]).reason
+    assert (
+        "not significantly better than any class at random (50.0 %)"
+        in recommend([chance, rare, result("large", 210)]).reason
+    )
+    assert "No recommendation" not in recommend([chance, rare, result("large", 240)]).reason
 
 
 def test_recommend_worse_than_a_baseline_says_that_nothing_is_learnt():
     recommendation = recommend([result("majority", 340, kind="baseline", command=""), result("large", 280)])
-    assert "nothing yet" in recommendation.reason
+    assert "No recommendation" in recommendation.reason
 
 
 def test_recommend_reason_says_why_the_best_is_taken():
     best, slow = result("large", 380, seconds=1000), result("small", 378, images_per_second=20)
-    assert "nothing else here is as good" in recommend([MAJORITY, result("small", 300), best]).reason
-    assert "not much slower to use" in recommend([MAJORITY, slow, best]).reason
+    assert "All others are significantly worse" in recommend([MAJORITY, result("small", 300), best]).reason
+    assert "predicts about as fast" in recommend([MAJORITY, slow, best]).reason
     for unknown in ({"seconds": None}, {"features_cached": True}):
         assert "is not known" in recommend([MAJORITY, replace(slow, **unknown), best]).reason
 
@@ -97,10 +100,10 @@ def test_recommend_reason_names_what_only_looks_worse():
     """A point and a half of 400 images, from 26 that only one gets right and 20 that only the other does, is little."""
     small = replace(result("small", 374), correct=np.arange(NUM_IMAGES) >= 26)
     reason = recommend([MAJORITY, small, result("large", 380)]).reason
-    assert reason == "the large: 0.950, though the small's 0.935 is not told from it (p = 0.46)"
+    assert reason == "Use the large (95.0 %). The small (93.5 %) is not significantly worse (p = 0.46)."
 
 
 def test_recommend_baselines_count_though_not_asked_for():
-    assert "nothing yet" not in recommend([result("large", 104)]).reason
-    assert "cannot be told from the majority" in recommend([result("large", 104)], [MAJORITY]).reason
-    assert "nothing yet" not in recommend([result("large", 300)], [MAJORITY]).reason
+    assert "No recommendation" not in recommend([result("large", 104)]).reason
+    assert "not significantly better than the majority" in recommend([result("large", 104)], [MAJORITY]).reason
+    assert "No recommendation" not in recommend([result("large", 300)], [MAJORITY]).reason

@@ -103,7 +103,7 @@ MIN_WIDTHS = (0, 0, 0, 66, 76, 92, 104)  # of the terminal, for each column
 
 def _visible(cells: "Sequence[Part]", width: int) -> "list[Part]":
     """Leave out the columns for which the terminal has no room."""
-    return [cell for cell, least in zip(cells, MIN_WIDTHS, strict=True) if width >= least]
+    return [cell for cell, min_width in zip(cells, MIN_WIDTHS, strict=True) if width >= min_width]
 
 
 def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "list[Part]":

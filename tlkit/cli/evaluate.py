@@ -46,7 +46,7 @@ def evaluate(run: Path, data: Path | None, settings: EvaluateSettings) -> None:
         _print(evaluation, run, settings.top_k)
     accuracy = evaluation.report.accuracy
     if accuracy < settings.min_accuracy:
-        raise GateError(f"accuracy {accuracy:.3f} is below --min-accuracy {settings.min_accuracy:g}.")
+        raise GateError(f"accuracy {100 * accuracy:.1f} % is below --min-accuracy {settings.min_accuracy:g}.")
 
 
 def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:

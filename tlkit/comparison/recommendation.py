@@ -66,7 +66,7 @@ def _runner_up(best: CandidateResult, results: Sequence[CandidateResult]) -> str
     if not alike:
         return "All others are significantly worse."
     next_best, paired = max(alike, key=lambda pair: pair[1].difference)
-    return f"{_named(next_best)} is not significantly worse (p = {paired.p:.2f})."
+    return f"{_capitalized(_named(next_best))} is not significantly worse (p = {paired.p:.2f})."
 
 
 def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
@@ -78,6 +78,10 @@ def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
 
 def _named(result: CandidateResult) -> str:
     return f"{result.title} ({100 * result.accuracy:.1f} %)"
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:] if text.startswith("the ") else text
 
 
 def _reason(
