@@ -90,6 +90,8 @@ ALLOWED_NAMES = {  # Python's and the libraries', and names on files that are th
 }
 TESTED_ELSEWHERE = {
     "tlkit/utils/color.py": "three numbers",
+    "tlkit/cli/reporting.py": "tests/cli/test_output.py prints with every option of it",
+    "tlkit/cli/verdict.py": "tests/cli/test_output.py has the whole screen",
     "tlkit/engines/litert.py": "tests/engines/test_factory.py runs every engine",
     "tlkit/__main__.py": "one call; tests/cli/test_cli.py runs `python -m tlkit`",
     "tlkit/models/architectures/": "tests/models/architectures/test_build.py builds every entry of the registry",

@@ -13,6 +13,7 @@ from tlkit.cli import main
 
 SMALL = ["--backbone", "mobilenet_025", "--image-size", "32", "--hidden", "0"]
 SMALL += ["--freeze", "all", "--epochs", "2", "--weights"]  # a training of seconds; the weights follow
+STAGE = re.compile(r"(?!Error)[a-z ]+: [^\n]+, \d+ (s|min \d+ s)|Note: [^\n]+")  # a line of a stage that has ended
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none")
 
 
@@ -28,11 +29,13 @@ def process(*args, **options):
 
 
 def refused(code, *args, **options):
-    """The one line on stderr of a command that ends with this exit code."""
+    """The error on stderr of a command that ends with this exit code, one line; stages that ended come before it."""
     done = tlkit(*args, **options)
     assert done.exit_code == code, done.stderr
-    assert re.fullmatch(r"Error: [^\n]+[.?]\n", done.stderr)
-    return done.stderr.removeprefix("Error: ").rstrip("\n")
+    stages, _, error = done.stderr.rpartition("Error: ")
+    assert re.fullmatch(r"[^\n]+[.?]\n", error), done.stderr
+    assert all(STAGE.fullmatch(line) for line in stages.splitlines()), done.stderr
+    return error.rstrip("\n")
 
 
 def misused(*args):

@@ -12,6 +12,8 @@ from tests.cli.commands import posix
 from tlkit.cli import console
 from tlkit.cli.console import Console, raise_if_interrupted, take_signals, was_interrupted
 
+EPOCH = {"phase": "head", "epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+
 
 @pytest.fixture
 def signals(monkeypatch):
@@ -39,14 +41,14 @@ def test_take_signals_lets_them_interrupt_and_remembers_them(signals, number):
 @posix
 def test_console_raises_again_what_c_code_swallowed_at_the_end_of_an_epoch(signals):
     take_signals()
-    Console().on_epoch_end({})
+    Console().on_epoch_end(EPOCH)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        Console().on_epoch_end({})
+        Console().on_epoch_end(EPOCH)
 
 
-def test_console_without_a_terminal_shows_notes_alone():
+def test_console_without_a_terminal_writes_one_line_per_stage_and_notes():
     @click.command()
     def work():
         progress = Console()
@@ -55,7 +57,7 @@ def test_console_without_a_terminal_shows_notes_alone():
         progress.note("one \x1b[31mclass")
 
     done = CliRunner().invoke(work, [])
-    assert (done.stdout, done.stderr) == ("", "Note: one \\x1b[31mclass\n")
+    assert (done.stdout, done.stderr) == ("", "reading images: 3 images, 1 s\nNote: one \\x1b[31mclass\n")
 
 
 @posix
@@ -72,5 +74,7 @@ def test_console_on_a_terminal_draws_while_descriptor_2_is_silenced(monkeypatch)
     shown = os.read(reader, 100_000).decode()
     os.close(reader)
     assert "training" in shown
-    assert "1/1" in shown
-    assert "Note: done" in shown
+    assert "0/4" in shown
+    assert "✓" in shown
+    assert "1 epoch" in shown
+    assert "note" in shown

@@ -151,7 +151,7 @@ def test_training_screen_says_what_only_some_trainings_have(finetuned):
 def test_quiet_prints_the_verdict_and_the_run_verbose_the_curves_and_json_the_metrics(finetuned):
     result = made_up(finetuned)
     quiet, verbose = screen(result, "--quiet"), screen(result, "--verbose")
-    assert [line for line in SNAPSHOT.splitlines() if line in quiet] == quiet
+    assert set(quiet) < set(SNAPSHOT.splitlines())
     assert not any(line.startswith("class") for line in quiet)
     assert sum(line.startswith("loss") for line in verbose) == 2
     content = json.loads("\n".join(screen(result, "--json")))
@@ -162,7 +162,10 @@ def test_many_classes_are_the_worst_and_the_best(finetuned):
     names = tuple(f"class {number}" for number in range(40))
     labels = np.repeat(np.arange(40, dtype=np.int32), 2)
     probabilities = np.eye(40, dtype=np.float32)[np.where(np.arange(80) % 2 * (labels < 5), 39, labels)]
-    lines = screen(replace(made_up(finetuned), report=Report(names, labels, probabilities)))
+    result = made_up(finetuned)
+    images = replace(result.split.validation, paths=tuple(f"{number}.jpg" for number in range(80)))
+    split = replace(result.split, validation=images)
+    lines = screen(replace(result, report=Report(names, labels, probabilities), split=split))
     rows = [line for line in lines if line.startswith("class ")][1:]
     assert len(rows) == 13
     assert sum("1 of 2" in row for row in rows) == 5

@@ -163,7 +163,7 @@ def test_output_without_a_name_takes_the_next_free_one(home, name, times):
     for file in expected:
         done = tlkit(*FILES[name][0])
         assert done.exit_code == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"file  {file}"
+        assert done.stdout.splitlines()[-1] == (f"plot        {file}" if name == "lr-find" else f"file  {file}")
     after = everything(home)
     assert after.keys() - before.keys() == set(expected)
     assert {path: after[path] for path in before} == before

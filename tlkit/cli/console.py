@@ -38,6 +38,8 @@ def take_signals() -> None:
     """Let SIGINT and SIGTERM raise KeyboardInterrupt from now on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    show = sys.unraisablehook
+    sys.unraisablehook = lambda error: None if error.exc_type is KeyboardInterrupt else show(error)  # in a destructor
 
 
 def was_interrupted() -> bool:
@@ -92,7 +94,7 @@ class Console:
 
             yield advance
         if self._stage_lines:
-            self._end_stage(title, f"{done:,} {unit}" if unit else "done", time.monotonic() - started)
+            self._end_stage(title, _count(done, unit) if unit else "done", time.monotonic() - started)
 
     @contextmanager
     def _bar(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
@@ -175,6 +177,10 @@ def _progress_bars(terminal: IO[str]) -> Any:
     )
 
 
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
 def _rate(done: int, seconds: float, unit: str) -> str:
     rate = done / max(seconds, 1e-6)
     return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
@@ -185,7 +191,7 @@ def _describe_epochs(rows: Sequence[Mapping[str, Any]]) -> str:
     best = max(rows, key=lambda row: row["val_accuracy"])
     first = rows[0]["val_accuracy"]
     rise = f"{percent(first)} → " if best is not rows[0] else ""
-    return f"{len(rows)} epochs, accuracy {rise}{percent(best['val_accuracy'])} at epoch {best['epoch']}"
+    return f"{_count(len(rows), 'epochs')}, accuracy {rise}{percent(best['val_accuracy'])} at epoch {best['epoch']}"
 
 
 def _epoch_line(row: Mapping[str, Any]) -> str:
