@@ -55,7 +55,7 @@ def shared_data():
         pytest.skip("TLKIT_TEST_DATA does not name the folder of real photos and weights")
     folder = Path(os.environ["TLKIT_TEST_DATA"])
     if not folder.is_dir():
-        pytest.skip(f"TLKIT_TEST_DATA names '{folder}', which is no folder")
+        pytest.skip(f"TLKIT_TEST_DATA is '{folder}', which is not a folder")
     return folder
 
 

@@ -136,7 +136,7 @@ def scratch_run(scratch_result):
 
 @pytest.fixture(scope="session")
 def classic_result(colors, tmp_path_factory):
-    """The result of a classic classifier on handcrafted features, which needs the extra `shallow`."""
+    """The result of a classic classifier on handcrafted features, which needs the extra `classic`."""
     import tlkit
 
     pytest.importorskip("sklearn")

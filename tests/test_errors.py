@@ -45,15 +45,15 @@ def test_errors_all_have_a_docstring():
 def test_require_installed_package_is_silent_and_imports_nothing(monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.delitem(sys.modules, "sklearn")
-    require("scikit-learn", "shallow", "--pca")
-    require("NumPy", "shallow", "this")
+    require("scikit-learn", "classic", "--pca")
+    require("NumPy", "classic", "this")
     assert "sklearn" not in sys.modules
 
 
 def test_require_missing_package_names_what_needs_it_and_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ModelError) as raised:
-        require("scikit-learn", "shallow", "--pca")
-    assert str(raised.value) == ("--pca needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
+        require("scikit-learn", "classic", "--pca")
+    assert str(raised.value) == ("--pca needs scikit-learn, which is not installed: pip install 'tlkit[classic]'.")
     with pytest.raises(ModelError, match="^a .parquet file needs no-such-package, which is not installed"):
         require("no-such-package", "parquet", "a .parquet file")

@@ -79,7 +79,7 @@ def test_validate_forest_refuses_a_tree_that_does_not_end():
     arrays = fit_and_export(forest, *blobs(3))
     forest.validate(arrays)
     for child in ("left", "right"):
-        with pytest.raises(ValueError, match="a tree that does not end"):
+        with pytest.raises(ValueError, match="a tree without an end"):
             forest.validate(arrays | {child: np.zeros_like(arrays[child])})
 
 

@@ -112,7 +112,7 @@ def test_find_descriptors_splits_names_at_plus():
     for names, message in (
         ("hog+", "there is no ''"),
         ("sobel", "there is no 'sobel'"),
-        ("hog+auto", "give it alone"),
+        ("hog+auto", "cannot be combined"),
         ("hog+hog", "each descriptor once"),
     ):
         with pytest.raises(OptionError, match=message):
@@ -130,7 +130,7 @@ def test_descriptor_sizes_of_one_is_the_size_asked_for_and_of_several_at_most_th
 def test_require_packages_names_the_descriptor_and_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     require_packages([DESCRIPTORS["hog"], DESCRIPTORS["colors"]])
-    message = "^haralick needs scikit-image, which is not installed: pip install 'tlkit\\[shallow\\]'.$"
+    message = "^haralick needs scikit-image, which is not installed: pip install 'tlkit\\[classic\\]'.$"
     with pytest.raises(ModelError, match=message):
         require_packages([DESCRIPTORS["hog"], DESCRIPTORS["haralick"], DESCRIPTORS["lbp"]])
 

@@ -57,7 +57,7 @@ def test_fit_scaler_constant_column_of_many_images_has_factor_0():
 def test_fit_scaler_components_project_and_are_limited_by_rows_and_columns():
     scaler = fit_scaler(random_rows(), one_group(), 2, 0)
     assert scaler.transform(random_rows()).shape == (60, 2)
-    with pytest.raises(OptionError, match="--pca is 5; 60 training images with 4 values each have at most 4"):
+    with pytest.raises(OptionError, match="--pca is 5; expected at most 4 for 60 training images with 4 features"):
         fit_scaler(random_rows(), one_group(), 5, 0)
 
 

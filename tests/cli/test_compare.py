@@ -55,9 +55,9 @@ def test_compare_as_json_gives_all_of_it(compared):
 def test_compare_impossible_arguments_are_refused(compared, colors):
     _, run = compared["table"]
     assert "already there" in refused(2, "compare", colors, "-o", run)
-    assert "names 'lenets'; the rungs here are chance" in refused(2, "compare", colors, "--only", "lenets")
-    assert "names no rung that is trained" in refused(2, "compare", colors, "--only", "chance")
-    assert "would lie inside the images" in refused(2, "compare", colors, "-o", colors / "run")
+    assert "'lenets'; expected some of chance" in refused(2, "compare", colors, "--only", "lenets")
+    assert "has baselines only" in refused(2, "compare", colors, "--only", "chance")
+    assert "is inside the image folder" in refused(2, "compare", colors, "-o", colors / "run")
     assert "Missing argument 'DATA'" in misused("compare")
     assert "--seed cannot be combined" in refused(2, "compare", "--resume", run, "--seed", "3")
     assert "DATA cannot be combined" in refused(2, "compare", colors, "--resume", run)
@@ -68,20 +68,20 @@ def test_compare_resume_of_another_version_is_refused(colors, tmp_path):
     run = start_comparison(colors, tmp_path / "run", CompareSettings())
     run.write_json("settings.json", run.read_json("settings.json") | {"rungs": 3})
     said = refused(4, "compare", "--resume", run.path)
-    assert f"'{run.path}' was begun by another tlkit, whose settings differ from this one's in " in said
-    assert said.endswith("compare anew, or go on with that version.")
+    assert f"'{run.path}' was started by another version of tlkit" in said
+    assert said.endswith("start a new comparison or use that version.")
 
 
 def test_resume_of_other_commands_names_the_one_for_a_comparison(colors, tmp_path):
     run = start_comparison(colors, tmp_path / "run", CompareSettings())
     for command in ("finetune", "train"):
         said = refused(4, command, "--resume", run.path)
-        assert said.endswith(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
+        assert said.endswith(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` continues it.")
 
 
 def test_predict_with_an_unfinished_comparison_is_refused(colors, tmp_path):
     run = start_comparison(colors, tmp_path / "run", CompareSettings())
-    assert "is an unfinished run" in refused(4, "predict", run.path, colors)
+    assert "is unfinished" in refused(4, "predict", run.path, colors)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")

@@ -23,9 +23,9 @@ def test_features_says_what_it_wrote_and_writes_no_more(options, colors, tmp_pat
 
 def test_features_where_no_table_can_be_written_is_refused(options, colors, tmp_path):
     for path, words in (
-        (colors / "f.npz", "would lie inside the images"),
+        (colors / "f.npz", "is inside the image folder"),
         (tmp_path / "f.txt", ".npz"),
-        (tmp_path / "no" / "f.csv", "is no folder"),
+        (tmp_path / "no" / "f.csv", "is not a folder"),
     ):
         assert words in refused(2, "features", colors, *options, "-o", path)
         assert not path.exists()

@@ -99,7 +99,7 @@ def test_output_where_anything_is_is_refused_and_that_stays(home, name):
     before = everything(home)
     for taken, path in TAKEN.items():
         words = refused(2, *COMMANDS[name][0], "-o", path)
-        assert "already there" in words or "inside the images" in words, (taken, words)
+        assert "already exists" in words or "inside the image folder" in words, (taken, words)
         assert everything(home) == before, taken
     assert not (home / "links" / "nowhere").exists()
 
@@ -129,10 +129,10 @@ def test_output_among_the_images_is_refused(home, name, monkeypatch):
     before = everything(home)
     arguments, ending = COMMANDS[name]
     for path in ("photos/new", "photos/red/new", "links/to photos/blue/new", "notes/../photos/new"):
-        assert "would lie inside the images of" in refused(2, *arguments, "-o", path + ending)
+        assert "is inside the image folder" in refused(2, *arguments, "-o", path + ending)
     monkeypatch.chdir(home / "photos")
     if name != "features":  # which has no name of its own
-        assert "would lie inside the images of" in refused(2, arguments[0], "../photos", *arguments[2:])
+        assert "is inside the image folder" in refused(2, arguments[0], "../photos", *arguments[2:])
     assert everything(home) == before
 
 
@@ -275,7 +275,7 @@ def test_cache_that_is_not_tlkits_is_neither_emptied_nor_written_into(home, cach
         asked = () if arguments[0] == "cache" else ("-o", "runs/new.npz")
         words = refused(2, *arguments, *asked)
         assert words.startswith(f"'{home / 'cache'}' is not tlkit's cache")
-        assert words.endswith("expected a new or an empty folder: set TLKIT_CACHE to one.")
+        assert words.endswith("expected a new or empty folder: set TLKIT_CACHE to one.")
         assert everything(home) == before
     done = tlkit("cache", "info")
     assert done.exit_code == 0
@@ -413,7 +413,7 @@ def pipe(home, path):
 REFUSED = {  # what was done to a run, the exit code of --resume and words of the sentence
     "another seed": (None, 2, "omit it or start a new"),
     "changed images": (change_images, 4, "began with|have changed"),
-    "damaged settings": (damage_settings, 4, "settings.json|is no comparison"),
+    "damaged settings": (damage_settings, 4, "settings.json|is not a comparison"),
     "linked plots": (link("plots"), 4, "plots' is a symbolic link"),
     "linked tensorboard": (link("tensorboard"), 4, "tensorboard' is a symbolic link"),
     "linked model": (link("model.keras"), 4, "model.keras' is a symbolic link"),
@@ -465,7 +465,7 @@ def test_resume_of_a_comparison_leaves_a_folder_with_somebodys_files_alone(resum
     shutil.rmtree(path / "colors")
     put(path, ["colors/thesis.txt"])
     before = everything(resumable)
-    assert "holds what tlkit did not write" in refused(4, "compare", "--resume", path)
+    assert "has files that tlkit did not write" in refused(4, "compare", "--resume", path)
     after = everything(resumable)
     assert {file: after[file] for file in before if "colors" in file} == {
         file: before[file] for file in before if "colors" in file

@@ -85,7 +85,7 @@ def test_predict_leaves_a_file_that_is_there(finetuned_run, square, tmp_path):
 
 
 def test_predict_into_a_missing_folder_is_refused(finetuned_run, square, tmp_path):
-    assert "is no folder" in refused(2, "predict", finetuned_run.path, square, "-o", tmp_path / "no" / "out.csv")
+    assert "is not a folder" in refused(2, "predict", finetuned_run.path, square, "-o", tmp_path / "no" / "out.csv")
 
 
 # inputs
@@ -134,7 +134,7 @@ def test_predict_without_an_input_ends_with_2(finetuned_run):
 
 def test_predict_with_a_damaged_engine_ends_with_4(own_run, square):
     (own_run.path / "engine" / "upper.tflite").write_bytes(b"x")
-    assert "is not what the run wrote" in refused(4, "predict", own_run.path, square)
+    assert "was changed after the run" in refused(4, "predict", own_run.path, square)
 
 
 def test_predict_by_keras_gives_the_same_rows(finetuned_run, colors):

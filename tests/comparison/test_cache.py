@@ -78,7 +78,7 @@ def test_read_request_of_another_version_is_refused(colors, tmp_path):
     content = run.read_json("settings.json")
     for odd in (content | {"rungs": 3}, {name: content[name] for name in content if name != "seed"}):
         run.write_json("settings.json", odd)
-        with pytest.raises(RunError, match="was begun by another tlkit, whose settings differ from this one's in "):
+        with pytest.raises(RunError, match="was started by another version of tlkit"):
             read_request(run)
     run.write_json("settings.json", content | {"seed": "a"})
     with pytest.raises(RunError, match=r"is damaged \(--seed is 'a'"):

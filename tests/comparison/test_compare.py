@@ -128,7 +128,7 @@ def test_compare_weights_that_cannot_be_read_leave_a_candidate_out(colors, tmp_p
 def test_resume_comparison_other_runs_are_refused(tmp_path):
     run = create_run(tmp_path / "run", "finetune")
     run.write_json("settings.json", {"command": "finetune"})
-    with pytest.raises(RunError, match=r"is no comparison; `tlkit finetune --resume"):
+    with pytest.raises(RunError, match=r"is not a comparison; `tlkit finetune --resume"):
         resume_comparison(run.path)
 
 
@@ -136,5 +136,5 @@ def test_start_comparison_keeps_what_was_asked_for(colors, tmp_path):
     settings = CompareSettings(only="chance,colors", seed=3)
     run = start_comparison(colors, tmp_path / "run", settings)
     assert read_request(run) == (colors.resolve(), settings)
-    with pytest.raises(OptionError, match="only names no rung that is trained; add one"):
+    with pytest.raises(OptionError, match="only has baselines only; add a trained model"):
         start_comparison(colors, tmp_path / "other", CompareSettings(only="chance"))

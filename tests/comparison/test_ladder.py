@@ -22,7 +22,7 @@ def test_build_candidates_without_weights_has_no_pretrained(without_weights):
     names = [candidate.name for candidate in build_candidates(CompareSettings())]
     assert names == ["chance", "majority", "colors", "classic", "linear", "mlp", "lenet"]
     assert missing_requirements() == [
-        "no pretrained weights are at hand; `tlkit finetune DATA` downloads mobilenet_v2's."
+        "no pretrained weights are cached; `tlkit finetune DATA` downloads those of mobilenet_v2."
     ]
 
 
@@ -58,5 +58,5 @@ def test_build_candidates_passes_the_shared_settings_on(with_weights):
 def test_build_candidates_only_keeps_the_order_and_refuses_unknown_names(without_weights):
     names = [candidate.name for candidate in build_candidates(CompareSettings(only="linear,chance"))]
     assert names == ["chance", "linear"]
-    with pytest.raises(OptionError, match="--only names 'lenets'; the rungs here are chance, majority, colors"):
+    with pytest.raises(OptionError, match="--only 'lenets'; expected some of chance, majority, colors"):
         build_candidates(CompareSettings(only="lenets"))

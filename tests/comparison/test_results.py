@@ -37,7 +37,7 @@ def test_read_result_other_images_are_refused(colors, tmp_path, monkeypatch, cac
     run = Run(comparison.run.path / "one")
     images = results.validation_set_of(run)
     fewer = results.ValidationSet(images.paths[1:], images.classes[1:], images.commonest, images.num_classes)
-    with pytest.raises(RunError, match="was judged on other images"):
+    with pytest.raises(RunError, match="was measured on other images"):
         results.read_result(candidate("one"), run, fewer, "", {})
 
 

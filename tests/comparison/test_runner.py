@@ -25,7 +25,7 @@ from tlkit.utils.progress import Silent
 from tlkit.utils.text import parse_duration
 
 pytestmark = pytest.mark.usefixtures("cache")
-NO_TIME_LEFT = "was left out: --time-limit leaves no time for it; give it more."
+NO_TIME_LEFT = "was skipped: --time-limit is too short for it; use a longer one."
 
 
 def names_of(comparison):
@@ -95,7 +95,7 @@ def test_compare_fewer_blocks_than_required_leaves_the_candidate_out(colors, tmp
     """A run of upper blocks ends as a head alone where there was no time for them."""
     head_alone = candidate("upper", settings=ColorSettings(freeze="all"), required_freeze="lower")
     use_candidates(monkeypatch, head_alone)
-    with pytest.raises(OutOfTimeError, match="upper was left out: --time-limit leaves no time"):
+    with pytest.raises(OutOfTimeError, match="upper was skipped: --time-limit is too short"):
         compare(colors, tmp_path / "run")
     frozen = candidate("upper", settings=ColorSettings(freeze="all"), required_freeze="all")
     use_candidates(monkeypatch, frozen)
@@ -121,13 +121,13 @@ def test_compare_short_time_limit_trains_the_quick_ones(colors, tmp_path, monkey
     comparison = compare(colors, tmp_path / "run", time_limit="10m")
     assert names_of(comparison) == ["chance", "majority", "quick"]
     assert {f"deep {NO_TIME_LEFT}", f"wide {NO_TIME_LEFT}"} < set(comparison.notes)
-    assert "too few images to validate on" in comparison.notes[-1]
+    assert "too uncertain to compare models" in comparison.notes[-1]
 
 
 def test_compare_no_time_at_all_trains_nothing(colors, tmp_path, monkeypatch):
     trained = []
     use_candidates(monkeypatch, *(candidate(name, trained=trained) for name in ("first", "second")))
-    with pytest.raises(OptionError, match="nothing could be trained: second was left out: --time-limit leaves no time"):
+    with pytest.raises(OptionError, match="no model could be trained: second was skipped: --time-limit is too short"):
         compare(colors, tmp_path / "run", time_limit="1s")
     assert trained == []
     assert not (tmp_path / "run").exists()
@@ -138,7 +138,7 @@ def test_compare_training_over_its_slot_is_ended(colors, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "MIN_SECONDS", 0.0)
     trained = []
     use_candidates(monkeypatch, candidate("slow", trained=trained))
-    with pytest.raises(OptionError, match="trained: slow was left out: --time-limit leaves no time for it; give"):
+    with pytest.raises(OptionError, match="trained: slow was skipped: --time-limit is too short for it; use"):
         compare(colors, tmp_path / "run", time_limit="1h")
     assert trained == []
 
@@ -296,13 +296,13 @@ def test_resume_comparison_trains_what_is_missing(colors, tmp_path, monkeypatch,
     with pytest.raises(KeyboardInterrupt):
         compare(colors, tmp_path / "run")
     assert (tmp_path / "run" / "UNFINISHED").exists()
-    with pytest.raises(RunError, match="is an unfinished run"):
+    with pytest.raises(RunError, match="is unfinished"):
         load_run(tmp_path / "run")
     shutil.rmtree(cache / "runs")  # what is in the folder is enough
     again = resume_comparison(tmp_path / "run")
     assert [settings.epochs for settings in trained] == [2, 3, 3]
     assert [one.accuracy for one in again.results][2:] == [1.0, 1.0]
-    with pytest.raises(RunError, match=r"is finished, .*compare.csv' has its figures, and `tlkit predict` takes each"):
+    with pytest.raises(RunError, match=r"is finished .*compare.csv' has its results, and `tlkit predict` accepts each"):
         resume_comparison(tmp_path / "run")
 
 
@@ -331,7 +331,7 @@ def test_resume_comparison_changed_images_are_refused(colors, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         compare(images, tmp_path / "run")
     next(iter(sorted((images / "red").iterdir()))).unlink()
-    with pytest.raises(RunError, match="was begun, the images, .* or a package it needs have changed; compare anew"):
+    with pytest.raises(RunError, match="the images, .* or a package it needs changed since .* start a new comparison"):
         resume_comparison(tmp_path / "run")
     assert (tmp_path / "run" / "one" / "DONE").exists()
 
@@ -344,7 +344,7 @@ def test_resume_comparison_weights_that_come_or_go_are_refused(colors, tmp_path,
     file = imagenet_file(find_backbone("mobilenet_025"), 224)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"some")
-    with pytest.raises(RunError, match="the pretrained weights at hand, .* have changed; compare anew"):
+    with pytest.raises(RunError, match="the cached pretrained weights, .* changed since .*; start a new comparison"):
         resume_comparison(tmp_path / "run")
     file.unlink()
     assert len(resume_comparison(tmp_path / "run").results) == 4
@@ -358,17 +358,17 @@ def test_compare_folder_with_what_tlkit_did_not_write_is_left_alone(colors, tmp_
     (tmp_path / "run" / "two" / "thesis.txt").write_text("mine")
     again = resume_comparison(tmp_path / "run")
     assert names_of(again) == ["chance", "majority", "one"]
-    assert any("holds what tlkit did not write; move it elsewhere" in note for note in again.notes)
+    assert any("has files that tlkit did not write; move them elsewhere" in note for note in again.notes)
     assert (tmp_path / "run" / "two" / "thesis.txt").read_text() == "mine"
 
 
 # failures
 
 FAILURES = {
-    "something unexpected happened (ValueError: The least populated class has 1 member).": ValueError(
+    "unexpected ValueError: The least populated class has 1 member.": ValueError(
         "The least populated class has 1 member\nand more of that"
     ),
-    "something unexpected happened (MemoryError: no reason given).": MemoryError(),
+    "unexpected MemoryError: no reason given.": MemoryError(),
     "'x' has no image left.": DataError("'x' has no image left."),
 }
 

@@ -76,7 +76,7 @@ def test_missing_parents_are_made(tmp_path):
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    assert refused(tmp_path) == f"'{tmp_path}' is already there and is never written into; name a new folder."
+    assert refused(tmp_path) == f"'{tmp_path}' already exists; choose a new folder."
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
 
 

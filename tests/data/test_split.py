@@ -235,7 +235,7 @@ def test_equal_images_under_different_labels_are_found():
 def test_equal_images_under_different_labels_are_reported_with_their_paths():
     folder = folder_of([*classes_of(20, 20), ("a", "x"), ("b", "x")])
     assert split_folder(folder).notes == (
-        "1 identical images stand under different labels, such as a/40.png = b/41.png.",
+        "1 set of identical images has different labels, e.g. a/40.png and b/41.png. Remove the wrong ones.",
     )
 
 
@@ -296,7 +296,7 @@ def test_training_copies_of_held_out_images_are_dropped_and_reported():
         ("a/50.png", "copy of a/40.png"),
         ("b/51.png", "copy of b/41.png"),
     ]
-    assert split.notes == ("2 copies of held-out images were left out, such as a/50.png.",)
+    assert split.notes == ("2 copies of held-out images were left out, e.g. a/50.png.",)
 
 
 def test_validation_copies_of_test_images_are_dropped():
@@ -314,7 +314,7 @@ def test_a_copy_under_another_label_is_dropped_and_is_a_conflict():
     split = split_folder(given(extra=[("b", "validation0", "train")]))
     assert len(split.train) == 40
     assert len(split.notes) == 2
-    assert "1 identical images stand under different labels" in split.notes[1]
+    assert "1 set of identical images has different labels" in split.notes[1]
 
 
 def test_only_the_copies_dropped_here_are_on_the_list():
@@ -338,7 +338,7 @@ def test_a_class_whose_training_images_are_all_copies_is_refused_by_name():
 
 
 def test_one_image_per_class_leaves_nothing_to_validate_on():
-    with pytest.raises(DataError, match="no image is left to validate on"):
+    with pytest.raises(DataError, match="no image is left for validation"):
         split_folder(folder_of(classes_of(1, 1)))
 
 

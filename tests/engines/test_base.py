@@ -119,9 +119,7 @@ def test_choose_engine_for_bfloat16_needs_openvino():
     for name in ("litert", "keras"):
         with pytest.raises(OptionError) as caught:
             choose_engine(name, "bfloat16")
-        assert str(caught.value) == (
-            f"--precision bfloat16 needs the openvino engine, got --engine {name}; leave --engine out."
-        )
+        assert str(caught.value) == (f"--precision bfloat16 needs --engine openvino, not {name}; omit --engine.")
 
 
 def test_choose_engine_that_is_missing_names_what_brings_it(without_engines):

@@ -94,7 +94,7 @@ def test_open_engine_of_a_damaged_file_is_refused(name, network_files, engines, 
             open_engine(EngineSpec(name), file)
         sentence = str(caught.value)
         assert sentence.startswith(f"the {name} engine cannot open '{file}' ("), damaged
-        assert sentence.endswith("train or convert it anew."), damaged
+        assert sentence.endswith("train or convert it again."), damaged
         assert "\n" not in sentence
 
 

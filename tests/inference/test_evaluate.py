@@ -107,14 +107,14 @@ def test_evaluate_of_images_that_are_all_gone_says_so(moved):
     data, run = moved
     for file in data.glob("*/*"):
         file.unlink()
-    with pytest.raises(DataError, match=r"no image is left to evaluate \(\d were left out, such as '.*': does not"):
+    with pytest.raises(DataError, match=r"no image to evaluate \(\d were left out, e.g. '.*': does not"):
         evaluate(run)
 
 
 def test_evaluate_of_a_folder_that_moved_names_its_old_place(moved, tmp_path):
     data, run = moved
     data.rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=f"no longer at '{data}'"):
+    with pytest.raises(DataError, match=f"are not in '{data}'"):
         evaluate(run)
 
 
@@ -169,7 +169,7 @@ def test_evaluate_skips_files_that_are_no_images(run, new_images):
 
 def test_evaluate_of_an_empty_folder_is_refused(run, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no image is left to evaluate"):
+    with pytest.raises(DataError, match="no image to evaluate"):
         evaluate(run, tmp_path / "empty")
 
 
@@ -233,7 +233,7 @@ def test_evaluate_writes_nothing(run, new_images):
 def test_evaluate_of_a_damaged_split_is_refused(own_run):
     with (own_run.path / "split.csv").open("a") as file:
         file.write("x,red,validation,0,0\n")
-    with pytest.raises(RunError, match=r"split\.csv' is not what the run wrote"):
+    with pytest.raises(RunError, match=r"split\.csv' was changed after the run"):
         evaluate(own_run)
 
 

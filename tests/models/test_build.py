@@ -91,7 +91,7 @@ def test_build_backbone_nasnet_pools_once():
 
 def test_build_backbone_below_min_size_is_refused():
     for size in (31, 1, 0):
-        with pytest.raises(OptionError, match=f"--image-size is {size}; mobilenet_025 needs at least 32"):
+        with pytest.raises(OptionError, match=f"--image-size is {size}; expected at least 32 for mobilenet_025"):
             build_backbone(MOBILENET, "none", size)
 
 
@@ -175,7 +175,7 @@ def test_build_backbone_broken_file_in_keras_cache_is_named(monkeypatch, tmp_pat
     file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     sentence = refusal(MOBILENET, "imagenet", 224)
     assert f"'{file}' cannot be loaded" in sentence
-    assert "delete it to fetch it anew" in sentence
+    assert "delete it to download it again" in sentence
 
 
 def test_build_backbone_finds_official_weights_in_read_only_folder(saved_weights, empty_home, monkeypatch):
@@ -247,8 +247,8 @@ def test_build_backbone_what_is_no_weights_file_is_described(tmp_path):
     assert f"the weights file '{missing}' cannot be read (No such file or directory)" in refusal(MOBILENET, missing)
     assert "cannot be read (Is a directory)" in refusal(MOBILENET, tmp_path)
     assert "is empty" in refusal(MOBILENET, empty)
-    assert "is no weights file: it starts with '<!DOCTYPE html>'" in refusal(MOBILENET, page)
-    assert "is no weights file" in refusal(MOBILENET, zeros)
+    assert "is not a weights file: it starts with '<!DOCTYPE html>'" in refusal(MOBILENET, page)
+    assert "is not a weights file" in refusal(MOBILENET, zeros)
 
 
 def test_build_backbone_weights_of_another_network_are_refused(saved_weights):
@@ -269,7 +269,7 @@ def test_build_backbone_damaged_weights_are_refused(saved_weights, tmp_path):
     values[5].flat[0] = np.nan
     copy.set_weights(values)
     copy.save_weights(nan)
-    assert "holds values that are not numbers" in refusal(MOBILENET, nan)
+    assert "contains NaN or infinite values" in refusal(MOBILENET, nan)
 
 
 def test_build_backbone_weights_with_classifier_are_refused(real_home):
@@ -281,9 +281,9 @@ def test_build_backbone_weights_with_classifier_are_refused(real_home):
 @pytest.mark.parametrize(
     ("file", "backbone", "reason"),
     [
-        ("resnet50_S3_ERROR_XML.h5", "resnet50", "is no weights file: it starts with '<?xml"),
+        ("resnet50_S3_ERROR_XML.h5", "resnet50", "is not a weights file: it starts with '<?xml"),
         ("resnet50_notop_TRUNCATED_1MiB.h5", "resnet50", "truncated file"),
-        ("vgg16_notop_TEXT_NOTE.h5", "vgg16", "is no weights file: it starts with '"),
+        ("vgg16_notop_TEXT_NOTE.h5", "vgg16", "is not a weights file: it starts with '"),
         ("teachable_machine_keras2_model.h5", "mobilenet_v2_035", "does not fit mobilenet_v2_035"),
     ],
 )

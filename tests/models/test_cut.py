@@ -222,12 +222,12 @@ def test_choose_cut_auto_without_inner_cuts_is_refused():
     source = keras.Input((8, 8, 3))
     left, right = (keras.layers.Conv2D(4, 3, strides=2)(source) for _ in range(2))
     joined = keras.layers.GlobalAveragePooling2D(name="pooled")(keras.layers.Add()([left, right]))
-    with pytest.raises(OptionError, match="choose --freeze all or none"):
+    with pytest.raises(OptionError, match="use --freeze all or none"):
         chosen("auto", keras.Model(source, joined))
 
 
 @pytest.mark.slow
 def test_choose_cut_auto_nasnet_is_refused():
     body = build_backbone(BACKBONES["nasnet_mobile"], "none", 32)
-    with pytest.raises(OptionError, match="choose --freeze all or none"):
+    with pytest.raises(OptionError, match="use --freeze all or none"):
         chosen("auto", body)

@@ -60,4 +60,4 @@ def test_start_keras_is_quiet_and_refuses_other_settings(tmp_path):
     assert (done.stdout, done.stderr) == ("tensorflow\n", "")
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float16", "image_data_format": "channels_last"}))
     refused = subprocess.run([sys.executable, "-c", START], check=False, **options)
-    assert "tlkit needs channels_last and float32" in refused.stderr
+    assert "expected channels_last and float32" in refused.stderr

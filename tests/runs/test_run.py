@@ -104,7 +104,7 @@ def test_create_run_where_something_is_writes_nothing(tmp_path, kind):
         (path / "thesis.txt").write_text("years of work")
     before = sorted(tmp_path.rglob("*"))
     words = refusal(create_run, path, "finetune", error=OptionError)
-    assert f"'{path}' is already there" in words
+    assert f"'{path}' already exists" in words
     assert "-o" in words
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -287,7 +287,7 @@ def test_load_run_that_is_missing_says_how_to_make_one(here):
 
 def test_load_run_that_is_unfinished_is_refused(own_run):
     (own_run.path / DONE).unlink()
-    assert f"'{own_run.path}' is an unfinished run: it has no DONE" in refusal(load_run, own_run.path)
+    assert f"'{own_run.path}' is unfinished (it has no DONE file)" in refusal(load_run, own_run.path)
 
 
 def test_load_run_that_is_unfinished_names_the_command_that_goes_on_with_it(tmp_path):
@@ -299,7 +299,7 @@ def test_load_run_that_is_unfinished_names_the_command_that_goes_on_with_it(tmp_
 
 def test_load_run_of_a_folder_of_something_else_is_refused(here, colors):
     words = refusal(load_run, colors)
-    assert words.startswith(f"'{colors}' is no run folder: it has no DONE")
+    assert words.startswith(f"'{colors}' is not a run folder (it has no DONE file)")
 
 
 def test_load_run_of_a_comparison_asks_for_one_of_its_runs(tmp_path):
@@ -397,7 +397,7 @@ def test_checked_file_finds_one_flipped_byte(own_run):
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
         words = refusal(own_run.checked_file, name)
-        assert f"'{file}' is not what the run wrote" in words
+        assert f"'{file}' was changed after the run" in words
         file.write_bytes(before)
 
 

@@ -59,7 +59,7 @@ def test_reopen_run_that_is_a_finished_comparison_names_its_table(begun):
 def test_reopen_run_that_is_none_is_refused(begun, colors):
     (begun.path / "settings.json").unlink()
     for path in (colors, begun.path, begun.path / "nowhere"):
-        assert refusal(reopen_run, path).startswith(f"'{path}' is no unfinished run")
+        assert refusal(reopen_run, path).startswith(f"'{path}' is not an unfinished run")
 
 
 @posix
@@ -77,7 +77,7 @@ def test_refuse_links_names_what_a_run_would_write_through(begun, tmp_path):
     (begun.path / "history.csv").unlink()
     (begun.path / "engine").rmdir()
     (begun.path / "engine").touch()
-    assert "engine' is no folder" in refusal(refuse_links, begun.path)
+    assert "engine' is not a folder" in refusal(refuse_links, begun.path)
 
 
 @posix
@@ -140,11 +140,11 @@ def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(beg
     other = train.with_hashes([("f" * 64, digests[0][1]), *digests[1:]])
     for images, kind in ((fewer, "gone"), (other, "changed")):
         words = refusal(save_or_check_split, begun, changed(split, images))
-        assert f"1 {kind} (such as {train.paths[0]})" in words
+        assert f"1 {kind} (e.g. {train.paths[0]})" in words
         assert f"'{begun.path}'" in words
     (begun.path / "split.csv").unlink()
     save_or_check_split(begun, changed(split, fewer))
-    assert f"1 new (such as {train.paths[0]})" in refusal(save_or_check_split, begun, split)
+    assert f"1 new (e.g. {train.paths[0]})" in refusal(save_or_check_split, begun, split)
     (begun.path / "split.csv").write_bytes(before)
     save_or_check_split(begun, split)
 
@@ -172,4 +172,4 @@ def test_save_or_check_split_knows_names_that_are_not_utf8_again(begun):
     for _ in range(2):
         save_or_check_split(begun, split)
     words = refusal(save_or_check_split, begun, Split(images.subset([0, 2]), split.validation, split.test))
-    assert f"1 gone (such as {images.paths[4]})" in words
+    assert f"1 missing (e.g. {images.paths[4]})" in words

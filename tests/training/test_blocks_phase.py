@@ -148,15 +148,15 @@ def test_blocks_file_that_changes_between_both_passes_ends_run(settings, copied_
         return original(*arguments)
 
     monkeypatch.setattr(blocks_phase, "extractor_at_cut", spoil)
-    with pytest.raises(DataError, match="changed or went away"):
+    with pytest.raises(DataError, match="was changed or removed"):
         finetune(copied_colors, tmp_path / "run", replace(settings, epochs=1))
 
 
 def test_blocks_cache_fewer_views_where_space_is_small(settings, colors):
     inputs, _ = prepared(replace(settings, cache_limit=0.0007), colors)
     [note] = inputs.notes
-    assert "of 3 views are kept" in note
-    assert f"at {CUT}" in note
+    assert "of 3 augmented views per image" in note
+    assert f" at {CUT}. " in note
 
 
 def test_layer_lr_multipliers_rise_from_cut_to_head():

@@ -72,9 +72,9 @@ def test_classic_recipe_refuses_what_means_nothing():
     refused = [
         ({"descriptor": "hog", "pyramid": 2}, "needs a local descriptor"),
         ({"descriptor": "hok"}, "there is no 'hok'. expected auto, colors, histogram"),
-        ({"descriptor": "auto+hog"}, "auto chooses among several by itself: give it alone"),
+        ({"descriptor": "auto+hog"}, "auto cannot be combined"),
         ({"descriptor": "hog+hog"}, "each descriptor once"),
-        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto has its own"),
+        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto sets it itself"),
         ({"features": "mobilenet", "pyramid": 2}, "needs --descriptor bow or fisher"),
         ({"features": "mobilnet"}, "there is no backbone 'mobilnet'; did you mean mobilenet"),
         ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
@@ -113,7 +113,7 @@ def test_train_classic_tells_colors_apart_in_folds_and_validation(classic_result
     metrics = classic_result.metrics
     assert metrics.accuracy == metrics.figures["cross_validated_accuracy"] == 1.0
     assert metrics.figures["classifier_options"]["C"] > 0
-    assert "too few images to validate on" in metrics.diagnosis[0]["words"]
+    assert "too uncertain to compare models" in metrics.diagnosis[0]["words"]
 
 
 def test_classic_file_is_arrays_and_json(classic_run):
@@ -144,9 +144,9 @@ def test_predict_awkward_files_get_the_rows_that_a_network_gives(classic_run, fi
 
 
 def test_classic_run_cannot_be_opened_as_a_network(classic_run):
-    with pytest.raises(OptionError, match="was made for classic, --engine keras cannot run it"):
+    with pytest.raises(OptionError, match="--engine keras cannot run .*, which was trained for classic"):
         Predictor(classic_run, engine="keras")
-    with pytest.raises(RunError, match="holds a classifier that is no network"):
+    with pytest.raises(RunError, match="contains a classic classifier"):
         classic_run.network_file()
 
 
@@ -197,7 +197,7 @@ def test_images_without_texture_end_no_training(descriptor, num_textured, tmp_pa
 
 def test_vectors_that_memory_does_not_hold_are_refused(colors, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors, "MAX_VECTOR_BYTES", 1e5)
-    with pytest.raises(OptionError, match="2,566 values for each of 29 images .* take fewer levels of --pyramid"):
+    with pytest.raises(OptionError, match="2,566 features of 29 images .* use a smaller --pyramid"):
         train_classic(colors, tmp_path / "run", LOCAL)
     assert not (tmp_path / "run").exists()
 
@@ -244,7 +244,7 @@ def test_auto_takes_best_in_folds_of_training_images(colors, tmp_path, monkeypat
     assert tried["histogram"] > tried["hog"]  # noise has no edges
     assert result.run.read_json("model.json")["descriptor"] == "histogram"
     assert result.metrics.figures["cross_validated_accuracy"] == tried["histogram"]
-    assert "histogram was the best in folds" in result.metrics.advice["reason"]
+    assert "histogram has the best cross-validated accuracy" in result.metrics.advice["reason"]
     (row,) = predict(result.run, colors / "red" / "0.png")
     assert row.label == "red"
 
@@ -259,7 +259,9 @@ def test_auto_with_too_few_images_for_folds_says_so(colors, tmp_path, monkeypatc
     result = train_classic(tmp_path / "few", tmp_path / "run", ClassicSettings(descriptor="auto"))
     advice = result.run.read_json("metrics.json")["advice"]
     assert advice["tried"] == {"hog": None, "histogram": None}
-    assert advice["reason"] == "too few images to compare descriptors in folds: histogram, the fullest, was taken"
+    assert (
+        advice["reason"] == "too few images to cross-validate descriptors; using histogram, which has the most features"
+    )
 
 
 # the features of a network
@@ -300,7 +302,7 @@ def test_deep_features_keras_alone_is_enough(deep_result, colors, tmp_path):
     np.testing.assert_allclose(result.report.probabilities, deep_result.report.probabilities, atol=1e-3)
     (row,) = predict(result.run, colors / "red" / "0.png")
     assert row.label == "red"
-    with pytest.raises(OptionError, match="was made for litert, --engine keras cannot run it"):
+    with pytest.raises(OptionError, match="--engine keras cannot run .*, which was trained for litert"):
         Predictor(deep_result.run, engine="keras")
 
 
@@ -369,11 +371,11 @@ def test_train_command_refuses_options_without_meaning(colors):
 
 def test_commands_that_need_a_network_are_refused(classic_run, colors):
     for arguments in (("summary",), ("finetune", colors, "--from")):
-        assert "holds a classifier that is no network" in refused(4, *arguments, classic_run.path)
+        assert "contains a classic classifier" in refused(4, *arguments, classic_run.path)
 
 
 def test_predict_command_refuses_class_names_of_another_number(classic_run, colors, tmp_path):
     run = copy_run(classic_run, tmp_path)
     content = run.read_json("model.json")
     run.write_json("model.json", content | {"class_names": content["class_names"][1:]})
-    assert "classes in model.json" in refused(4, "predict", run.path, colors / "red" / "0.png")
+    assert "but its model has" in refused(4, "predict", run.path, colors / "red" / "0.png")

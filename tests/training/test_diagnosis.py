@@ -27,7 +27,7 @@ def test_diagnose_good_training_says_nothing():
 @pytest.mark.parametrize(("loss", "is_high"), [(1.19 * math.log(4), False), (1.21 * math.log(4), True)])
 def test_diagnose_first_loss_above_chance_is_too_high_a_learning_rate(loss, is_high):
     findings = findings_of(record(loss=loss), record(2))
-    assert [("learning rate is too high" in words, suggestion) for words, suggestion in findings] == (
+    assert [("learning rate too high" in words, suggestion) for words, suggestion in findings] == (
         [(True, "--learning-rate 0.0007, or `tlkit lr-find`")] if is_high else []
     )
 
@@ -41,7 +41,7 @@ def test_diagnose_first_loss_of_another_kind_is_not_judged():
 )
 def test_diagnose_gap_is_overfitting(freeze, suggestion):
     [(words, following)] = findings_of(record(accuracy=0.99, val_accuracy=0.7), freeze=freeze)
-    assert "0.99 of the training and 0.70 of the validation images are right" in words
+    assert "training accuracy 99.0 %, validation accuracy 70.0 %" in words
     assert "overfitting" in words
     assert following.endswith(suggestion)
 
@@ -57,7 +57,7 @@ def test_diagnose_low_accuracy_on_both_is_underfitting(freeze, suggestion):
 
 def test_diagnose_few_images_cannot_tell():
     [(words, following)] = findings_of(record(), images=30)
-    assert words.startswith("too few images to validate on (30)")
+    assert words.startswith("only 30 validation images")
     assert following.startswith("--folds 5")
 
 

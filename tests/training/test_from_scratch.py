@@ -47,11 +47,14 @@ def test_scratch_recipe_too_small_image_names_min_size():
 
 def test_scratch_recipe_refuses_what_would_change_nothing():
     refused = [
-        ({"model": "lenet5", "activation": "relu"}, "lenet5 cannot be varied by --activation; these can: mlp, neo"),
-        ({"model": "resnet18", "batch_norm": True}, "resnet18 cannot be varied by --batch-norm"),
-        ({"model": "vgg11", "hidden": "5"}, "vgg11 cannot be varied by --hidden; these can: mlp."),
-        ({"model": "inception_v3", "width": 0.5}, "inception_v3 cannot be varied by --width"),
-        ({"model": "xception", "gray": True}, "xception cannot be varied by --gray; these can: linear, mlp"),
+        (
+            {"model": "lenet5", "activation": "relu"},
+            "--activation has no effect on lenet5; omit it or use one of mlp, neo",
+        ),
+        ({"model": "resnet18", "batch_norm": True}, "--batch-norm has no effect on resnet18"),
+        ({"model": "vgg11", "hidden": "5"}, "--hidden has no effect on vgg11; omit it or use one of mlp."),
+        ({"model": "inception_v3", "width": 0.5}, "--width has no effect on inception_v3"),
+        ({"model": "xception", "gray": True}, "--gray has no effect on xception; omit it or use one of linear, mlp"),
     ]
     for options, words in refused:
         with pytest.raises(OptionError, match=words):
@@ -71,7 +74,7 @@ def signs_run(signs, tmp_path_factory):
 def test_train_does_not_mirror_signs_unless_asked(signs_run, scratch_run, signs, tmp_path):
     assert signs_run.read_json("settings.json")["hflip"] is False
     notes = signs_run.read_json("metrics.json")["notes"]
-    assert any("no view is mirrored, for classes such as '0'" in note for note in notes)
+    assert any("images are not mirrored: a mirrored '0'" in note for note in notes)
     asked = train(signs, tmp_path / "asked", replace(SMALL, epochs=1, hflip=True))
     assert asked.run.read_json("settings.json")["hflip"] is True
     assert not any("mirror" in note for note in asked.metrics.notes)

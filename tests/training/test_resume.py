@@ -58,7 +58,7 @@ def test_resume_changed_images_are_refused_with_difference_and_nothing_is_lost(c
     run = stopped(copied_colors, tmp_path / "run")
     min((copied_colors / "red").iterdir()).unlink()
     before = sorted(run.path.iterdir())
-    with pytest.raises(RunError, match=r"1 gone \(such as red/"):
+    with pytest.raises(RunError, match=r"1 missing \(e.g. red/"):
         resume(run.path)
     assert sorted(run.path.iterdir()) == before
 
@@ -87,7 +87,7 @@ def test_resume_finished_run_is_refused(finetuned_run):
 
 
 def test_resume_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="is no unfinished run"):
+    with pytest.raises(RunError, match="is not an unfinished run"):
         resume(tmp_path)
 
 

@@ -88,7 +88,7 @@ def validate_forest(arrays: Arrays) -> None:
     is_inner = arrays["feature"] >= 0
     for child in (arrays["left"], arrays["right"]):
         if not ((child > nodes) & (child < len(nodes)))[is_inner].all():
-            raise ValueError("it is damaged: a tree that does not end")
+            raise ValueError("it is damaged: a tree without an end")
 
 
 def score_forest(arrays: Arrays, values: np.ndarray) -> np.ndarray:

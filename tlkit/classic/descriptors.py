@@ -198,11 +198,11 @@ def find_descriptors(names: str) -> list[Descriptor]:
     """
     parts = names.split("+")
     if "auto" in parts:
-        raise OptionError(f"--descriptor is '{names}'; auto chooses among several by itself: give it alone.")
+        raise OptionError(f"--descriptor is '{names}'; auto cannot be combined with other descriptors.")
     if unknown := [name for name in parts if name not in DESCRIPTORS]:
         known = ", ".join(DESCRIPTORS)
         raise OptionError(
-            f"--descriptor is '{names}'; there is no '{unknown[0]}': expected auto, {known}, or several with +."
+            f"--descriptor is '{names}'; '{unknown[0]}' is unknown: expected auto, {known}, or several joined by +."
         )
     if len(set(parts)) < len(parts):
         raise OptionError(f"--descriptor is '{names}'; expected each descriptor once.")
@@ -216,7 +216,7 @@ def require_packages(descriptors: Sequence[Descriptor]) -> None:
     """
     for descriptor in descriptors:
         if descriptor.package == SKIMAGE:
-            require(SKIMAGE, "shallow", descriptor.name)
+            require(SKIMAGE, "classic", descriptor.name)
 
 
 def descriptor_sizes(descriptors: Sequence[Descriptor], size: int) -> tuple[int, ...]:

@@ -162,8 +162,8 @@ def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarra
     """
     if count > min(values.shape):
         raise OptionError(
-            f"--pca is {count}; {values.shape[0]} training images with {values.shape[1]} values each "
-            f"have at most {min(values.shape)}."
+            f"--pca is {count}; expected at most {min(values.shape)} for {values.shape[0]} training images with "
+            f"{values.shape[1]} features."
         )
     from sklearn.decomposition import PCA
 

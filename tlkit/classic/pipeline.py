@@ -162,7 +162,7 @@ def open_pipeline(file: Path) -> ClassicPipeline:
             raise ValueError("it was written by another version of tlkit")
         scaler = Scaler(**_with_prefix("scaler/", arrays))
         if scaler.mean.ndim != 1 or scaler.mean.shape != scaler.factor.shape:
-            raise ValueError("it is damaged: means and factors of different lengths")
+            raise ValueError("it is damaged: means and factors differ in length")
         temperature = float(metadata["temperature"])
         classifier = ScaledClassifier(metadata["classifier"], temperature, scaler, _with_prefix("classifier/", arrays))
         pipeline = ClassicPipeline(
@@ -191,7 +191,7 @@ def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.
 def _read_descriptors(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> DescriptorPipeline:
     """raises: ValueError where they cannot be computed here; ModelError where a package is missing"""
     if metadata["descriptor_version"] != DESCRIPTOR_VERSION:
-        raise ValueError("its descriptors are those of another version of tlkit")
+        raise ValueError("its descriptors are from another version of tlkit")
     names, sizes, levels = (metadata[name] for name in DESCRIPTOR_FIELDS)
     require_packages([DESCRIPTORS[name] for name in names])
     if not (all(0 < size <= MAX_SIDE for size in sizes) and 1 <= levels <= MAX_LEVELS):
@@ -208,7 +208,7 @@ def _run_once(pipeline: ClassicPipeline) -> None:
     else:
         probabilities = pipeline.predict_proba(np.zeros((1, len(pipeline.classifier.scaler.mean)), np.float32))
     if probabilities.ndim != 2 or not np.isfinite(probabilities).all():
-        raise ValueError("its answers are no probabilities")
+        raise ValueError("its outputs are not probabilities")
 
 
 class ClassicEngine:

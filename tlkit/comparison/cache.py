@@ -148,13 +148,15 @@ def read_request(run: Run) -> tuple[Path, CompareSettings]:
     names = {item.name for item in fields(CompareSettings)}
     if odd := sorted(request.keys() ^ {"command", "data", *names}):
         raise RunError(
-            f"'{run.path}' was begun by another tlkit, whose settings differ from this one's in '{odd[0]}'; "
-            "compare anew, or go on with that version."
+            f"'{run.path}' was started by another version of tlkit (setting '{odd[0]}' differs); "
+            "start a new comparison or use that version."
         )
     try:
         return Path(request["data"]), CompareSettings(**{name: request[name] for name in names})
     except (OptionError, TypeError) as error:
-        raise RunError(f"'{run.path / 'settings.json'}' is damaged ({error}); restore it or compare anew.") from None
+        raise RunError(
+            f"'{run.path / 'settings.json'}' is damaged ({error}); restore it or start a new comparison."
+        ) from None
 
 
 def check_unchanged(run: Run, key: str) -> None:
@@ -164,8 +166,8 @@ def check_unchanged(run: Run, key: str) -> None:
     """
     if (run.path / KEY_FILE).exists() and run.read_json(KEY_FILE) != key:
         raise RunError(
-            f"since '{run.path}' was begun, the images, the pretrained weights at hand, tlkit or a package it needs "
-            "have changed; compare anew."
+            f"the images, the cached pretrained weights, tlkit or a package it needs changed since '{run.path}' was "
+            "started; start a new comparison."
         )
 
 

@@ -82,7 +82,7 @@ def resume_comparison(path: str | Path, progress: Progress | None = None) -> Com
     """
     run = reopen_run(Path(path))
     if (command := command_of(run)) != "compare":
-        raise RunError(f"'{path}' is no comparison; `tlkit {command} --resume {path}` goes on with it.")
+        raise RunError(f"'{path}' is not a comparison; `tlkit {command} --resume {path}` continues it.")
     return _finish(run_candidates(run, progress))
 
 
@@ -93,7 +93,7 @@ def start_comparison(data: str | Path, output: str | Path | None, settings: Comp
     """
     folder = read_folder(data)
     if not any(candidate.make_settings for candidate in build_candidates(settings)):
-        raise OptionError("--only names no rung that is trained; add one, such as linear.")
+        raise OptionError("--only has baselines only; add a trained model, e.g. linear.")
     refuse_inside(folder.root, output or "runs")
     run = create_run(Path(output) if output else None, "compare")
     run.write_json("settings.json", {"command": "compare", "data": str(folder.root.resolve()), **to_json(settings)})

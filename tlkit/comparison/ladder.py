@@ -52,7 +52,7 @@ def build_candidates(settings: CompareSettings) -> list[Candidate]:
         return candidates
     names, asked = [candidate.name for candidate in candidates], settings.only.split(",")
     if unknown := [name for name in asked if name not in names]:
-        raise OptionError(f"--only names '{unknown[0]}'; the rungs here are {', '.join(names)}.")
+        raise OptionError(f"--only has '{unknown[0]}'; expected some of {', '.join(names)}.")
     return [candidate for candidate in candidates if candidate.name in asked]
 
 
@@ -67,11 +67,9 @@ def missing_requirements() -> list[str]:
     """Say in sentences what would add candidates."""
     notes = []
     if not _has_classic():
-        notes.append(
-            "without scikit-learn and scikit-image nothing is described by hand: pip install 'tlkit[shallow]'."
-        )
+        notes.append("handcrafted features need scikit-learn and scikit-image: pip install 'tlkit[classic]'.")
     if not cached_backbones():
-        notes.append(f"no pretrained weights are at hand; `tlkit finetune DATA` downloads {DEFAULT_BACKBONE}'s.")
+        notes.append(f"no pretrained weights are cached; `tlkit finetune DATA` downloads those of {DEFAULT_BACKBONE}.")
     return notes
 
 

@@ -128,7 +128,7 @@ def read_result(
     """
     rows = run.read_rows("predictions_val.csv")
     if tuple(row["path"] for row in rows) != images.paths:
-        raise RunError(f"'{run.path}' was judged on other images than the rungs before it; compare anew.")
+        raise RunError(f"'{run.path}' was measured on other images than the models before it; start a new comparison.")
     correct = np.array([row["label"] == row["class"] for row in rows])
     seconds, features_cached = _seconds_from_nothing(run, extraction_seconds)
     content = run.read_json("model.json")

@@ -102,12 +102,12 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
     _run_all(state, candidates)
     if state.validation_set is None:
         assert state.failure
-        raise type(state.failure)(f"nothing could be trained: {state.notes[-1]}")
+        raise type(state.failure)(f"no model could be trained: {state.notes[-1]}")
     state.baselines = [baseline_result(candidate, state.validation_set) for candidate in BASELINES]
     asked = [result for result in state.baselines if result.name in order]
     state.results = sorted([*asked, *state.results], key=lambda result: order.index(result.name))
     if len(state.validation_set.paths) < FEW_IMAGES:
-        state.notes.append(f"{few_images(len(state.validation_set.paths))}; more photos tell more than more rungs.")
+        state.notes.append(f"{few_images(len(state.validation_set.paths))}; add images.")
     return state
 
 
@@ -133,7 +133,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
         run = obtain_run(state, candidate, recipe, _time_slot(state.end - time.monotonic(), candidate, later))
     except Exception as error:  # whatever it was, other candidates may succeed
         state.failure = _without_traceback(error)
-        state.notes.append(f"{candidate.name} was left out: {state.failure}")
+        state.notes.append(f"{candidate.name} was skipped: {state.failure}")
         # before anything is removed, for it may raise: the error may have been an interrupt that C code swallowed
         state.progress.note(state.notes[-1], transient=True)
         delete_run(Run(state.run.path / candidate.name))
@@ -151,7 +151,7 @@ def _without_traceback(error: Exception) -> TlkitError:
     if isinstance(error, TlkitError):
         return type(error)(str(error))
     lines = str(error).splitlines() or ["no reason given"]
-    return TlkitError(f"something unexpected happened ({type(error).__name__}: {lines[0]}).")
+    return TlkitError(f"unexpected {type(error).__name__}: {lines[0]}.")
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,9 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
     if not is_done(run.path) and not _is_resumable(run.path):
         delete_run(run)  # of a copy or a training that was stopped early
         if os.path.lexists(run.path):
-            raise RunError(f"'{run.path}' holds what tlkit did not write; move it elsewhere and compare anew.")
+            raise RunError(
+                f"'{run.path}' has files that tlkit did not write; move them elsewhere and start a new comparison."
+            )
         if load_cached_run(key, run.path):
             return run
     if not is_done(run.path):
@@ -221,7 +223,7 @@ def _train(state: ComparisonState, recipe: Recipe[Any], target: Path, slot: Time
         run_training(recipe.with_time_limit(slot.seconds), state.root, target, deadline)
 
 
-NO_TIME = "--time-limit leaves no time for it; give it more."
+NO_TIME = "--time-limit is too short for it; use a longer one."
 
 
 class OutOfTimeError(OptionError):

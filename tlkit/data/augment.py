@@ -207,7 +207,7 @@ def flip_note(class_names: Sequence[str], hflip: bool) -> str | None:
     name = flip_sensitive_class(class_names)
     if name is None:
         return None
-    looks = f"classes such as '{name}' may look different in a mirror"
+    looks = f"a mirrored '{name}' could be another class"
     if hflip:
-        return f"half of the views are mirrored, and {looks}; --no-hflip keeps them as they are."
-    return f"no view is mirrored, for {looks}; --hflip mirrors half of them."
+        return f"half of the views are mirrored, but {looks}; --no-hflip turns this off."
+    return f"images are not mirrored: {looks}. --hflip allows it."

@@ -38,7 +38,7 @@ def draw_contact_sheet(
             continue
         lines[folder.paths[index]] = image.pixels
     if not lines:
-        raise DataError(f"no image in '{data}' can be read; give a folder of images.")
+        raise DataError(f"no image in '{data}' can be read; expected a folder of images.")
     content = io.BytesIO()
     Image.fromarray(_arrange(np.stack(list(lines.values())))).save(content, "PNG")
     write_new(file, content.getvalue())

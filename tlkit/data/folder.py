@@ -125,8 +125,7 @@ def _refuse_other_classes(layout: Layout, allowed: set[str]) -> None:
             shown = sorted(allowed, key=natural_key)
             listed = ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
             raise DataError(
-                f"'{layout.root / parent}' has a class '{name}' that was not learnt; "
-                f"expected only {listed}; rename or remove it."
+                f"'{layout.root / parent}' has an unknown class '{name}'; expected only {listed}; rename or remove it."
             )
 
 
@@ -137,7 +136,7 @@ def _require_classes(layout: Layout, classes: set[str], with_files: set[str], sk
         where = f"its '{training[0]}' folder" if training else "it"
         found = f"one subfolder ('{min(classes)}')" if classes else "no subfolder"
         raise DataError(
-            f"'{root}' is no folder of classes: {where} has {found}; "
+            f"'{root}' is not a folder of classes: {where} has {found}; "
             "expected two or more subfolders of images, one per class."
         )
     if empty := sorted(classes - with_files, key=natural_key):
@@ -147,7 +146,7 @@ def _require_classes(layout: Layout, classes: set[str], with_files: set[str], sk
         reasons = [entry.reason for entry in skipped if entry.path in folders and entry.reason]
         if reasons:
             raise DataError(f"class '{empty[0]}' in '{root}' is a {reasons[0]}; remove it, or give it its own images.")
-        raise DataError(f"'{root}' has no file for class '{empty[0]}'; add images of it or remove its folder.")
+        raise DataError(f"'{root}' has no files of class '{empty[0]}'; add images of it or remove its folder.")
 
 
 def _at(items: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:

@@ -168,7 +168,7 @@ def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -
     """raises: DataError where two folders are the same subset, or none is for training"""
     names = list(subsets)
     if "train" not in subsets.values() and not has_run:
-        raise DataError(f"'{folder}' has {' and '.join(names)} but no 'train' folder to learn from; add one.")
+        raise DataError(f"'{folder}' has {' and '.join(names)} but no 'train' folder; add one.")
     for subset in set(subsets.values()):
         twins = [name for name in names if subsets[name] == subset]
         if len(twins) > 1:

@@ -25,7 +25,7 @@ def write_digits(folder: Path) -> int:
     returns: the number of files
     raises: OptionError where `folder` exists or cannot be written; DataError where scikit-learn is missing
     """
-    taken = OptionError(f"'{folder}' is already there and is never written into; name a new folder.")
+    taken = OptionError(f"'{folder}' already exists; choose a new folder.")
     if os.path.lexists(folder):
         raise taken
     unfinished = temporary_beside(folder)
@@ -37,7 +37,7 @@ def write_digits(folder: Path) -> int:
         raise taken from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OptionError(f"'{folder}' cannot be written ({reason}); name another folder.") from error
+        raise OptionError(f"'{folder}' cannot be written ({reason}); choose another folder.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return len(labels)
@@ -48,7 +48,7 @@ def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        message = "the digits come with scikit-learn, which is not installed; run pip install 'tlkit[samples]'."
+        message = "the digits are part of scikit-learn, which is not installed: pip install 'tlkit[samples]'."
         raise DataError(message) from error
     digits = load_digits()
     return digits.images, digits.target

@@ -90,7 +90,7 @@ def _fold_split(folder: ImageFolder, held_out: np.ndarray, validation_split: flo
     empty = [name for name, count in zip(folder.class_names, split.train.class_counts, strict=True) if not count]
     if empty or not len(split.validation) or not len(split.test):
         short = f"class '{empty[0]}' has" if empty else "there are"
-        raise DataError(f"{short} too few images for --folds; choose fewer folds, or give it more images.")
+        raise DataError(f"{short} too few images for --folds; use fewer folds or add images.")
     return split
 
 
@@ -258,15 +258,15 @@ def _require_images(subsets: dict[str, ImageFolder]) -> None:
         if count == 0:
             raise DataError(f"class '{name}' has no readable image to train on; add images of it or remove it.")
     if len(subsets[VALIDATION]) == 0:
-        raise DataError("no image is left to validate on; give at least one class two different images.")
+        raise DataError("no image is left for validation; expected at least one class with two different images.")
 
 
 def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
     trained_on = [entry.path for entry in skipped if entry.reason == TRAINED_ON]
     copies = [entry.path for entry in skipped if entry.reason != TRAINED_ON]
-    notes = [f"{len(copies)} copies of held-out images were left out, such as {copies[0]}."] if copies else []
+    notes = [f"{len(copies)} copies of held-out images were left out, e.g. {copies[0]}."] if copies else []
     if trained_on:
-        notes.append(f"{len(trained_on)} held-out images were left out: {TRAINED_ON}, such as {trained_on[0]}.")
+        notes.append(f"{len(trained_on)} held-out images were left out: {TRAINED_ON}, e.g. {trained_on[0]}.")
     return notes
 
 
@@ -274,7 +274,8 @@ def _conflict_notes(folder: ImageFolder) -> list[str]:
     conflicts = label_conflicts(folder)
     if not conflicts:
         return []
-    return [f"{len(conflicts)} identical images stand under different labels, such as {' = '.join(conflicts[0])}."]
+    sets = "1 set of identical images has" if len(conflicts) == 1 else f"{len(conflicts)} sets of identical images have"
+    return [f"{sets} different labels, e.g. {' and '.join(conflicts[0])}. Remove the wrong ones."]
 
 
 def _missing_class_notes(subsets: dict[str, ImageFolder]) -> list[str]:
@@ -283,5 +284,5 @@ def _missing_class_notes(subsets: dict[str, ImageFolder]) -> list[str]:
         images = subsets[subset]
         missing = [name for name, count in zip(images.class_names, images.class_counts, strict=True) if count == 0]
         if len(images) and missing:
-            notes.append(f"no {subset} image for: {', '.join(missing)}.")
+            notes.append(f"no {subset} images of {', '.join(missing)}.")
     return notes

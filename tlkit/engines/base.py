@@ -57,10 +57,10 @@ def choose_engine(name: str, precision: str) -> str:
         wanted = "openvino" if precision == "bfloat16" else "litert"
         name = wanted if is_installed(wanted) or precision == "bfloat16" else "keras"
     if precision == "bfloat16" and name != "openvino":
-        raise OptionError(f"--precision bfloat16 needs the openvino engine, got --engine {name}; leave --engine out.")
+        raise OptionError(f"--precision bfloat16 needs --engine openvino, not {name}; omit --engine.")
     if not is_installed(name):
         package = EXTRAS.get(name, PACKAGES[name])
-        raise ModelError(f"the {name} engine is not installed; `pip install {package}` brings it.")
+        raise ModelError(f"the {name} engine is not installed; install it with `pip install {package}`.")
     return name
 
 

@@ -27,7 +27,9 @@ def open_engine(spec: EngineSpec, file: Path) -> Engine:
         return OPENERS[spec.name](file, spec.precision)
     except (ValueError, RuntimeError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the {spec.name} engine cannot open '{file}' ({reason}); train or convert it anew.") from None
+        raise ModelError(
+            f"the {spec.name} engine cannot open '{file}' ({reason}); train or convert it again."
+        ) from None
 
 
 def _open_litert(file: Path, precision: str) -> Engine:

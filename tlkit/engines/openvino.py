@@ -21,7 +21,7 @@ class OpenVINOEngine:
     def __init__(self, file: Path, precision: str) -> None:
         core = openvino.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ModelError("this processor has no bfloat16 arithmetic; leave out --precision bfloat16.")
+            raise ModelError("this processor does not support bfloat16; omit --precision bfloat16.")
         workers = count_workers()
         self._network = core.compile_model(
             file,

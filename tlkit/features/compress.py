@@ -87,7 +87,7 @@ def require_packages_for(components: int, parts: int) -> None:
     raises: ModelError
     """
     if components and not find_spec("sklearn"):
-        raise ModelError("--pca needs scikit-learn, which is not installed: pip install 'tlkit[shallow]'.")
+        raise ModelError("--pca needs scikit-learn, which is not installed: pip install 'tlkit[classic]'.")
     if parts and not find_spec("faiss"):
         raise ModelError("--pq needs faiss, which is not installed: pip install 'tlkit[search]'.")
 
@@ -109,7 +109,7 @@ def _fit_centers(train: np.ndarray, parts: int, seed: int) -> np.ndarray:
     if num_values % parts:
         divisors = [number for number in range(1, num_values + 1) if num_values % number == 0]
         nearest = min(divisors, key=lambda number: abs(number - parts))
-        raise OptionError(f"--pq is {parts}; {num_values} values cannot be parted into so many: try {nearest}.")
+        raise OptionError(f"--pq is {parts}; expected a divisor of the {num_values} features, e.g. {nearest}.")
     import faiss
 
     bits = min(len(train), MAX_CENTERS).bit_length() - 1

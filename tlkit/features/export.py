@@ -132,7 +132,7 @@ def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
     for name in NETWORK_OPTIONS:
         if (asked := getattr(settings, name)) not in (defaults[name], theirs.get(name)):
             raise OptionError(
-                f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; leave it out."
+                f"{option_name(name)} is {asked}, but '{settings.run}' has {theirs.get(name, 'none')}; omit it."
             )
     split = {
         name: theirs[name] for name in SPLIT_OPTIONS if getattr(settings, name) == defaults[name] and name in theirs
@@ -209,7 +209,7 @@ def check_file(file: Path, has_codec: bool) -> None:
     raises: OptionError, ModelError where it cannot
     """
     if file.suffix.lower() not in WRITERS:
-        raise OptionError(f"'{file.name}' does not end in {', '.join(WRITERS)}; choose one of them.")
+        raise OptionError(f"'{file.name}' has an unknown ending; expected one of {', '.join(WRITERS)}.")
     for path in (file, codec_file(file)) if has_codec and not _holds_all(file) else (file,):
         check_new_file(path)
     if file.suffix.lower() == ".parquet":

@@ -58,8 +58,8 @@ class LayerOutput:
             return outputs[self.layer]
         names = list(outputs)
         near = difflib.get_close_matches(self.layer, names, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"its last ones are {', '.join(names[-3:])}."
-        raise OptionError(f"there is no layer '{self.layer}' in {self.network}; {hint}")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"its last layers are {', '.join(names[-3:])}."
+        raise OptionError(f"unknown layer '{self.layer}' of {self.network}; {hint}")
 
 
 def backbone_layer(source: PretrainedBackbone, layer: str) -> LayerOutput:

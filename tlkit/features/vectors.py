@@ -159,8 +159,8 @@ def _empty_vectors(num_images: int, num_values: int) -> np.ndarray:
     """raises: OptionError where the vectors of all images would not fit into memory"""
     if (needed := 4 * num_images * num_values) > MAX_VECTOR_BYTES:
         raise OptionError(
-            f"{num_values:,} values for each of {num_images:,} images are {needed / 1e9:.1f} GB, more than the "
-            f"{MAX_VECTOR_BYTES / 1e9:.0f} GB that are held in memory; take fewer levels of --pyramid, or bow."
+            f"{num_values:,} features of {num_images:,} images need {needed / 1e9:.1f} GB of memory; expected at most "
+            f"{MAX_VECTOR_BYTES / 1e9:.0f} GB: use a smaller --pyramid, or bow."
         )
     return np.empty((num_images, num_values), np.float32)
 

@@ -92,8 +92,8 @@ def evaluate(
                 counted.append((image, prediction.probabilities))
             advance(1)
     if not counted:
-        reason = f", such as '{skipped[0].path}': {skipped[0].reason}" if skipped else ""
-        raise DataError(f"no image is left to evaluate ({len(skipped)} were left out{reason}); give others.")
+        reason = f", e.g. '{skipped[0].path}': {skipped[0].reason}" if skipped else ""
+        raise DataError(f"no image to evaluate: {len(skipped)} were left out{reason}; give other images.")
     labels = [image.label for image, _ in counted]
     report = Report(names, np.array(labels, np.int32), np.stack([probabilities for _, probabilities in counted]))
     return Evaluation(report, subset, tuple(image.path for image, _ in counted), tuple(skipped))
@@ -114,7 +114,7 @@ def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_Lab
     subset = VALIDATION if split == "auto" else split
     root = Path(run.read_settings()["data"])
     if not root.is_dir():
-        raise DataError(f"the images of '{run.path}' are no longer at '{root}'; give a folder as DATA.")
+        raise DataError(f"the images of '{run.path}' are not in '{root}' any more; give their folder as DATA.")
     rows = [row for row in run.read_rows("split.csv") if subset in (row["split"], "all")]
     if not rows:
         raise DataError(f"'{run.path}' has no {subset} images; give a folder as DATA or another --split.")
@@ -127,7 +127,7 @@ def _images_of(folder: ImageFolder, split: str) -> tuple[list[_LabeledFile], str
     present = [subset for subset in (TEST, VALIDATION) if subset in folder.subsets]
     subset = (present or ["all"])[0] if split == "auto" else split
     if subset in SUBSETS and subset not in folder.subsets:
-        raise DataError(f"'{folder.root}' has no {subset} folder; leave out --split or use --split all.")
+        raise DataError(f"'{folder.root}' has no {subset} folder; omit --split or use --split all.")
     images = [
         _LabeledFile(path, folder.root / path, label)
         for path, label, own in zip(folder.paths, folder.labels.tolist(), folder.subsets, strict=True)

@@ -111,8 +111,8 @@ class Predictor:
         names = self.manifest.class_names
         if probabilities.shape[1] != len(names):
             raise RunError(
-                f"'{self._path}' names {len(names)} classes in model.json, but what it predicts with knows "
-                f"{probabilities.shape[1]}; restore model.json or train again."
+                f"model.json of '{self._path}' has {len(names)} classes, but its model has {probabilities.shape[1]}; "
+                "restore model.json or train again."
             )
         return probabilities
 
@@ -139,7 +139,7 @@ def open_run_engine(run: Run, engine: str = "auto") -> Engine:
         readable = all(Path(stage.file).suffix == READABLE[stage.engine] for stage in stages)
         if not readable or engine not in [stage.engine for stage in stages]:
             raise OptionError(
-                f"'{run.path}' was made for {manifest.engine}, --engine {engine} cannot run it; leave it out."
+                f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."
             )
     engines = [open_engine(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file)) for stage in stages]
     return SequentialEngine(engines)

@@ -169,8 +169,8 @@ def check_size(spec: HasMinSize, image_size: int) -> None:
 def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> OptionError:
     """Make the error for a name that is in no registry; its message has the nearest known names."""
     nearest = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists them."
-    return OptionError(f"there is no {kind} '{name}'; {hint}")
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists all."
+    return OptionError(f"unknown {kind} '{name}'; {hint}")
 
 
 def imagenet_file(spec: Backbone, image_size: int) -> Path:

@@ -144,12 +144,12 @@ def _load_imagenet(spec: Backbone, image_size: int) -> keras.Model:
     except Exception as error:  # Keras raises plain Exception when a download fails
         file = imagenet_file(spec, image_size)
         if file.exists():
-            problem = f"'{file}' cannot be loaded ({_first_line(error)}); delete it to fetch it anew"
+            problem = f"'{file}' cannot be loaded ({_first_line(error)}); delete it to download it again, or"
         else:
-            problem = f"the ImageNet weights {file.name} are not in '{file.parent}' and could not be downloaded"
+            problem = f"the ImageNet weights {file.name} are not in '{file.parent}' and could not be downloaded;"
         raise ModelError(
-            f"{problem}; or copy the file there, set KERAS_HOME to a folder that has it, "
-            "or pass --weights FILE or --weights none."
+            f"{problem} copy the file there, set KERAS_HOME to a folder that has it, "
+            "or use --weights FILE or --weights none."
         ) from None
 
 
@@ -166,10 +166,10 @@ def _load_file(network: keras.Model, spec: Backbone, file: Path) -> None:
     except Exception as error:  # h5py, zipfile and Keras each raise their own
         raise ModelError(
             f"'{file}' {problem or f'does not fit {spec.name} ({_first_line(error)})'}; "
-            f"expected weights of {spec.constructor} without classifier, as `model.save_weights` writes them."
+            f"expected weights of {spec.constructor} without its classifier, as `model.save_weights` writes them."
         ) from None
     if not all(np.isfinite(value).all() for value in network.get_weights()):
-        raise ModelError(f"'{file}' holds values that are not numbers; get the weights of {spec.name} anew.")
+        raise ModelError(f"'{file}' contains NaN or infinite values; download the weights of {spec.name} again.")
 
 
 def _describe_weights_file(file: Path) -> str:
@@ -181,7 +181,7 @@ def _describe_weights_file(file: Path) -> str:
     if start.startswith((b"\x89HDF", b"PK")):
         return ""
     lines = start.decode("utf-8", "replace").strip().splitlines()
-    return f"is no weights file: it starts with {lines[0][:40]!r}" if lines else "is empty"
+    return f"is not a weights file: it starts with {lines[0][:40]!r}" if lines else "is empty"
 
 
 def _first_line(error: Exception) -> str:

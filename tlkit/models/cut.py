@@ -91,7 +91,7 @@ def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
         if height < cut.shape[0] <= 2 * height + 1 and trainable_fraction(body, cut) >= MIN_TRAINABLE
     ]
     if not finer:
-        raise OptionError(f"{body.name} has no cut point before its last blocks; choose --freeze all or none.")
+        raise OptionError(f"{body.name} has no cut point before its last blocks; use --freeze all or none.")
     min_values = min(math.prod(cut.shape) for cut in finer)
     return [cut for cut in finer if math.prod(cut.shape) < MAX_SIZE_RATIO * min_values][-1]
 
@@ -109,9 +109,9 @@ def _parse_fraction(wanted: str, body: keras.Model, cuts: list[Cut]) -> float:
             return fraction
     near = difflib.get_close_matches(wanted, [cut.name for cut in cuts], n=1)
     raise OptionError(
-        f"--cut is '{wanted}'; expected auto, a share of the layers between 0 and 1, or a cut point of {body.name}"
-        + (f" such as '{near[0]}'" if near else "")
-        + f"; `tlkit models {body.name} --cuts` lists them."
+        f"--cut is '{wanted}'; expected auto, a fraction of the layers between 0 and 1, or a cut point of {body.name}"
+        + (f", e.g. '{near[0]}'" if near else "")
+        + f"; `tlkit models {body.name} --cuts` lists all."
     )
 
 

@@ -31,7 +31,7 @@ def start_keras() -> ModuleType:
         raise ModelError(
             "keras.json sets "
             f"{keras.config.image_data_format()} and {keras.config.floatx()}; "
-            "tlkit needs channels_last and float32: change them there."
+            "expected channels_last and float32: change the file."
         )
     return keras
 

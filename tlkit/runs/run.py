@@ -85,7 +85,7 @@ def parse_manifest(content: Any, file: Path) -> Manifest:
         if (content["format"], content["decode_version"]) != (FORMAT_VERSION, DECODE_VERSION):
             raise RunError(
                 f"'{file}' was written by tlkit {content['versions']['tlkit']}, which decoded images differently; "
-                "install that version or train again."
+                "install that version, or train again."
             )
         manifest = Manifest(
             class_names=tuple(str(name) for name in content["class_names"]),
@@ -160,9 +160,7 @@ class Run:
         content = self.read_json("settings.json")
         if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("command", "data")):
             file = self.path / "settings.json"
-            raise RunError(
-                f"'{file}' is damaged (it does not name its command and DATA); restore it or start a new run."
-            )
+            raise RunError(f"'{file}' is damaged (no command or DATA in it); restore it or start a new run.")
         return content
 
     def checked_file(self, name: str) -> Path:
@@ -172,9 +170,9 @@ class Run:
         """
         file, expected = self.path / name, self.manifest.sha256.get(name)
         if not file.is_file():
-            raise RunError(f"'{file}' is missing from its run; train again or restore it.")
+            raise RunError(f"'{file}' is missing; restore it or train again.")
         if sha256_file(file) != expected:
-            raise RunError(f"'{file}' is not what the run wrote (its SHA-256 differs); train again or restore it.")
+            raise RunError(f"'{file}' was changed after the run (its SHA-256 differs); restore it or train again.")
         return file
 
     def network_file(self) -> Path:
@@ -183,7 +181,7 @@ class Run:
         raises: RunError, also where the run's classifier is no network
         """
         if MODEL not in self.manifest.sha256:
-            raise RunError(f"'{self.path}' holds a classifier that is no network; give the run of one.")
+            raise RunError(f"'{self.path}' contains a classic classifier; expected the run of a network.")
         return self.checked_file(MODEL)
 
 
@@ -194,13 +192,15 @@ def create_run(path: Path | None, command: str) -> Run:
     """
     try:
         run = Run(_make_folder(path) if path else _make_next_folder(Path("runs"), command))
-        atomic_write(run.path / UNFINISHED, f"`tlkit {command}` is running here, or was stopped; --resume goes on.\n")
+        atomic_write(
+            run.path / UNFINISHED, f"`tlkit {command}` is running or was interrupted; --resume continues it.\n"
+        )
         return run
     except FileExistsError:
-        raise OptionError(f"'{path}' is already there and is never written into; choose another -o.") from None
+        raise OptionError(f"'{path}' already exists; choose another folder with -o.") from None
     except OSError as error:
         raise OptionError(
-            f"no run folder can be made at '{path or 'runs'}' ({error.strerror}); choose another -o."
+            f"cannot create the run folder '{path or 'runs'}' ({error.strerror}); choose another folder with -o."
         ) from None
 
 
@@ -251,7 +251,7 @@ def load_run(path: str | Path) -> Run:
     if not is_done(path):
         raise RunError(f"'{path}' {_unfinished_reason(run)}.")
     if (path / COMPARISON).exists():
-        raise RunError(f"'{path}' is a comparison of several runs; give the folder of one of them in it.")
+        raise RunError(f"'{path}' is a comparison of several runs; give the folder of one run in it.")
     _ = run.manifest  # a damaged one is found at once
     return run
 
@@ -266,14 +266,13 @@ def command_of(run: Run) -> str:
 
 def _finished_runs_hint() -> str:
     finished = "; ".join(str(path) for path in sorted(Path("runs").glob("*/")) if is_done(path))
-    return f"finished runs here: {finished}" if finished else "`tlkit finetune DATA` makes one"
+    return f"finished runs here: {finished}" if finished else "`tlkit finetune DATA` creates one"
 
 
 def _unfinished_reason(run: Run) -> str:
     if not (run.path / "settings.json").exists():
-        return f"is no run folder: it has no {DONE}; {_finished_runs_hint()}"
-    again = f"`tlkit {command_of(run)} --resume {run.path}` goes on with one that was stopped"
-    return f"is an unfinished run: it has no {DONE}; {again}"
+        return f"is not a run folder (it has no {DONE} file); {_finished_runs_hint()}"
+    return f"is unfinished (it has no {DONE} file); `tlkit {command_of(run)} --resume {run.path}` continues it"
 
 
 def _make_folder(path: Path) -> Path:

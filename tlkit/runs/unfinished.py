@@ -21,9 +21,9 @@ def reopen_run(path: Path) -> Run:
     raises: RunError where there is none, it is finished, or what it would write is a link
     """
     if is_done(path):
-        raise RunError(f"'{path}' is finished, there is nothing to resume; {_use_of(path)}.")
+        raise RunError(f"'{path}' is finished and cannot be resumed; {_use_of(path)}.")
     if not (path / UNFINISHED).exists() or not (path / "settings.json").exists():
-        raise RunError(f"'{path}' is no unfinished run; give the folder of one that was stopped.")
+        raise RunError(f"'{path}' is not an unfinished run; give the folder of an interrupted run.")
     refuse_links(path)
     return Run(path)
 
@@ -36,7 +36,9 @@ def save_or_check_split(run: Run, split: Split) -> None:
     now, file = _as_csv(split), run.path / SPLIT
     before = file.read_bytes().decode("utf-8", "surrogateescape") if file.exists() else None
     if before is not None and before != now:
-        raise RunError(f"the images are not those '{run.path}' began with: {_difference(before, now)}; start anew.")
+        raise RunError(
+            f"the images changed since '{run.path}' was started: {_difference(before, now)}; start a new run."
+        )
     drop_temporaries(run)
     if before is None:
         atomic_write(file, now)
@@ -90,14 +92,14 @@ def refuse_special(path: Path, expected: str) -> None:
     """
     if not path.is_symlink() and (path.is_dir() if expected == "folder" else is_regular(path)):
         return
-    found = "a symbolic link" if path.is_symlink() else f"no {expected}"
-    raise RunError(f"'{path}' is {found}, where tlkit writes a {expected} of its own; move it away, or start anew.")
+    found = "a symbolic link" if path.is_symlink() else f"not a {expected}"
+    raise RunError(f"'{path}' is {found}; expected a {expected} that tlkit wrote: move it away or start a new run.")
 
 
 def _use_of(finished: Path) -> str:
     if (finished / COMPARISON).exists():
-        return f"'{finished / COMPARISON}' has its figures, and `tlkit predict` takes each run in it"
-    return f"`tlkit predict {finished} IMAGE...` uses it"
+        return f"'{finished / COMPARISON}' has its results, and `tlkit predict` accepts each run in it"
+    return f"use it with `tlkit predict {finished} IMAGE...`"
 
 
 def _as_csv(split: Split) -> str:
@@ -119,8 +121,8 @@ def _difference(before: str, now: str) -> str:
         {line["path"]: line for line in csv.DictReader(io.StringIO(text, newline=""))} for text in (before, now)
     )
     changes = {
-        "gone": sorted(old.keys() - new.keys()),
+        "missing": sorted(old.keys() - new.keys()),
         "new": sorted(new.keys() - old.keys()),
         "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
     }
-    return ", ".join(f"{len(paths)} {change} (such as {paths[0]})" for change, paths in changes.items() if paths)
+    return ", ".join(f"{len(paths)} {change} (e.g. {paths[0]})" for change, paths in changes.items() if paths)

@@ -51,7 +51,7 @@ class PreviousRun:
             return {name: values[name] for name in INHERITED} | {"hflip": settings.get("hflip")}
         except (KeyError, TypeError):
             raise RunError(
-                f"'{self.run.path}' does not say how its head is built; train it again, then start from it."
+                f"the model.json of '{self.run.path}' does not describe its head; train that run again."
             ) from None
 
     def build(self) -> Any:
@@ -98,7 +98,7 @@ class PreviousRun:
         known = self.run.manifest.class_names
         new, gone = sorted(set(class_names) - set(known)), sorted(set(known) - set(class_names))
         notes = [f"new classes: {', '.join(new)}."] if new else []
-        return notes + ([f"forgotten, for there are no images of them here: {', '.join(gone)}."] if gone else [])
+        return notes + ([f"dropped classes (no images in DATA): {', '.join(gone)}."] if gone else [])
 
 
 def previous_run(path: str | Path) -> PreviousRun:
@@ -119,7 +119,7 @@ def _load(file: Path) -> Any:
     try:
         return load_network(file)
     except (OSError, ValueError) as error:
-        raise RunError(f"'{file}' cannot be opened ({error}); train again or restore it.") from None
+        raise RunError(f"'{file}' cannot be opened ({error}); restore it or train again.") from None
 
 
 def _transfer_columns(

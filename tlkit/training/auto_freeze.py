@@ -115,7 +115,7 @@ def choose_strategy(
             return FreezeDecision(**run.read_json(DECISION_FILE))
         except TypeError:
             file = run.path / DECISION_FILE
-            raise RunError(f"'{file}' is damaged; remove it, and --resume decides anew.") from None
+            raise RunError(f"'{file}' is damaged; remove it and use --resume again to repeat the decision.") from None
     limit, train = recipe.settings.time_limit, dataset.split.train
     left = parse_duration(limit) - stopwatch.total() - WRITING_SECONDS if limit else math.inf
     probes = None
@@ -152,8 +152,8 @@ def decide(
         return FreezeDecision()  # takes seconds; not worth measuring
     expected = recipe.estimate(inputs)
     options, notes = fit_into(left, expected, recipe.freeze)
-    told = f"this will take about {format_duration(expected.seconds)} and {expected.disk / 1e9:.2f} GB of disk."
-    return FreezeDecision(options, notes or [told], notes, forecast=_forecast(expected))
+    estimate = f"estimated: {format_duration(expected.seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
+    return FreezeDecision(options, notes or [estimate], notes, forecast=_forecast(expected))
 
 
 def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str, Any], list[str]]:
@@ -162,9 +162,9 @@ def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str
     if epochs == expected.epochs:
         return {}, []
     if freeze == "lower" and epochs < MIN_BLOCK_EPOCHS:
-        return {"freeze": "all"}, ["--time-limit leaves no time to train upper blocks; the head alone is trained."]
+        return {"freeze": "all"}, ["--time-limit is too short to train upper blocks; only the head is trained."]
     name = "upper_epochs" if freeze == "lower" else "epochs"
-    return {name: max(1, epochs)}, [f"--time-limit leaves time for {max(1, epochs)} of {expected.epochs} epochs."]
+    return {name: max(1, epochs)}, [f"--time-limit allows {max(1, epochs)} of {expected.epochs} epochs."]
 
 
 def _decide_by_probes(
@@ -172,21 +172,21 @@ def _decide_by_probes(
 ) -> FreezeDecision:
     """Train upper blocks where that is expected to be worth its time."""
     if not pays_off(gain := expected_gain(probes), 0):
-        return _advised(advise(probes, "all", "upper blocks would hardly add to that: freeze all"))
+        return _advised(advise(probes, "all", "Training upper blocks should add less than 1 point."))
     try:
         expected = recipe.changed({"freeze": "lower"}).estimate(inputs)
     except OptionError as error:
-        return _advised(advise(probes, "all", f"freeze all, for {str(error).split(';')[0]}"))
+        return _advised(advise(probes, "all", f"Upper blocks cannot be trained: {str(error).split(';')[0]}."))
     epochs = expected.epochs_within(left)
     seconds = expected.fixed_seconds + epochs * expected.epoch_seconds
-    promise = f"training upper blocks should add about {100 * gain:.0f} points"
+    promise = f"Training upper blocks should add about {100 * gain:.0f} points"
     if epochs < MIN_BLOCK_EPOCHS:
-        why = f"{promise}, but --time-limit leaves no time for it: freeze all"
+        why = f"{promise} but does not fit in --time-limit."
         return _advised(advise(probes, "all", why, expected.seconds), expected)
     if not pays_off(gain, seconds):
-        why = f"{promise}, but take {format_duration(seconds)}: freeze all; --freeze lower does it all the same"
+        why = f"{promise} but takes about {format_duration(seconds)}; --freeze lower trains them anyway."
         return _advised(advise(probes, "all", why, seconds), expected)
-    why = f"{promise} in about {format_duration(seconds)}, with {expected.disk / 1e9:.2f} GB of disk: freeze lower"
+    why = f"{promise} and takes about {format_duration(seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
     fewer = {"upper_epochs": epochs} if epochs < expected.epochs else {}
     return _advised(advise(probes, "lower", why, seconds), expected, fewer)
 
@@ -203,13 +203,20 @@ def _forecast(expected: CostEstimate) -> dict[str, Any]:
 
 
 def advise(probes: Mapping[str, float], strategy: str, why: str, seconds: float | None = None) -> FreezeAdvice:
-    """Advise a strategy, `why` being the end of the sentence."""
+    """Advise a strategy.
+
+    why: the sentence between the probes and the strategy
+    """
     similarity = imagenet_similarity(probes)
-    figures = " ".join(f"{accuracy:.3f} on the {name}," for name, accuracy in probes.items() if name != ALL_DEPTHS)
-    text = f"linear probes give {figures} {probes[ALL_DEPTHS]:.3f} on all features"
+    start = "Linear probes"
     if similarity is not None:
-        text += f": the photos are {'like' if similarity > 0 else 'unlike'} ImageNet's"
-    return FreezeAdvice(strategy, f"{text}; {why}.", probes, similarity, expected_gain(probes), seconds)
+        start = f"The images are {'similar to' if similarity > 0 else 'different from'} ImageNet (linear probes"
+    accuracies = ", ".join(
+        f"{100 * accuracy:.1f} % on {'all features' if name == ALL_DEPTHS else f'the {name}'}"
+        for name, accuracy in probes.items()
+    )
+    text = f"{start}: {accuracies}{')' * (similarity is not None)}. {why} Using --freeze {strategy}."
+    return FreezeAdvice(strategy, text, probes, similarity, expected_gain(probes), seconds)
 
 
 def imagenet_similarity(probes: Mapping[str, float]) -> float | None:

@@ -27,7 +27,7 @@ from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
 from tlkit.utils.progress import Progress
 
-UNIMPROVED = "training the upper blocks did not help; the classifier is the one with a trained head alone."
+UNIMPROVED = "training the upper blocks did not improve the classifier; only its head is trained."
 MAX_DISK_FRACTION = 0.25  # of the free disk, that activations may take
 
 
@@ -89,7 +89,10 @@ def choose_activations(
     cut = higher[position]
     if (cut, views) == (wanted, asked):
         return cut, views, ()
-    note = f"for want of disk space, {views} of {asked} views are kept, at {cut.name}; see --cache-limit."
+    note = (
+        f"not enough disk space: caching {views} of {asked} augmented views per image at {cut.name}. "
+        "Raise --cache-limit for more."
+    )
     return cut, views, (note,)
 
 
@@ -160,4 +163,4 @@ def _require_unchanged(folder: ImageFolder, split: Split, again: list[ImageFolde
     changed = [path for path, sha256 in pairs if before[path] != sha256]
     changed += [entry.path for images in again for entry in images.skipped]
     if changed or len(pairs) < sum(len(images) for images in split.subsets.values()):
-        raise DataError(f"'{changed[0]}' changed or went away while the run was going on; run it again.")
+        raise DataError(f"'{changed[0]}' was changed or removed during the run; start the run again.")

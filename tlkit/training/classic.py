@@ -66,21 +66,21 @@ def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":
 
     raises: OptionError, ModelError where scikit-learn or what a descriptor needs is not installed
     """
-    require("scikit-learn", "shallow", "--descriptor" if settings.descriptor else "--features")
+    require("scikit-learn", "classic", "--descriptor" if settings.descriptor else "--features")
     return ClassicRecipe(_resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings))
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     if settings.descriptor == AUTO:
         if settings.image_size:
-            raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto has its own, so leave it out.")
+            raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto sets it itself: omit it.")
         require_packages([row for names in CANDIDATES for row in find_descriptors(names)])
         return settings
     rows = find_descriptors(settings.descriptor)
     require_packages(rows)
     choose_engine("classic", settings.precision)
     if settings.pyramid > 1 and not any(row.is_local for row in rows):
-        raise OptionError(f"--pyramid is {settings.pyramid}; it needs a local descriptor, bow or fisher.")
+        raise OptionError(f"--pyramid is {settings.pyramid}; it needs --descriptor bow or fisher.")
     return replace(settings, image_size=max(descriptor_sizes(rows, settings.image_size)))
 
 
@@ -224,10 +224,10 @@ def _advice(best: str, results: Mapping[str, SearchResult]) -> dict[str, Any] | 
     if len(tried) == 1:
         return None
     if all(accuracy is None for accuracy in tried.values()):
-        reason = f"too few images to compare descriptors in folds: {best}, the fullest, was taken"
+        reason = f"too few images to cross-validate descriptors; using {best}, which has the most features"
     else:
-        figures = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in tried.items())
-        reason = f"{best} was the best in folds of the training images ({figures})"
+        accuracies = ", ".join(f"{name} {100 * (accuracy or 0):.1f} %" for name, accuracy in tried.items())
+        reason = f"{best} has the best cross-validated accuracy on the training images ({accuracies})"
     return {"reason": reason, "descriptor": best, "tried": tried}
 
 

@@ -84,7 +84,8 @@ def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Pr
     correct, counts = [], [len(fold.test) for fold in splits]
     for number, fold in enumerate(splits, 1):
         progress.note(
-            f"fold {number} of {len(splits)}: {len(fold.train)} images to train on, {len(fold.test)} held out."
+            f"fold {number} of {len(splits)}: {len(fold.train)} training images, {len(fold.validation)} to select the "
+            f"epoch, {len(fold.test)} to measure."
         )
         correct.append(num_correct(training.fit(fold, {}), fold.test))
     return {
@@ -98,7 +99,7 @@ def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Pr
 def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
     accuracies = {}
     for seed, split in _seed_splits(dataset, training.settings).items():
-        progress.note(f"seed {seed}: a split, an order and random weights of its own.")
+        progress.note(f"seed {seed}: training with another split, image order and initial weights.")
         fitted = training.fit(split, {"seed": seed})
         accuracies[str(seed)] = num_correct(fitted, split.validation) / len(split.validation)
     values = list(accuracies.values())

@@ -62,7 +62,7 @@ def diagnose(evidence: FitEvidence) -> list[Diagnosis]:
 
 def few_images(num_validation: int) -> str:
     """Say what is the matter with fewer than `FEW_IMAGES`."""
-    return f"too few images to validate on ({num_validation}) to tell a good classifier from a fair one"
+    return f"only {num_validation} validation images: the accuracy is too uncertain to compare models"
 
 
 def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
@@ -72,8 +72,8 @@ def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
         return None
     peak = max(record.learning_rate for record in evidence.history if record.phase == first.phase)
     return Diagnosis(
-        f"the first epoch's loss was {first.loss:.2f}, more than {bound:.2f} (1.2 times that of a classifier that "
-        "knows nothing): the learning rate is too high.",
+        f"learning rate too high: the loss of the first epoch is {first.loss:.2f}, above {bound:.2f} "
+        "(1.2 times the loss of random guessing).",
         f"--learning-rate {peak / 3:.1g}, or `tlkit lr-find`",
     )
 
@@ -81,7 +81,7 @@ def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
 def _check_num_validation(evidence: FitEvidence) -> Diagnosis | None:
     if evidence.num_validation >= FEW_IMAGES:
         return None
-    return Diagnosis(f"{few_images(evidence.num_validation)}.", "--folds 5, which measures on every image")
+    return Diagnosis(f"{few_images(evidence.num_validation)}.", "--folds 5 to measure on every image")
 
 
 def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
@@ -89,12 +89,11 @@ def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
     training, validation = evidence.best.accuracy, evidence.best.val_accuracy
     if math.isnan(training):
         return None
-    figures = f"{training:.2f} of the training and {validation:.2f} of the validation images are right: "
+    accuracies = f"training accuracy {100 * training:.1f} %, validation accuracy {100 * validation:.1f} %."
     if training - validation > OVERFITTING_GAP:
         return Diagnosis(
-            figures + "it learns the training images by heart (overfitting).",
-            f"more photos of the mistaken classes, {evidence.advice.overfitting}",
+            f"overfitting: {accuracies}", f"more images of the confused classes, {evidence.advice.overfitting}"
         )
     if training < UNDERFITTING and validation < UNDERFITTING:
-        return Diagnosis(figures + "it could learn more (underfitting).", evidence.advice.underfitting)
+        return Diagnosis(f"underfitting: {accuracies}", evidence.advice.underfitting)
     return None

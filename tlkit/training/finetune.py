@@ -86,7 +86,7 @@ def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> Finetun
         if getattr(settings, name) not in (defaults[name], theirs[name]):
             raise OptionError(
                 f"{option_name(name)} is {getattr(settings, name)}, but '{settings.from_run}' has {theirs[name]}; "
-                "leave it out, or start without --from."
+                "omit it or start without --from."
             )
     if settings.hflip is not None:
         theirs.pop("hflip")  # else what was never seen mirrored is not mirrored now

@@ -80,4 +80,4 @@ def _refuse_ignored(settings: TrainSettings, name: str) -> None:
     for option in asked:
         if option not in known:
             others = ", ".join(row.name for row in ARCHITECTURES.values() if option in (*row.options, "gray"))
-            raise OptionError(f"{name} cannot be varied by {option_name(option)}; these can: {others}.")
+            raise OptionError(f"{option_name(option)} has no effect on {name}; omit it or use one of {others}.")

@@ -229,6 +229,6 @@ def fit_to_disk(sizes: Sequence[int], images: tuple[int, int], views: int, limit
             return position, min(views, fitting)
     needed = min(sizes) * (2 * train + 4 * held_out) / 1e9
     raise OptionError(
-        f"--freeze lower keeps at least {needed:.2f} GB of activations, and {limit / 1e9:.2f} GB may be used; "
-        "free some disk, raise --cache-limit or choose --freeze all."
+        f"--freeze lower needs at least {needed:.2f} GB for cached activations, but only {limit / 1e9:.2f} GB are "
+        "allowed; free disk space, raise --cache-limit or use --freeze all."
     )

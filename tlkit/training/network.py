@@ -206,11 +206,11 @@ class NetworkRecipe:
         if not (was_chosen or self.freeze == "all" or self.settings.augment == "none"):
             notes += [note for note in [flip_note(names, hflip)] if note]
         if is_imbalanced(split.train.labels):
-            commonest, rarest = names[counts.index(max(counts))], names[counts.index(min(counts))]
-            weigh = "; --class-weight balanced gives rare classes more weight"
+            largest, smallest = names[counts.index(max(counts))], names[counts.index(min(counts))]
+            weigh = " Try --class-weight balanced."
             notes.append(
-                f"'{commonest}' has {max(counts)} images to train on, '{rarest}' {min(counts)}: "
-                f"the best epoch is that of the highest macro-F1{weigh * (self.settings.class_weight == 'none')}."
+                f"classes are imbalanced ('{largest}' {max(counts)}, '{smallest}' {min(counts)} training images): "
+                f"the best epoch is selected by macro-F1.{weigh * (self.settings.class_weight == 'none')}"
             )
         return notes
 

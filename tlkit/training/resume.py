@@ -42,12 +42,12 @@ def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
     raises: RunError where its settings.json is a comparison's, or damaged
     """
     if command_of(run) == "compare":
-        raise RunError(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` goes on with it.")
+        raise RunError(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` continues it.")
     content = run.read_settings()
     try:
         settings = settings_from(content)
         if missing := sorted(to_json(settings).keys() - content.keys()):
-            raise OptionError(f"it has no '{missing[0]}'")
+            raise OptionError(f"'{missing[0]}' is missing")
     except OptionError as error:
         raise RunError(f"'{run.path / 'settings.json'}' is damaged ({error}); start a new run.") from None
     return Path(content["data"]), settings

@@ -14,7 +14,7 @@ from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, other_
 MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
 MARK = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
-    "# This folder is the cache of tlkit, which made it and may empty it: `tlkit cache clear`.\n"
+    "# This folder is the cache of tlkit. `tlkit cache clear` empties it.\n"
 )
 KEY = "[0-9a-f]{64}"  # pattern of names that are hashes
 
@@ -42,8 +42,8 @@ def is_cache() -> bool:
         return True
     if holds:  # looked at before the mark, which another process may just have set
         raise OptionError(
-            f"'{root}' is not tlkit's cache, for it is not empty and has no {MARKER} of tlkit; "
-            "expected a new or an empty folder: set TLKIT_CACHE to one."
+            f"'{root}' is not a tlkit cache (it has files but no {MARKER} of tlkit); "
+            "expected a new or empty folder: set TLKIT_CACHE to one."
         )
     return False
 

@@ -84,18 +84,18 @@ def check_new_file(path: str | Path) -> None:
         missing or cannot be written to; where it is no name of a file
     """
     if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - a Path has lost the slash of "name/"
-        raise OptionError(f"'{path}' names no file; choose another -o.")
+        raise OptionError(f"'{path}' is not a file name; choose another file with -o.")
     folder = Path(path).parent
     try:
         if not folder.is_dir():
-            raise OptionError(f"'{folder}' is no folder; make it or choose another -o.")
+            raise OptionError(f"'{folder}' is not a folder; create it or choose another file with -o.")
         with suppress(FileNotFoundError):
             Path(path).lstat()
             raise _taken(path)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OptionError(f"'{path}' cannot be written ({error.strerror}); choose another -o.") from None
+        raise OptionError(f"'{path}' cannot be written ({error.strerror}); choose another file with -o.") from None
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def _give_name(temporary: Path, path: Path) -> None:
 
 
 def _taken(path: str | Path) -> OptionError:
-    return OptionError(f"'{path}' is already there and is not overwritten; choose another -o.")
+    return OptionError(f"'{path}' already exists; choose another file with -o.")
 
 
 def _opened(path: Path, mode: str) -> IO[Any]:
@@ -202,7 +202,7 @@ def refuse_inside(root: Path, output: str | Path) -> None:
     for folder in (target, *target.parents):
         with suppress(OSError):  # it does not exist yet
             if folder.samefile(root):
-                raise OptionError(f"'{output}' would lie inside the images of '{root}'; choose another -o.")
+                raise OptionError(f"'{output}' is inside the image folder '{root}'; choose another file with -o.")
 
 
 def is_regular(file: Path) -> bool:

@@ -21,7 +21,7 @@ def parse_duration(time_limit: str) -> float:
         return 0.0
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", time_limit.strip())
     if not match or not float(match[1]):
-        raise OptionError(f"--time-limit is '{time_limit}'; expected a length of time such as 5m, 90s or 1h.")
+        raise OptionError(f"--time-limit is '{time_limit}'; expected a duration, e.g. 5m, 90s or 1h.")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

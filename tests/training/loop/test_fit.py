@@ -251,14 +251,14 @@ def test_fit_out_of_memory_halves_batches_until_it_suffices():
     state = fit(model, points(), points(seed=1), plan(batch_size=16, epochs=3), Silent())
     assert [record.epoch for record in state.history] == [1, 2, 3]
     assert state.batch_size == 2
-    assert state.notes[-1] == "memory did not suffice; the head was trained in batches of 2."
+    assert state.notes[-1] == "not enough memory: phase 'head' used a batch size of 2."
     small = starving(99)
     fit(small, points(), points(seed=1), plan(batch_size=2, epochs=3), Silent())
     assert same_weights(model, small)
 
 
 def test_fit_out_of_memory_for_one_image_says_what_to_change():
-    with pytest.raises(ModelError, match="one image at a time; choose a smaller --image-size"):
+    with pytest.raises(ModelError, match="a batch size of 1; use a smaller --image-size"):
         fit(starving(0), points(), points(seed=1), plan(batch_size=4), Silent())
 
 
@@ -278,7 +278,7 @@ def test_fit_divergence_continues_from_best_weights_at_lower_rate():
     assert [record.epoch for record in state.history] == [1, 2, 3, 4]
     assert np.isfinite([record.loss for record in state.history]).all()
     assert len(state.notes) == state.divergences
-    assert f"at a rate of {0.2 * 0.3**state.divergences:.2g}" in state.notes[-1]
+    assert f"at a learning rate of {0.2 * 0.3**state.divergences:.2g}" in state.notes[-1]
 
 
 def test_fit_three_divergences_end_with_best_epoch():
@@ -289,7 +289,7 @@ def test_fit_three_divergences_end_with_best_epoch():
     state = fit(model, lost, points(seed=1), plan(epochs=2, keep_initial_weights=True), Silent())
     assert state.divergences == 4
     assert [record.epoch for record in state.history] == [0]
-    assert "the best epoch before was kept" in state.notes[-1]
+    assert "the best earlier epoch was used" in state.notes[-1]
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), first.best, strict=True))
 
 

@@ -97,7 +97,7 @@ class Checkpoint:
             return state
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
-                f"'{self.file}' is damaged ({error}); remove it, and --resume begins the phase anew."
+                f"'{self.file}' is damaged ({error}); remove it, then --resume restarts the phase."
             ) from None
 
 

@@ -170,11 +170,11 @@ def halve_batch_size(state: TrainingState, plan: FitPlan) -> None:
     """
     if state.batch_size == 1:
         raise ModelError(
-            f"memory does not suffice to train the {plan.phase} on one image at a time; "
-            "choose a smaller --image-size, a higher --cut or --freeze all."
+            f"not enough memory to train phase '{plan.phase}', even with a batch size of 1; "
+            "use a smaller --image-size, a higher --cut or --freeze all."
         ) from None
     state.batch_size //= 2
-    state.notes.append(f"memory did not suffice; the {plan.phase} was trained in batches of {state.batch_size}.")
+    state.notes.append(f"not enough memory: phase '{plan.phase}' used a batch size of {state.batch_size}.")
 
 
 def has_diverged(record: EpochRecord, num_classes: int) -> bool:
@@ -189,14 +189,14 @@ def reduce_learning_rate(state: TrainingState, record: EpochRecord, plan: FitPla
     raises: ModelError where there is none
     """
     learning_rate = plan.optimizer.learning_rate
-    what = f"the training of the {plan.phase} diverged in epoch {record.epoch} (its loss was {record.loss:.3g})"
+    what = f"phase '{plan.phase}' diverged in epoch {record.epoch} (loss {record.loss:.3g})"
     state.divergences += 1
     if state.divergences <= MAX_DIVERGENCES:
         state.lr_scale *= LR_REDUCTION
         reduced = learning_rate * state.lr_scale
-        state.notes.append(f"{what}; it went on from the best weights before, at a rate of {reduced:.2g}.")
+        state.notes.append(f"{what}; it restarted from the best weights at a learning rate of {reduced:.2g}.")
     elif state.history:
         state.ended = True
-        state.notes.append(f"{what}, at every rate tried; the best epoch before was kept.")
+        state.notes.append(f"{what} at each learning rate tried; the best earlier epoch was used.")
     else:
-        raise ModelError(f"{what}, at smaller rates, too; choose a {plan.lr_option} far below {learning_rate:g}.")
+        raise ModelError(f"{what}, also at lower learning rates; use a {plan.lr_option} far below {learning_rate:g}.")
