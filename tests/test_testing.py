@@ -79,5 +79,5 @@ def test_check_backbone_engine_that_computes_something_else_is_found_out(testing
 
 
 def test_check_backbone_unknown_name_is_refused(testing):
-    with pytest.raises(OptionError, match="there is no backbone"):
+    with pytest.raises(OptionError, match="unknown backbone"):
         testing.check_backbone("mobilenut")

@@ -110,8 +110,8 @@ def test_sift_gives_the_center_of_each_patch():
 def test_find_descriptors_splits_names_at_plus():
     assert [descriptor.name for descriptor in find_descriptors("hog+lbp")] == ["hog", "lbp"]
     for names, message in (
-        ("hog+", "there is no ''"),
-        ("sobel", "there is no 'sobel'"),
+        ("hog+", "'' is unknown"),
+        ("sobel", "'sobel' is unknown"),
         ("hog+auto", "cannot be combined"),
         ("hog+hog", "each descriptor once"),
     ):

@@ -143,7 +143,7 @@ def test_open_pipeline_refuses_an_array_of_another_length(arrays, tmp_path):
 
 
 def test_open_pipeline_refuses_a_tree_that_does_not_end(arrays, tmp_path):
-    with pytest.raises(ValueError, match="does not end"):
+    with pytest.raises(ValueError, match="without an end"):
         open_pipeline(write_file(tmp_path, arrays | {"classifier/left": np.zeros_like(arrays["classifier/left"])}))
 
 
@@ -155,7 +155,7 @@ def test_open_pipeline_refuses_a_column_out_of_range(arrays, tmp_path):
 
 def test_open_pipeline_refuses_probabilities_that_are_no_numbers(arrays, tmp_path):
     name = "classifier/probabilities"
-    with pytest.raises(ValueError, match="no probabilities"):
+    with pytest.raises(ValueError, match="not probabilities"):
         open_pipeline(write_file(tmp_path, arrays | {name: np.full_like(arrays[name], np.nan)}))
 
 

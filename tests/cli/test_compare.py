@@ -54,7 +54,7 @@ def test_compare_as_json_gives_all_of_it(compared):
 
 def test_compare_impossible_arguments_are_refused(compared, colors):
     _, run = compared["table"]
-    assert "already there" in refused(2, "compare", colors, "-o", run)
+    assert "already exists" in refused(2, "compare", colors, "-o", run)
     assert "'lenets'; expected some of chance" in refused(2, "compare", colors, "--only", "lenets")
     assert "has baselines only" in refused(2, "compare", colors, "--only", "chance")
     assert "is inside the image folder" in refused(2, "compare", colors, "-o", colors / "run")

@@ -16,7 +16,7 @@ def test_features_says_what_it_wrote_and_writes_no_more(options, colors, tmp_pat
     assert "(29 train, 7 validation)" in out
     assert f"file        {tmp_path / 'f.csv'}" in out
     before = (tmp_path / "f.csv").read_bytes()
-    assert "already there" in refused(2, "features", colors, *options, "-o", tmp_path / "f.csv")
+    assert "already exists" in refused(2, "features", colors, *options, "-o", tmp_path / "f.csv")
     assert (tmp_path / "f.csv").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["f.csv"]
 

@@ -19,4 +19,4 @@ def test_gradcheck_layer_that_is_off_ends_with_5(monkeypatch):
 
 
 def test_gradcheck_unknown_network_is_refused():
-    assert "there is no network" in refused(2, "gradcheck", "nothing")
+    assert "unknown network" in refused(2, "gradcheck", "nothing")

@@ -53,4 +53,4 @@ def test_models_cuts_lists_cut_points():
     assert "--cuts needs the name of a backbone" in refused(2, "models", "--cuts")
     lines = tlkit("models", "mobilenet_025", "--cuts").stdout.splitlines()
     assert sum(line.endswith("  auto") for line in lines) == 1
-    assert "there is no network 'resnet19'; did you mean" in refused(2, "models", "resnet19")
+    assert "unknown network 'resnet19'; did you mean" in refused(2, "models", "resnet19")

@@ -152,7 +152,7 @@ def test_output_beside_a_table_replaces_nothing(home):
     (home / "notes" / "codes.learnt.npz").symlink_to("nowhere")
     before = everything(home)
     words = refused(2, *FILES["features"][0], "--pca", "2", "-o", "notes/codes.csv")
-    assert "codes.learnt.npz' is already there" in words
+    assert "codes.learnt.npz' already exists" in words
     assert everything(home) == before
 
 
@@ -172,7 +172,7 @@ def test_output_without_a_name_takes_the_next_free_one(home, name, times):
 def test_sample_digits_writes_into_no_folder_that_is_there(home):
     before = everything(home)
     for taken, path in TAKEN.items():
-        assert "already there" in refused(2, "sample", "digits", path), taken
+        assert "already exists" in refused(2, "sample", "digits", path), taken
         assert everything(home) == before, taken
 
 
@@ -274,12 +274,12 @@ def test_cache_that_is_not_tlkits_is_neither_emptied_nor_written_into(home, cach
     for arguments in (("cache", "clear"), *(COMMANDS[name][0] for name in written)):
         asked = () if arguments[0] == "cache" else ("-o", "runs/new.npz")
         words = refused(2, *arguments, *asked)
-        assert words.startswith(f"'{home / 'cache'}' is not tlkit's cache")
+        assert words.startswith(f"'{home / 'cache'}' is not a tlkit cache")
         assert words.endswith("expected a new or empty folder: set TLKIT_CACHE to one.")
         assert everything(home) == before
     done = tlkit("cache", "info")
     assert done.exit_code == 0
-    assert "is not tlkit's cache" in done.stdout
+    assert "is not a tlkit cache" in done.stdout
     assert everything(home) == before
 
 
@@ -412,14 +412,14 @@ def pipe(home, path):
 
 REFUSED = {  # what was done to a run, the exit code of --resume and words of the sentence
     "another seed": (None, 2, "omit it or start a new"),
-    "changed images": (change_images, 4, "began with|have changed"),
+    "changed images": (change_images, 4, "changed since"),
     "damaged settings": (damage_settings, 4, "settings.json|is not a comparison"),
     "linked plots": (link("plots"), 4, "plots' is a symbolic link"),
     "linked tensorboard": (link("tensorboard"), 4, "tensorboard' is a symbolic link"),
     "linked model": (link("model.keras"), 4, "model.keras' is a symbolic link"),
     "linked table": (link("split.csv"), 4, "split.csv' is a symbolic link"),
     "link inside": (link("engine/upper.tflite"), 4, "upper.tflite' is a symbolic link"),
-    "a FIFO": (pipe, 4, "history.csv' is no regular file"),
+    "a FIFO": (pipe, 4, "history.csv' is not a regular file"),
 }
 
 

@@ -80,7 +80,7 @@ def test_predict_into_a_file_whose_ending_says_nothing_needs_a_format(finetuned_
 def test_predict_leaves_a_file_that_is_there(finetuned_run, square, tmp_path):
     (tmp_path / "out.csv").write_text("my notes")
     words = refused(2, "predict", finetuned_run.path, square, "-o", tmp_path / "out.csv")
-    assert "is already there" in words
+    assert "already exists" in words
     assert (tmp_path / "out.csv").read_text() == "my notes"
 
 
@@ -134,7 +134,7 @@ def test_predict_without_an_input_ends_with_2(finetuned_run):
 
 def test_predict_with_a_damaged_engine_ends_with_4(own_run, square):
     (own_run.path / "engine" / "upper.tflite").write_bytes(b"x")
-    assert "was changed after the run" in refused(4, "predict", own_run.path, square)
+    assert "is not the file that the run wrote" in refused(4, "predict", own_run.path, square)
 
 
 def test_predict_by_keras_gives_the_same_rows(finetuned_run, colors):

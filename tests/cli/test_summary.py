@@ -41,5 +41,5 @@ def test_summary_of_run(run):
 
 
 def test_summary_unknown_or_too_small_is_refused():
-    assert "there is no network 'resnet19'; did you mean" in refused(2, "summary", "resnet19")
+    assert "unknown network 'resnet19'; did you mean" in refused(2, "summary", "resnet19")
     assert "lenet5 needs at least 32" in refused(2, "summary", "lenet5", "--image-size", "31")

@@ -392,7 +392,7 @@ def test_compare_recipe_that_cannot_be_made_is_left_out(colors, tmp_path, monkey
     """Options are resolved at the candidate's turn, and what they ask for may be missing."""
     unknown = candidate("bad", settings=TrainSettings(model="no such"))
     use_candidates(monkeypatch, replace(unknown, make_recipe=scratch_recipe))
-    with pytest.raises(OptionError, match="nothing could be trained: bad was left out: there is no .* 'no such'"):
+    with pytest.raises(OptionError, match="no model could be trained: bad was skipped: unknown .* 'no such'"):
         compare(colors, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -58,14 +58,14 @@ def test_only_the_finished_folder_is_left(digits):
 
 def test_an_empty_folder_is_refused_even_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "is already there" in refused(Path())
-    assert "is already there" in refused(tmp_path)
+    assert "already exists" in refused(Path())
+    assert "already exists" in refused(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_link_is_refused_and_nothing_is_written_through_it(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert "is already there" in refused(tmp_path / "link")
+    assert "already exists" in refused(tmp_path / "link")
     assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 
@@ -83,7 +83,7 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
 def test_a_file_in_the_way_is_refused_and_left_alone(tmp_path):
     file = tmp_path / "taken"
     file.write_text("mine")
-    assert "is already there" in refused(file)
+    assert "already exists" in refused(file)
     assert file.read_text() == "mine"
 
 

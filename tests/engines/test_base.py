@@ -131,7 +131,7 @@ def test_choose_engine_that_is_missing_names_what_brings_it(without_engines):
         without_engines(missing)
         with pytest.raises(ModelError) as caught:
             choose_engine(name, precision)
-        sentence = f"the {missing} engine is not installed; `pip install {package}` brings it."
+        sentence = f"the {missing} engine is not installed; install it with `pip install {package}`."
         assert str(caught.value) == sentence, (name, precision)
 
 

@@ -134,7 +134,7 @@ def test_check_file_finds_the_codec_of_another_table_in_the_way_only_where_there
     assert write_table(table_of({}), tmp_path / "t.csv") == [tmp_path / "t.csv"]
     assert (tmp_path / "t.learnt.npz").read_bytes() == b"of another table"
     check_file(tmp_path / "t.npz", has_codec=True)  # which holds its own
-    with pytest.raises(OptionError, match=r"t\.learnt\.npz' is already there"):
+    with pytest.raises(OptionError, match=r"t\.learnt\.npz' already exists"):
         check_file(tmp_path / "t.parquet", has_codec=True)
 
 
@@ -168,5 +168,5 @@ def test_export_of_what_is_the_runs_own_cannot_be_another(finetuned_run, colors,
 
 
 def test_export_of_a_classic_run_is_refused(classic_run, colors, tmp_path):
-    with pytest.raises(RunError, match="no network"):
+    with pytest.raises(RunError, match="contains a classic classifier"):
         export_features(colors, tmp_path / "f.npz", FeaturesSettings(run=str(classic_run.path)))

@@ -61,5 +61,5 @@ def test_run_layer_is_told_apart_by_weights_and_layer(finetuned_run, blocks_run)
 
 
 def test_run_layer_of_a_classic_run_is_refused(classic_run):
-    with pytest.raises(RunError, match="no network"):
+    with pytest.raises(RunError, match="contains a classic classifier"):
         run_layer(classic_run, "")

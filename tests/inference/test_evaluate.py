@@ -233,7 +233,7 @@ def test_evaluate_writes_nothing(run, new_images):
 def test_evaluate_of_a_damaged_split_is_refused(own_run):
     with (own_run.path / "split.csv").open("a") as file:
         file.write("x,red,validation,0,0\n")
-    with pytest.raises(RunError, match=r"split\.csv' was changed after the run"):
+    with pytest.raises(RunError, match=r"split\.csv' is not the file that the run wrote"):
         evaluate(own_run)
 
 

@@ -251,7 +251,7 @@ def test_open_run_engine_finds_one_flipped_byte_before_it_opens_a_file(own_run):
         file = own_run.path / name
         before = file.read_bytes()
         file.write_bytes(before[:99] + bytes([before[99] ^ 1]) + before[100:])
-        with pytest.raises(RunError, match="was changed after the run") as caught:
+        with pytest.raises(RunError, match="is not the file that the run wrote") as caught:
             open_run_engine(own_run, engine)
         assert f"'{file}'" in str(caught.value)
         file.write_bytes(before)

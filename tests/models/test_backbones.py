@@ -153,14 +153,14 @@ def test_find_backbone_ignores_case_and_separators():
 def test_find_backbone_mistyped_suggests_nearest(typed, suggestion):
     with pytest.raises(OptionError) as caught:
         find_backbone(typed)
-    assert f"there is no backbone '{typed}'; did you mean " in str(caught.value)
+    assert f"unknown backbone '{typed}'; did you mean " in str(caught.value)
     assert suggestion in str(caught.value)
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("typed", ["", "zzzzzzzz", "花"])
 def test_find_backbone_unlike_any_names_command_that_lists_them(typed):
-    with pytest.raises(OptionError, match="`tlkit models` lists them"):
+    with pytest.raises(OptionError, match="`tlkit models` lists all"):
         find_backbone(typed)
 
 

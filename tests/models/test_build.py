@@ -91,7 +91,7 @@ def test_build_backbone_nasnet_pools_once():
 
 def test_build_backbone_below_min_size_is_refused():
     for size in (31, 1, 0):
-        with pytest.raises(OptionError, match=f"--image-size is {size}; expected at least 32 for mobilenet_025"):
+        with pytest.raises(OptionError, match=f"--image-size is {size}; mobilenet_025 needs at least 32"):
             build_backbone(MOBILENET, "none", size)
 
 
@@ -254,7 +254,7 @@ def test_build_backbone_what_is_no_weights_file_is_described(tmp_path):
 def test_build_backbone_weights_of_another_network_are_refused(saved_weights):
     other_width = refusal(BACKBONES["mobilenet_050"], saved_weights[1])
     assert "does not fit mobilenet_050" in other_width
-    assert "expected weights of MobileNet without classifier" in other_width
+    assert "expected weights of MobileNet without its classifier" in other_width
     assert "does not fit mobilenet_v2_035" in refusal(SMALL_V2, saved_weights[1])
 
 

@@ -112,7 +112,7 @@ def test_create_run_where_something_is_writes_nothing(tmp_path, kind):
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_create_run_at_a_broken_link_does_not_write_through_it(tmp_path):
     (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
-    assert "is already there" in refusal(create_run, tmp_path / "mine", "finetune", error=OptionError)
+    assert "already exists" in refusal(create_run, tmp_path / "mine", "finetune", error=OptionError)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -397,7 +397,7 @@ def test_checked_file_finds_one_flipped_byte(own_run):
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
         words = refusal(own_run.checked_file, name)
-        assert f"'{file}' was changed after the run" in words
+        assert f"'{file}' is not the file that the run wrote" in words
         file.write_bytes(before)
 
 
@@ -418,7 +418,7 @@ def test_network_file_of_a_classic_run_is_refused(classic_run, finetuned_run):
     assert finetuned_run.network_file() == finetuned_run.path / "model.keras"
     words = refusal(classic_run.network_file)
     assert f"'{classic_run.path}'" in words
-    assert "no network" in words
+    assert "contains a classic classifier" in words
 
 
 # its tables

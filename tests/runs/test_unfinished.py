@@ -73,7 +73,7 @@ def test_refuse_links_names_what_a_run_would_write_through(begun, tmp_path):
         assert f"'{path}' is a symbolic link" in refusal(refuse_links, begun.path)
         path.unlink()
     os.mkfifo(begun.path / "history.csv")
-    assert "history.csv' is no regular file" in refusal(refuse_links, begun.path)
+    assert "history.csv' is not a regular file" in refusal(refuse_links, begun.path)
     (begun.path / "history.csv").unlink()
     (begun.path / "engine").rmdir()
     (begun.path / "engine").touch()
@@ -138,7 +138,7 @@ def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(beg
     fewer = train.subset(range(1, len(train)))
     digests = list(zip(train.sha256, train.groups, strict=True))
     other = train.with_hashes([("f" * 64, digests[0][1]), *digests[1:]])
-    for images, kind in ((fewer, "gone"), (other, "changed")):
+    for images, kind in ((fewer, "missing"), (other, "changed")):
         words = refusal(save_or_check_split, begun, changed(split, images))
         assert f"1 {kind} (e.g. {train.paths[0]})" in words
         assert f"'{begun.path}'" in words

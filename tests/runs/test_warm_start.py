@@ -86,7 +86,7 @@ def test_inherited_of_a_run_that_does_not_say_how_its_head_is_built_is_refused(o
 
 
 def test_inherited_of_a_classic_run_is_refused(classic_run):
-    with pytest.raises(RunError, match="no network"):
+    with pytest.raises(RunError, match="contains a classic classifier"):
         previous_run(classic_run.path).inherited()
 
 

@@ -71,12 +71,12 @@ def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
 def test_classic_recipe_refuses_what_means_nothing():
     refused = [
         ({"descriptor": "hog", "pyramid": 2}, "needs a local descriptor"),
-        ({"descriptor": "hok"}, "there is no 'hok'. expected auto, colors, histogram"),
+        ({"descriptor": "hok"}, "'hok' is unknown. expected auto, colors, histogram"),
         ({"descriptor": "auto+hog"}, "auto cannot be combined"),
         ({"descriptor": "hog+hog"}, "each descriptor once"),
         ({"descriptor": "auto", "image_size": 128}, "--descriptor auto sets it itself"),
         ({"features": "mobilenet", "pyramid": 2}, "needs --descriptor bow or fisher"),
-        ({"features": "mobilnet"}, "there is no backbone 'mobilnet'; did you mean mobilenet"),
+        ({"features": "mobilnet"}, "unknown backbone 'mobilnet'; did you mean mobilenet"),
         ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
         ({"descriptor": "bow", "image_size": 31}, "--image-size is 31; bow needs at least 32"),
         ({"descriptor": "colors+fisher", "image_size": 20}, "--image-size is 20; fisher needs at least 32"),

@@ -170,7 +170,7 @@ def test_a_new_file_is_whole_and_nothing_lies_beside_it(tmp_path, monkeypatch, c
 def test_what_appears_while_a_new_file_is_written_is_left_as_it_is(tmp_path, monkeypatch, kind, links):
     if not links:
         without_hard_links(monkeypatch)
-    with pytest.raises(OptionError, match="is already there"), open_new(tmp_path / "x") as file:
+    with pytest.raises(OptionError, match="already exists"), open_new(tmp_path / "x") as file:
         file.write("new")
         appear(tmp_path / "x", kind)
         before = (tmp_path / "x").lstat()

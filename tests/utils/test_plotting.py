@@ -27,7 +27,7 @@ def test_save_figure_makes_its_folder_and_replaces_an_older_one(figure, tmp_path
 def test_save_new_figure_replaces_nothing(figure, tmp_path):
     save_new_figure(figure, tmp_path / "a.png")
     before = (tmp_path / "a.png").stat()
-    with pytest.raises(OptionError, match="is already there"):
+    with pytest.raises(OptionError, match="already exists"):
         save_new_figure(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

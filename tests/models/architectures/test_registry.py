@@ -85,7 +85,7 @@ def test_architecture_has_parameters_of_its_source(name):
 
 
 def test_find_trainable_unknown_names_neighbors():
-    with pytest.raises(OptionError, match="there is no network 'resnet19'; did you mean resnet18"):
+    with pytest.raises(OptionError, match="unknown network 'resnet19'; did you mean resnet18"):
         find_trainable("resnet19")
 
 
