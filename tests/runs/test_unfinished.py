@@ -149,6 +149,26 @@ def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(beg
     save_or_check_split(begun, split)
 
 
+def test_save_or_check_split_of_the_same_images_split_otherwise_blames_the_version(begun, split):
+    save_or_check_split(begun, split)
+    train, validation = split.train, split.validation
+    words = refusal(save_or_check_split, begun, Split(validation, train, split.test))
+    assert words == f"'{begun.path}' cannot be resumed: another version of tlkit split its images differently; " + (
+        "start a new run."
+    )
+
+
+def test_save_or_check_split_does_not_call_an_image_changed_that_another_one_moved(begun):
+    names, paths = ("a", "b"), ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png")
+    images = ImageFolder(begun.path, names, paths, np.array([0, 0, 1, 1, 1], np.int32), ("",) * 5)
+    images = images.with_hashes([(f"{number:064x}", f"{number:032x}") for number in range(5)])
+    save_or_check_split(begun, Split(images.subset([0, 2]), images.subset([1, 3]), images.subset([])))
+    words = refusal(
+        save_or_check_split, begun, Split(images.subset([0, 3]), images.subset([1, 2, 4]), images.subset([]))
+    )
+    assert "the images have changed: 1 new (such as b/3.png); start a new run." in words
+
+
 def test_save_or_check_split_that_is_refused_leaves_temporaries(begun, split):
     save_or_check_split(begun, split)
     temporary = begun.path / f".tlkit-{'0' * 16}.tmp"

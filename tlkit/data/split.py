@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test: no leaks, stable when files are added; folds."""
+"""Which images are for training, validation and test: no leaks, exact fractions of each class; folds."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -43,13 +43,13 @@ def split_folder(
 ) -> Split:
     """Split the images into train, validation and test, so that nothing leaks.
 
-    The hash of a group's pixels and the seed decides its subset, so adding a file moves no other.
-    A class that would have no image in a subset, though it could have one, gets its nearest group:
-    the only exception. Subsets that the folder itself gives win, and copies of their images are
-    dropped from training.
+    Within each class, the rank of a group's hash decides its subset: each subset gets its fraction of the images to
+    within one group, and a file that is added moves at most one group of its class across each boundary. A class has
+    an image in every subset where it has enough groups, training first, then validation. Subsets that the folder
+    itself gives win, and copies of their images are dropped from training.
 
     folder: with hashes; its files have been read
-    validation_split, test_split: expected fraction of the images, each in [0, 1), sum below 1
+    validation_split, test_split: fraction of the images of each class, each in [0, 1), sum below 1
     previous_subsets: the subset of each group in a run this one starts from: the group keeps it; an
         image that was trained on there and is held out by the folder itself is dropped
     raises: DataError where a class has no training image or no validation image is left
@@ -116,94 +116,100 @@ def assign_folds(folder: ImageFolder, folds: int, seed: int) -> np.ndarray:
 def assign_groups(
     folder: ImageFolder, fractions: Mapping[str, float], seed: int, previous_subsets: Mapping[str, str]
 ) -> list[str]:
-    """Choose the subset of every image: each subset has an interval of [0, 1), each group a position in it.
+    """Choose the subset of every image, class by class, by the rank of its group's hash.
 
-    fractions: of the images, by subset; training gets the rest
+    The groups of the lowest ranks are for validation, the next ones for test, the others for training
+    (docs/decisions/018).
+
+    fractions: of the images of each class, by subset; training gets the rest
     """
-    assignment = _GroupAssignment(folder, _intervals(fractions), seed, previous_subsets)
-    for subset in assignment.intervals:
-        for label in range(folder.num_classes):
+    assignment = _GroupAssignment(folder, fractions, seed, previous_subsets)
+    groups = assignment.groups
+    labels = sorted(groups, key=lambda label: (len(groups[label]), label))  # small classes have the least choice
+    for label in labels:
+        assignment.assign_class(label)
+    for subset in assignment.wanted:
+        for label in labels:
             if assignment.is_missing(label, subset):
                 assignment.move_nearest(label, subset)
     return [assignment.subset[group] for group in folder.groups]
 
 
-def _intervals(fractions: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Validation comes before test, so that asking for a test subset moves no validation image."""
-    validation, test = fractions.get(VALIDATION, 0.0), fractions.get(TEST, 0.0)
-    bounds = {
-        TRAIN: (validation + test, 1.0),
-        VALIDATION: (0.0, validation),
-        TEST: (validation, validation + test),
-    }
-    return {subset: (low, high) for subset, (low, high) in bounds.items() if low < high}
-
-
 class _GroupAssignment:
     """The subset of each group while images are assigned.
 
-    intervals  of [0, 1), by subset
-    labels     of the images of a group, by group
-    groups     with images of a label, by label
-    position   in [0, 1), by group
-    previous   the subset a group has in a previous run, where it is one of `intervals`
-    subset     by group
-    count      of groups, by (label, subset)
+    fractions  of the images of a class, by subset
+    wanted     subsets that get images, the more important first
+    images     of a group, by label
+    groups     with images of a label, by label, the lowest hash first
+    previous   the subset a group has in a previous run, where that is wanted
+    subset     by group, once it is assigned
+    count      of assigned groups, by (label, subset)
     """
 
     def __init__(
-        self,
-        folder: ImageFolder,
-        intervals: dict[str, tuple[float, float]],
-        seed: int,
-        previous_subsets: Mapping[str, str],
+        self, folder: ImageFolder, fractions: Mapping[str, float], seed: int, previous_subsets: Mapping[str, str]
     ) -> None:
+        self.fractions = {subset: fractions.get(subset, 0.0) for subset in (VALIDATION, TEST)}
+        self.wanted = [subset for subset in SUBSETS if subset == TRAIN or self.fractions[subset]]
         image_labels = folder.labels.tolist()
-        self.intervals = intervals
-        self.labels = {
-            group: {image_labels[index] for index in indices} for group, indices in group_indices(folder).items()
+        self.images = {
+            group: Counter(image_labels[index] for index in indices) for group, indices in group_indices(folder).items()
         }
         self.groups = defaultdict[int, list[str]](list)
-        for group, labels in self.labels.items():
-            for label in labels:
+        for group in sorted(self.images, key=lambda group: hash_to_unit(group, seed)):
+            for label in self.images[group]:
                 self.groups[label].append(group)
-        self.position = {group: hash_to_unit(group, seed) for group in self.labels}
-        self.previous = {group: subset for group, subset in previous_subsets.items() if subset in intervals}
-        self.subset = {
-            group: self.previous.get(group) or self._subset_at(self.position[group]) for group in self.labels
+        self.previous = {
+            group: previous_subsets[group] for group in self.images if previous_subsets.get(group) in self.wanted
         }
-        self.count = Counter((label, self.subset[group]) for group, labels in self.labels.items() for label in labels)
+        self.subset: dict[str, str] = {}
+        self.count = Counter[tuple[int, str]]()
+        for group, subset in self.previous.items():
+            self._assign(group, subset)
 
-    def _subset_at(self, position: float) -> str:
-        return next(subset for subset, (low, high) in self.intervals.items() if low <= position < high)
+    def _assign(self, group: str, subset: str) -> None:
+        for label in self.images[group]:
+            if group in self.subset:
+                self.count[label, self.subset[group]] -= 1
+            self.count[label, subset] += 1
+        self.subset[group] = subset
+
+    def assign_class(self, label: int) -> None:
+        """Assign the groups of a class that are still free, so that each subset gets its fraction of the images.
+
+        A group goes where its middle image belongs, so each subset ends within half a group of its fraction.
+        """
+        sizes = {group: self.images[group][label] for group in self.groups[label]}
+        assigned = Counter[str]()  # images, by subset
+        for group in self.subset.keys() & sizes:
+            assigned[self.subset[group]] += sizes[group]
+        position, total = assigned[VALIDATION], sum(sizes.values())
+        validation_end = self.fractions[VALIDATION] * total
+        test_end = max(validation_end, position) + self.fractions[TEST] * total - assigned[TEST]
+        for group in [group for group in self.groups[label] if group not in self.subset]:
+            middle = position + sizes[group] / 2
+            self._assign(group, VALIDATION if middle <= validation_end else TEST if middle <= test_end else TRAIN)
+            position += sizes[group]
 
     def is_missing(self, label: int, subset: str) -> bool:
-        """Whether a class that has images at all has none in a subset."""
-        return label in self.groups and self.count[label, subset] == 0
+        """Whether a class has no image in a subset."""
+        return self.count[label, subset] == 0
 
     def move_nearest(self, label: int, subset: str) -> None:
-        """Move the group of a class that is nearest to `subset` there, if no more important subset is robbed."""
+        """Move the group of a class that is nearest to `subset` by rank there, if it can leave its own."""
         movable = [group for group in self.groups[label] if self._can_leave(group, subset)]
-        if not movable:
-            return
-        nearest = min(movable, key=lambda group: (self._distance(group, subset), group))
-        for own_label in self.labels[nearest]:
-            self.count[own_label, self.subset[nearest]] -= 1
-            self.count[own_label, subset] += 1
-        self.subset[nearest] = subset
+        if movable:
+            self._assign(movable[-1 if subset == TRAIN else 0], subset)
 
     def _can_leave(self, group: str, target: str) -> bool:
-        """A group may not be the last of one of its classes in a subset that is more important than the target."""
+        """A group may leave a less important subset, and training where others of each of its classes stay."""
         source = self.subset[group]
         if group in self.previous:
             return False
-        if SUBSETS.index(source) > SUBSETS.index(target):
-            return True
-        return all(self.count[label, source] > 1 for label in self.labels[group])
-
-    def _distance(self, group: str, subset: str) -> float:
-        low, high = self.intervals[subset]
-        return max(low - self.position[group], self.position[group] - high)
+        if source == TRAIN:
+            return all(self.count[label, TRAIN] > 1 for label in self.images[group])
+        return SUBSETS.index(source) > SUBSETS.index(target)
 
 
 def hash_to_unit(group: str, seed: int) -> float:

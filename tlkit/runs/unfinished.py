@@ -36,9 +36,7 @@ def save_or_check_split(run: Run, split: Split) -> None:
     now, file = _as_csv(split), run.path / SPLIT
     before = file.read_bytes().decode("utf-8", "surrogateescape") if file.exists() else None
     if before is not None and before != now:
-        raise RunError(
-            f"the images changed since '{run.path}' was started: {_difference(before, now)}; start a new run."
-        )
+        raise RunError(f"'{run.path}' cannot be resumed: {_difference(before, now)}; start a new run.")
     drop_temporaries(run)
     if before is None:
         atomic_write(file, now)
@@ -116,13 +114,16 @@ def _as_csv(split: Split) -> str:
 
 
 def _difference(before: str, now: str) -> str:
-    """Name the images that are gone, new or changed between two split.csv: their number and the first of them."""
+    """Say how many images are gone, new or changed between two split.csv, and name the first of them."""
+    kept = [name for name in SPLIT_COLUMNS if name != "split"]  # an image that is added may move another to a subset
     old, new = (
-        {line["path"]: line for line in csv.DictReader(io.StringIO(text, newline=""))} for text in (before, now)
+        {row["path"]: [row[name] for name in kept] for row in csv.DictReader(io.StringIO(text, newline=""))}
+        for text in (before, now)
     )
     changes = {
         "missing": sorted(old.keys() - new.keys()),
         "new": sorted(new.keys() - old.keys()),
         "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
     }
-    return ", ".join(f"{len(paths)} {change} (e.g. {paths[0]})" for change, paths in changes.items() if paths)
+    named = ", ".join(f"{len(paths)} {change} (e.g. {paths[0]})" for change, paths in changes.items() if paths)
+    return f"the images have changed: {named}" if named else "another version of tlkit split its images differently"
