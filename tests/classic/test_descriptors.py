@@ -15,6 +15,7 @@ from tlkit.classic.descriptors import (
     require_packages,
     resize_square,
 )
+from tlkit.data.image import ImageSpec
 from tlkit.errors import ModelError, OptionError
 from tlkit.features.store import FeatureKey
 
@@ -141,11 +142,11 @@ def test_resize_square_keeps_an_image_of_that_size():
 
 
 CACHE_DIGESTS = {  # of features of 96 pixels, descriptor version 3
-    "colors": "3979436bc923e7955db699dd643071f726b016bccd08b764ab243fdc68723f7f",
-    "histogram": "534fc348eb2977ad5bef7aad6572461a5d7da31ca82722b9b25938876d85659b",
-    "lbp": "ea0e650e86d594c5173ef36e3ea097e9fd3625879fce0335dd81efd9bae1e61e",
-    "hog": "2dc793ebb32bdbdc2ab62ca578e8ee873801f8e536990b3b998972990c741aa6",
-    "fisher": "4633c31b8fee4ca5cddbccf97f0a323acda6f2f81b2465ce19b2d48d2487f4fa",
+    "colors": "f0fabeab4388acdaaee89616836046e0108b1aa9520c89e49367e68d4f54abd9",
+    "histogram": "69153c5e0af7270d49de6bd1c869d6bee25c83535aaee8d28b43462ceabd9989",
+    "lbp": "25e8c18d11d0ea1f44a54d26021a320e53a05a4d4d92f2a61758c93a02177999",
+    "hog": "6c817578b7fe1c46c2d57829110ca443488adca1b6c72af0749e596fcf4f31b9",
+    "fisher": "9e39533e1c2bf30d279a05b14ccf0119229eec4ad8ef681848c9c2a733133868",
 }
 
 
@@ -153,7 +154,7 @@ def test_descriptor_key_gives_the_pinned_cache_digests():
     digests = {}
     for name in CACHE_DIGESTS:
         cut = f"{DESCRIPTORS[name].key} of 96 pixels, version 3"
-        digests[name] = FeatureKey(2, "crop", 96, "classic", "1.0", "float32", "", cut).digest
+        digests[name] = FeatureKey(2, ImageSpec(96), "classic", "1.0", "float32", "", cut).digest
     assert digests == CACHE_DIGESTS
 
 

@@ -108,7 +108,7 @@ class ColorRecipe:
         names = ("backbone", "freeze", "image_size")
         manifest = {name: getattr(self.settings, name) for name in names}
         return FitDetails(
-            manifest | {"resize": "crop", "precision": "float32", "engine": "classic"},
+            manifest | ImageSpec(self.settings.image_size).as_json() | {"precision": "float32", "engine": "classic"},
             selected_on_validation=False,
             notes=("of this run only", *["--time-limit cut it short."] * bool(self.settings.time_limit)),
             advice={"reason": "colors are enough"},

@@ -7,13 +7,26 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.making import encoded, noise
-from tlkit.data.decode import MAX_BYTES, ORIENTATION_TAG, drafted_size, open_rgb, read_file, scale_to_bytes
+from tlkit.data.decode import (
+    MAX_BYTES,
+    ORIENTATION_TAG,
+    drafted_size,
+    open_upright,
+    read_file,
+    read_header,
+    scale_to_bytes,
+    to_rgb,
+)
 from tlkit.errors import ImageError
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
 # Pillow warns of much that a person cannot mend; here as outside of tests, a warning is no error.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 HEIC_START = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + b"\0" * 32
+
+
+def open_rgb(data, short_side, gray_range=None):
+    return to_rgb(open_upright(data, short_side), gray_range)
 
 
 def pixels(data, short_side=8):
@@ -168,10 +181,66 @@ def test_floats_that_are_no_numbers_are_refused():
         assert "not numbers" in refusal(encoded(np.array([[0, value]], np.float32), "TIFF")), value
 
 
+def test_one_range_of_gray_holds_for_every_image():
+    for stored, shown in [([51200, 51700, 52200], [0, 128, 255]), ([0, 51700, 65535], [0, 128, 255])]:
+        gray = open_rgb(encoded(np.array([stored], np.uint16), "TIFF"), 8, (51200, 52200))
+        assert np.asarray(gray)[0, :, 0].tolist() == shown, stored
+
+
+def test_a_range_of_gray_changes_no_image_of_eight_bits():
+    for image in [noise(5, 9), Image.fromarray(noise(5, 9)).convert("L"), flat("LA", (77, 200)), flat("1", 255)]:
+        data = encoded(image)
+        assert (np.asarray(open_rgb(data, 8, (10, 20))) == pixels(data)).all()
+
+
+def test_deep_images_are_turned_upright():
+    for kind in ["uint16", "int32", "float32"]:
+        upright = noise(5, 9)[..., 0].astype(kind)
+        for orientation in range(1, 9):
+            stored = np.ascontiguousarray(as_stored_gray(upright, orientation))
+            shown = pixels(encoded(stored, "TIFF", exif=with_orientation(orientation)))
+            expected = scale_to_bytes(upright)
+            assert (shown[..., 0] == expected).all(), (kind, orientation)
+
+
+def as_stored_gray(upright, orientation):
+    return as_stored(np.stack([upright] * 3, axis=2), orientation)[..., 0]
+
+
 def test_scaled_values_keep_their_order():
     for kind in ["uint8", "uint16", "int32", "float32"]:
         values = np.sort(np.random.default_rng(0).uniform(0, 255, 50)).astype(kind)
         assert (np.diff(scale_to_bytes(values).astype(int)) >= 0).all(), kind
+
+
+# what a header says
+
+
+def test_a_header_says_what_an_image_will_be(tmp_path):
+    first, second = flat("RGB", (200, 0, 0)), flat("RGB", (0, 0, 200))
+    series = {"save_all": True, "append_images": [second]}
+    for name, data, is_deep, is_series in [
+        ("photo.jpg", encoded(first, "JPEG"), False, False),
+        ("gray.png", encoded(flat("L", 7)), False, False),
+        ("deep.png", encoded(np.zeros((4, 6), np.uint16)), True, False),
+        ("deep.tif", encoded(np.zeros((4, 6), np.uint16), "TIFF"), True, False),
+        ("float.tif", encoded(np.zeros((4, 6), np.float32), "TIFF"), True, False),
+        ("pages.tif", encoded(first, "TIFF", **series), False, True),
+        ("moving.gif", encoded(first, "GIF", **series), False, True),
+        ("moving.png", encoded(first, "PNG", **series), False, True),
+        ("moving.webp", encoded(first, "WEBP", **series), False, True),
+        ("two.mpo", encoded(first, "MPO", **series), False, False),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        header = read_header(tmp_path / name)
+        assert (header.size, header.is_deep, header.is_series) == ((6, 4), is_deep, is_series), name
+
+
+@needs_fifo
+def test_what_is_no_image_has_no_header(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    assert [read_header(tmp_path / name) for name in ("notes.txt", "pipe", "nowhere", ".")] == [None] * 4
 
 
 # which way up
@@ -327,7 +396,7 @@ def test_a_baseline_jpeg_over_the_cap_is_refused_where_it_cannot_be_reduced(huge
 
 def test_a_progressive_jpeg_over_the_cap_is_refused(huge):
     assert refusal(encoded(huge, "JPEG", progressive=True), 64) == (
-        "has 9000×8000 pixels; at most 64 megapixels are decoded"
+        "has 9000×8000 pixels, more than --max-megapixels 64 allows"
     )
 
 
@@ -342,7 +411,7 @@ def test_a_picture_of_exactly_the_cap_is_read():
 def test_a_gif_that_declares_billions_of_pixels_is_refused():
     data = bytearray(encoded(flat("P", 0), "GIF"))
     data[6:10] = b"\xff\xff\xff\xff"
-    assert "more than 64 megapixels" in refusal(bytes(data))
+    assert "more than 178 megapixels" in refusal(bytes(data))
 
 
 # what cannot be read, and the words for it

@@ -159,6 +159,7 @@ def test_export_of_what_is_the_runs_own_cannot_be_another(finetuned_run, colors,
         ("image_size", 64, "--image-size is 64"),
         ("backbone", "resnet50", "--backbone is resnet50"),
         ("resize", "pad", "--resize is pad"),
+        ("gray_range", "0,9", "--gray-range is 0,9"),
         ("weights", "none", "--weights is none"),
     ):
         settings = FeaturesSettings(run=str(finetuned_run.path), **{name: value})

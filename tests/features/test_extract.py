@@ -26,7 +26,7 @@ from tlkit.features.store import FeatureKey, StoredFeatures
 from tlkit.utils.progress import Silent
 
 SIZE = 32
-KEY = FeatureKey(1, "crop", SIZE, "litert", "1", "float32", "ab", "conv1")
+KEY = FeatureKey(1, ImageSpec(SIZE), "litert", "1", "float32", "ab", "conv1")
 NUM_IMAGES = 21
 PLAIN = ImageSpec(SIZE)
 
@@ -101,7 +101,7 @@ def ready(engine, key=KEY):
 
 def extracted(root, engine, image=PLAIN):
     is_ready = not isinstance(engine, Future)
-    extractor = ready(engine, replace(KEY, image_size=image.size, resize=image.resize)) if is_ready else engine
+    extractor = ready(engine, replace(KEY, image=image)) if is_ready else engine
     return extract(read_folder(root), extractor, image, Silent())
 
 

@@ -75,7 +75,7 @@ def test_convert_extractor_of_unknown_identity_is_found_by_its_weights(network):
 
 def test_feature_key_has_everything_that_features_depend_on(network):
     key = convert_extractor(network, IDENTITY, SPEC).key
-    assert (key.image_size, key.resize, key.engine, key.precision) == (8, "crop", "litert", "float32")
+    assert (key.image, key.engine, key.precision) == (ImageSpec(8), "litert", "float32")
     assert (key.weights_sha256, key.cut, key.view) == (weights_digest(network), FEATURES, "plain")
     assert all(getattr(key, item.name) not in ("", None) for item in fields(key))
     specs = (
@@ -84,6 +84,8 @@ def test_feature_key_has_everything_that_features_depend_on(network):
         replace(SPEC, cut="conv"),
         replace(SPEC, image=ImageSpec(8, "pad")),
         replace(SPEC, image=ImageSpec(9)),
+        replace(SPEC, image=ImageSpec(8, gray_range=(0.0, 4095.0))),
+        replace(SPEC, image=ImageSpec(8, max_megapixels=9)),
     )
     assert len({convert_extractor(network, None, spec).key.digest for spec in specs}) == len(specs)
 

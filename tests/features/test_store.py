@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures, as_half
 
-KEY = FeatureKey(1, "crop", 64, "litert", "1.0", "float32", "ab" * 32, "features")
+KEY = FeatureKey(1, ImageSpec(64), "litert", "1.0", "float32", "ab" * 32, "features")
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,8 @@ ENTRIES = {
     "class_names": ["a", "b"],
     "image_size": 32,
     "resize": "crop",
+    "gray_range": None,
+    "max_megapixels": 64.0,
     "precision": "float32",
     "engine": "litert",
     "stages": [{"file": "engine/classifier.tflite", "engine": "litert", "precision": "float32"}],
@@ -355,7 +357,9 @@ def test_manifest_that_is_damaged_is_refused_by_name(own_run):
 
 IMPOSSIBLE = (
     *({"image_size": value} for value in (-1, 10**9, "wide", None)),
-    *({"resize": value} for value in ("fit", None)),
+    *({"resize": value} for value in ("fit", "auto", None)),
+    *({"gray_range": value} for value in ([5, 5], [9, 1], [0, 1e999], ["a", "b"], [1], 3)),
+    *({"max_megapixels": value} for value in ("many", None)),
     *({"class_names": value} for value in (["a"], None, 3)),
     *({"stages": value} for value in (3, [], [{}], ["x"], None)),
     {"stages": [{"file": "engine/lower.tflite", "precision": "float32"}]},  # of format 1
@@ -370,7 +374,7 @@ def test_manifest_with_impossible_values_is_refused(own_run):
     for values in IMPOSSIBLE:
         file.write_text(json.dumps(content | values))
         assert f"'{file}' is damaged" in refusal(load_run, own_run.path), values
-    for name in ("class_names", "image_size", "resize", "stages", "sha256", "engine", "precision"):
+    for name in ("class_names", "image_size", "resize", "gray_range", "stages", "sha256", "engine", "precision"):
         file.write_text(json.dumps({key: value for key, value in content.items() if key != name}))
         assert f"'{file}' is damaged" in refusal(load_run, own_run.path), name
 
@@ -378,7 +382,7 @@ def test_manifest_with_impossible_values_is_refused(own_run):
 def test_manifest_of_another_version_is_refused_with_that_version(own_run):
     file = own_run.path / "model.json"
     content = json.loads(file.read_text()) | {"versions": {"tlkit": "9.8"}}
-    for values in ({"format": 1}, {"format": 3}, {"format": 0}, {"decode_version": 99}, {"format": None}):
+    for values in ({"format": 1}, {"format": 2}, {"format": 0}, {"decode_version": 99}, {"format": None}):
         file.write_text(json.dumps(content | values))
         words = refusal(load_run, own_run.path)
         assert "tlkit 9.8" in words, values

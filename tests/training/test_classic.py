@@ -64,7 +64,7 @@ def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
     from tlkit.data.folder import read_folder
 
     recipe = classic_recipe(PLAIN)
-    assert recipe.adapted_to(read_folder(colors)) is recipe
+    assert recipe.adapted_to(read_folder(colors)) == recipe
     assert recipe.with_time_limit(60) is recipe
 
 

@@ -145,4 +145,6 @@ CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  #
 
 
 def _shared(settings: CompareSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in ("validation_split", "seed", "resize")}
+    return {
+        name: getattr(settings, name) for name in ("validation_split", "seed", "resize", "gray_range", "max_megapixels")
+    }

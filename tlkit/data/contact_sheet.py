@@ -10,6 +10,7 @@ from tlkit.data.augment import AugmentedViews
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import ImageSpec, decode_image
+from tlkit.data.survey import fitted_to
 from tlkit.errors import DataError, ImageError
 from tlkit.utils.files import check_new_file, refuse_inside, write_new
 
@@ -21,12 +22,14 @@ def draw_contact_sheet(
 ) -> list[str]:
     """Write a PNG with one line of views per image.
 
+    spec: with the resize "auto" it is chosen as in a training
     num_images: lines at most; files that cannot be read are passed over
     returns: the paths of the images, relative to `data`, in the order of the lines
     raises: DataError where no image can be read; OptionError where `file` exists, or would lie among the images
     """
     check_new_file(file)
-    folder = read_folder(data)
+    folder = read_folder(data).surveyed()
+    spec = fitted_to(folder.survey, spec) if folder.survey else spec
     refuse_inside(folder.root, file)
     lines: dict[str, np.ndarray] = {}
     for index in _alternate_classes(folder):

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tlkit.data.listing import describe_special_file
 from tlkit.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # JPEG includes MPO
-MAX_PIXELS = 64_000_000
+MAX_MEGAPIXELS = 64  # of an image as decoded, unless an option says otherwise
 MAX_BYTES = 1 << 29
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored image upright
@@ -47,6 +48,7 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 # Pillow warns of broken metadata in images it reads well; what matters is an ImageError's reason.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is `max_megapixels`
 
 
 def read_file(path: Path) -> bytes:
@@ -67,38 +69,79 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
-def open_rgb(data: bytes, short_side: int) -> Image.Image:
-    """Decode to RGB, with JPEGs reduced while decoding but no further than `short_side` pixels.
+def open_upright(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Decode and turn upright, with JPEGs reduced while decoding but no further than `short_side` pixels.
 
-    data: the bytes of a file in one of `FORMATS`, at most `MAX_PIXELS` pixels as decoded
+    data: the bytes of a file in one of `FORMATS`
     short_side: the shorter side the caller needs, in pixels
-    returns: mode RGB, alpha on white, turned upright by its EXIF or XMP orientation
+    max_megapixels: of the image as decoded
+    returns: mode RGB, or a mode of more than 8 bits; alpha on white or black
     raises: ImageError
     """
     with _reasons(data):
         _open(data).verify()  # finds a PNG's bad checksum, which load() overlooks
-        image = _drafted(_open(data), short_side)
+        image = _drafted(_open(data), short_side, max_megapixels)
         image.load()
-        return _upright_rgb(image)
+        return _upright(image)
 
 
-def opened_rgb(image: Image.Image) -> Image.Image:
-    """Make RGB of an image that Pillow has opened already, as `open_rgb` does of a file; it stays as it is.
+def opened_upright(image: Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Do as `open_upright` with an image that Pillow has opened already; it stays as it is.
 
     raises: ImageError
     """
     with _reasons(b""):
-        _check_size(*image.size)
-        return _upright_rgb(image)
+        _check_size(*image.size, max_megapixels)
+        return _upright(image)
 
 
-def drafted_size(data: bytes, short_side: int) -> tuple[int, int]:
-    """Find the (width, height) at which `open_rgb` would decode, from the header alone.
+def to_rgb(image: Image.Image, gray_range: tuple[float, float] | None = None) -> Image.Image:
+    """Turn an upright image into RGB.
+
+    gray_range: the values that become black and white in images of more than 8 bits; None guesses from the image
+    raises: ImageError
+    """
+    return Image.fromarray(scale_to_bytes(np.asarray(image), gray_range)).convert("RGB") if is_deep(image) else image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether an image has gray values of more than 8 bits."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def drafted_size(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """Find the (width, height) at which `open_upright` would decode, from the header alone.
 
     raises: ImageError
     """
     with _reasons(data):
-        return _drafted(_open(data), short_side).size
+        return _drafted(_open(data), short_side, max_megapixels).size
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before it is decoded.
+
+    size       width and height as stored, in pixels
+    is_deep    whether it has gray values of more than 8 bits
+    is_series  whether it holds several pages or frames
+    """
+
+    size: tuple[int, int]
+    is_deep: bool
+    is_series: bool
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the header of a file; None where it is no image."""
+    try:
+        if describe_special_file(path.stat().st_mode):  # a pipe would wait for ever
+            return None
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            is_series = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
+            return Header(image.size, is_deep(image), is_series)
+    except Exception:  # whatever is wrong with it, reading the file later gives the reason
+        return None
 
 
 @contextmanager
@@ -111,7 +154,7 @@ def _reasons(data: bytes) -> Iterator[None]:
     except UnidentifiedImageError:
         raise ImageError(f"is {describe_bytes(data)}") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"declares far more than {MAX_PIXELS // 1_000_000} megapixels") from None
+        raise ImageError("declares more than 178 megapixels, which are never decoded") from None
     except MemoryError:
         raise ImageError("needs more memory than there is") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
@@ -133,10 +176,10 @@ def _open_heif(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=("HEIF", "AVIF"))
 
 
-def _drafted(image: Image.Image, short_side: int) -> Image.Image:
+def _drafted(image: Image.Image, short_side: int, max_megapixels: float) -> Image.Image:
     """Ask a JPEG decoder for the smallest of 1/1, 1/2, 1/4, 1/8 that still has `short_side` pixels.
 
-    raises: ImageError where more than `MAX_PIXELS` would have to be decoded. A progressive JPEG
+    raises: ImageError where more than `max_megapixels` would have to be decoded. A progressive JPEG
         holds all its coefficients in memory, so it counts at full size.
     """
     width, height = image.size
@@ -145,19 +188,19 @@ def _drafted(image: Image.Image, short_side: int) -> Image.Image:
         image.draft(None, (-(-width * short_side // shorter), -(-height * short_side // shorter)))
     if "progressive" not in image.info:
         width, height = image.size
-    _check_size(width, height)
+    _check_size(width, height, max_megapixels)
     return image
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"has {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
+def _check_size(width: int, height: int, max_megapixels: float) -> None:
+    if width * height > 1_000_000 * max_megapixels:
+        raise ImageError(f"has {width}×{height} pixels, more than --max-megapixels {max_megapixels:g} allows")
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     turn = UPRIGHT.get(_orientation(image))
-    rgb = _to_rgb(image)
-    return rgb.transpose(turn) if turn is not None else rgb
+    image = _deep_gray(image) if is_deep(image) else _without_alpha(image)
+    return image.transpose(turn) if turn is not None else image
 
 
 def _orientation(image: Image.Image) -> int:
@@ -168,21 +211,25 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(scale_to_bytes(np.asarray(image))).convert("RGB")
+def _deep_gray(image: Image.Image) -> Image.Image:
+    """Give an image of more than 8 bits in a mode that can be turned."""
+    gray = np.asarray(image)
+    return Image.fromarray(gray.astype(gray.dtype.newbyteorder("=")))
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def scale_to_bytes(gray: np.ndarray) -> np.ndarray:
+def scale_to_bytes(gray: np.ndarray, gray_range: tuple[float, float] | None = None) -> np.ndarray:
     """Scale gray values of more than 8 bits to uint8.
 
-    Integers up to 4095 are taken as 12-bit data, up to 65535 as 16-bit; floats from 0 to 1 as
-    fractions, from 0 to 255 as they are; anything else is stretched from its smallest to its
-    largest value.
+    gray_range: the values that become 0 and 255; what lies outside is clipped. Where it is None, integers up to
+        4095 are taken as 12-bit data, up to 65535 as 16-bit; floats from 0 to 1 as fractions, from 0 to 255 as
+        they are; anything else is stretched from its smallest to its largest value
     raises: ImageError for NaN or Inf
 
     >>> scale_to_bytes(np.array([0, 2048, 4095], "uint16")).tolist()
@@ -190,13 +237,23 @@ def scale_to_bytes(gray: np.ndarray) -> np.ndarray:
     """
     if not np.isfinite(gray).all():
         raise ImageError("has pixels that are not numbers (NaN or infinite)")
-    black, white = float(gray.min()), float(gray.max())
-    usual_whites = (4095, 65535) if gray.dtype.kind in "iu" else (1, 255)
-    if black >= 0 and white <= usual_whites[-1]:
-        black, white = 0, next(usual for usual in usual_whites if white <= usual)
-    else:
-        white = max(white, black + 1)
-    return np.rint((gray.astype(np.float64) - black) * (255 / (white - black))).astype(np.uint8)
+    darkest, brightest = float(gray.min()), float(gray.max())
+    usual = usual_range(darkest, brightest, gray.dtype.kind in "iu")
+    black, white = gray_range or usual or (darkest, max(brightest, darkest + 1))
+    scaled = (gray.astype(np.float64) - black) * (255 / (white - black))
+    return np.asarray(np.rint(scaled.clip(0, 255)), np.uint8)
+
+
+def usual_range(darkest: float, brightest: float, are_integers: bool) -> tuple[float, float] | None:
+    """Find the usual range that values lie in: of 12 or 16 bits, of fractions, of bytes; None for others.
+
+    >>> usual_range(3, 4000, True), usual_range(0.1, 0.4, False), usual_range(-5, 70000, True)
+    ((0, 4095), (0, 1), None)
+    """
+    usual_whites = (4095, 65535) if are_integers else (1, 255)
+    if darkest >= 0 and brightest <= usual_whites[-1]:
+        return 0, next(usual for usual in usual_whites if brightest <= usual)
+    return None
 
 
 def is_heif(data: bytes) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
+from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 
 
@@ -24,6 +25,7 @@ class ImageFolder:
     groups       one per image: images with equal pixels share it; empty until the files are read
     skipped      files that are no part of this, each with its reason
     notes        what a person should know of the folder
+    survey       what the headers of the files say; None until they are read
     """
 
     root: Path
@@ -35,6 +37,7 @@ class ImageFolder:
     groups: tuple[str, ...] = ()
     skipped: tuple[FileEntry, ...] = ()
     notes: tuple[str, ...] = ()
+    survey: Survey | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,6 +74,10 @@ class ImageFolder:
             groups=_at(self.groups, indices),
             skipped=(),
         )
+
+    def surveyed(self) -> "ImageFolder":
+        """Read the headers of the files."""
+        return replace(self, survey=survey_files(self.files, self.subsets))
 
     def with_hashes(self, hashes: Sequence[tuple[str, str]]) -> "ImageFolder":
         """Add the (sha256, group) of each image."""

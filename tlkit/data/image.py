@@ -1,15 +1,18 @@
 """One decode for training and prediction: the square the network sees, and content hashes."""
 
 import hashlib
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tlkit.data.augment import ViewTransform
-from tlkit.data.decode import drafted_size, open_rgb, opened_rgb
+from tlkit.data.decode import MAX_MEGAPIXELS, drafted_size, is_deep, open_upright, opened_upright, to_rgb
 
-DECODE_VERSION = 2  # part of every cache key and of model.json; raise it when any pixel may change
+DECODE_VERSION = 3  # part of every cache key and of model.json; raise it when any pixel may change
 MARGIN = 1.15  # an oversized image is this much larger than the network's input, for augmented views
 CANONICAL_SIDE = 258  # pixels; JPEGs are reduced no further than this before equal pixels are looked for
 PADDING = (128, 128, 128)
@@ -17,15 +20,38 @@ PADDING = (128, 128, 128)
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """The square that a network sees.
+    """The square that a network sees, and how a file becomes one.
 
-    size    height and width, in pixels
-    resize  how an image becomes square, a key of `RESIZES`: "crop" takes the central square, "pad" adds gray
-            bars, "squash" changes the proportions
+    size            height and width, in pixels
+    resize          how an image becomes square, a key of `RESIZES`: "crop" takes the central square, "pad" adds gray
+                    bars, "squash" changes the proportions
+    gray_range      values that become black and white, in images of more than 8 bits; None guesses for each
+    max_megapixels  of an image as decoded; a larger one cannot be read
     """
 
     size: int
     resize: str = "crop"
+    gray_range: tuple[float, float] | None = None
+    max_megapixels: float = MAX_MEGAPIXELS
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "ImageSpec":
+        """Read the entries of a model.json.
+
+        raises: KeyError, TypeError, ValueError where they are not what `as_json` gives
+        """
+        low, high = (0.0, 1.0) if content["gray_range"] is None else map(float, content["gray_range"])
+        gray_range = None if content["gray_range"] is None else (low, high)
+        size, resize = int(content["image_size"]), str(content["resize"])
+        spec = ImageSpec(size, resize, gray_range, float(content["max_megapixels"]))
+        if not (1 <= spec.size <= 4096 and spec.resize in RESIZES and 0 < high - low < math.inf):
+            raise ValueError("impossible values")
+        return spec
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the entries of model.json."""
+        values = asdict(self)
+        return {"image_size": values.pop("size"), **values}
 
     @property
     def oversized(self) -> "ImageSpec":
@@ -34,7 +60,7 @@ class ImageSpec:
         >>> ImageSpec(224).oversized.size
         258
         """
-        return ImageSpec(round(MARGIN * self.size), self.resize)
+        return replace(self, size=round(MARGIN * self.size))
 
 
 @dataclass(frozen=True)
@@ -57,12 +83,15 @@ def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = Non
     raises: ImageError
     """
     oversized = spec.oversized
-    image = open_rgb(data, oversized.size)
+    upright = open_upright(data, oversized.size, spec.max_megapixels)
+    image = to_rgb(upright, spec.gray_range)
     sha256 = hashlib.sha256(data).hexdigest()
     pixels = _square(image, spec)
     if views:
         pixels = views(pixels, _square(image, oversized), sha256)
-    canonical = image if _decodes_alike(data, oversized.size) else open_rgb(data, CANONICAL_SIDE)
+    canonical = upright
+    if not _decodes_alike(data, oversized.size, spec.max_megapixels):
+        canonical = open_upright(data, CANONICAL_SIDE, spec.max_megapixels)
     return DecodedImage(pixels, sha256, _pixel_digest(canonical))
 
 
@@ -70,11 +99,12 @@ def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
     """Decode the square that a network sees of an image that is not augmented, in training and prediction alike.
 
     data: the bytes of a file in one of `decode.FORMATS`
-    returns: uint8 (size, size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on white, reduced
-        with antialiasing in one resampling
+    returns: uint8 (size, size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on white or black,
+        reduced with antialiasing in one resampling
     raises: ImageError, with a reason that the user understands
     """
-    return _square(open_rgb(data, spec.oversized.size), spec)
+    upright = open_upright(data, spec.oversized.size, spec.max_megapixels)
+    return _square(to_rgb(upright, spec.gray_range), spec)
 
 
 def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
@@ -82,7 +112,8 @@ def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
 
     raises: ImageError
     """
-    return DecodedImage(_square(opened_rgb(image), spec), "", "")
+    upright = opened_upright(image, spec.max_megapixels)
+    return DecodedImage(_square(to_rgb(upright, spec.gray_range), spec), "", "")
 
 
 def _square(image: Image.Image, spec: ImageSpec) -> np.ndarray:
@@ -117,11 +148,14 @@ def _scaled(
     return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
-def _decodes_alike(data: bytes, side: int) -> bool:
+def _decodes_alike(data: bytes, side: int, max_megapixels: float) -> bool:
     """Tell whether decoding for `side` gives the canonical pixels too, so that one decode is enough."""
-    return side == CANONICAL_SIDE or drafted_size(data, side) == drafted_size(data, CANONICAL_SIDE)
+    sizes = (drafted_size(data, short_side, max_megapixels) for short_side in (side, CANONICAL_SIDE))
+    return side == CANONICAL_SIDE or len(set(sizes)) == 1
 
 
 def _pixel_digest(image: Image.Image) -> str:
+    """Hash the upright pixels; deep ones as they are stored, for a narrow range of gray makes different ones equal."""
     width, height = image.size
-    return hashlib.sha256(b"%d %d " % (width, height) + image.tobytes()).hexdigest()[:32]
+    pixels = image.mode.encode() + image.tobytes() if is_deep(image) else image.tobytes()
+    return hashlib.sha256(b"%d %d " % (width, height) + pixels).hexdigest()[:32]

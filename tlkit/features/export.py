@@ -16,6 +16,7 @@ from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry
 from tlkit.data.split import Split, split_folder
+from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine, versions
 from tlkit.errors import OptionError, require
 from tlkit.features.compress import Codec, fit_codec, require_packages_for
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     import pandas
 
 NAME_COLUMNS = ("path", "class", "split")
-NETWORK_OPTIONS = ("backbone", "weights", "image_size", "resize")  # a run has its own
-SPLIT_OPTIONS = ("seed", "validation_split", "test_split")  # as the run's unless they are given
+NETWORK_OPTIONS = ("backbone", "weights", "image_size", "resize", "gray_range")  # a run has its own
+SPLIT_OPTIONS = ("seed", "validation_split", "test_split", "max_megapixels")  # as the run's unless they are given
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,10 @@ def export_features(
     check_file(file, has_codec=bool(settings.pca or settings.pq))
     refuse_inside(Path(data), file)
     require_packages_for(settings.pca, settings.pq)
-    image, engine = ImageSpec(settings.image_size, settings.resize), EngineSpec(settings.engine, settings.precision)
-    folder = read_folder(data)
+    folder = read_folder(data).surveyed()
+    settings = replace(settings, **choose_pixels(settings.resize, settings.gray_range, folder.survey))
+    image = ImageSpec(settings.image_size, **settings.pixel_options)
+    engine = EngineSpec(settings.engine, settings.precision)
     with ThreadPoolExecutor(1) as background:
         extractor = build_extractor(background, layer.build, layer.identity, ExtractorSpec(image, engine, layer.cut))
         features = extract(folder, extractor, image, progress or Silent())
@@ -102,7 +105,8 @@ def export_features(
     table = _table(features, split, codec, settings)
     skipped = (*features.folder.skipped, *split.train.skipped)
     files = write_table(table, file)
-    accuracies, notes = _nearest_accuracies(features, split, codec), (*folder.notes, *split.notes)
+    notes = (*folder.notes, *pixel_notes(folder.survey, image), *split.notes)
+    accuracies = _nearest_accuracies(features, split, codec)
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 
 
@@ -137,8 +141,8 @@ def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
     split = {
         name: theirs[name] for name in SPLIT_OPTIONS if getattr(settings, name) == defaults[name] and name in theirs
     }
-    image = run.manifest.image
-    return replace(settings, image_size=image.size, resize=image.resize, **split)  # type: ignore[arg-type]
+    own = {name: theirs[name] for name in ("image_size", "resize", "gray_range")}
+    return replace(settings, **own, **split)
 
 
 @dataclass(frozen=True)

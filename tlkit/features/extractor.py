@@ -55,9 +55,7 @@ class FeatureExtractor:
 
 def pixel_extractor(image: ImageSpec) -> FeatureExtractor:
     """Make the extractor of a training in which nothing is frozen: pixels depend on no engine and no weights."""
-    return FeatureExtractor(
-        IdentityEngine(), FeatureKey(DECODE_VERSION, image.resize, image.size, "", "", "", "", PIXELS)
-    )
+    return FeatureExtractor(IdentityEngine(), FeatureKey(DECODE_VERSION, image, "", "", "", "", PIXELS))
 
 
 def build_extractor(
@@ -103,8 +101,7 @@ def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FeatureExtractor:
 def _feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:
     return FeatureKey(
         decode_version=DECODE_VERSION,
-        resize=spec.image.resize,
-        image_size=spec.image.size,
+        image=spec.image,
         engine=spec.engine.name,
         engine_version=engine_version(spec.engine.name),
         precision=spec.engine.precision,

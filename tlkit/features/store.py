@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.data.image import ImageSpec
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, raise_open_file_limit, sha256_text
 
@@ -32,8 +33,7 @@ class FeatureKey:
     """Everything that features depend on but the image itself; `extractor.py` and `vectors.py` make them."""
 
     decode_version: int
-    resize: str
-    image_size: int
+    image: ImageSpec
     engine: str
     engine_version: str
     precision: str

@@ -149,7 +149,7 @@ def _compute_descriptor(
     """Compute one descriptor of every image, cached like features."""
     version = installed_version(descriptor.package)
     cut = f"{descriptor.key} of {size} pixels, version {DESCRIPTOR_VERSION}"
-    key = FeatureKey(DECODE_VERSION, image.resize, image.size, "classic", version, "float32", "", cut)
+    key = FeatureKey(DECODE_VERSION, image, "classic", version, "float32", "", cut)
     extractor = completed(FeatureExtractor(DescriptorEngine(descriptor, size), key))
     with single_threaded_blas():
         return extract(folder, extractor, image, progress, name=descriptor.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlkit.data.image import DECODE_VERSION, RESIZES, ImageSpec
+from tlkit.data.image import DECODE_VERSION, ImageSpec
 from tlkit.engines.base import PACKAGES, versions
 from tlkit.errors import OptionError, RunError
 from tlkit.utils.files import (
@@ -24,7 +24,7 @@ from tlkit.utils.files import (
     write_json,
 )
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
 MODEL = "model.keras"  # the whole network, of runs that have one
@@ -89,7 +89,7 @@ def parse_manifest(content: Any, file: Path) -> Manifest:
             )
         manifest = Manifest(
             class_names=tuple(str(name) for name in content["class_names"]),
-            image=ImageSpec(int(content["image_size"]), str(content["resize"])),
+            image=ImageSpec.from_json(content),
             precision=str(content["precision"]),
             engine=str(content["engine"]),
             stages=tuple(
@@ -100,10 +100,9 @@ def parse_manifest(content: Any, file: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"'{file}' is damaged ({type(error).__name__}: {error}); train again or restore it.") from None
-    image = manifest.image
     engines = {stage.engine for stage in manifest.stages}
     engines_known = bool(engines) and engines <= PACKAGES.keys()
-    if not (1 <= image.size <= 4096 and image.resize in RESIZES and len(manifest.class_names) > 1 and engines_known):
+    if not (len(manifest.class_names) > 1 and engines_known):
         raise RunError(f"'{file}' is damaged (impossible values); train again or restore it.")
     return manifest
 
@@ -207,7 +206,7 @@ def create_run(path: Path | None, command: str) -> Run:
 def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
     """Write `model.json` with the hash of every file that the run wrote, and `DONE` last.
 
-    entries: of `model.json`, by the names of `Manifest`'s fields, with "image_size" and "resize" for its image
+    entries: of `model.json`, by the names of `Manifest`'s fields, with what `ImageSpec.as_json` gives for its image
     """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
     files = [file for file in files if file.name not in (UNFINISHED, "model.json")]

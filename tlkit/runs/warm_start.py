@@ -13,7 +13,15 @@ from tlkit.errors import RunError
 from tlkit.models.keras_setup import start_keras
 from tlkit.runs.run import MODEL, Run, load_run
 
-INHERITED = ("backbone", "image_size", "resize", "dropout", "batch_norm", "hidden")  # what makes the networks alike
+INHERITED = (
+    "backbone",
+    "image_size",
+    "resize",
+    "gray_range",
+    "dropout",
+    "batch_norm",
+    "hidden",
+)  # what makes the networks alike
 CLASS_LAYERS = ("head_logits", "head_linear")  # layers with a column per class
 
 

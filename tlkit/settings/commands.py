@@ -8,11 +8,13 @@ from tlkit.settings.shared import (
     MAX_SEED,
     AugmentSettings,
     EngineName,
+    PixelSettings,
     Preset,
     Resize,
     RuntimeSettings,
     SplitSettings,
     check_split,
+    parse_gray_range,
 )
 from tlkit.utils.text import parse_duration
 
@@ -28,7 +30,7 @@ class ContactSheetMainSettings:
     views: int = setting(8, "Main", "Number of views per image; the first is unchanged.", min=1, max=50)
     image_size: int = setting(160, "Main", "View height and width in pixels.", min=16, max=1024)
     resize: Resize = setting(
-        "crop", "Input", "Method to make an image square: crop its center, pad with gray bars, or squash."
+        "auto", "Input", "Method to make an image square: crop, pad or squash; auto pads long images."
     )
     seed: int = setting(0, "Main", "Random seed of the augmentation.", min=0, max=MAX_SEED)
 
@@ -44,7 +46,7 @@ class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings:
+class CompareSettings(PixelSettings):
     """Settings of `tlkit compare`."""
 
     only: str = setting("", "Main", "Comma-separated models to compare, e.g. classic,lenet. Default: all.")
@@ -53,13 +55,11 @@ class CompareSettings:
         0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
     )
     seed: int = setting(0, "Main", "Random seed of the split, the image order and new weights.", min=0, max=MAX_SEED)
-    resize: Resize = setting(
-        "crop", "Input", "Method to make an image square: crop its center, pad with gray bars, or squash."
-    )
 
     def __post_init__(self) -> None:
         validate(self)
         parse_duration(self.time_limit)
+        parse_gray_range(self.gray_range)
 
 
 @documented

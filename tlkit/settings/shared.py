@@ -1,15 +1,16 @@
 """Options that several commands share: data, split, augmentation, head, loss, optimizer, runtime."""
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from tlkit.errors import OptionError
 from tlkit.settings.base import setting
 from tlkit.utils.text import parse_duration
 
 Preset = Literal["none", "light", "medium", "strong"]
-Resize = Literal["crop", "pad", "squash"]
+Resize = Literal["auto", "crop", "pad", "squash"]
 EngineName = Literal["auto", "litert", "openvino", "keras"]
 Precision = Literal["float32", "bfloat16"]
 Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
@@ -22,7 +23,54 @@ MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitSettings:
+class PixelSettings:
+    """Options of how an image file becomes pixels."""
+
+    resize: Resize = setting(
+        "auto",
+        "Input",
+        "Method to make an image square: crop its center, pad with gray bars, or squash; auto pads if a crop would cut "
+        "off more than half of the typical image.",
+    )
+    gray_range: str = setting(
+        "auto",
+        "Input",
+        "Values that become black and white in images of more than 8 bits: auto (measured once for all images), full "
+        "(all values of the format) or LO,HI.",
+    )
+    max_megapixels: float = setting(
+        64.0, "Input", "Largest image to decode; needs about 8 MB of memory per megapixel and core.", above=0, max=178
+    )
+
+    @property
+    def pixel_options(self) -> dict[str, Any]:
+        """The same as values: what is not resolved yet is what most images need."""
+        resize = "crop" if self.resize == "auto" else self.resize
+        limits = {"gray_range": parse_gray_range(self.gray_range), "max_megapixels": self.max_megapixels}
+        return {"resize": resize, **limits}
+
+
+def parse_gray_range(text: str) -> tuple[float, float] | None:
+    """Read the limits of --gray-range; None where they are still to be measured.
+
+    raises: OptionError
+
+    >>> parse_gray_range("51200,52200"), parse_gray_range("auto")
+    ((51200.0, 52200.0), None)
+    """
+    if text in ("auto", "full"):
+        return None
+    with suppress(ValueError):
+        low, high = (float(number) for number in text.split(","))
+        if -math.inf < low < high < math.inf:
+            return low, high
+    raise OptionError(
+        f"--gray-range is '{text}'; expected auto, full, or two numbers such as 0,4095, the smaller first."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings(PixelSettings):
     """Options of the images and their split."""
 
     validation_split: float = setting(
@@ -35,9 +83,6 @@ class SplitSettings:
         0, "Main", "Image height and width in pixels; 0 for the network's default.", min=0, max=2048
     )
     seed: int = setting(0, "Main", "Random seed of the split, the image order and new weights.", min=0, max=MAX_SEED)
-    resize: Resize = setting(
-        "crop", "Input", "Method to make an image square: crop its center, pad with gray bars, or squash."
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +115,11 @@ def check_data(settings: DataSettings) -> None:
 
 
 def check_split(settings: SplitSettings) -> None:
-    """Check that images are left to train on.
+    """Check that images are left to train on, and what limits the pixels.
 
     raises: OptionError
     """
+    parse_gray_range(settings.gray_range)
     if settings.validation_split + settings.test_split >= 1:
         raise OptionError("--validation-split and --test-split add up to 1 or more; leave images to train on.")
 

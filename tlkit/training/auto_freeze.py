@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tlkit.data.image import ImageSpec
 from tlkit.data.split import hash_to_unit
 from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import FINER_MAP, LAST_MAP
@@ -133,9 +132,8 @@ def estimate_input(dataset: NetworkDataset) -> EstimateInput:
     """Give what an estimate is made from, once the images are read."""
     train, num_held_out = dataset.split.train, len(dataset.split.validation) + len(dataset.split.test)
     key = dataset.extractor.key
-    image = ImageSpec(key.image_size, key.resize)
     images = len(train), num_held_out
-    return EstimateInput(dataset.network, dataset.extractor.engine, train.files, image, images, train.num_classes)
+    return EstimateInput(dataset.network, dataset.extractor.engine, train.files, key.image, images, train.num_classes)
 
 
 def decide(

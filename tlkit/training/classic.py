@@ -18,6 +18,7 @@ from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipel
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
+from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine
 from tlkit.errors import OptionError, require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
@@ -130,8 +131,9 @@ class ClassicRecipe:
         return CANDIDATES if self.settings.descriptor == AUTO else (self.settings.descriptor or DEEP_GROUP,)
 
     def adapted_to(self, folder: ImageFolder) -> "ClassicRecipe":
-        """Nothing depends on the names of the classes."""
-        return self
+        """Resolve how files become pixels."""
+        options = choose_pixels(self.settings.resize, self.settings.gray_range, folder.survey)
+        return replace(self, settings=replace(self.settings, **options))
 
     def with_time_limit(self, seconds: float) -> "ClassicRecipe":
         """Most of the time goes into reading, which cannot be cut."""
@@ -143,7 +145,7 @@ class ClassicRecipe:
         if settings.features:
             row = find_backbone(settings.features)
             source = PretrainedBackbone(row, settings.weights, settings.image_size, settings.seed)
-            image = ImageSpec(settings.image_size, settings.resize)
+            image = ImageSpec(settings.image_size, **settings.pixel_options)
             engine = EngineSpec(settings.engine, settings.precision)
             vectors: FeatureVectors = compute_deep(folder, source, image, engine, progress)
         else:
@@ -151,7 +153,7 @@ class ClassicRecipe:
                 settings = self._with_all_descriptors()
             rows = find_descriptors(settings.descriptor)
             descriptors = list(zip(rows, descriptor_sizes(rows, settings.image_size), strict=True))
-            image = ImageSpec(settings.image_size, settings.resize)
+            image = ImageSpec(settings.image_size, **settings.pixel_options)
             vectors = compute_handcrafted(folder, descriptors, settings.pyramid, image, progress)
         fractions = settings.validation_split, settings.test_split
         split = split_folder(vectors.features.folder, *fractions, settings.seed)
@@ -171,7 +173,7 @@ class ClassicRecipe:
         if not settings.features:  # a pyramid needs a local descriptor
             is_local = any(row.is_local for row in find_descriptors(best))
             settings = replace(settings, descriptor=best, pyramid=settings.pyramid if is_local else 1)
-        details = _details(dataset.split, settings, best, results)
+        details = _details(dataset, settings, best, results)
         return ClassicModel(vectors.select(best.split("+")), classifier, details)
 
 
@@ -199,15 +201,18 @@ def _accuracy(result: SearchResult) -> float | None:
     return None if np.isnan(result.accuracy) else result.accuracy
 
 
-def _details(split: Split, settings: ClassicSettings, best: str, results: Mapping[str, SearchResult]) -> FitDetails:
-    names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "image_size", "resize", "precision")
-    manifest = {name: getattr(settings, name) for name in names}
+def _details(
+    dataset: ClassicDataset, settings: ClassicSettings, best: str, results: Mapping[str, SearchResult]
+) -> FitDetails:
+    split, image = dataset.split, ImageSpec(settings.image_size, **settings.pixel_options)
+    names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "precision")
+    manifest = image.as_json() | {name: getattr(settings, name) for name in names}
     few = len(split.validation) < FEW_IMAGES  # there is no history, but they are too few for every classifier
     diagnosis = {"words": f"{few_images(len(split.validation))}.", "next": "more photos, or --validation-split 0.5"}
     return FitDetails(
         manifest=manifest | {"engine": "classic" if settings.descriptor else settings.engine},
         selected_on_validation=False,
-        notes=split.notes,
+        notes=(*pixel_notes(dataset.folder.survey, image), *split.notes),
         figures={
             "cross_validated_accuracy": _accuracy(results[best]),
             "classifier": results[best].classifier.name,

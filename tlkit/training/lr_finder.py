@@ -55,7 +55,9 @@ def find_learning_rate(
     """
     recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options, data=data))
     progress = progress or Silent()
-    dataset = recipe.load(read_folder(data), progress)
+    folder = read_folder(data).surveyed()
+    recipe = recipe.adapted_to(folder)
+    dataset = recipe.load(folder, progress)
     recipe = recipe.with_decided_freeze("all")
     train = dataset.split.train
     classifier = new_classifier(recipe, dataset.network, len(train), train.num_classes)

@@ -16,6 +16,7 @@ from tlkit.data.augment import Augmentation, flip_note, flip_sensitive_class
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
+from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec
 from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
@@ -60,7 +61,7 @@ class NetworkRecipe:
     @property
     def image(self) -> ImageSpec:
         """The square it sees."""
-        return ImageSpec(self.settings.image_size, self.settings.resize)
+        return ImageSpec(self.settings.image_size, **self.settings.pixel_options)
 
     @property
     def engine(self) -> EngineSpec:
@@ -91,9 +92,14 @@ class NetworkRecipe:
         return self.changed({"freeze": freeze}) if self.freeze == "auto" else self
 
     def adapted_to(self, folder: ImageFolder) -> "NetworkRecipe":
-        """Leave mirroring out where classes look different in a mirror: lenet5 has 0.99 on digits, instead of 0.97."""
-        is_open = self.flips_by_class and self.settings.hflip is None
-        return self.changed({"hflip": False}) if is_open and flip_sensitive_class(folder.class_names) else self
+        """Resolve how files become pixels, and leave mirroring out where classes look different in a mirror.
+
+        Without mirroring lenet5 has 0.99 on digits, instead of 0.97.
+        """
+        options: dict[str, Any] = choose_pixels(self.settings.resize, self.settings.gray_range, folder.survey)
+        if self.flips_by_class and self.settings.hflip is None and flip_sensitive_class(folder.class_names):
+            options["hflip"] = False
+        return self.changed(options)
 
     def with_time_limit(self, seconds: float) -> "NetworkRecipe":
         """Limit the time, unless all is frozen: then most of it goes into reading, which cannot be cut."""
@@ -177,7 +183,14 @@ class NetworkRecipe:
         return FitDetails(
             manifest=self._manifest(split) | {"cut": fitted.cut},
             selected_on_validation=True,
-            notes=(*source_notes, *decided, *split.notes, *self._data_notes(split), *fitted.notes),
+            notes=(
+                *source_notes,
+                *decided,
+                *pixel_notes(dataset.folder.survey, self.image),
+                *split.notes,
+                *self._data_notes(split),
+                *fitted.notes,
+            ),
             figures={"epochs": len(fitted.history), "best_epoch": fitted.best.epoch},
             history=tuple(record.as_row() for record in fitted.history),
             best_epoch=fitted.best.epoch,
@@ -185,10 +198,10 @@ class NetworkRecipe:
         )
 
     def _manifest(self, split: Split) -> dict[str, Any]:
-        names = ("weights", "image_size", "resize", "precision", "engine")
+        names = ("weights", "precision", "engine")
         chosen = {name: getattr(self.settings, name, "none") for name in names}
         head = asdict(self.head(len(split.train)))
-        return {"backbone": self.source.name, "freeze": self.freeze, "head": head} | chosen
+        return {"backbone": self.source.name, "freeze": self.freeze, "head": head} | chosen | self.image.as_json()
 
     def _weights_notes(self) -> list[str]:
         if self.source.is_pretrained or self.freeze == "none":

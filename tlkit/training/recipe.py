@@ -66,7 +66,7 @@ class Recipe(Protocol[DatasetT]):
         """Its settings, a dataclass that settings.json keeps."""
 
     def adapted_to(self, folder: ImageFolder) -> "Recipe[DatasetT]":
-        """Resolve what depends on the names of the classes."""
+        """Resolve what depends on the names of the classes, or on the headers of the files."""
 
     def with_time_limit(self, seconds: float) -> "Recipe[DatasetT]":
         """Limit the time it takes, where that changes what it trains."""

@@ -31,7 +31,7 @@ def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult
     stopwatch = Stopwatch()
     run = reopen_run(Path(path))
     data, settings = read_training_request(run)
-    folder = read_folder(data)
+    folder = read_folder(data).surveyed()
     stopwatch.lap("scan")
     return complete_run(run, recipe_of(settings), folder, progress or Silent(), stopwatch)
 

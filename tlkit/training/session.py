@@ -27,7 +27,7 @@ def run_training(
         trained yet is then removed
     """
     stopwatch = Stopwatch()
-    folder = read_folder(data)
+    folder = read_folder(data).surveyed()
     recipe = recipe.adapted_to(folder)
     refuse_inside(folder.root, output or "runs")
     with suppress(OSError):  # where the cache cannot be written, nothing is cached
