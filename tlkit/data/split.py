@@ -119,7 +119,7 @@ def assign_groups(
     """Choose the subset of every image, class by class, by the rank of its group's hash.
 
     The groups of the lowest ranks are for validation, the next ones for test, the others for training
-    (docs/decisions/018).
+    (docs/decisions/020).
 
     fractions: of the images of each class, by subset; training gets the rest
     """
