@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import click
@@ -84,14 +86,31 @@ def test_main_shows_no_name_that_steers_the_terminal(tmp_path):
 
 
 @posix
-def test_process_whose_reader_closes_early_shows_no_traceback(finetuned_run, colors, tmp_path):
+def test_process_whose_reader_closes_early_ends_with_0_and_says_nothing(finetuned_run, colors, tmp_path):
     (tmp_path / "list").write_text(f"{colors / 'red' / '1.png'}\n" * 5000)
     with (tmp_path / "list").open() as given, process("predict", finetuned_run.path, "-", stdin=given) as running:
         assert running.stdout.readline().startswith("path,")
         running.stdout.close()
         words = running.stderr.read()
         running.wait(timeout=60)
-    assert words == ""
+    assert (running.returncode, words) == (0, "")
+
+
+@posix
+@pytest.mark.parametrize("together", [False, True], ids=["stdout", "stdout and stderr"])
+def test_process_whose_reader_is_gone_ends_with_0_and_says_nothing(finetuned_run, square, together):
+    commands = (
+        *(("--help",), ("predict", "-h"), ("models", "--json"), ("cache", "info"), ("evaluate", finetuned_run.path)),
+        *(("predict", finetuned_run.path, square), ("predict", finetuned_run.path, square, "--format", "table")),
+    )
+    for args in commands:
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "tlkit", *map(str, args)]
+        errors = writing if together else subprocess.PIPE
+        done = subprocess.run(command, stdout=writing, stderr=errors, check=False)
+        os.close(writing)
+        assert (done.returncode, done.stderr or b"") == (0, b""), args
 
 
 def interrupted(running, is_ready):

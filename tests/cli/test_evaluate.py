@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from tests.cli.commands import tlkit
+from tests.cli.commands import refused, tlkit
 
 
 def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
@@ -52,3 +52,24 @@ def test_evaluate_of_names_that_steer_the_terminal_shows_none(named):
     done = tlkit("evaluate", folder / "run")
     assert done.exit_code == 0, done.stderr
     assert all(line.isprintable() for line in done.stdout.split("\n"))
+
+
+def test_evaluate_writes_tables_into_a_new_folder(finetuned_run, tmp_path):
+    done = tlkit("evaluate", finetuned_run.path, "-o", f"{tmp_path / 'tables'}/", "--csv-dialect", "excel")
+    assert done.exit_code == 0, done.stderr
+    names = ["confusion_matrix.csv", "per_class.csv", "predictions.csv", "wrong.csv"]
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == names
+    assert (tmp_path / "tables" / "wrong.csv").read_text().startswith("\ufeffpath;class;label;confidence\n")
+    words = refused(2, "evaluate", finetuned_run.path, "-o", tmp_path / "tables")
+    assert "already there" in words
+
+
+def test_evaluate_writes_nothing_among_the_images(finetuned_run, colors, tmp_path):
+    data = shutil.copytree(colors, tmp_path / "data")
+    before = sorted(data.rglob("*"))
+    assert "inside the images" in refused(2, "evaluate", finetuned_run.path, data, "-o", data / "new")
+    assert sorted(data.rglob("*")) == before
+
+
+def test_evaluate_refuses_a_dialect_without_a_table(finetuned_run):
+    assert "-o" in refused(2, "evaluate", finetuned_run.path, "--csv-dialect", "excel")

@@ -1,12 +1,18 @@
 """`tlkit predict`: rows in every format, inputs, refusals. The formats themselves are in test_output.py."""
 
+import codecs
 import csv
+import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
-from tests.cli.commands import misused, read_csv, refused, tlkit
+from tests.cli.commands import misused, posix, read_csv, refused, tlkit
 from tests.cli.conftest import NAMES
 
 
@@ -47,24 +53,17 @@ def test_predict_gives_the_same_as_json_jsonl_and_csv(finetuned_run, square, bro
     assert f"{good['confidence']:.6f}" == read_csv(printed["csv"])[0]["confidence"]
 
 
-def test_predict_table_is_for_people(finetuned_run, square, broken):
-    done = tlkit("predict", finetuned_run.path, square, broken, "--format", "table", "--top-k", "2")
-    first, second = done.stdout.splitlines()
-    assert re.match(r"(red|green|blue) +\d+\.\d% ", first)
-    assert first.endswith(str(square))
-    assert first.index(str(square)) == second.index(str(broken))
-    assert second.startswith("–")
-
-
 # files
 
 
 def test_predict_chooses_the_format_by_the_ending_of_its_file(finetuned_run, square, tmp_path):
-    for ending, start in ((".csv", "path,"), (".json", "["), (".jsonl", "{"), (".TXT", "")):
+    endings = ((".csv", b"path,"), (".json", b"["), (".jsonl", b"{"), (".TXT", b"image "), (".xlsx", b"PK"))
+    for ending, start in (*endings, (".parquet", b"PAR1")):
         file = tmp_path / f"out{ending}"
         done = tlkit("predict", finetuned_run.path, square, "-o", file)
         assert (done.exit_code, done.stdout) == (0, ""), ending
-        assert file.read_text().startswith(start)
+        assert file.read_bytes().startswith(start)
+        assert re.fullmatch(r"1 image: 1 \w+; 1 unsure \(\?\)\nfile   .*\n", done.stderr, re.DOTALL)
         assert list(tmp_path.iterdir()) == [file]
         file.unlink()
 
@@ -88,6 +87,13 @@ def test_predict_into_a_missing_folder_is_refused(finetuned_run, square, tmp_pat
     assert "is not a folder" in refused(2, "predict", finetuned_run.path, square, "-o", tmp_path / "no" / "out.csv")
 
 
+def test_predict_refuses_options_that_would_have_no_effect(finetuned_run, square, tmp_path):
+    excel = ("--csv-dialect", "excel")
+    for args in (excel + ("--format", "json"), (*excel, "-o", tmp_path / "x.xlsx"), ("--format", "xlsx")):
+        refused(2, "predict", finetuned_run.path, square, *args)
+    assert list(tmp_path.iterdir()) == []
+
+
 # inputs
 
 
@@ -95,14 +101,14 @@ def test_predict_of_inputs_that_fail_ends_with_6_after_all_rows(finetuned_run, s
     done = tlkit("predict", finetuned_run.path, broken, square)
     assert done.exit_code == 6
     assert [row["status"] for row in read_csv(done.stdout)] == ["error", "ok"]
-    assert done.stderr.startswith("1 of 2 inputs ")
+    assert done.stderr == f"1 classified, 1 skipped ({broken} is empty (0 bytes)).\n"
 
 
 def test_predict_can_leave_out_unreadable_inputs(finetuned_run, square, broken):
     done = tlkit("predict", finetuned_run.path, broken, square, "--skip-unreadable")
     assert done.exit_code == 0
     assert [row["path"] for row in read_csv(done.stdout)] == [str(square)]
-    assert done.stderr.startswith("1 of 2 inputs ")
+    assert done.stderr.startswith("1 classified, 1 skipped (")
     done = tlkit("predict", finetuned_run.path, broken, "--format", "json", "--skip-unreadable")
     assert json.loads(done.stdout) == []
 
@@ -112,6 +118,44 @@ def test_predict_reads_a_list_on_standard_input(finetuned_run, square, broken):
         text = ending.join([str(square), "", str(broken), "no such.jpg"])
         done = tlkit("predict", finetuned_run.path, "-", input=text)
         assert [row["path"] for row in read_csv(done.stdout)] == [str(square), str(broken), "no such.jpg"]
+
+
+def test_predict_reads_a_list_as_the_bytes_that_name_files(finetuned_run, square, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        shutil.copy(square, name)
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    for start, end in ((b"", b""), (codecs.BOM_UTF8, b"\r\n"), (codecs.BOM_UTF8, b"\r\n\r\nnope\xff.jpg")):
+        done = tlkit("predict", finetuned_run.path, "-", input=start + b"caf\xe9.png" + end)
+        assert done.exit_code == (6 if b"nope" in end else 0)
+        rows = list(csv.DictReader(io.StringIO(done.stdout_bytes.decode("utf-8", "surrogateescape"))))
+        assert [row["path"] for row in rows] == [name, os.fsdecode(b"nope\xff.jpg")][: len(rows)]
+        assert rows[0]["status"] == "ok"
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii"])
+def test_predict_reads_a_list_whatever_the_encoding_of_the_shell(finetuned_run, encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "tlkit", "predict", str(finetuned_run.path), "-"]
+    done = subprocess.run(command, input=b"caf\xe9.jpg\n", capture_output=True, env=environment, check=False)
+    assert done.returncode == 6
+    assert done.stdout.splitlines()[1] == b"caf\xe9.jpg,error,,,does not exist"
+
+
+@posix
+def test_predict_of_a_list_where_standard_input_is_closed_finds_no_file(finetuned_run):
+    done = subprocess.run(
+        f"{sys.executable} -m tlkit predict '{finetuned_run.path}' - <&-",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "no file was found in -" in done.stderr
 
 
 def test_predict_reads_a_list_among_other_inputs(finetuned_run, square):
@@ -163,14 +207,6 @@ def test_predict_keeps_a_name_in_csv_and_json(named, tmp_path, name):
     labels = [row["label"], *(row[f"label_{k}"] for k in range(2, 10))]
     assert sorted(labels) == sorted(NAMES)
     assert [entry["label"] for entry in item["top"]] == labels
-
-
-def test_predict_table_shows_no_name_that_steers_the_terminal(named):
-    folder, _ = named
-    done = tlkit("predict", folder / "run", folder / "data", "--format", "table", "--top-k", "9")
-    lines = done.stdout.rstrip("\n").split("\n")
-    assert len(lines) == 3 * len(NAMES)
-    assert all(line.isprintable() for line in lines)
 
 
 def test_predict_of_each_awkward_image_gives_a_row_and_of_each_refused_one_a_reason(finetuned_run, awkward):

@@ -171,3 +171,16 @@ def test_export_of_what_is_the_runs_own_cannot_be_another(finetuned_run, colors,
 def test_export_of_a_classic_run_is_refused(classic_run, colors, tmp_path):
     with pytest.raises(RunError, match="contains a classic classifier"):
         export_features(colors, tmp_path / "f.npz", FeaturesSettings(run=str(classic_run.path)))
+
+
+def test_export_to_csv_for_spreadsheets_has_decimal_commas(small, colors, tmp_path, exported):
+    options = FeaturesSettings(**small, csv_dialect="excel")
+    export = export_features(colors, tmp_path / "t.csv", options)
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8-sig") as lines:
+        header, *rows = csv.reader(lines, delimiter=";")
+    assert header[:4] == ["path", "class", "split", "feature_0"]
+    found = np.array([[value.replace(",", ".") for value in row[3:]] for row in rows], np.float32)
+    assert np.array_equal(found, export.table.rows)
+    assert np.array_equal(found, opened(exported.files[0])["features"])
+    with pytest.raises(OptionError, match="--csv-dialect"):
+        export_features(colors, tmp_path / "t.npz", options)

@@ -12,6 +12,7 @@ from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
+    new_folder,
     next_free,
     open_new,
     rename_new_folder,
@@ -212,3 +213,24 @@ def test_a_new_folder_replaces_nothing(tmp_path, kind):
         rename_new_folder(tmp_path / "new", tmp_path / "x")
     assert (tmp_path / "x").lstat().st_ino == before
     assert (tmp_path / "new").is_dir()
+
+
+def test_new_folder_is_whole_or_absent(tmp_path):
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "a").write_text("x")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "a").read_text() == "x"
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "other") as folder:
+        (folder / "a").write_text(str(1 / 0))
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_new_folder_replaces_nothing(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "file").write_text("x")
+    for name in ("mine", "file"):
+        with pytest.raises(OptionError, match="already there"), new_folder(tmp_path / name):
+            pass
+    with pytest.raises(OptionError, match="already there"), new_folder(tmp_path / "late"):
+        (tmp_path / "late").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "late", "mine"]

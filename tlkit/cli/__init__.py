@@ -3,8 +3,8 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,17 @@ class _Group(HelpGroup):
         except SystemExit as end:
             _exit(end)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line; `--help` writes its page here."""
+        with _reader_may_leave():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say an error in one sentence."""
+        with _reader_may_leave():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TlkitError as error:
@@ -77,15 +86,36 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        click.get_current_context().color = False
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End with exit code 0 where the reader of the output has closed it, as `| head -1` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        _flush()
+        raise click.exceptions.Exit(0) from None
+
+
+def _flush() -> None:
+    """Write what is buffered; where nobody reads it any more, drop it, or Python complains when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with Path(os.devnull).open("w") as sink:
+                os.dup2(sink.fileno(), stream.fileno())
 
 
 def _exit(end: SystemExit) -> None:
     """End at once where TensorFlow was loaded: its shutdown takes a second, and all is written."""
+    with suppress(OSError):
+        _flush()
     if "tensorflow" not in sys.modules:
         raise end
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
     os._exit(end.code if isinstance(end.code, int) else 1)
 
 

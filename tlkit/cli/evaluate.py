@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from
+from tlkit.cli.options import options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
         "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9",
         "tlkit evaluate runs/finetune-001 new --json",
     ),
-    common=("as_json", "split", "include_training", "min_accuracy", "top_k", "engine"),
+    common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
+@output_option("New folder for per_class, confusion_matrix, predictions and wrong.csv.", "Output", is_folder=True)
 @report_options
 @options_from(EvaluateSettings)
-def evaluate(run: Path, data: Path | None, settings: EvaluateSettings) -> None:
+def evaluate(run: Path, data: Path | None, output: Path | None, settings: EvaluateSettings) -> None:
     """Measure the accuracy of RUN on labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
@@ -39,7 +40,12 @@ def evaluate(run: Path, data: Path | None, settings: EvaluateSettings) -> None:
     from tlkit.errors import GateError
     from tlkit.inference.evaluate import evaluate as run_evaluate
 
+    _check_output(output, data, settings)
     evaluation = run_evaluate(run, data, settings, Console())
+    if output:
+        from tlkit.inference.tables import write_evaluation
+
+        write_evaluation(evaluation, output, settings.csv_dialect)
     if reporting().as_json:
         click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
     else:
@@ -47,6 +53,17 @@ def evaluate(run: Path, data: Path | None, settings: EvaluateSettings) -> None:
     accuracy = evaluation.report.accuracy
     if accuracy < settings.min_accuracy:
         raise GateError(f"accuracy {100 * accuracy:.1f} % is below --min-accuracy {settings.min_accuracy:g}.")
+
+
+def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
+    """raises: OptionError where the folder would lie among the images, or --csv-dialect would have no effect"""
+    from tlkit.errors import OptionError
+    from tlkit.utils.files import refuse_inside
+
+    if output and data:
+        refuse_inside(data, output)
+    if settings.csv_dialect != "plain" and not output:
+        raise OptionError(f"--csv-dialect is {settings.csv_dialect}, but no csv is written; add -o FOLDER.")
 
 
 def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:

@@ -91,16 +91,20 @@ def run_option(command: str) -> Decorator:
     )
 
 
-def output_option(words: str, group: str = "Main", required: bool = False, default: str = "") -> Decorator:
+def output_option(
+    words: str, group: str = "Main", required: bool = False, default: str = "", is_folder: bool = False
+) -> Decorator:
     """Make `-o FILE`, of a command that writes one new file; that it can be written is checked before all work.
 
     words: of the help page
     default: name of the file where -o is not given; the next free one of that name is taken
+    is_folder: whether the command makes a new folder instead, whose name may end in a slash
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
         from tlkit.utils.files import check_new_file, next_free
 
+        given = given.rstrip("/") if given and is_folder else given
         path = next_free(Path(default)) if given is None and default else given
         if path is not None:
             check_new_file(path)

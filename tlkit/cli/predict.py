@@ -1,16 +1,23 @@
 """`tlkit predict RUN INPUT...`."""
 
+import codecs
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import options_from, output_option
 from tlkit.settings.commands import PredictSettings
+
+if TYPE_CHECKING:
+    from tlkit.cli.predictions import Counts
+    from tlkit.inference.tables import PredictionWriter
 
 SOME_FAILED = 6  # exit code
 
@@ -19,14 +26,14 @@ SOME_FAILED = 6  # exit code
     cls=GroupedCommand,
     examples=(
         "tlkit predict runs/finetune-001 new_photos",
-        "tlkit predict runs/finetune-001 '*.jpg' -o result.csv",
+        "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
         "tlkit predict runs/finetune-001 a.jpg --top-k 3",
     ),
     common=("output", "format", "top_k", "probs", "skip_unreadable", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@output_option("File to write; its ending sets the format.", "Output")
+@output_option("File to write; its ending sets the format: .csv, .xlsx, .json, .jsonl, .parquet or .txt.", "Output")
 @options_from(PredictSettings)
 def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: PredictSettings) -> None:
     """Classify images with a finished RUN.
@@ -35,42 +42,97 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     A folder stands for all its files except hidden ones. The output has one row per file, in input
     order.
     """
-    from tlkit.cli.output import choose_format, write_rows
+    from tlkit.cli.predictions import TerminalTable, TrainingImages, write_predictions
     from tlkit.errors import DataError
     from tlkit.inference.inputs import expand_inputs
     from tlkit.inference.predictor import Predictor
+    from tlkit.inference.tables import WRITERS, CsvWriter, PredictionColumns
     from tlkit.runs.run import load_run
 
-    predictor = Predictor(load_run(run), settings.engine, settings.top_k)
+    table_format = _choose_format(settings, output)
+    opened = load_run(run)
+    predictor = Predictor(opened, settings.engine, settings.top_k)
+    columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
-    with _open_output(output) as file:
-        table_format = choose_format(settings.format, output, file.isatty())
-        counts = write_rows(file, table_format, predictions, predictor.manifest.class_names, settings)
-        if not counts["rows"]:  # inside the block, so that no file is left
+    with _open_output(output, table_format) as file:
+        if table_format == "table":
+            writer: PredictionWriter = TerminalTable(file, columns, TrainingImages(opened), _only_folder(inputs))
+        elif table_format == "csv":
+            writer = CsvWriter(file, columns, settings.csv_dialect)
+        else:
+            writer = WRITERS[table_format](file, columns)
+        counts = write_predictions(writer, predictions, file, settings.skip_unreadable)
+        if not counts.num_rows:  # inside the block, so that no file is left
             raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
-    if counts["errors"]:
-        verb = "were left out" if settings.skip_unreadable else "could not be classified"
-        click.echo(f"{counts['errors']} of {counts['rows']} inputs {verb}.", err=True)
-        if not settings.skip_unreadable:
-            click.get_current_context().exit(SOME_FAILED)
+    _echo_counts(counts, output, table_format)
+    if counts.num_failed and not settings.skip_unreadable:
+        click.get_current_context().exit(SOME_FAILED)
+
+
+def _choose_format(settings: PredictSettings, output: Path | None) -> str:
+    """raises: OptionError where an option would have no effect, or a format needs a file"""
+    from tlkit.cli.output import choose_format
+    from tlkit.errors import OptionError
+    from tlkit.inference.tables import BINARY_FORMATS
+
+    table_format = choose_format(settings.format, output, sys.stdout.isatty())
+    if table_format in BINARY_FORMATS and output is None:
+        raise OptionError(f"--format {table_format} writes a file; name it: -o result.{table_format}.")
+    if settings.csv_dialect != "plain" and table_format != "csv":
+        raise OptionError(
+            f"--csv-dialect is {settings.csv_dialect}, but the output is {table_format}; "
+            "add --format csv or -o FILE.csv."
+        )
+    return table_format
+
+
+def _only_folder(inputs: tuple[str, ...]) -> str:
+    """Give the folder that all images are in, with its slash; "" where there are several inputs."""
+    return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and Path(inputs[0]).is_dir() else ""
+
+
+def _echo_counts(counts: "Counts", output: Path | None, table_format: str) -> None:
+    """Say on stderr what was written, for a person who looks at the table or has asked for a file."""
+    from tlkit.utils.text import escape_control_chars, wrap
+
+    lines = [counts.summary()] if output or table_format == "table" else []
+    lines += [counts.failures()] if counts.num_failed else []
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in lines for part in wrap(line, width)]
+    if output:
+        lines.append(f"file   {escape_control_chars(str(output))}")
+    elif table_format == "table" and sys.stdout.isatty():
+        lines.append("save   add -o result.csv")
+    click.echo("".join(f"{line}\n" for line in lines), err=True, nl=False)
 
 
 def _with_standard_input(inputs: Iterable[str]) -> Iterator[str]:
     """Replace `-` by the lines of standard input as they come."""
     for text in inputs:
-        if text == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-        else:
-            yield text
+        yield from _lines_of_standard_input() if text == "-" else [text]
+
+
+def _lines_of_standard_input() -> Iterator[str]:
+    """Read paths, one a line, as the bytes that name a file: in any encoding, with LF or CR LF.
+
+    A byte order mark before the first one is dropped, and so are empty lines.
+    """
+    lines = sys.stdin.buffer if sys.stdin else ()  # None where the shell has closed it
+    for number, line in enumerate(lines):
+        path = line.rstrip(b"\r\n")
+        if path := path.removeprefix(codecs.BOM_UTF8) if number == 0 else path:
+            yield os.fsdecode(path)
 
 
 @contextmanager
-def _open_output(output: Path | None) -> Iterator[IO[str]]:
+def _open_output(output: Path | None, table_format: str) -> Iterator[IO[Any]]:
     """Open a new file that is whole or absent, or standard output."""
+    from tlkit.inference.tables import BINARY_FORMATS
     from tlkit.utils.files import open_new
 
     if output is None:
         yield sys.stdout
         return
-    with open_new(output) as file:
+    with open_new(output, "wb" if table_format in BINARY_FORMATS else "w") as file:
         yield file

@@ -8,6 +8,20 @@ from tlkit.evaluation.report import Report
 Rows = tuple[Sequence[str], list[Sequence[Any]]]  # columns; rows
 
 
+def report_tables(report: Report, paths: Sequence[str], predictions: str = "predictions.csv") -> dict[str, Rows]:
+    """Make every table of a report, by the name of its file.
+
+    paths: of the report's images, in its order
+    predictions: name of the table that has every image
+    """
+    return {
+        "per_class.csv": class_rows(report),
+        "confusion_matrix.csv": confusion_rows(report),
+        predictions: prediction_rows(report, paths),
+        "wrong.csv": wrong_rows(report, paths),
+    }
+
+
 def class_rows(report: Report) -> Rows:
     """Precision, recall, F1 and number of images of each class: per_class.csv."""
     scores = [(score.name, score.precision, score.recall, score.f1, score.support) for score in report.scores]

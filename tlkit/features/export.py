@@ -29,9 +29,9 @@ from tlkit.runs.run import Run, load_run
 from tlkit.runs.warm_start import previous_run
 from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.commands import FeaturesSettings
-from tlkit.utils.files import check_new_file, csv_writer, open_new, refuse_inside, write_new
+from tlkit.utils.files import check_new_file, open_new, refuse_inside, write_new
 from tlkit.utils.progress import Progress, Silent
-from tlkit.utils.tables import data_frame
+from tlkit.utils.tables import data_frame, table_writer
 
 if TYPE_CHECKING:
     import pandas
@@ -89,6 +89,8 @@ def export_features(
     settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options, data=data, output=output))
     file = Path(output)
     check_file(file, has_codec=bool(settings.pca or settings.pq))
+    if settings.csv_dialect != "plain" and file.suffix.lower() != ".csv":
+        raise OptionError(f"--csv-dialect is {settings.csv_dialect}, but '{file.name}' is no .csv file; leave it out.")
     refuse_inside(Path(data), file)
     require_packages_for(settings.pca, settings.pq)
     folder = read_folder(data).surveyed()
@@ -104,7 +106,7 @@ def export_features(
     codec = fit_codec(_load(features, split.train), settings.pca, settings.pq, settings.seed)
     table = _table(features, split, codec, settings)
     skipped = (*features.folder.skipped, *split.train.skipped)
-    files = write_table(table, file)
+    files = write_table(table, file, settings.csv_dialect)
     notes = (*folder.notes, *pixel_notes(folder.survey, image), *split.notes)
     accuracies = _nearest_accuracies(features, split, codec)
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
@@ -220,9 +222,10 @@ def check_file(file: Path, has_codec: bool) -> None:
         require("pyarrow", "parquet", "a .parquet file")
 
 
-def write_table(table: Table, file: Path) -> list[Path]:
+def write_table(table: Table, file: Path, csv_dialect: str = "plain") -> list[Path]:
     """Write a table, and beside one that cannot hold them the arrays of its codec.
 
+    csv_dialect: of a .csv file, "plain" or "excel"
     returns: the files
     raises: OptionError where one is there already
     """
@@ -231,7 +234,7 @@ def write_table(table: Table, file: Path) -> list[Path]:
         for path in beside:
             codec = stack.enter_context(open_new(path, "wb"))
             codec.write(_npz(table.codec | {"facts": np.array(json.dumps(table.facts))}))
-        WRITERS[file.suffix.lower()](table, file)
+        WRITERS[file.suffix.lower()](table, file, csv_dialect)
     return [file, *beside]
 
 
@@ -244,21 +247,21 @@ def _holds_all(file: Path) -> bool:
     return file.suffix.lower() == ".npz"
 
 
-def _write_npz(table: Table, file: Path) -> None:
+def _write_npz(table: Table, file: Path, _: str) -> None:
     names = {name: np.array(values) for name, values in zip(NAME_COLUMNS, table.names, strict=True)}
     facts = {"facts": np.array(json.dumps(table.facts))}
     write_new(file, _npz({table.kind: table.rows} | names | facts | table.codec))
 
 
-def _write_csv(table: Table, file: Path) -> None:
+def _write_csv(table: Table, file: Path, csv_dialect: str) -> None:
     with open_new(file) as lines:
-        writer = csv_writer(lines)
+        writer = table_writer(lines, csv_dialect)
         writer.writerow([*NAME_COLUMNS, *table.columns])
         for *names, row in zip(*table.names, table.rows, strict=True):
-            writer.writerow([*names, *map(str, row)])  # the shortest decimals that give the same float32
+            writer.writerow([*names, *row])  # the shortest decimals that give the same float32
 
 
-def _write_parquet(table: Table, file: Path) -> None:
+def _write_parquet(table: Table, file: Path, _: str) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -270,7 +273,7 @@ def _write_parquet(table: Table, file: Path) -> None:
     write_new(file, buffer.getvalue())
 
 
-WRITERS: dict[str, Callable[[Table, Path], None]] = {
+WRITERS: dict[str, Callable[[Table, Path, str], None]] = {  # the last argument is the dialect of a .csv
     ".npz": _write_npz,
     ".parquet": _write_parquet,
     ".csv": _write_csv,

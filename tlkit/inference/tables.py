@@ -1,13 +1,204 @@
-"""Predictions as rows of a table."""
+"""Predictions and evaluations as tables: one writer per format, and data frames.
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+Every format of `tlkit predict` but the table for people is here. A writer takes one prediction after the other.
+"""
 
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from tlkit.errors import require
+from tlkit.evaluation.tables import report_tables
+from tlkit.inference.evaluate import Evaluation
 from tlkit.inference.predictor import Prediction
-from tlkit.utils.tables import data_frame
+from tlkit.utils.files import new_folder, open_new
+from tlkit.utils.tables import SheetWriter, data_frame, table_writer, valid_unicode
 
 if TYPE_CHECKING:
     import pandas
+
+PARQUET_ROWS = 4096  # that are written at a time
+SHEET_WIDTHS = (44, 9, 24, 12)  # of the columns path, status, label, confidence
+
+
+@dataclass(frozen=True)
+class PredictionColumns:
+    """What every table of predictions has: path, status, label, confidence, label_2, …, p_<class>, …, error.
+
+    class_names  in label order
+    top_k        how many of the most probable classes
+    probs        whether the probability of every class is a column
+    """
+
+    class_names: tuple[str, ...]
+    top_k: int = 1
+    probs: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        ranks = [name for k in range(2, self.top_k + 1) for name in (f"label_{k}", f"confidence_{k}")]
+        classes = [f"p_{name}" for name in self.class_names] if self.probs else []
+        return ["path", "status", "label", "confidence", *ranks, *classes, "error"]
+
+    def values(self, prediction: Prediction) -> list[Any]:
+        """Give the values of one row, probabilities rounded to six decimals; None where there is none."""
+        top: list[Any] = [value for name, probability in prediction.top for value in (name, round(probability, 6))]
+        top += [None] * (2 * self.top_k - len(top))
+        classes: list[float | None] = []
+        if self.probs and prediction.probabilities is not None:
+            classes = [round(probability, 6) for probability in prediction.probabilities.tolist()]
+        elif self.probs:
+            classes = [None] * len(self.class_names)
+        return [prediction.path, prediction.status, *top, *classes, prediction.error]
+
+
+class PredictionWriter(Protocol):
+    """Writes predictions in one format."""
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction."""
+
+    def close(self) -> None:
+        """Write what comes after the last one."""
+
+
+class CsvWriter:
+    """Csv, as programs or, in the dialect "excel", as spreadsheets read it."""
+
+    def __init__(self, file: IO[str], columns: PredictionColumns, dialect: str = "plain") -> None:
+        self._columns = columns
+        self._format: Callable[[Any], Any] = _six_decimals if dialect == "plain" else lambda value: value
+        self._writer = table_writer(file, dialect)
+        self._writer.writerow(columns.names)
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one row."""
+        self._writer.writerow([self._format(value) for value in self._columns.values(prediction)])
+
+    def close(self) -> None:
+        """Write nothing more."""
+
+
+def _six_decimals(value: Any) -> Any:
+    return f"{value:.6f}" if isinstance(value, float) else value
+
+
+class JsonlWriter:
+    """One JSON object per line."""
+
+    def __init__(self, file: IO[str], columns: PredictionColumns) -> None:
+        self._file, self._columns = file, columns
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one line."""
+        self._file.write(json.dumps(prediction_json(prediction, self._columns)) + "\n")
+
+    def close(self) -> None:
+        """Write nothing more."""
+
+
+class JsonWriter:
+    """One JSON array of objects."""
+
+    def __init__(self, file: IO[str], columns: PredictionColumns) -> None:
+        self._file, self._columns, self._separator = file, columns, "[\n  "
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one object."""
+        self._file.write(self._separator + json.dumps(prediction_json(prediction, self._columns)))
+        self._separator = ",\n  "
+
+    def close(self) -> None:
+        """Close the array."""
+        self._file.write("[]\n" if self._separator.startswith("[") else "\n]\n")
+
+
+def prediction_json(prediction: Prediction, columns: PredictionColumns) -> dict[str, Any]:
+    """Give a prediction as a JSON object."""
+    top = [{"label": name, "prob": round(probability, 6)} for name, probability in prediction.top]
+    fields: dict[str, Any] = {
+        "path": prediction.path,
+        "status": prediction.status,
+        "label": prediction.label,
+        "confidence": top[0]["prob"] if top else None,
+        "top": top,
+        "error": prediction.error,
+    }
+    if columns.probs and prediction.probabilities is not None:
+        rounded = [round(probability, 6) for probability in prediction.probabilities.tolist()]
+        fields["probs"] = dict(zip(columns.class_names, rounded, strict=True))
+    return fields
+
+
+class XlsxWriter:
+    """An .xlsx file for spreadsheets."""
+
+    def __init__(self, file: IO[bytes], columns: PredictionColumns) -> None:
+        self._columns = columns
+        self._sheet = SheetWriter(file, columns.names, SHEET_WIDTHS, "0.0%")
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one row; the file is written at the end."""
+        self._sheet.writerow(self._columns.values(prediction))
+
+    def close(self) -> None:
+        """Write the file."""
+        self._sheet.close()
+
+
+class ParquetWriter:
+    """A .parquet file, a few thousand rows at a time."""
+
+    def __init__(self, file: IO[bytes], columns: PredictionColumns) -> None:
+        require("pyarrow", "parquet", "a .parquet file")
+        import pyarrow
+        from pyarrow import parquet
+
+        self._columns, self._pending = columns, list[list[Any]]()
+        texts = ("path", "status", "error")
+        kinds = [
+            (name, pyarrow.string() if name in texts or name.startswith("label") else pyarrow.float64())
+            for name in map(valid_unicode, columns.names)
+        ]
+        self._schema = pyarrow.schema(kinds)
+        self._writer = parquet.ParquetWriter(file, self._schema)
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one row."""
+        values = self._columns.values(prediction)
+        self._pending.append([valid_unicode(value) if isinstance(value, str) else value for value in values])
+        if len(self._pending) >= PARQUET_ROWS:
+            self._write_pending()
+
+    def close(self) -> None:
+        """Write the rest."""
+        self._write_pending()
+        self._writer.close()
+
+    def _write_pending(self) -> None:
+        import pyarrow
+
+        if not self._pending:
+            return
+        columns = [
+            pyarrow.array(values, field.type)
+            for values, field in zip(zip(*self._pending, strict=True), self._schema, strict=True)
+        ]
+        self._writer.write_table(pyarrow.Table.from_arrays(columns, schema=self._schema))
+        self._pending = []
+
+
+WRITERS: dict[str, Callable[[IO[Any], PredictionColumns], PredictionWriter]] = {
+    "csv": CsvWriter,
+    "json": JsonWriter,
+    "jsonl": JsonlWriter,
+    "xlsx": XlsxWriter,
+    "parquet": ParquetWriter,
+}
+BINARY_FORMATS = ("xlsx", "parquet")
 
 
 def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFrame":
@@ -17,24 +208,17 @@ def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFram
     raises: ModelError where pandas is not installed
     """
     predictions = list(predictions)
-    top_k = max((len(prediction.top) for prediction in predictions), default=1)
-    columns = top_columns(top_k)
-    rows = [top_values(prediction, top_k) for prediction in predictions]
-    return data_frame(columns, rows)
+    columns = PredictionColumns((), max((len(prediction.top) for prediction in predictions), default=1) or 1)
+    return data_frame(columns.names, [columns.values(prediction) for prediction in predictions])
 
 
-def top_columns(top_k: int) -> list[str]:
-    """Name the columns that every table of predictions has.
+def write_evaluation(evaluation: Evaluation, folder: Path, dialect: str = "plain") -> None:
+    """Write a new folder with per_class.csv, confusion_matrix.csv, predictions.csv and wrong.csv.
 
-    >>> top_columns(2)
-    ['path', 'status', 'label', 'confidence', 'label_2', 'confidence_2', 'error']
+    dialect: "plain", or "excel" for spreadsheets
+    raises: OptionError where the folder exists or cannot be made
     """
-    ranks = [name for k in range(2, top_k + 1) for name in (f"label_{k}", f"confidence_{k}")]
-    return ["path", "status", "label", "confidence", *ranks, "error"]
-
-
-def top_values(prediction: Prediction, top_k: int) -> list[Any]:
-    """Give the values of `top_columns`; None where there is none."""
-    values: list[Any] = [value for pair in prediction.top for value in pair]
-    values += [None] * (2 * top_k - len(values))
-    return [prediction.path, prediction.status, *values, prediction.error]
+    with new_folder(folder) as unfinished:
+        for name, (columns, rows) in report_tables(evaluation.report, evaluation.paths).items():
+            with open_new(unfinished / name) as file:
+                table_writer(file, dialect).writerows([columns, *rows])

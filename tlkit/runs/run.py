@@ -171,7 +171,9 @@ class Run:
         if not file.is_file():
             raise RunError(f"'{file}' is missing; restore it or train again.")
         if sha256_file(file) != expected:
-            raise RunError(f"'{file}' is not the file that the run wrote (its SHA-256 differs); restore it or train again.")
+            raise RunError(
+                f"'{file}' is not the file that the run wrote (its SHA-256 differs); restore it or train again."
+            )
         return file
 
     def network_file(self) -> Path:

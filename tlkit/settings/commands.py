@@ -7,6 +7,7 @@ from tlkit.settings.base import documented, setting, validate
 from tlkit.settings.shared import (
     MAX_SEED,
     AugmentSettings,
+    CsvDialect,
     EngineName,
     PixelSettings,
     Preset,
@@ -14,11 +15,12 @@ from tlkit.settings.shared import (
     RuntimeSettings,
     SplitSettings,
     check_split,
+    csv_dialect_option,
     parse_gray_range,
 )
 from tlkit.utils.text import parse_duration
 
-TableFormat = Literal["auto", "table", "csv", "json", "jsonl"]
+TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class EvaluateSettings:
     min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
+    csv_dialect: CsvDialect = csv_dialect_option()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -103,6 +106,8 @@ class CompressionSettings:
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings(RuntimeSettings, CompressionSettings, SplitSettings, SourceSettings):
     """Settings of `tlkit features`."""
+
+    csv_dialect: CsvDialect = csv_dialect_option()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -136,6 +141,7 @@ class PredictSettings:
     )
     top_k: int = setting(1, "Output", "Number of most probable classes per image.", min=1)
     probs: bool = setting(False, "Output", "Probability of every class.")
+    csv_dialect: CsvDialect = csv_dialect_option()
     skip_unreadable: bool = setting(False, "Output", "Unreadable inputs are left out and do not change the exit code.")
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
 

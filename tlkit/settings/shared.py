@@ -12,6 +12,7 @@ from tlkit.utils.text import parse_duration
 Preset = Literal["none", "light", "medium", "strong"]
 Resize = Literal["auto", "crop", "pad", "squash"]
 EngineName = Literal["auto", "litert", "openvino", "keras"]
+CsvDialect = Literal["plain", "excel"]
 Precision = Literal["float32", "bfloat16"]
 Loss = Literal["cross-entropy", "mean-squared-error", "focal"]
 ClassWeight = Literal["none", "balanced", "sqrt"]
@@ -20,6 +21,13 @@ Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-
 
 MAX_UNITS = 65536  # of a hidden layer
 MAX_SEED = 2**31 - 1
+
+
+def csv_dialect_option() -> Any:
+    """Make the field of --csv-dialect."""
+    return setting(
+        "plain", "Output", "Csv for programs, or excel for spreadsheets with a decimal comma: BOM, semicolons, 0,5."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.data.decode import open_rgb, read_file
+from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec
 from tlkit.data.listing import count_reasons
 from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
@@ -16,7 +17,7 @@ from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.errors import ImageError
 from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes
 from tlkit.evaluation.report import Report
-from tlkit.evaluation.tables import class_rows, confusion_rows, prediction_rows, wrong_rows
+from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
@@ -102,24 +103,24 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
         draw_curves(history, details.best_epoch, run.path / "plots" / "curves.png")
     if skipped := [*dataset.folder.skipped, *dataset.split.train.skipped]:
         run.write_rows("left_out.csv", ("path", "reason"), [(entry.path, entry.reason) for entry in skipped])
-    paths = dataset.split.validation.paths
-    run.write_rows("per_class.csv", *class_rows(report))
-    run.write_rows("confusion_matrix.csv", *confusion_rows(report))
-    run.write_rows("predictions_val.csv", *prediction_rows(report, paths))
-    run.write_rows("wrong.csv", *wrong_rows(report, paths))
+    for name, rows in report_tables(report, dataset.split.validation.paths, "predictions_val.csv").items():
+        run.write_rows(name, *rows)
     draw_confusion(report, run.path / "plots" / "confusion.png")
-    if mistakes := list(islice(_mistakes(report, dataset.split.validation), MAX_DRAWN)):
+    if mistakes := list(
+        islice(_mistakes(report, dataset.split.validation, ImageSpec.from_json(details.manifest)), MAX_DRAWN)
+    ):
         draw_mistakes(mistakes, len(report.mistakes), run.path / "plots" / "wrong.png")
 
 
-def _mistakes(report: Report, images: ImageFolder) -> Iterator[Mistake]:
+def _mistakes(report: Report, images: ImageFolder, spec: ImageSpec) -> Iterator[Mistake]:
     """The misclassified images, the most confident first; those that have gone meanwhile are left out."""
     for index in report.mistakes:
         label = int(report.predicted[index])
         try:
-            image = open_rgb(read_file(images.files[index]), THUMBNAIL)
+            upright = open_upright(read_file(images.files[index]), THUMBNAIL, spec.max_megapixels)
         except ImageError:
             continue
+        image = to_rgb(upright, spec.gray_range)
         image.thumbnail((2 * THUMBNAIL, THUMBNAIL))
         names, confidence = report.class_names, float(report.probabilities[index, label])
         true = names[int(report.labels[index])]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -126,6 +127,26 @@ def write_new(path: Path, content: str | bytes) -> None:
     """
     with open_new(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a new folder that gets its name when the block ends without an error, and never replaces anything.
+
+    Give the folder to fill, which is beside it until then and has a hidden name.
+
+    raises: OptionError as `check_new_file` does, and where something has taken the name meanwhile
+    """
+    check_new_file(path)
+    temporary = temporary_beside(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        rename_new_folder(temporary, path)
+    except FileExistsError:
+        raise _taken(path) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _give_name(temporary: Path, path: Path) -> None:

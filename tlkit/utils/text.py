@@ -85,3 +85,57 @@ def quote_names(names: Sequence[str]) -> str:
     if len(quoted) > 4:
         quoted = [*quoted[:3], f"{len(quoted) - 3} more"]
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Shorten a text to at most `width` columns of a terminal by leaving out its middle.
+
+    The end keeps more than the start: of a path it tells files apart.
+
+    >>> shorten_middle("campo novembro/IMG_4292.HEIC", 20)
+    'campo …IMG_4292.HEIC'
+    """
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    end_width = (2 * (width - 1) + 2) // 3
+    return _first_columns(text, width - 1 - end_width) + "…" + _first_columns(text[::-1], end_width)[::-1]
+
+
+def _first_columns(text: str, width: int) -> str:
+    from rich.cells import cell_len
+
+    count = 0
+    while count < len(text) and cell_len(text[: count + 1]) <= width:
+        count += 1
+    return text[:count]
+
+
+def pad(text: str, width: int) -> str:
+    """Fill a text with spaces up to a number of columns of a terminal.
+
+    >>> pad("ant", 5), pad("花", 5)
+    ('ant  ', '花   ')
+    """
+    from rich.cells import cell_len
+
+    return text + " " * (width - cell_len(text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a text between words into lines of at most `width` columns of a terminal; longer words are broken, too.
+
+    >>> wrap("one two three", 8)
+    ['one two', 'three']
+    """
+    from rich.cells import cell_len, chop_cells
+
+    lines = [""]
+    for word in text.split(" "):
+        line = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(line) <= width:
+            lines[-1] = line
+        else:
+            lines += chop_cells(word, width) or [""]
+    return [line for line in lines if line]

@@ -1,0 +1,235 @@
+"""Predictions for people: a table that fits the terminal, and what to say after the last row."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import click
+
+from tlkit.errors import RunError
+from tlkit.inference.predictor import Prediction, top_classes
+from tlkit.inference.tables import PredictionColumns, PredictionWriter
+from tlkit.runs.run import Run
+from tlkit.utils.files import sha256_file
+from tlkit.utils.parallel import CHUNK
+from tlkit.utils.text import escape_control_chars, pad, shorten_middle, wrap
+
+UNSURE_RATIO = 0.5  # a row is unsure where the second class is at least this likely, as a fraction of the first
+BAR_WIDTH = 10
+MIN_WIDTH_OF_BARS = 72  # columns; a narrower terminal has none
+MIN_PATH = 16  # columns
+MAX_CLASS = 30  # columns
+CONTINUED = "    "  # before what does not fit on the row
+NUM_CLASSES_COUNTED = 5  # that are named after the last row
+
+
+class TerminalTable:
+    """A table for people: image, class, confidence, and what is special about a row.
+
+    No line is wider than the terminal. What does not fit goes to lines of its own.
+    """
+
+    def __init__(
+        self, file: IO[str], columns: PredictionColumns, trained_on: "TrainingImages | None" = None, root: str = ""
+    ) -> None:
+        """Start a table.
+
+        trained_on: images that a note says this of
+        root: the start of paths that is left out, of a folder that is the only input
+        """
+        self._file, self._columns, self._trained_on, self._root = file, columns, trained_on, root
+        self._width = shutil.get_terminal_size().columns
+        self._bar_width = BAR_WIDTH if self._width >= MIN_WIDTH_OF_BARS else 0
+        names = [escape_control_chars(name) for name in columns.class_names]
+        self._class_width = min(max(len("class"), *map(_columns_of, names)), MAX_CLASS, self._width // 5)
+        self._path_width = 0
+        self._pending: list[Prediction] = []
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one row. The first few decide how wide the first column is."""
+        if self._path_width:
+            self._echo(prediction)
+        else:
+            self._pending.append(prediction)
+            if len(self._pending) == CHUNK:
+                self.close()
+
+    def close(self) -> None:
+        """Write the rows that were kept back."""
+        if not self._path_width:
+            self._start()
+        for prediction in self._pending:
+            self._echo(prediction)
+        self._pending = []
+
+    def _start(self) -> None:
+        note = 2 + self._class_width + len(" 44 %")
+        others = 2 + self._class_width + 2 + self._confidence_width + 2 + note
+        needed = max((_columns_of(self._shown_path(item)) for item in self._pending), default=0)
+        self._path_width = max(len("image"), min(needed, max(MIN_PATH, self._width - others)))
+        header = f"{pad('image', self._path_width)}  {pad('class', self._class_width)}  confidence"
+        if self._pending:
+            click.secho(header, file=self._file, dim=True)
+
+    @property
+    def _confidence_width(self) -> int:
+        return max(len("confidence"), len("100 %") + 2 + self._bar_width)
+
+    def _shown_path(self, prediction: Prediction) -> str:
+        return escape_control_chars(prediction.path.removeprefix(self._root))
+
+    def _echo(self, prediction: Prediction) -> None:
+        path = pad(shorten_middle(self._shown_path(prediction), self._path_width), self._path_width)
+        if prediction.error is not None:
+            self._echo_row(f"{path}  –", escape_control_chars(prediction.error), "red")
+            return
+        assert prediction.probabilities is not None
+        assert prediction.label is not None
+        assert prediction.confidence is not None
+        label = pad(shorten_middle(escape_control_chars(prediction.label), self._class_width), self._class_width)
+        bar = "█" * round(self._bar_width * prediction.confidence)
+        confidence = pad(f"{percent(prediction.confidence):>5}  {bar}", self._confidence_width)
+        unsure = is_unsure(prediction)
+        self._echo_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), "yellow" if unsure else "")
+
+    def _echo_row(self, row: str, note: str, color: str) -> None:
+        """Write a row and its note, on lines of their own where it does not fit."""
+        space = self._width - _columns_of(row) - 2
+        if note and _columns_of(note) <= space:
+            click.echo(f"{row}  {_colored(note, color)}", file=self._file)
+            return
+        click.echo(row.rstrip(), file=self._file)
+        for line in wrap(note, self._width - len(CONTINUED)):
+            click.echo(CONTINUED + _colored(line, color), file=self._file)
+
+    def _notes(self, prediction: Prediction) -> list[str]:
+        """Name the other classes that were asked for, or the second where it is nearly as likely."""
+        assert prediction.probabilities is not None
+        unsure = is_unsure(prediction)
+        count = len(self._columns.class_names) if self._columns.probs else max(self._columns.top_k, 1 + unsure)
+        others = top_classes(prediction.probabilities, self._columns.class_names, count)[1:]
+        notes = [f"{escape_control_chars(name)} {percent(probability)}" for name, probability in others]
+        if unsure:
+            notes[0] = f"? {notes[0]}"
+        if self._trained_on is not None and prediction.path in self._trained_on:
+            notes.append("was trained on")
+        return notes
+
+
+class TrainingImages:
+    """The images a run was trained on: found by their name, confirmed by their content, so that few are hashed."""
+
+    def __init__(self, run: Run) -> None:
+        self._hashes: dict[str, set[str]] = {}
+        try:
+            rows = run.read_rows("split.csv")
+        except RunError:  # what a row says besides its class is no reason to fail
+            rows = []
+        for row in rows:
+            if row["split"] == "train":
+                self._hashes.setdefault(PurePosixPath(row["path"]).name, set()).add(row["sha256"])
+
+    def __contains__(self, path: str) -> bool:
+        hashes = self._hashes.get(Path(path).name, set())
+        try:
+            return bool(hashes) and sha256_file(Path(path)) in hashes
+        except OSError:
+            return False
+
+
+class Counts:
+    """What was written: how many images of each class, how many unsure, and which failed."""
+
+    def __init__(self) -> None:
+        self.labels = Counter[str]()
+        self.num_unsure = 0
+        self.failed: list[tuple[str, str]] = []  # the first few: path, reason
+        self.num_failed = 0
+
+    @property
+    def num_classified(self) -> int:
+        """The number of images that were classified."""
+        return self.labels.total()
+
+    @property
+    def num_rows(self) -> int:
+        """The number of inputs."""
+        return self.num_classified + self.num_failed
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one prediction."""
+        if prediction.label is not None:
+            self.labels[prediction.label] += 1
+            self.num_unsure += is_unsure(prediction)
+            return
+        self.num_failed += 1
+        if not self.failed:
+            self.failed.append((prediction.path, prediction.error or ""))
+
+    def summary(self) -> str:
+        """Say how many images each of the commonest classes has."""
+        named = self.labels.most_common(NUM_CLASSES_COUNTED)
+        parts = [f"{count:,} {escape_control_chars(name)}" for name, count in named]
+        if rest := len(self.labels) - len(named):
+            parts.append(f"{self.num_classified - sum(count for _, count in named):,} of {rest:,} other classes")
+        unsure = f"; {self.num_unsure:,} unsure (?)" if self.num_unsure else ""
+        images = "image" if self.num_classified == 1 else "images"
+        return f"{self.num_classified:,} {images}: {', '.join(parts)}{unsure}" if parts else "no image was classified"
+
+    def failures(self) -> str:
+        """Say how many inputs failed, and why the first did."""
+        path, reason = self.failed[0]
+        others = f"; {self.num_failed - 1:,} more" if self.num_failed > 1 else ""
+        first = f"{escape_control_chars(path)} {escape_control_chars(reason)}"
+        return f"{self.num_classified:,} classified, {self.num_failed:,} skipped ({first}{others})."
+
+
+def write_predictions(
+    writer: PredictionWriter, predictions: Iterable[Prediction], file: IO[str], skip_unreadable: bool
+) -> Counts:
+    """Write each prediction as soon as it is there.
+
+    skip_unreadable: leave out inputs that are no readable image
+    """
+    counts = Counts()
+    for prediction in _counted(predictions, counts):
+        if not (skip_unreadable and prediction.status == "error"):
+            writer.write(prediction)
+            file.flush()
+    writer.close()
+    file.flush()
+    return counts
+
+
+def _counted(predictions: Iterable[Prediction], counts: Counts) -> Iterator[Prediction]:
+    for prediction in predictions:
+        counts.add(prediction)
+        yield prediction
+
+
+def is_unsure(prediction: Prediction) -> bool:
+    """Tell whether the second class is at least half as likely as the first."""
+    assert prediction.probabilities is not None
+    second, first = sorted(prediction.probabilities.tolist())[-2:]
+    return bool(second >= UNSURE_RATIO * first)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as people read it; 100 % is kept for what has no other decimals.
+
+    >>> percent(0.984), percent(0.9987), percent(1.0)
+    ('98 %', '99 %', '100 %')
+    """
+    return f"{min(round(100 * fraction), 100 if fraction >= 0.9995 else 99)} %"
+
+
+def _colored(text: str, color: str) -> str:
+    return click.style(text, fg=color) if color else text
+
+
+def _columns_of(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
