@@ -7,7 +7,8 @@ import subprocess
 import pytest
 from rich.cells import cell_len
 
-from tlkit.cli.screen import GLUE, Screen, break_command, percent, shorten_middle, whole_percent
+from tlkit.cli.screen import GLUE, Screen, break_command, percent, whole_percent
+from tlkit.utils.text import shorten_middle
 
 WIDTHS = (20, 60, 80, 120)
 NASTY = ["photos/" + "very long name " * 12 + ".jpg", "\x1b[31mred", "new\nline", "花" * 40, "שלום", "x" * 300]

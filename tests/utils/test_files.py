@@ -229,8 +229,8 @@ def test_new_folder_replaces_nothing(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "file").write_text("x")
     for name in ("mine", "file"):
-        with pytest.raises(OptionError, match="already there"), new_folder(tmp_path / name):
+        with pytest.raises(OptionError, match="already exists"), new_folder(tmp_path / name):
             pass
-    with pytest.raises(OptionError, match="already there"), new_folder(tmp_path / "late"):
+    with pytest.raises(OptionError, match="already exists"), new_folder(tmp_path / "late"):
         (tmp_path / "late").mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "late", "mine"]

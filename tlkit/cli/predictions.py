@@ -8,6 +8,7 @@ from typing import IO
 
 import click
 
+from tlkit.cli.screen import whole_percent
 from tlkit.errors import RunError
 from tlkit.inference.predictor import Prediction, top_classes
 from tlkit.inference.tables import PredictionColumns, PredictionWriter
@@ -90,7 +91,7 @@ class TerminalTable:
         assert prediction.confidence is not None
         label = pad(shorten_middle(escape_control_chars(prediction.label), self._class_width), self._class_width)
         bar = "█" * round(self._bar_width * prediction.confidence)
-        confidence = pad(f"{percent(prediction.confidence):>5}  {bar}", self._confidence_width)
+        confidence = pad(f"{whole_percent(prediction.confidence, ' '):>5}  {bar}", self._confidence_width)
         unsure = is_unsure(prediction)
         self._echo_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), "yellow" if unsure else "")
 
@@ -110,7 +111,7 @@ class TerminalTable:
         unsure = is_unsure(prediction)
         count = len(self._columns.class_names) if self._columns.probs else max(self._columns.top_k, 1 + unsure)
         others = top_classes(prediction.probabilities, self._columns.class_names, count)[1:]
-        notes = [f"{escape_control_chars(name)} {percent(probability)}" for name, probability in others]
+        notes = [f"{escape_control_chars(name)} {whole_percent(probability, ' ')}" for name, probability in others]
         if unsure:
             notes[0] = f"? {notes[0]}"
         if self._trained_on is not None and prediction.path in self._trained_on:
@@ -214,15 +215,6 @@ def is_unsure(prediction: Prediction) -> bool:
     assert prediction.probabilities is not None
     second, first = sorted(prediction.probabilities.tolist())[-2:]
     return bool(second >= UNSURE_RATIO * first)
-
-
-def percent(fraction: float) -> str:
-    """Write a fraction as people read it; 100 % is kept for what has no other decimals.
-
-    >>> percent(0.984), percent(0.9987), percent(1.0)
-    ('98 %', '99 %', '100 %')
-    """
-    return f"{min(round(100 * fraction), 100 if fraction >= 0.9995 else 99)} %"
 
 
 def _colored(text: str, color: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
-from tlkit.utils.text import escape_control_chars
+from tlkit.utils.text import escape_control_chars, shorten_middle
 
 MIN_WIDTH, MAX_WIDTH = 20, 120  # columns; a longer line is hard to read
 LABEL_WIDTH = 12  # of what introduces a line, such as "check"
@@ -33,31 +33,16 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}{GLUE}%"
 
 
-def whole_percent(fraction: float) -> str:
+def whole_percent(fraction: float, space: str = GLUE) -> str:
     """Write a fraction as a whole percentage; 100 % and 0 % only where it is exact.
 
-    >>> [whole_percent(value).replace(GLUE, " ") for value in (0.946, 0.9999, 1.0)]
+    >>> [whole_percent(value, " ") for value in (0.946, 0.9999, 1.0)]
     ['95 %', '99 %', '100 %']
     """
     rounded = round(100 * fraction)
     if 0 < fraction < 1:
         rounded = min(99, max(1, rounded))
-    return f"{rounded}{GLUE}%"
-
-
-def shorten_middle(text: str, width: int) -> str:
-    """Shorten a text to at most `width` columns; its beginning and its end stay.
-
-    >>> shorten_middle("photos/summer/IMG_4711.jpg", 16)
-    'photos/…4711.jpg'
-    """
-    from rich.cells import cell_len, chop_cells
-
-    if cell_len(text) <= width:
-        return text
-    head = chop_cells(text, max(1, (width - 1) // 2))[0]
-    tail = chop_cells(text[::-1], max(1, width - 1 - cell_len(head)))[0][::-1]
-    return f"{head}…{tail}"
+    return f"{rounded}{space}%"
 
 
 class Screen:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, shorten_middle, whole_percent
+from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, whole_percent
+from tlkit.utils.text import shorten_middle
 
 if TYPE_CHECKING:
     from tlkit.data.listing import FileEntry

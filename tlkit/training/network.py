@@ -219,10 +219,10 @@ class NetworkRecipe:
         if not (was_chosen or self.freeze == "all" or self.settings.augment == "none"):
             notes += [note for note in [flip_note(names, hflip)] if note]
         if is_imbalanced(split.train.labels):
-            largest, smallest = names[counts.index(max(counts))], names[counts.index(min(counts))]
+            commonest, rarest = names[counts.index(max(counts))], names[counts.index(min(counts))]
             weigh = " Try --class-weight balanced."
             notes.append(
-                f"classes are imbalanced ('{largest}' {max(counts)}, '{smallest}' {min(counts)} training images): "
+                f"classes are imbalanced ('{commonest}' {max(counts)}, '{rarest}' {min(counts)} training images): "
                 f"the best epoch is selected by macro-F1.{weigh * (self.settings.class_weight == 'none')}"
             )
         return notes
