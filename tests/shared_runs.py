@@ -75,7 +75,7 @@ def finetuned(colors, weights_file, tmp_path_factory):
         freeze="all",
         image_size=32,
         hidden="0",
-        epochs=12,
+        epochs=20,
         batch_size=16,
         learning_rate=0.02,
     )

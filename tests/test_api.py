@@ -30,7 +30,7 @@ def test_results_have_a_short_repr_that_tells_what_they_are(finetuned, compariso
     for result in results:
         assert repr(result).startswith(type(result).__name__), type(result)
         assert len(repr(result)) < 500, repr(result)
-    assert f"{finetuned.report.num_correct} of 7" in repr(finetuned)
+    assert f"{finetuned.report.num_correct} of 6" in repr(finetuned)
     assert "36 images, 3 classes" in repr(tlkit.read_folder(colors))
 
 

@@ -15,7 +15,7 @@ def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
     names = ("accuracy", "macro_f1", "accuracy_ci95")
     assert {name: figures[name] for name in names} == {name: metrics[name] for name in names}
     assert figures["split"] == "validation"
-    assert figures["num_images"] == np.sum(figures["confusion_matrix"]) == 7
+    assert figures["num_images"] == np.sum(figures["confusion_matrix"]) == 6
     assert [row["name"] for row in figures["per_class"]] == figures["class_names"] == ["blue", "green", "red"]
     assert figures["top_k"] == {"3": 1.0}
     assert figures["left_out"] == {}
@@ -23,10 +23,10 @@ def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
 
 def test_evaluate_in_words_counts_what_was_left_out(finetuned_run, colors):
     lines = tlkit("evaluate", finetuned_run.path, colors).stdout.splitlines()
-    assert lines[0] == "  accuracy  100.0 %  7 of 7 new images correct"
-    assert lines[2].startswith("  baseline   42.9 %")
+    assert lines[0] == "  accuracy  100.0 %  6 of 6 new images correct"
+    assert lines[2].startswith("  baseline   33.3 %")
     assert sum(line.startswith("left out") for line in lines) == 1
-    assert "26 more: the run was trained on it" in " ".join(lines)
+    assert "27 more: the run was trained on it" in " ".join(lines)
 
 
 def test_evaluate_top_k_is_as_it_was_asked(finetuned_run):
@@ -61,13 +61,13 @@ def test_evaluate_writes_tables_into_a_new_folder(finetuned_run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == names
     assert (tmp_path / "tables" / "wrong.csv").read_text().startswith("\ufeffpath;class;label;confidence\n")
     words = refused(2, "evaluate", finetuned_run.path, "-o", tmp_path / "tables")
-    assert "already there" in words
+    assert "already exists" in words
 
 
 def test_evaluate_writes_nothing_among_the_images(finetuned_run, colors, tmp_path):
     data = shutil.copytree(colors, tmp_path / "data")
     before = sorted(data.rglob("*"))
-    assert "inside the images" in refused(2, "evaluate", finetuned_run.path, data, "-o", data / "new")
+    assert "is inside the image folder" in refused(2, "evaluate", finetuned_run.path, data, "-o", data / "new")
     assert sorted(data.rglob("*")) == before
 
 

@@ -13,7 +13,7 @@ def options(weights_file):
 def test_features_says_what_it_wrote_and_writes_no_more(options, colors, tmp_path):
     out = tlkit("features", colors, *options, "-o", tmp_path / "f.csv").stdout
     assert out.startswith("36 images  ")
-    assert "(29 train, 7 validation)" in out
+    assert "(30 train, 6 validation)" in out
     assert f"file        {tmp_path / 'f.csv'}" in out
     before = (tmp_path / "f.csv").read_bytes()
     assert "already exists" in refused(2, "features", colors, *options, "-o", tmp_path / "f.csv")

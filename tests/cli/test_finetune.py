@@ -37,7 +37,7 @@ def test_finetune_says_how_good_and_where_and_what_next(typed):
     lines = out.splitlines()
     figures = f"{100 * metrics['accuracy']:.1f} %"
     assert lines[1].split()[:3] == ["accuracy", *figures.split()]
-    assert lines[1].endswith("of 7 validation images correct")
+    assert lines[1].endswith("of 6 validation images correct")
     assert lines[2].split() == ["interval", f"{100 * low:.1f}", "to", f"{100 * high:.1f}", "%", "(95", "%)"]
     assert lines[3].endswith("always answering 'blue'")
     assert "optimistic" in lines[4]

@@ -15,7 +15,8 @@ from rich.cells import cell_len
 from tests.cli.commands import posix, tlkit
 from tests.cli.conftest import NAMES
 from tests.conftest import COLORS
-from tlkit.cli.predictions import Counts, TrainingImages, is_unsure, percent
+from tlkit.cli.predictions import Counts, TrainingImages, is_unsure
+from tlkit.cli.screen import whole_percent
 from tlkit.inference.predictor import Prediction
 from tlkit.runs.run import Run
 
@@ -81,7 +82,7 @@ def test_table_marks_unsure_rows_and_names_the_second_class(run, tmp_path, predi
         assert ("? " in line) == expected, line
         unsure += expected
         if expected:
-            assert line.endswith(f" {percent(probabilities[-2])}")
+            assert line.endswith(f" {whole_percent(probabilities[-2], space=' ')}")
     assert 0 < unsure < len(lines) - 1
     assert errors[0].endswith(f"; {unsure} unsure (?)")
 
@@ -180,9 +181,3 @@ def test_is_unsure_where_the_second_class_is_half_as_likely():
     assert is_unsure(prediction(0.5, 0.25, 0.25))
     assert not is_unsure(prediction(0.5, 0.2, 0.2, 0.1))
     assert is_unsure(prediction(0.1, 0.45, 0.45))
-
-
-def test_percent_says_100_only_where_it_is():
-    assert [percent(value) for value in (0, 0.005, 0.985, 0.994, 0.9994, 0.9996, 1)] == [
-        *("0 %", "0 %", "98 %", "99 %", "99 %", "100 %", "100 %")
-    ]

@@ -120,7 +120,7 @@ def test_compare_weights_that_cannot_be_read_leave_a_candidate_out(colors, tmp_p
     file = imagenet_file(find_backbone("mobilenet_025"), 224)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(ModelError, match="nothing could be trained: mobilenet_025 was left out: .* cannot be loaded"):
+    with pytest.raises(ModelError, match="no model could be trained: mobilenet_025 was skipped: .* cannot be loaded"):
         compare(colors, tmp_path / "run", only="mobilenet_025")
     assert not (tmp_path / "run").exists()
 

@@ -58,5 +58,5 @@ def test_build_candidates_passes_the_shared_settings_on(with_weights):
 def test_build_candidates_only_keeps_the_order_and_refuses_unknown_names(without_weights):
     names = [candidate.name for candidate in build_candidates(CompareSettings(only="linear,chance"))]
     assert names == ["chance", "linear"]
-    with pytest.raises(OptionError, match="--only 'lenets'; expected some of chance, majority, colors"):
+    with pytest.raises(OptionError, match="--only has 'lenets'; expected some of chance, majority, colors"):
         build_candidates(CompareSettings(only="lenets"))

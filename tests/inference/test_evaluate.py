@@ -107,7 +107,7 @@ def test_evaluate_of_images_that_are_all_gone_says_so(moved):
     data, run = moved
     for file in data.glob("*/*"):
         file.unlink()
-    with pytest.raises(DataError, match=r"no image to evaluate \(\d were left out, e.g. '.*': does not"):
+    with pytest.raises(DataError, match=r"no image to evaluate: \d were left out, e.g. '.*': does not"):
         evaluate(run)
 
 

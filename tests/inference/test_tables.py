@@ -109,7 +109,7 @@ def test_write_evaluation_gives_the_tables_of_a_run(run, tmp_path):
 
 def test_write_evaluation_never_writes_into_a_folder(run, tmp_path):
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OptionError, match="already there"):
+    with pytest.raises(OptionError, match="already exists"):
         write_evaluation(evaluate(run), tmp_path / "mine")
     assert [list(path.iterdir()) for path in tmp_path.iterdir()] == [[]]
 

@@ -166,7 +166,7 @@ def test_save_or_check_split_does_not_call_an_image_changed_that_another_one_mov
     words = refusal(
         save_or_check_split, begun, Split(images.subset([0, 3]), images.subset([1, 2, 4]), images.subset([]))
     )
-    assert "the images have changed: 1 new (such as b/3.png); start a new run." in words
+    assert "the images have changed: 1 new (e.g. b/3.png); start a new run." in words
 
 
 def test_save_or_check_split_that_is_refused_leaves_temporaries(begun, split):

@@ -141,14 +141,14 @@ def test_decide_images_like_imagenet_freeze_all(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, LIKE, math.inf)
     assert decision.options == {"freeze": "all"}
     assert decision.advice["likeness"] == pytest.approx(0.06)
-    assert "are like ImageNet's" in decision.messages[0]
+    assert "similar to ImageNet" in decision.messages[0]
     assert decision.forecast is None
 
 
 def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, math.inf)
     assert decision.options == {"freeze": "lower"}
-    assert "are unlike ImageNet's" in decision.messages[0]
+    assert "different from ImageNet" in decision.messages[0]
     assert decision.advice["seconds"] == pytest.approx(decision.forecast["seconds"], abs=0.1)
     assert decision.forecast["seconds"] > 0
 
@@ -156,7 +156,7 @@ def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
 def test_decide_without_time_starts_nothing_that_cannot_end(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, 0.0)
     assert decision.options == {"freeze": "all"}
-    assert "--time-limit is too short" in decision.messages[0]
+    assert "--time-limit" in decision.messages[0]
 
 
 def test_decide_network_that_cannot_be_cut_freezes_all(auto_freeze, inputs):

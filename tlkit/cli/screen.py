@@ -63,6 +63,7 @@ class Screen:
             markup=False,
             emoji=False,
         )
+        self._console.on_broken_pipe = _raise_again  # type: ignore[method-assign]  # rich would end with exit code 1
 
     def blank(self) -> None:
         """Print an empty line."""
@@ -131,6 +132,10 @@ class Screen:
         if not isinstance(text, str):
             text.plain = text.plain.replace(GLUE, " ").rstrip()
         self._console.print(text, soft_wrap=True)
+
+
+def _raise_again() -> None:
+    raise  # noqa: PLE0704 - rich calls it where it handles a BrokenPipeError
 
 
 def escape_glued(text: str) -> str:

@@ -294,7 +294,7 @@ def test_fit_three_divergences_end_with_best_epoch():
 
 
 def test_fit_divergence_without_good_epoch_names_option_and_rate():
-    with pytest.raises(ModelError, match="choose a --learning-rate far below 1e\\+30"):
+    with pytest.raises(ModelError, match="use a --learning-rate far below 1e\\+30"):
         fitted(plan(epochs=12, learning_rate=1e30), batch_norm=False)
 
 
