@@ -48,7 +48,7 @@ def test_compare_as_json_gives_all_of_it(compared):
     done, run = compared["json"]
     assert done.stderr == ""
     content = json.loads(done.stdout)
-    assert (content.pop("run"), content.pop("num_images")) == (str(run), 7)
+    assert (content.pop("run"), content.pop("num_images")) == (str(run), 6)
     assert content == json.loads((run / "compare.json").read_text())
 
 

@@ -412,7 +412,7 @@ def pipe(home, path):
 
 REFUSED = {  # what was done to a run, the exit code of --resume and words of the sentence
     "another seed": (None, 2, "omit it or start a new"),
-    "changed images": (change_images, 4, "have changed"),
+    "changed images": (change_images, 4, "have changed|changed since"),
     "damaged settings": (damage_settings, 4, "settings.json|is not a comparison"),
     "linked plots": (link("plots"), 4, "plots' is a symbolic link"),
     "linked tensorboard": (link("tensorboard"), 4, "tensorboard' is a symbolic link"),

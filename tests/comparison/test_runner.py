@@ -77,7 +77,7 @@ def test_compare_candidates_trains_the_quick_ones_first_and_lists_the_simple_one
     comparison = compare(colors, tmp_path / "run", progress=progress)
     assert names_of(comparison) == ["chance", "majority", "slow", "quick"]
     assert accuracies_before == [{"quick": 1.0}]
-    announced = ["1 of 2: the quick", "the quick: 1.000", "2 of 2: the slow", "the slow: 1.000"]
+    announced = ["1 of 2: the quick", "the quick: accuracy 100.0 %", "2 of 2: the slow", "the slow: accuracy 100.0 %"]
     assert progress.announced == announced
     assert progress.notes == []  # those of a run stay in it
 
@@ -410,7 +410,7 @@ def test_compare_interrupt_that_became_an_error_ends_it_and_removes_nothing(colo
 
     class Interrupting(Silent):
         def note(self, text, transient=False):
-            if "left out" in text:
+            if "skipped" in text:
                 raise KeyboardInterrupt
 
     def fail(run, progress):

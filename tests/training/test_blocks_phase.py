@@ -130,7 +130,11 @@ def test_blocks_move_exactly_kernels_above_cut(blocks_result, start_network):
 def test_blocks_without_head_phase_move_what_batch_norms_option_says(
     batch_norms, moved, settings, start_network, colors, tmp_path
 ):
-    start_poor = {"head_first": False, "upper_epochs": 8}  # so that some epoch is better than the start
+    start_poor = {
+        "head_first": False,
+        "upper_epochs": 40,
+        "patience": 40,
+    }  # so that some epoch is better than the start
     result = finetune(colors, tmp_path / "run", replace(settings, batch_norms=batch_norms, **start_poor))
     assert {row["phase"] for row in result.history} == {"blocks"}
     assert result.metrics.figures["best_epoch"] > 0

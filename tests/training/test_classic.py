@@ -70,7 +70,7 @@ def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
 
 def test_classic_recipe_refuses_what_means_nothing():
     refused = [
-        ({"descriptor": "hog", "pyramid": 2}, "needs a local descriptor"),
+        ({"descriptor": "hog", "pyramid": 2}, "needs --descriptor bow or fisher"),
         ({"descriptor": "hok"}, "'hok' is unknown. expected auto, colors, histogram"),
         ({"descriptor": "auto+hog"}, "auto cannot be combined"),
         ({"descriptor": "hog+hog"}, "each descriptor once"),

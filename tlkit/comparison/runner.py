@@ -143,7 +143,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
     command = command_line(recipe.command, settings, state.root)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
     state.results.append(result)
-    state.progress.note(f"{result.title}: {result.accuracy:.3f}", transient=True)
+    state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)
 
 
 def _without_traceback(error: Exception) -> TlkitError:
