@@ -28,7 +28,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "tutorial").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "keras").mkdir(parents=True)
-    os.environ |= {"TLKIT_CACHE": str(folder / "cache"), "KERAS_HOME": str(folder / "keras")}
+    os.environ |= {"TLKIT_CACHE": str(folder / "cache"), "KERAS_HOME": str(folder / "keras"), "COLUMNS": "100"}
     os.chdir(folder)
     shutil.copytree(SCENES, "scenes")
     figures = measure()
@@ -100,8 +100,8 @@ def draw() -> None:
 
 
 def head(text: str, lines: int) -> str:
-    """The first lines of what was printed."""
-    return "\n".join(text.splitlines()[:lines])
+    """The first lines of what was printed, without the empty one before them."""
+    return "\n".join(text.strip("\n").splitlines()[:lines])
 
 
 def tlkit(*words: object) -> str:
