@@ -165,8 +165,3 @@ def break_command(command: str, width: int) -> list[str]:
 
 def _plain(cell: Part) -> str:
     return escape_glued(cell if isinstance(cell, str) else cell[0]).replace(GLUE, " ")
-
-
-def quoted(path: object) -> str:
-    """Quote a path as a shell needs it."""
-    return shlex.quote(str(path))
