@@ -111,3 +111,16 @@ def run(finetuned_run):
 def own_run(finetuned_run, tmp_path):
     """A copy of the finished run that a test may damage."""
     return copy_run(finetuned_run, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def signs(tmp_path_factory):
+    """Three classes named as digits are, of eight shades of gray each."""
+    root = tmp_path_factory.mktemp("signs")
+    random = np.random.default_rng(0)
+    for name in range(3):
+        (root / str(name)).mkdir()
+        for number in range(8):
+            pixels = random.integers(0, 85, (16, 16, 3), np.uint8) + np.uint8(85 * name)
+            Image.fromarray(pixels).save(root / str(name) / f"{number}.png")
+    return root

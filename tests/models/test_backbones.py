@@ -148,7 +148,7 @@ def test_find_backbone_ignores_case_and_separators():
 
 @pytest.mark.parametrize(
     ("typed", "suggestion"),
-    [("resnt50", "resnet50"), ("mobilnet_v2", "mobilenet_v2"), ("efficientnetb9", "efficientnet_b"), ("vgg", "vgg16")],
+    [("resnt50", "resnet50"), ("mobilnet_v2", "mobilenet_v2"), ("efficientnetb9", "efficientnet_b"), ("vg", "vgg16")],
 )
 def test_find_backbone_mistyped_suggests_nearest(typed, suggestion):
     with pytest.raises(OptionError) as caught:

@@ -2,9 +2,7 @@
 
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.networks import lively_body
 from tests.shared_runs import make_once
@@ -29,19 +27,6 @@ def deep_result(colors, weights_file, tmp_path_factory):
     pytest.importorskip("sklearn")
     settings = tlkit.ClassicSettings(features="mobilenet_025", weights=str(weights_file), image_size=32)
     return make_once(tmp_path_factory, "deep", lambda folder: tlkit.train_classic(colors, folder / "run", settings))
-
-
-@pytest.fixture(scope="session")
-def signs(tmp_path_factory):
-    """Three classes named as digits are, of eight shades of gray each."""
-    root = tmp_path_factory.mktemp("signs")
-    random = np.random.default_rng(0)
-    for name in range(3):
-        (root / str(name)).mkdir()
-        for number in range(8):
-            pixels = random.integers(0, 85, (16, 16, 3), np.uint8) + np.uint8(85 * name)
-            Image.fromarray(pixels).save(root / str(name) / f"{number}.png")
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -42,9 +42,10 @@ def test_suggest_rate_is_a_tenth_of_the_best():
     ("freeze", "phase"), [("auto", "head"), ("lower", "blocks"), pytest.param("none", "whole", marks=pytest.mark.slow)]
 )
 def test_find_learning_rate_tries_what_would_be_trained_last(freeze, phase, colors, weights_file):
+    blocks = {"views": 2, "cut": "0.7", "upper_batch_size": 16, "epochs": 1} if freeze == "lower" else {}
     settings = FinetuneSettings(
         backbone="mobilenet_025", weights=str(weights_file), freeze=freeze, image_size=32, hidden="8", batch_size=16,
-        epochs=1, views=2, cut="0.7", upper_batch_size=16,
+        **blocks,
     )  # fmt: skip
     curve = find_learning_rate(colors, settings)
     assert curve.phase == phase

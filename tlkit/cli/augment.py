@@ -1,5 +1,6 @@
 """`tlkit augment DATA`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,16 +21,28 @@ from tlkit.settings.commands import ContactSheetSettings
 def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     """Draw a contact sheet of augmented images of DATA.
     Each row shows one image: first unchanged, as predict uses it, then augmented views.
+
+    The views are those of `tlkit finetune`, unless all of the backbone is frozen, or with --for train
+    those of `tlkit train`.
     """
-    from tlkit.data.augment import Augmentation, AugmentedViews
+    from tlkit.data.augment import NO_AUGMENTATION, Augmentation, AugmentedViews, flip_note, flip_sensitive_class
     from tlkit.data.contact_sheet import draw_contact_sheet
+    from tlkit.data.folder import read_folder
     from tlkit.data.image import ImageSpec
+    from tlkit.training.option_effects import AUGMENT, refuse_without_effect
     from tlkit.utils.text import escape_control_chars
 
+    refuse_without_effect(settings, AUGMENT)
+    class_names, asked = read_folder(data).class_names, settings.hflip
+    if settings.for_command == "train" and asked is None and flip_sensitive_class(class_names):
+        settings = replace(settings, hflip=False)  # as `NetworkRecipe.adapted_to` decides
     spec = ImageSpec(settings.image_size, settings.resize)
     augmentation = Augmentation.from_options(settings.augment, settings.amounts)
     views = AugmentedViews(settings.views, settings.seed, augmentation)
+    note = flip_note(class_names, augmentation.hflip) if asked is None and augmentation != NO_AUGMENTATION else None
     names = draw_contact_sheet(data, output, spec, views, settings.images)
     click.echo(f"{len(names)} images with {settings.views} views each, the first unchanged:")
     click.echo("\n".join(escape_control_chars(name) for name in names))
+    if note:
+        click.echo(f"note: {escape_control_chars(note)}")
     click.echo(f"file  {escape_control_chars(str(output))}")

@@ -39,7 +39,9 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
     from tlkit.inference.evaluate import evaluate as run_evaluate
+    from tlkit.training.option_effects import EVALUATE, refuse_without_effect
 
+    refuse_without_effect(settings, EVALUATE, {"has_data": data is not None})
     _check_output(output, data, settings)
     evaluation = run_evaluate(run, data, settings, Console())
     if output:

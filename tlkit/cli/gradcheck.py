@@ -28,11 +28,16 @@ def gradcheck(model: str, settings: GradcheckSettings) -> None:
     every weight tensor. Dropout is disabled and batch norms use the statistics of the batch.
     """
     from tlkit.errors import GateError
+    from tlkit.models.architectures.registry import find_trainable, options_of
     from tlkit.models.keras_setup import start_keras
+    from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
 
+    spec = find_trainable(model)
     start_keras()
-    from tlkit.models.gradient_check import check_architecture
+    from tlkit.models.gradient_check import FIXED_WIDTH, check_architecture
 
+    options = () if spec.name in FIXED_WIDTH else options_of(spec)
+    refuse_without_effect(settings, SHOWN_NETWORK, {"is_run": False, "network": spec.name, "options": options})
     checks = check_architecture(model, **asdict(settings))
     click.echo("\n".join(_lines(checks)))
     if wrong := [check.name for check in checks if not check.passed]:

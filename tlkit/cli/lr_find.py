@@ -1,16 +1,17 @@
 """`tlkit lr-find DATA`."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import explicit_options, options_from, output_option
 from tlkit.cli.reporting import report_options, reporting
-from tlkit.settings.training import FinetuneSettings
+from tlkit.settings.commands import LrFindSettings
+from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
 from tlkit.utils.text import sparkline
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("PNG file to write.", default="lr-find.png")
 @report_options
+@options_from(LrFindSettings, "network")
 @options_from(FinetuneSettings)
-def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
+def lr_find(data: Path, output: Path, network: LrFindSettings, settings: FinetuneSettings) -> None:
     """Suggest a learning rate by a range test on DATA.
     The loss is measured and drawn while the learning rate grows.
 
     The test trains the layers that `tlkit finetune` with these options trains last: the head, with
-    --freeze lower the upper blocks, with --freeze none all layers. No model is saved.
+    --freeze lower the upper blocks, with --freeze none all layers. With --model it trains a network
+    from scratch, as `tlkit train` does. No model is saved.
     """
     from tlkit.cli.console import Console
     from tlkit.models.keras_setup import start_keras
@@ -46,7 +49,7 @@ def lr_find(data: Path, output: Path, settings: FinetuneSettings) -> None:
     from tlkit.utils.files import refuse_inside
 
     refuse_inside(data, output)
-    result = find_learning_rate(data, settings, Console())
+    result = find_learning_rate(data, _training_settings(network, settings), Console())
     if reporting().as_json:
         click.echo(json.dumps(asdict(result) | {"plot": str(output)}, indent=2))
     else:
@@ -65,3 +68,18 @@ def _print(result: "RateCurve", output: Path) -> None:
     screen.entry("loss", f"{sparkline(result.losses[:: max(1, len(result.losses) // 40)])}")
     screen.entry("", f"at learning rates from {result.rates[0]:g} to {result.rates[-1]:.2g}")
     screen.entry("plot", str(output))
+
+
+def _training_settings(network: LrFindSettings, settings: FinetuneSettings) -> NetworkSettings:
+    """Give the settings of the training to try: of `tlkit train` where its network is named.
+
+    raises: OptionError where an option of the other training was changed
+    """
+    from tlkit.training.option_effects import LR_FIND_NETWORK, refuse_without_effect
+
+    for given in (network, settings):
+        refuse_without_effect(given, LR_FIND_NETWORK, {"model": network.model})
+    if not network.model:
+        return settings
+    names = {item.name for item in fields(TrainSettings)} & set(explicit_options()) - vars(network).keys()
+    return TrainSettings(**vars(network), **{name: getattr(settings, name) for name in names})

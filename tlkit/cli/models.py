@@ -13,7 +13,9 @@ import click
 from tlkit.cli.console import Console
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import output_option
+from tlkit.cli.screen import terminal_width
 from tlkit.errors import OptionError
+from tlkit.utils.text import wrap
 
 if TYPE_CHECKING:
     from tlkit.models.catalog import CatalogEntry
@@ -54,6 +56,10 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
     With --cuts, list the cut points of NETWORK. Layers below the cut are frozen, layers above it are
     trained, and each augmented view of an image takes the listed space in the cache.
     """
+    from tlkit.training.option_effects import MODELS, refuse_first
+
+    given = {"image_size": image_size, "json": as_json, "measure": measure, "output": output}
+    refuse_first({name: value for name, value in given.items() if value}, MODELS, {"cuts": cuts})
     if cuts:
         if not network:
             raise OptionError("--cuts needs the name of a backbone, e.g. `tlkit models mobilenet_v2 --cuts`.")
@@ -132,13 +138,19 @@ def _line(entry: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> 
 
 
 def _legend(entries: list["CatalogEntry"]) -> str:
+    from tlkit.models.architectures.registry import families
+
     text = (
         "params/M: million parameters with 1,000 classes; MB: their size as float32\n"
         "ops/G: billion multiply-adds for one image of the default size; min: minimum image size\n"
         "top-1: published ImageNet accuracy in %; --json lists the sources"
     )
-    more = "\ncached: ImageNet weights are on this machine; `train --model` also accepts every backbone"
-    return text + more * (len(entries) > 2)
+    if len(entries) <= 2:
+        return text
+    members = ", ".join(f"{family} ({name})" for family, name in families().items())
+    more = "cached: ImageNet weights are on this machine; `train --model` also accepts every backbone"
+    names = "\n".join(wrap(f"The name of a family means one of its networks: {members}.", terminal_width()))
+    return f"{text}\n{more}\n{names}"
 
 
 def _cut_lines(backbone: str, image_size: int) -> list[str]:

@@ -34,12 +34,17 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     Output size is (N + 2z − P)/s + 1 for input size N, kernel P, stride s, padding z. A convolution with
     K filters on d channels has (P·P·d + 1)·K parameters. "field" is the receptive field in pixels.
     """
+    from tlkit.models.architectures.registry import find_trainable, options_of
     from tlkit.models.keras_setup import start_keras
+    from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
 
+    spec = None if Path(model).is_dir() or "/" in model else find_trainable(model)
+    facts = {"is_run": spec is None, "network": model, "options": options_of(spec) if spec else ()}
+    refuse_without_effect(settings, SHOWN_NETWORK, facts)
     start_keras()
-    from tlkit.models.summary import summarize
+    from tlkit.models.summary import build_whole_network, summarize
 
-    network = _load_from_run(model) if Path(model).is_dir() or "/" in model else _build(model, settings)
+    network = build_whole_network(spec, **asdict(settings)) if spec else _load_from_run(model)
     summarized = summarize(network)
     if output:
         from tlkit.models.diagram import draw_network
@@ -54,13 +59,6 @@ def _load_from_run(run: str) -> Any:
     from tlkit.runs.run import load_run
 
     return load_network(load_run(run).network_file())
-
-
-def _build(name: str, settings: SummarySettings) -> Any:
-    from tlkit.models.architectures.registry import find_trainable
-    from tlkit.models.summary import build_whole_network
-
-    return build_whole_network(find_trainable(name), **asdict(settings))
 
 
 def _as_json(summarized: "ModelSummary", network: Any) -> dict[str, Any]:

@@ -6,30 +6,13 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import config_option, explicit_options, options_from, resume_option, resume_run, run_option
+from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
-from tlkit.errors import OptionError
-from tlkit.settings.base import option_name
 from tlkit.settings.shared import RuntimeSettings, SplitSettings
-from tlkit.settings.training import (
-    ClassicOptions,
-    ClassicSettings,
-    ClassifierSettings,
-    DeepFeatureSettings,
-    DescriptorSettings,
-    TrainSettings,
-)
+from tlkit.settings.training import ClassicOptions, ClassicSettings, TrainSettings
 
-
-def _option_names(*settings_classes: type) -> set[str]:
-    return {item.name for settings_class in settings_classes for item in fields(settings_class)}
-
-
-COMMON_OPTIONS = _option_names(SplitSettings) | {"data", "output", "resume"}
-CLASSIC_OPTIONS = _option_names(ClassicOptions)
-DESCRIPTOR_OPTIONS = _option_names(DescriptorSettings, ClassifierSettings)
-FEATURE_OPTIONS = _option_names(DeepFeatureSettings, ClassifierSettings, RuntimeSettings)
+SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fields(owner)]  # by every training
 
 
 @click.command(
@@ -70,30 +53,16 @@ def train(
         return
     if not data:
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
-    _refuse_other_options(classic)
+    from tlkit.training.option_effects import CLASSIC, TRAIN, refuse_without_effect
+
     if classic.descriptor or classic.features:
         from tlkit.training.classic import train_classic
 
-        shared = {name: getattr(settings, name) for name in _option_names(SplitSettings, RuntimeSettings)}
+        refuse_without_effect(settings, CLASSIC, asdict(classic))
+        shared = {name: getattr(settings, name) for name in SHARED}
         print_training(train_classic(data, output, ClassicSettings(**asdict(classic), **shared), Console()))
     else:
         from tlkit.training.from_scratch import train as run_train
 
+        refuse_without_effect(classic, TRAIN, {"model": settings.model})
         print_training(run_train(data, output, settings, Console()))
-
-
-def _refuse_other_options(classic: ClassicOptions) -> None:
-    """Check that no option was typed that only another kind of training has.
-
-    raises: OptionError
-    """
-    given = set(explicit_options())
-    if not (classic.descriptor or classic.features):
-        if wrong := sorted(given & CLASSIC_OPTIONS):
-            raise OptionError(
-                f"{option_name(wrong[0])} has no effect on a network; add --descriptor NAME or --features BACKBONE."
-            )
-        return
-    kind, options = ("--descriptor", DESCRIPTOR_OPTIONS) if classic.descriptor else ("--features", FEATURE_OPTIONS)
-    if wrong := sorted(given - options - COMMON_OPTIONS):
-        raise OptionError(f"{option_name(wrong[0])} has no effect with {kind}; omit one of them.")

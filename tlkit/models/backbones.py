@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class Backbone:
                    for the image size where there are several
     options        further arguments of the constructor, such as the width
     sizes          image sizes with weights of their own; others use those of `image_size`
+    family         the family whose name alone means this network; "" for the other members
     """
 
     name: str
@@ -40,6 +42,7 @@ class Backbone:
     weights_file: str
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     sizes: tuple[int, ...] = ()
+    family: str = ""
 
     def weights_name(self, image_size: int) -> str:
         """Name the official weights file for an image size."""
@@ -56,34 +59,38 @@ def _mobilenet_v2(name: str, alpha: float) -> Backbone:
     return Backbone(name, "MobileNetV2", 224, 32, TF, False, file, {"alpha": alpha}, (96, 128, 160, 192, 224))
 
 
-def _mobilenet_v3(name: str, size: str, alpha: float) -> Backbone:
+def _mobilenet_v3(name: str, size: str, alpha: float, family: str = "") -> Backbone:
     file = f"weights_mobilenet_v3_{size}_224_{alpha}_float_no_top_v2.h5"
-    return Backbone(name, f"MobileNetV3{size.title()}", 224, 32, BUILT_IN, False, file, {"alpha": alpha})
+    constructor = f"MobileNetV3{size.title()}"
+    return Backbone(name, constructor, 224, 32, BUILT_IN, False, file, {"alpha": alpha}, family=family)
 
 
-def _efficientnet(variant: str, image_size: int) -> Backbone:
+def _efficientnet(variant: str, image_size: int, family: str = "") -> Backbone:
     name, constructor = f"efficientnet_{variant.lower()}", f"EfficientNet{variant}"
-    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, f"efficientnet{variant.lower()}_notop.h5")
+    file = f"efficientnet{variant.lower()}_notop.h5"
+    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, file, family=family)
 
 
-def _efficientnet_v2(variant: str, image_size: int) -> Backbone:
+def _efficientnet_v2(variant: str, image_size: int, family: str = "") -> Backbone:
     name, constructor = f"efficientnet_v2_{variant.lower()}", f"EfficientNetV2{variant}"
-    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, f"efficientnetv2-{variant.lower()}_notop.h5")
+    file = f"efficientnetv2-{variant.lower()}_notop.h5"
+    return Backbone(name, constructor, image_size, 32, BUILT_IN, True, file, family=family)
 
 
-def _convnext(size: str) -> Backbone:
+def _convnext(size: str, family: str = "") -> Backbone:
     file = f"convnext_{size.lower()}_notop.h5"
-    return Backbone(f"convnext_{size.lower()}", f"ConvNeXt{size}", 224, 32, BUILT_IN, False, file)
+    return Backbone(f"convnext_{size.lower()}", f"ConvNeXt{size}", 224, 32, BUILT_IN, False, file, family=family)
 
 
 BACKBONES: dict[str, Backbone] = {
     spec.name: spec
     for spec in (
-        *(_convnext(size) for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
-        Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS),
+        _convnext("Tiny", family="convnext"),
+        *(_convnext(size) for size in ("Small", "Base", "Large", "XLarge")),
+        Backbone("densenet121", "DenseNet121", 224, 32, TORCH, False, "densenet121" + _KERNELS, family="densenet"),
         Backbone("densenet169", "DenseNet169", 224, 32, TORCH, False, "densenet169" + _KERNELS),
         Backbone("densenet201", "DenseNet201", 224, 32, TORCH, False, "densenet201" + _KERNELS),
-        _efficientnet("B0", 224),
+        _efficientnet("B0", 224, family="efficientnet"),
         _efficientnet("B1", 240),
         _efficientnet("B2", 260),
         _efficientnet("B3", 300),
@@ -91,7 +98,7 @@ BACKBONES: dict[str, Backbone] = {
         _efficientnet("B5", 456),
         _efficientnet("B6", 528),
         _efficientnet("B7", 600),
-        _efficientnet_v2("B0", 224),
+        _efficientnet_v2("B0", 224, family="efficientnet_v2"),
         _efficientnet_v2("B1", 240),
         _efficientnet_v2("B2", 260),
         _efficientnet_v2("B3", 300),
@@ -99,7 +106,7 @@ BACKBONES: dict[str, Backbone] = {
         _efficientnet_v2("M", 480),
         _efficientnet_v2("L", 480),
         Backbone("inception_resnet_v2", "InceptionResNetV2", 299, 75, TF, False, "inception_resnet_v2" + _KERNELS),
-        Backbone("inception_v3", "InceptionV3", 299, 75, TF, False, "inception_v3" + _KERNELS),
+        Backbone("inception_v3", "InceptionV3", 299, 75, TF, False, "inception_v3" + _KERNELS, family="inception"),
         _mobilenet("mobilenet", 1.0, "1_0"),
         _mobilenet("mobilenet_075", 0.75, "7_5"),
         _mobilenet("mobilenet_050", 0.5, "5_0"),
@@ -110,19 +117,19 @@ BACKBONES: dict[str, Backbone] = {
         _mobilenet_v2("mobilenet_v2_075", 0.75),
         _mobilenet_v2("mobilenet_v2_050", 0.5),
         _mobilenet_v2("mobilenet_v2_035", 0.35),
-        _mobilenet_v3("mobilenet_v3_small", "small", 1.0),
+        _mobilenet_v3("mobilenet_v3_small", "small", 1.0, family="mobilenet_v3"),
         _mobilenet_v3("mobilenet_v3_small_075", "small", 0.75),
         _mobilenet_v3("mobilenet_v3_large", "large", 1.0),
         _mobilenet_v3("mobilenet_v3_large_075", "large", 0.75),
-        Backbone("nasnet_mobile", "NASNetMobile", 224, 32, TF, False, "nasnet_mobile_no_top.h5"),
+        Backbone("nasnet_mobile", "NASNetMobile", 224, 32, TF, False, "nasnet_mobile_no_top.h5", family="nasnet"),
         Backbone("nasnet_large", "NASNetLarge", 331, 32, TF, False, "nasnet_large_no_top.h5"),
-        Backbone("resnet50", "ResNet50", 224, 32, CAFFE, False, "resnet50" + _KERNELS),
+        Backbone("resnet50", "ResNet50", 224, 32, CAFFE, False, "resnet50" + _KERNELS, family="resnet"),
         Backbone("resnet101", "ResNet101", 224, 32, CAFFE, False, "resnet101" + _KERNELS),
         Backbone("resnet152", "ResNet152", 224, 32, CAFFE, False, "resnet152" + _KERNELS),
-        Backbone("resnet50_v2", "ResNet50V2", 224, 32, TF, False, "resnet50v2" + _KERNELS),
+        Backbone("resnet50_v2", "ResNet50V2", 224, 32, TF, False, "resnet50v2" + _KERNELS, family="resnet_v2"),
         Backbone("resnet101_v2", "ResNet101V2", 224, 32, TF, False, "resnet101v2" + _KERNELS),
         Backbone("resnet152_v2", "ResNet152V2", 224, 32, TF, False, "resnet152v2" + _KERNELS),
-        Backbone("vgg16", "VGG16", 224, 32, CAFFE, False, "vgg16" + _KERNELS),
+        Backbone("vgg16", "VGG16", 224, 32, CAFFE, False, "vgg16" + _KERNELS, family="vgg"),
         Backbone("vgg19", "VGG19", 224, 32, CAFFE, False, "vgg19" + _KERNELS),
         Backbone("xception", "Xception", 299, 71, TF, False, "xception" + _KERNELS),
     )
@@ -130,16 +137,17 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """Find a backbone by its name or by that of its Keras constructor, in any case.
+    """Find a backbone by its name, by that of its Keras constructor or by its family's, in any case.
 
     raises: OptionError with the nearest names
 
-    >>> find_backbone("MobileNetV2").name
-    'mobilenet_v2'
+    >>> find_backbone("MobileNetV2").name, find_backbone("ResNet").name
+    ('mobilenet_v2', 'resnet50')
     """
     full_width = [spec for spec in BACKBONES.values() if spec.options.get("alpha", 1.0) == 1.0]
-    spellings = {normalize_name(spec.name): spec for spec in BACKBONES.values()}
+    spellings = {normalize_name(spec.family): spec for spec in BACKBONES.values() if spec.family}
     spellings |= {normalize_name(spec.constructor): spec for spec in full_width}
+    spellings |= {normalize_name(spec.name): spec for spec in BACKBONES.values()}
     if spec := spellings.get(normalize_name(name)):
         return spec
     raise unknown_name_error("backbone", name, BACKBONES)
@@ -168,7 +176,7 @@ def check_size(spec: HasMinSize, image_size: int) -> None:
 
 def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> OptionError:
     """Make the error for a name that is in no registry; its message has the nearest known names."""
-    nearest = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(name.lower(), list(dict.fromkeys(known)), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tlkit models` lists all."
     return OptionError(f"unknown {kind} '{name}'; {hint}")
 
@@ -180,5 +188,5 @@ def imagenet_file(spec: Backbone, image_size: int) -> Path:
 
 
 def normalize_name(name: str) -> str:
-    """Drop what does not matter when names are compared: case, underscores and hyphens."""
-    return name.lower().replace("_", "").replace("-", "")
+    """Drop what does not matter when names are compared: case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_-]", "", name.lower())

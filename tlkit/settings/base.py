@@ -17,6 +17,7 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": ("more than", operator.gt),
     "below": ("less than", operator.lt),
 }
+OPTION_NAMES = {"from_run": "--from", "for_command": "--for"}  # whose fields would have the names of keywords
 
 SettingsT = TypeVar("SettingsT")
 
@@ -108,7 +109,7 @@ def option_name(field_name: str) -> str:
     >>> option_name("image_size")
     '--image-size'
     """
-    return "--from" if field_name == "from_run" else "--" + field_name.replace("_", "-")
+    return OPTION_NAMES.get(field_name) or "--" + field_name.replace("_", "-")
 
 
 def settings_or_options(

@@ -18,6 +18,7 @@ from tlkit.settings.shared import (
     csv_dialect_option,
     parse_gray_range,
 )
+from tlkit.settings.training import VariantSettings
 from tlkit.utils.text import parse_duration
 
 TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet"]
@@ -27,6 +28,9 @@ TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet"
 class ContactSheetMainSettings:
     """Options of the sheet itself."""
 
+    for_command: Literal["finetune", "train"] = setting(
+        "finetune", "Main", "Command whose views to show; by default train does not mirror digits and letters."
+    )
     augment: Preset = setting("light", "Main", "Augmentation strength; the single amounts below override it.")
     images: int = setting(6, "Main", "Number of images, one per row, from all classes.", min=1, max=50)
     views: int = setting(8, "Main", "Number of views per image; the first is unchanged.", min=1, max=50)
@@ -126,6 +130,19 @@ class GradcheckSettings:
     width: float = setting(0.1, "Main", "Width multiplier: factor on the number of filters and units.", above=0, max=8)
     per_layer: int = setting(4, "Main", "Number of entries checked per weight tensor.", min=1, max=1000)
     seed: int = setting(0, "Main", "Random seed of weights, images and checked entries.", min=0, max=MAX_SEED)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class LrFindSettings(VariantSettings):
+    """Settings of `tlkit lr-find` beside those of `tlkit finetune`."""
+
+    model: str = setting(
+        "", "Main", "Architecture of `tlkit train` to test instead of a backbone; `tlkit models` lists all."
+    )
 
     def __post_init__(self) -> None:
         validate(self)

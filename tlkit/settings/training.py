@@ -106,18 +106,24 @@ class FinetuneSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchitectureSettings:
-    """Options of a network that is trained from scratch."""
+class VariantSettings:
+    """Options that vary a published architecture and that no pretrained network has."""
 
-    model: str = setting("lenet5_relu", "Main", "Architecture to train; `tlkit models` lists all.")
     width: float = setting(
         1.0, "Network", "Width multiplier: factor on the number of filters and units.", above=0, max=8
     )
     gray: bool = setting(False, "Network", "Grayscale input.")
-    hidden: str = setting("auto", "Network", "Hidden layer sizes of mlp, e.g. 200,80.")
     activation: Activation | None = setting(
         None, "Network", "Activation of hidden layers; leaky_relu has a slope of 0.1. Default: the paper's."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureSettings(VariantSettings):
+    """Options of a network that is trained from scratch."""
+
+    model: str = setting("lenet5_relu", "Main", "Architecture to train; `tlkit models` lists all.")
+    hidden: str = setting("auto", "Network", "Hidden layer sizes of mlp, e.g. 200,80.")
     batch_norm: bool | None = setting(
         None, "Network", "Batch normalization after each hidden layer that has none. Default: the paper's."
     )

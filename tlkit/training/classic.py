@@ -20,7 +20,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine
-from tlkit.errors import OptionError, require
+from tlkit.errors import require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
@@ -28,6 +28,7 @@ from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
+from tlkit.training.option_effects import CLASSIC, refuse_without_effect
 from tlkit.training.recipe import FitDetails, TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
@@ -68,20 +69,16 @@ def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":
     raises: OptionError, ModelError where scikit-learn or what a descriptor needs is not installed
     """
     require("scikit-learn", "classic", "--descriptor" if settings.descriptor else "--features")
+    refuse_without_effect(settings, CLASSIC)
     return ClassicRecipe(_resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings))
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
     if settings.descriptor == AUTO:
-        if settings.image_size:
-            raise OptionError(f"--image-size is {settings.image_size}; --descriptor auto sets it itself: omit it.")
         require_packages([row for names in CANDIDATES for row in find_descriptors(names)])
         return settings
     rows = find_descriptors(settings.descriptor)
     require_packages(rows)
-    choose_engine("classic", settings.precision)
-    if settings.pyramid > 1 and not any(row.is_local for row in rows):
-        raise OptionError(f"--pyramid is {settings.pyramid}; it needs --descriptor bow or fisher.")
     return replace(settings, image_size=max(descriptor_sizes(rows, settings.image_size)))
 
 
@@ -89,8 +86,6 @@ def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
     row = find_backbone(settings.features)
     size = settings.image_size or row.image_size
     check_size(row, size)
-    if settings.pyramid > 1:
-        raise OptionError(f"--pyramid is {settings.pyramid}; it needs --descriptor bow or fisher.")
     engine: Any = choose_engine(settings.engine, settings.precision)
     weights = absolute_weights(settings.weights)
     return replace(settings, features=row.name, weights=weights, image_size=size, engine=engine)

@@ -14,6 +14,7 @@ from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.training import FinetuneSettings, NetworkSettings
 from tlkit.training.hyperparameters import finetune_head, plan_head
 from tlkit.training.network import NetworkRecipe
+from tlkit.training.option_effects import FINETUNE, refuse_without_effect
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.progress import Progress
@@ -44,14 +45,15 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     raises: OptionError, ModelError, RunError
     """
     require_tensorboard(settings)
+    asked = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.from_run:
         source = previous_run(settings.from_run)
         settings = _with_options_of(source, settings)
-    engine: Any = choose_engine(settings.engine, settings.precision)
-    if settings.from_run:
-        settings = replace(settings, engine=engine)
-        return _recipe(settings, source, is_random=False)
+        engine: Any = choose_engine(settings.engine, settings.precision)
+        refuse_without_effect(asked, FINETUNE, vars(settings) | {"is_pretrained": True}, source.inherited())
+        return _recipe(replace(settings, engine=engine), source, is_random=False)
+    engine = choose_engine(settings.engine, settings.precision)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     check_size(row, size)
@@ -59,6 +61,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     is_random = not backbone.is_pretrained
     freeze: Any = "none" if settings.freeze == "auto" and is_random else settings.freeze
     settings = replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
+    refuse_without_effect(asked, FINETUNE, vars(settings) | {"is_pretrained": not is_random})
     return _recipe(settings, backbone, is_random)
 
 

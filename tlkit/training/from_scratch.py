@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.engines.base import choose_engine
-from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import ARCHITECTURES, find_trainable
 from tlkit.models.backbones import BACKBONES, check_size
 from tlkit.models.sources import NetworkSource, PretrainedBackbone, ScratchArchitecture
-from tlkit.settings.base import option_name, settings_or_options
+from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import TrainSettings
 from tlkit.training.finetune import require_tensorboard
 from tlkit.training.hyperparameters import plan_scratch, scratch_head
 from tlkit.training.network import NetworkRecipe
+from tlkit.training.option_effects import TRAIN, refuse_without_effect
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.progress import Progress
@@ -51,7 +51,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size
     check_size(row, size)
-    _refuse_ignored(settings, row.name)
+    refuse_without_effect(settings, TRAIN, {"model": row.name})
     engine: Any = choose_engine(settings.engine, settings.precision)
     settings = replace(settings, model=row.name, image_size=size, engine=engine)
     source: NetworkSource
@@ -70,14 +70,3 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
         trains_batch_norms=True,
         flips_by_class=True,
     )
-
-
-def _refuse_ignored(settings: TrainSettings, name: str) -> None:
-    """raises: OptionError for an option that would change nothing in this network"""
-    asked = [option for option, value in settings.changes.items() if option != "width" or value != TrainSettings.width]
-    asked += ["gray"] * settings.gray
-    known = (*ARCHITECTURES[name].options, "gray") if name in ARCHITECTURES else ()
-    for option in asked:
-        if option not in known:
-            others = ", ".join(row.name for row in ARCHITECTURES.values() if option in (*row.options, "gray"))
-            raise OptionError(f"{option_name(option)} has no effect on {name}; omit it or use one of {others}.")

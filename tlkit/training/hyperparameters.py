@@ -109,7 +109,7 @@ def _plan(settings: NetworkSettings, phase: str, select_by_f1: bool, **options: 
         patience=settings.patience,
         seed=settings.seed,
         loss=settings.loss,
-        label_smoothing=settings.label_smoothing,
+        label_smoothing=0.0 if settings.loss == "hinge" else settings.label_smoothing,  # it compares scores
         mixing=Mixing(settings.mixup, settings.cutmix),
         **options,
     )

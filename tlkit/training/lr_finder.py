@@ -11,13 +11,15 @@ import numpy as np
 from tlkit.data.folder import read_folder
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.settings.base import settings_or_options
-from tlkit.settings.training import FinetuneSettings
-from tlkit.training.finetune import finetune_recipe
+from tlkit.settings.training import SETTINGS_BY_COMMAND, FinetuneSettings, NetworkSettings
 from tlkit.training.loop.batches import Samples, batch_indices
 from tlkit.training.loop.losses import LOSSES, smooth_labels
 from tlkit.training.loop.optimizers import compile_model
 from tlkit.training.loop.plan import FitPlan
+from tlkit.training.network import NetworkRecipe
+from tlkit.training.option_effects import LR_FIND, refuse_without_effect
 from tlkit.training.phases import fit_top, new_classifier
+from tlkit.training.resume import RECIPES
 from tlkit.utils.progress import Progress, Silent
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 120
@@ -45,20 +47,19 @@ class RateCurve:
 
 
 def find_learning_rate(
-    data: str | Path, settings: FinetuneSettings | None = None, progress: Progress | None = None, **options: Any
+    data: str | Path, settings: NetworkSettings | None = None, progress: Progress | None = None, **options: Any
 ) -> RateCurve:
-    """Try learning rates from 1e-6 to 1 on what `finetune` would train last; nothing is kept.
+    """Try learning rates from 1e-6 to 1 on what `finetune` or `train` would train last; nothing is kept.
 
-    settings: freeze "auto" tries the head
+    settings: of a training from scratch, or of an adaptation, where freeze "auto" tries the head
     options: fields of `FinetuneSettings`, in place of `settings`
     raises: DataError, ModelError, OptionError
     """
-    recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options, data=data))
-    progress = progress or Silent()
-    folder = read_folder(data).surveyed()
+    kind: Any = type(settings) if type(settings) in SETTINGS_BY_COMMAND.values() else FinetuneSettings
+    recipe = _recipe_to_try(settings_or_options(kind, settings, options, data=data))
+    progress, folder = progress or Silent(), read_folder(data).surveyed()
     recipe = recipe.adapted_to(folder)
     dataset = recipe.load(folder, progress)
-    recipe = recipe.with_decided_freeze("all")
     train = dataset.split.train
     classifier = new_classifier(recipe, dataset.network, len(train), train.num_classes)
     recipe.source.transfer_head(classifier, train.class_names)
@@ -67,7 +68,18 @@ def find_learning_rate(
         inputs = phase.prepare(recipe, classifier, dataset, progress)
         fit_top(inputs.model, inputs.train, inputs.validation, inputs.plan, progress)
     inputs = last.prepare(recipe, classifier, dataset, progress)
-    return range_test(inputs.top, inputs.train, inputs.plan, progress)
+    return range_test(inputs.model, inputs.train, inputs.plan, progress)
+
+
+def _recipe_to_try(settings: NetworkSettings) -> NetworkRecipe:
+    """Make the recipe whose last phase is tried, without options that change nothing here.
+
+    raises: OptionError, ModelError, RunError
+    """
+    recipe: NetworkRecipe = RECIPES[type(settings)](settings).with_decided_freeze("all")
+    recipe = RECIPES[type(settings)](recipe.settings)  # refuses what has no effect in the strategy that is tried
+    refuse_without_effect(settings, LR_FIND, {"num_phases": len(recipe.phases())})
+    return recipe
 
 
 def range_test(top: keras.Model, train: Samples, plan: FitPlan, progress: Progress) -> RateCurve:

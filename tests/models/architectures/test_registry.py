@@ -6,7 +6,8 @@ import pytest
 
 from tests.networks import keras, lazy_functions
 from tlkit.errors import OptionError
-from tlkit.models.architectures.registry import ARCHITECTURES, find_trainable
+from tlkit.models.architectures.registry import ARCHITECTURES, families, find_trainable
+from tlkit.models.backbones import BACKBONES, find_backbone
 
 (build_architecture,) = lazy_functions("tlkit.models.architectures.build", "build_architecture")
 Head, attach_head = lazy_functions("tlkit.models.head", "Head", "attach_head")
@@ -87,6 +88,42 @@ def test_architecture_has_parameters_of_its_source(name):
 def test_find_trainable_unknown_names_neighbors():
     with pytest.raises(OptionError, match="unknown network 'resnet19'; did you mean resnet18"):
         find_trainable("resnet19")
+
+
+def test_find_trainable_unknown_names_each_neighbor_once():
+    with pytest.raises(OptionError) as caught:
+        find_trainable("resnet51")
+    suggested = str(caught.value).partition("did you mean ")[2].rstrip("?").split(" or ")
+    assert len(suggested) == len(set(suggested)) > 1
+
+
+FAMILIES = {  # what a family's name alone means, wherever a network is named
+    "lenet": "lenet5_relu",
+    "resnet": "resnet50",
+    "resnet_v2": "resnet50_v2",
+    "vgg": "vgg16",
+    "inception": "inception_v3",
+    "mobilenet_v3": "mobilenet_v3_small",
+    "efficientnet": "efficientnet_b0",
+    "efficientnet_v2": "efficientnet_v2_b0",
+    "convnext": "convnext_tiny",
+    "densenet": "densenet121",
+    "nasnet": "nasnet_mobile",
+}
+
+
+def test_find_trainable_takes_a_family_for_one_of_its_members():
+    assert families() == FAMILIES
+    assert {name: find_trainable(name.upper().replace("_", " ")).name for name in FAMILIES} == FAMILIES
+    pretrained = {name: spec for name, spec in FAMILIES.items() if spec in BACKBONES}
+    assert {name: find_backbone(name).name for name in pretrained} == pretrained
+    assert set(FAMILIES) - set(pretrained) == {"lenet"}
+
+
+def test_a_network_by_its_own_name_is_never_taken_for_a_family():
+    networks = {**BACKBONES, **ARCHITECTURES}
+    assert {name: find_trainable(name).name for name in networks} == {name: name for name in networks}
+    assert find_trainable("mobilenet").name == "mobilenet"
 
 
 def test_find_trainable_takes_architectures_before_backbones():

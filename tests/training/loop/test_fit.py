@@ -300,13 +300,16 @@ def test_fit_divergence_without_good_epoch_names_option_and_rate():
 
 def test_has_diverged_bound_is_five_times_chance():
     from tlkit.training.loop.fit import has_diverged
+    from tlkit.training.loop.losses import divergence_bound
 
     def record(loss, val_loss=1.0):
         return EpochRecord("head", 1, 0.1, loss, 0.5, val_loss, 0.5, 0.1)
 
-    verdicts = [has_diverged(record(loss), 3) for loss in (1.2, 4.9, 5.6, float("nan"))]
+    verdicts = [
+        has_diverged(record(loss), divergence_bound("cross-entropy", 3)) for loss in (1.2, 4.9, 5.6, float("nan"))
+    ]
     assert verdicts == [False, False, True, True]
-    assert has_diverged(record(1.0, float("inf")), 3)
+    assert has_diverged(record(1.0, float("inf")), 5.0)
 
 
 def test_fit_setbacks_outlive_a_stop(tmp_path):

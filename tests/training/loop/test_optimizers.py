@@ -36,9 +36,9 @@ def test_make_schedule_falls_as_named(name, middle, last):
 
 
 def test_make_schedule_one_cycle_rises_for_three_tenths_whatever_the_warm_up():
-    from tlkit.training.loop.optimizers import WARM_UPS
+    from tlkit.training.loop.plan import FIXED_WARM_UPS
 
-    assert WARM_UPS["one-cycle"] == 0.3
+    assert FIXED_WARM_UPS["one-cycle"] == 0.3
     for warm_up in (0.0, 0.1):
         rates = learning_rates("one-cycle", warm_up)
         assert rates.argmax() == 30

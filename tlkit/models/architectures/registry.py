@@ -23,6 +23,7 @@ class Architecture:
     arguments   further arguments of the function
     defaults    values of `ArchitectureOptions` in its paper, where they differ from the class's own
     options     fields of `ArchitectureOptions` that a user may change
+    family      the family whose name alone means this network; "" for the other members
     auxiliary   inner layers that get an auxiliary classifier while it is trained; `build_auxiliary` in `file` builds it
     """
 
@@ -35,16 +36,17 @@ class Architecture:
     defaults: dict[str, Any] = field(default_factory=dict, hash=False)
     options: tuple[str, ...] = STANDARD_OPTIONS
     auxiliary: tuple[str, ...] = ()
+    family: str = ""
 
 
 def _vgg(depth: int) -> Architecture:
-    return Architecture(f"vgg{depth}", "vgg", "build_vgg", 224, 32, {"depth": depth}, {"dropout": 0.5})
+    options: dict[str, Any] = {"arguments": {"depth": depth}, "defaults": {"dropout": 0.5}}
+    return Architecture(f"vgg{depth}", "vgg", "build_vgg", 224, 32, **options, family="vgg" * (depth == 16))
 
 
 def _resnet(depth: int) -> Architecture:
-    return Architecture(
-        f"resnet{depth}", "resnet", "build_resnet", 224, 8, {"depth": depth}, options=OPTIONS_WITH_BATCH_NORM
-    )
+    options: dict[str, Any] = {"arguments": {"depth": depth}, "options": OPTIONS_WITH_BATCH_NORM}
+    return Architecture(f"resnet{depth}", "resnet", "build_resnet", 224, 8, **options, family="resnet" * (depth == 50))
 
 
 def _small_resnet(depth: int) -> Architecture:
@@ -64,7 +66,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             "neocognitron", "neocognitron", "build_neocognitron", 32, 1, options=("width", "activation", "batch_norm")
         ),
         Architecture("lenet5", "lenet", "build_lenet5", 32, 32, options=("width", "dropout")),
-        Architecture("lenet5_relu", "lenet", "build_lenet5_relu", 32, 16),
+        Architecture("lenet5_relu", "lenet", "build_lenet5_relu", 32, 16, family="lenet"),
         Architecture("alexnet", "alexnet", "build_alexnet", 227, 67, defaults={"dropout": 0.5}),
         *(_vgg(depth) for depth in (11, 13, 16, 19)),
         Architecture(
@@ -88,15 +90,29 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def families() -> dict[str, str]:
+    """Give the network that the name of a family alone means, by family."""
+    specs: list[Architecture | Backbone] = [*ARCHITECTURES.values(), *BACKBONES.values()]
+    return {spec.family: spec.name for spec in specs if spec.family}
+
+
+def options_of(spec: Architecture | Backbone) -> tuple[str, ...]:
+    """Name the options that vary a network; a backbone of Keras Applications has none."""
+    return () if isinstance(spec, Backbone) else (*spec.options, "gray")
+
+
 def find_trainable(name: str) -> Architecture | Backbone:
     """Find a network that can be trained from scratch: an architecture, or a backbone of Keras Applications.
 
+    name: of the network or of its family, in any case
+
     raises: OptionError with the nearest names
 
-    >>> find_trainable("LeNet-5").name, find_trainable("Xception").name
-    ('lenet5', 'xception')
+    >>> find_trainable("LeNet-5").name, find_trainable("Xception").name, find_trainable("LeNet").name
+    ('lenet5', 'xception', 'lenet5_relu')
     """
-    spellings = {normalize_name(spec.name): spec for spec in ARCHITECTURES.values()}
+    spellings = {normalize_name(spec.family): spec for spec in ARCHITECTURES.values() if spec.family}
+    spellings |= {normalize_name(spec.name): spec for spec in ARCHITECTURES.values()}
     if spec := spellings.get(normalize_name(name)):
         return spec
     with suppress(OptionError):

@@ -15,13 +15,12 @@ from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.training.loop.batches import Samples, batch_indices, mix, prefetch, steps_per_epoch
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState, seed_draws
 from tlkit.training.loop.history import EpochRecord, best_epoch
-from tlkit.training.loop.losses import LOSSES, smooth_labels
+from tlkit.training.loop.losses import LOSSES, divergence_bound, smooth_labels
 from tlkit.training.loop.optimizers import compile_model, ema_weights, plateau_factor
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress
 
 PREDICT_BATCH = 256  # images evaluated at a time, at most
-DIVERGENCE_FACTOR = 5.0  # times the loss of an untrained classifier; at most 10, for Keras's loss ends at 16
 LR_REDUCTION = 0.3  # of the learning rate, after a divergence
 MAX_DIVERGENCES = 3
 OUT_OF_MEMORY_MESSAGES = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # of TensorFlow and JAX
@@ -103,7 +102,7 @@ def _try_epoch(
             raise
         halve_batch_size(state, plan)
     else:
-        if not has_diverged(record, samples[1].targets.shape[1]):
+        if not has_diverged(record, divergence_bound(plan.loss, samples[1].targets.shape[1])):
             return record
         reduce_learning_rate(state, record, plan)
     if not state.ended:
@@ -177,9 +176,8 @@ def halve_batch_size(state: TrainingState, plan: FitPlan) -> None:
     state.notes.append(f"not enough memory: phase '{plan.phase}' used a batch size of {state.batch_size}.")
 
 
-def has_diverged(record: EpochRecord, num_classes: int) -> bool:
-    """Tell whether an epoch's loss is no number, or far above that of an untrained classifier."""
-    bound = min(10.0, DIVERGENCE_FACTOR * math.log(num_classes))
+def has_diverged(record: EpochRecord, bound: float) -> bool:
+    """Tell whether an epoch's loss is no number, or above a bound."""
     return not np.isfinite([record.loss, record.val_loss]).all() or record.loss > bound
 
 

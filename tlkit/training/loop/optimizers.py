@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tlkit.training.loop.plan import OptimizerConfig
+from tlkit.training.loop.plan import FIXED_WARM_UPS, OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "cosine": keras.optimizers.schedules.CosineDecay,
     "one-cycle": keras.optimizers.schedules.CosineDecay,
 }
-WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, whatever the phase (Smith 2018)
 
 
 def make_schedule(name: str, learning_rate: float, steps: int, warm_up: float) -> Schedule:
@@ -59,7 +58,7 @@ def make_schedule(name: str, learning_rate: float, steps: int, warm_up: float) -
     steps: in all
     warm_up: fraction of the steps in which it rises
     """
-    warm_up_steps = round(WARM_UPS.get(name, warm_up) * steps)
+    warm_up_steps = round(FIXED_WARM_UPS.get(name, warm_up) * steps)
     schedule = SCHEDULES[name](learning_rate, max(1, steps - warm_up_steps))
     return WarmUp(learning_rate, warm_up_steps, schedule) if warm_up_steps else schedule
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from tlkit.training.loop.batches import Mixing
 
+FIXED_WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, by schedule (Smith 2018)
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
