@@ -6,7 +6,7 @@ import pytest
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
-from tlkit.data.split import SUBSETS, hash_to_unit, label_conflicts, split_folder
+from tlkit.data.split import SUBSETS, conflict_notes, conflict_rows, hash_to_unit, split_folder
 from tlkit.errors import DataError
 
 
@@ -318,20 +318,30 @@ def test_more_validation_images_than_asked_for_in_a_previous_run_take_nothing_fr
 
 def test_equal_images_under_different_labels_are_found():
     folder = folder_of([("a", "x"), ("b", "x"), ("b", "y"), ("b", "y"), ("a", "z"), ("b", "x")])
-    assert label_conflicts(folder) == [("a/0.png", "b/1.png", "b/5.png")]
+    assert conflict_rows(folder) == [("a/0.png", "a", "x"), ("b/1.png", "b", "x"), ("b/5.png", "b", "x")]
 
 
 def test_equal_images_under_different_labels_are_reported_with_their_paths():
     folder = folder_of([*classes_of(20, 20), ("a", "x"), ("b", "x")])
-    assert split_folder(folder).notes == (
-        "1 set of identical images has different labels, e.g. a/40.png and b/41.png. Remove the wrong ones.",
-    )
+    assert conflict_notes(folder, "conflicts.csv") == [
+        "1 set of identical images has different labels: a/40.png and b/41.png are the same image. "
+        "Remove the wrong ones; conflicts.csv lists them."
+    ]
+
+
+def test_up_to_three_pairs_of_equal_images_are_named_each_with_two_labels():
+    shared = [(name, f"x{number}") for number in range(4) for name in ("a", "a", "b")]
+    folder = folder_of([*classes_of(20, 20), *shared])
+    assert conflict_notes(folder) == [
+        "4 sets of identical images have different labels: a/40.png and b/42.png are the same image; "
+        "so are a/43.png and b/45.png; so are a/46.png and b/48.png. Remove the wrong ones."
+    ]
+    assert [path for path, _, _ in conflict_rows(folder)] == list(folder.paths[40:])
 
 
 def test_equal_images_under_one_label_are_no_conflict():
     folder = folder_of([*classes_of(20, 20), ("a", "x"), ("a", "x")])
-    assert label_conflicts(folder) == []
-    assert split_folder(folder).notes == ()
+    assert conflict_rows(folder) == conflict_notes(folder) == []
 
 
 # sides that the folder gives
@@ -400,10 +410,11 @@ def test_copies_inside_a_given_subset_stay():
 
 
 def test_a_copy_under_another_label_is_dropped_and_is_a_conflict():
-    split = split_folder(given(extra=[("b", "validation0", "train")]))
+    folder = given(extra=[("b", "validation0", "train")])
+    split = split_folder(folder)
     assert len(split.train) == 40
-    assert len(split.notes) == 2
-    assert "1 set of identical images has different labels" in split.notes[1]
+    assert len(split.notes) == 1
+    assert "1 set of identical images has different labels" in conflict_notes(folder)[0]
 
 
 def test_only_the_copies_dropped_here_are_on_the_list():

@@ -85,6 +85,24 @@ def test_corrupt_files_are_left_out_and_counted(copied_colors, tmp_path):
     assert files_of(result.run.path) - {"plots/wrong.png"} == RUN_FILES | CHAIN_FILES | {"left_out.csv"}
 
 
+@pytest.mark.training
+def test_identical_images_of_two_classes_are_listed_in_a_file_that_the_run_owns(copied_colors, tmp_path):
+    for source, copy in (("red/0", "blue/x"), ("red/1", "green/y")):
+        (copied_colors / f"{copy}.png").write_bytes((copied_colors / f"{source}.png").read_bytes())
+    result = train_classic(copied_colors, tmp_path / "run", CLASSIC)
+    rows = result.run.read_rows("conflicts.csv")  # checked against its hash
+    assert [(row["path"], row["class"]) for row in rows] == [
+        *(("blue/x.png", "blue"), ("red/0.png", "red")),
+        *(("green/y.png", "green"), ("red/1.png", "red")),
+    ]
+    group_of = {row["path"]: row["group"] for row in result.run.read_rows("split.csv")}
+    assert all(row["group"] == group_of[row["path"]] for row in rows)
+    assert result.metrics.notes[-1] == (
+        "2 sets of identical images have different labels: blue/x.png and red/0.png are the same image; so are "
+        "green/y.png and red/1.png. Remove the wrong ones; conflicts.csv lists them."
+    )
+
+
 # what is refused
 
 

@@ -58,7 +58,7 @@ def _print(export: "FeatureExport") -> None:
     words = "the fraction of validation images whose nearest training image has the same class"
     screen.line((words, FAINT), indent=2)
     if reporting().verbosity > QUIET:
-        for note in export.split.notes:
+        for note in export.notes:
             screen.entry("check", note, style=WARN)
         print_left_out(screen, export.skipped)
     for file in export.files:
@@ -75,6 +75,6 @@ def _print_json(export: "FeatureExport") -> None:
         "subsets": {subset: len(images) for subset, images in export.split.subsets.items()},
         "nearest_neighbor_accuracy": export.nearest_neighbor_accuracy,
         "left_out": count_reasons(export.skipped),
-        "notes": list(export.split.notes),
+        "notes": list(export.notes),
     }
     click.echo(json.dumps(content, indent=2))

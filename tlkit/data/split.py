@@ -12,6 +12,7 @@ from tlkit.data.listing import FileEntry
 from tlkit.errors import DataError
 
 TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")  # the more important subset first
+MAX_PAIRS = 3  # of equal images that a note names
 TRAINED_ON = "the run this one starts from was trained on them"
 
 
@@ -67,7 +68,7 @@ def split_folder(
     skipped = [FileEntry(folder.paths[index], reason) for index, reason in dropped.items()]
     subsets[TRAIN] = subsets[TRAIN].with_skipped(skipped)
     _require_images(subsets)
-    notes = (*_dropped_notes(skipped), *_conflict_notes(folder), *_missing_class_notes(subsets))
+    notes = (*_dropped_notes(skipped), *_missing_class_notes(subsets))
     return Split(**subsets, notes=notes)
 
 
@@ -226,14 +227,33 @@ def group_indices(folder: ImageFolder) -> dict[str, list[int]]:
     return indices
 
 
-def label_conflicts(folder: ImageFolder) -> list[tuple[str, ...]]:
-    """List the paths of equal images with different labels, group by group."""
+def conflict_rows(folder: ImageFolder) -> list[tuple[str, str, str]]:
+    """List the path, class and group of every image that has an equal one with another label, group by group."""
+    names, labels = folder.class_names, folder.labels.tolist()
+    positions = [index for indices in _groups_in_conflict(folder) for index in indices]
+    return [(folder.paths[index], names[labels[index]], folder.groups[index]) for index in positions]
+
+
+def conflict_notes(folder: ImageFolder, table: str = "") -> list[str]:
+    """Name up to three pairs of equal images with different labels.
+
+    table: where all of them are listed
+    """
+    conflicts = _groups_in_conflict(folder)
+    if not conflicts:
+        return []
+    labels, pairs = folder.labels.tolist(), []
+    for first, *others in conflicts[:MAX_PAIRS]:
+        other = next(index for index in others if labels[index] != labels[first])
+        pairs.append(f"{folder.paths[first]} and {folder.paths[other]}")
+    sets = "1 set of identical images has" if len(conflicts) == 1 else f"{len(conflicts)} sets of identical images have"
+    same = "; so are ".join([f"{pairs[0]} are the same image", *pairs[1:]])
+    return [f"{sets} different labels: {same}. Remove the wrong ones{f'; {table} lists them' * bool(table)}."]
+
+
+def _groups_in_conflict(folder: ImageFolder) -> list[list[int]]:
     labels = folder.labels.tolist()
-    return [
-        tuple(folder.paths[index] for index in indices)
-        for indices in group_indices(folder).values()
-        if len({labels[index] for index in indices}) > 1
-    ]
+    return [indices for indices in group_indices(folder).values() if len({labels[index] for index in indices}) > 1]
 
 
 def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
@@ -274,14 +294,6 @@ def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
     if trained_on:
         notes.append(f"{len(trained_on)} held-out images were left out: {TRAINED_ON}, e.g. {trained_on[0]}.")
     return notes
-
-
-def _conflict_notes(folder: ImageFolder) -> list[str]:
-    conflicts = label_conflicts(folder)
-    if not conflicts:
-        return []
-    sets = "1 set of identical images has" if len(conflicts) == 1 else f"{len(conflicts)} sets of identical images have"
-    return [f"{sets} different labels, e.g. {' and '.join(conflicts[0])}. Remove the wrong ones."]
 
 
 def _missing_class_notes(subsets: dict[str, ImageFolder]) -> list[str]:

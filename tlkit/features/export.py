@@ -15,7 +15,7 @@ from tlkit.classic.distances import nearest_neighbors
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry
-from tlkit.data.split import Split, split_folder
+from tlkit.data.split import Split, conflict_notes, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine, versions
 from tlkit.errors import OptionError, require
@@ -107,7 +107,7 @@ def export_features(
     table = _table(features, split, codec, settings)
     skipped = (*features.folder.skipped, *split.train.skipped)
     files = write_table(table, file, settings.csv_dialect)
-    notes = (*folder.notes, *pixel_notes(folder.survey, image), *split.notes)
+    notes = (*folder.notes, *pixel_notes(folder.survey, image), *split.notes, *conflict_notes(features.folder))
     accuracies = _nearest_accuracies(features, split, codec)
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 

@@ -11,6 +11,7 @@ from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import count_reasons
+from tlkit.data.split import conflict_notes, conflict_rows
 from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
@@ -23,6 +24,7 @@ from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
+CONFLICTS = "conflicts.csv"  # identical images with different labels
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in a picture; pixels of their shorter side
 READ_BATCH = 256  # images whose features are read from the disk at a time
 
@@ -89,20 +91,22 @@ def training_metrics(
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
         diagnosis=[dict(finding) for finding in details.diagnosis],
-        notes=[*dataset.folder.notes, *details.notes],
+        notes=[*dataset.folder.notes, *details.notes, *conflict_notes(dataset.folder, CONFLICTS)],
         figures=dict(details.figures),
         **more,
     )
 
 
 def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails) -> None:
-    """Write the history, the skipped files, and the tables and plots of a report on the validation images."""
+    """Write the history, lists of skipped and of conflicting files, and tables and plots of the validation images."""
     if history := details.history:
         run.write_rows("history.csv", list(history[0]), [list(row.values()) for row in history])
         assert details.best_epoch is not None
         draw_curves(history, details.best_epoch, run.path / "plots" / "curves.png")
     if skipped := [*dataset.folder.skipped, *dataset.split.train.skipped]:
         run.write_rows("left_out.csv", ("path", "reason"), [(entry.path, entry.reason) for entry in skipped])
+    if conflicts := conflict_rows(dataset.folder):
+        run.write_rows(CONFLICTS, ("path", "class", "group"), conflicts)
     for name, rows in report_tables(report, dataset.split.validation.paths, "predictions_val.csv").items():
         run.write_rows(name, *rows)
     draw_confusion(report, run.path / "plots" / "confusion.png")
