@@ -41,7 +41,7 @@ def test_results_become_data_frames(run, comparison, colors, tmp_path):
     assert list(frame.columns) == ["path", "class", "label", "confidence", "p_blue", "p_green", "p_red"]
     assert (frame["class"] == frame["label"]).mean() == evaluation.report.accuracy
     frame = comparison.to_pandas()
-    assert frame["rung"].tolist() == [result.name for result in comparison.results]
+    assert frame["model"].tolist() == [result.name for result in comparison.results]
     assert frame["accuracy"].max() == max(result.accuracy for result in comparison.results)
     export = tlkit.export_features(colors, tmp_path / "f.npz", run=str(run.path))
     frame = export.to_pandas()

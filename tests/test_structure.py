@@ -196,7 +196,7 @@ def test_no_function_shares_its_modules_name_outside_the_commands():
 
 
 def test_scripts_import_what_is_there():
-    """Benchmarks and samples run by hand only; a name that moved must show all the same."""
+    """Benchmarks and samples are started manually only; a name that moved must show all the same."""
     missing = []
     for file in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("sample_data/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -1,6 +1,6 @@
 """Count the layers of every network anew for `tlkit/models/catalog.csv`: `python -m tests.write_catalog`.
 
-Year, accuracy and source stand there by hand; a new network needs a line with them.
+Year, accuracy and source are entered manually; a new network needs a line with them.
 """
 
 import csv

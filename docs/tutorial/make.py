@@ -2,7 +2,7 @@
 
 usage: python docs/tutorial/make.py [FOLDER]     runs and cache go to FOLDER, build/tutorial unless given
 
-Nothing is downloaded: KERAS_HOME points to an empty folder, so the ladder has no pretrained rungs.
+Nothing is downloaded: KERAS_HOME points to an empty folder, so the comparison has no pretrained networks.
 `figures.json` keeps what was measured, and README.md is `template.md` with that filled in.
 """
 
@@ -45,14 +45,14 @@ def measure() -> dict[str, str]:
         tlkit(*train("scenes", "colors"), "--classifier", "logistic", "--validation-split", 0.3), 3
     )
     printed["hog"] = head(tlkit(*train("digits", "hog")), 3)
-    printed["ladder"] = tlkit("compare", "digits", "-o", "ladder", "--format", "table")
+    printed["compare"] = tlkit("compare", "digits", "-o", "compare", "--format", "table")
     printed["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
     printed["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
     printed["features"] = tlkit(
-        "features", "digits", "--run", "ladder/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz"
+        "features", "digits", "--run", "compare/lenet", "--pca", 16, "--pq", 8, "-o", "codes.npz"
     )
-    tlkit("features", "digits", "--run", "ladder/lenet", "--pca", 2, "-o", "map.npz")
-    printed["fooled"] = tlkit("predict", "ladder/lenet", *strangers, "--format", "table")
+    tlkit("features", "digits", "--run", "compare/lenet", "--pca", 2, "-o", "map.npz")
+    printed["fooled"] = tlkit("predict", "compare/lenet", *strangers, "--format", "table")
     printed["demo"] = transfer()
     return {name: text.rstrip() for name, text in printed.items()} | accuracies() | wrong()
 
@@ -64,7 +64,7 @@ def train(data: str, descriptor: str) -> tuple[object, ...]:
 
 def accuracies() -> dict[str, str]:
     """Accuracies of the candidates that were compared."""
-    results = {row["rung"]: row for row in rows_of("ladder/compare.csv")}
+    results = {row["model"]: row for row in rows_of("compare/compare.csv")}
     return {name: f"{float(results[name]['accuracy']):.3f}" for name in COMPARED}
 
 
@@ -76,7 +76,7 @@ def rows_of(file: str) -> list[dict[str, str]]:
 
 def wrong() -> dict[str, str]:
     """How many of the validation images LeNet takes for another digit, and how sure of that it is."""
-    rows = rows_of("ladder/lenet/predictions_val.csv")
+    rows = rows_of("compare/lenet/predictions_val.csv")
     sure = [float(row["confidence"]) for row in rows if row["label"] != row["class"]]
     return {"mistakes": str(len(sure)), "images": str(len(rows)), "surest": f"{max(sure):.2f}" if sure else "–"}
 
@@ -92,11 +92,11 @@ def draw() -> None:
     """Every picture of the page."""
     pictures.draw_colors(Path("scenes"), HERE / "colors.png")
     pictures.draw_hog(Path("digits"), HERE / "hog.png")
-    pictures.draw_templates(Path("ladder/linear/model.keras"), HERE / "templates.png")
+    pictures.draw_templates(Path("compare/linear/model.keras"), HERE / "templates.png")
     pictures.draw_map(Path("map.npz"), HERE / "map.png")
-    pictures.draw_mistakes(Path("digits"), Path("ladder/lenet"), HERE / "mistakes.png")
-    shutil.copyfile("ladder/lenet/plots/curves.png", HERE / "curves.png")
-    shutil.copyfile("ladder/compare.png", HERE / "ladder.png")
+    pictures.draw_mistakes(Path("digits"), Path("compare/lenet"), HERE / "mistakes.png")
+    shutil.copyfile("compare/lenet/plots/curves.png", HERE / "curves.png")
+    shutil.copyfile("compare/compare.png", HERE / "compare.png")
 
 
 def head(text: str, lines: int) -> str:

@@ -40,7 +40,7 @@ def test_compare_piped_gives_rows_and_tells_people_on_stderr(compared):
     lines = done.stderr.splitlines()
     labels = [line.split()[0] for line in lines if line and not line.startswith(" ")]
     assert labels[-3:] == ["advice", "run", "next"]
-    commands = {rung["rung"]: rung["command"] for rung in json.loads((run / "compare.json").read_text())["rungs"]}
+    commands = {row["model"]: row["command"] for row in json.loads((run / "compare.json").read_text())["models"]}
     assert lines[-1].split() == ["next", *commands["colors"].split()] or lines[-2].endswith("\\")
 
 
@@ -66,7 +66,7 @@ def test_compare_impossible_arguments_are_refused(compared, colors):
 
 def test_compare_resume_of_another_version_is_refused(colors, tmp_path):
     run = start_comparison(colors, tmp_path / "run", CompareSettings())
-    run.write_json("settings.json", run.read_json("settings.json") | {"rungs": 3})
+    run.write_json("settings.json", run.read_json("settings.json") | {"models": 3})
     said = refused(4, "compare", "--resume", run.path)
     assert f"'{run.path}' was started by another version of tlkit" in said
     assert said.endswith("start a new comparison or use that version.")

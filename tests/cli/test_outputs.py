@@ -17,7 +17,7 @@ pytest.importorskip("skimage")
 from tests.cli.commands import refused, tlkit
 from tests.making import needs_permissions
 from tlkit.comparison.cache import fingerprint, run_key
-from tlkit.comparison.ladder import cached_backbones
+from tlkit.comparison.candidates import cached_backbones
 from tlkit.data.folder import read_folder
 from tlkit.features.store import FeatureKey, FeatureStore
 from tlkit.runs.run import RUN_FILES

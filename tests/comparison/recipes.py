@@ -19,8 +19,7 @@ from tlkit.classic.pipeline import (
     open_pipeline,
     to_bytes,
 )
-from tlkit.comparison import ladder
-from tlkit.comparison.ladder import Candidate
+from tlkit.comparison.candidates import Candidate
 from tlkit.data.image import ImageSpec
 from tlkit.data.split import split_folder
 from tlkit.features.extract import Features, extract
@@ -146,4 +145,4 @@ def candidate(name, *, kind="from scratch", min_seconds=1, in_fit=nothing, train
 
 def use_candidates(monkeypatch, *candidates):
     """Let comparisons be of these, and of those that need no training."""
-    monkeypatch.setattr(ladder, "CANDIDATE_GROUPS", {"tested": lambda settings: list(candidates)})
+    monkeypatch.setattr("tlkit.comparison.candidates.CANDIDATE_GROUPS", {"tested": lambda settings: list(candidates)})

@@ -6,8 +6,8 @@ import pytest
 
 from tests.comparison.recipes import ColorSettings
 from tlkit.comparison.cache import fingerprint, has_speed, read_request, run_key
+from tlkit.comparison.candidates import cached_backbones
 from tlkit.comparison.compare import start_comparison
-from tlkit.comparison.ladder import cached_backbones
 from tlkit.data.folder import read_folder
 from tlkit.errors import RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
@@ -76,7 +76,7 @@ def test_fingerprint_shows_its_progress(colors):
 def test_read_request_of_another_version_is_refused(colors, tmp_path):
     run = start_comparison(colors, tmp_path / "run", CompareSettings())
     content = run.read_json("settings.json")
-    for odd in (content | {"rungs": 3}, {name: content[name] for name in content if name != "seed"}):
+    for odd in (content | {"models": 3}, {name: content[name] for name in content if name != "seed"}):
         run.write_json("settings.json", odd)
         with pytest.raises(RunError, match="was started by another version of tlkit"):
             read_request(run)

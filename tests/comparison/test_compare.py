@@ -21,7 +21,7 @@ from tlkit.utils.text import parse_duration
 
 def table_of(run):
     with (run.path / "compare.csv").open(newline="") as lines:
-        return {row["rung"]: row for row in csv.DictReader(lines)}
+        return {row["model"]: row for row in csv.DictReader(lines)}
 
 
 def test_compare_measures_all_on_the_same_images(finished):

@@ -127,7 +127,7 @@ def test_top_k_accuracy_is_that_of_scikit_learn():
     assert compared >= 6
 
 
-# by hand
+# computed manually
 
 
 def test_confusion_matrix_rows_are_true_and_columns_predicted():

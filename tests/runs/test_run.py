@@ -306,7 +306,7 @@ def test_load_run_of_a_folder_of_something_else_is_refused(here, colors):
 
 def test_load_run_of_a_comparison_asks_for_one_of_its_runs(tmp_path):
     run = create_run(tmp_path / "mine", "compare")
-    run.write_rows(COMPARISON, ["rung"], [["colors"]])
+    run.write_rows(COMPARISON, ["model"], [["colors"]])
     mark_done(run)
     words = refusal(load_run, run.path)
     assert f"'{run.path}' is a comparison" in words

@@ -51,7 +51,7 @@ def test_reopen_run_that_is_finished_says_what_uses_it(begun):
 
 
 def test_reopen_run_that_is_a_finished_comparison_names_its_table(begun):
-    begun.write_rows(COMPARISON, ["rung"], [["colors"]])
+    begun.write_rows(COMPARISON, ["model"], [["colors"]])
     mark_done(begun)
     assert str(begun.path / COMPARISON) in refusal(reopen_run, begun.path)
 

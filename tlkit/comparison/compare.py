@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlkit.comparison.ladder import build_candidates
+from tlkit.comparison.candidates import build_candidates
 from tlkit.comparison.recommendation import Recommendation, recommend
 from tlkit.comparison.report import COLUMNS, draw_comparison, result_rows, write_comparison
 from tlkit.comparison.results import CandidateResult

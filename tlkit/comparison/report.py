@@ -16,7 +16,7 @@ from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
 from tlkit.utils.text import truncate
 
 COLUMNS = (
-    *("rung", "title", "kind", "accuracy", "ci95_low", "ci95_high", "difference_to_best", "difference_low"),
+    *("model", "title", "kind", "accuracy", "ci95_low", "ci95_high", "difference_to_best", "difference_low"),
     *("difference_high", "p", "train_seconds", "features_reused", "images_per_second", "bytes"),
     *("selected_on_validation", "command"),
 )
@@ -35,7 +35,7 @@ def comparison_json(
 ) -> dict[str, Any]:
     """Give everything a comparison found."""
     content = {"advice": asdict(recommendation), "notes": list(notes), "best": find_best(results).name}
-    return content | {"rungs": [dict(zip(COLUMNS, row, strict=True)) for row in result_rows(results)]}
+    return content | {"models": [dict(zip(COLUMNS, row, strict=True)) for row in result_rows(results)]}
 
 
 def csv_rows(results: Sequence[CandidateResult]) -> list[list[Any]]:
@@ -57,7 +57,7 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
     return [*named, *to_best, *costs, result.selected_on_validation, result.command]
 
 
-KINDS = {"baseline": "#999999", "by hand": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}
+KINDS = {"baseline": "#999999", "handcrafted": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}
 FAINT = "#e8e8e8"
 COSTS = (("training", 1.17), ("images/s", 1.29), ("size", 1.43))  # and where, in widths of the axes
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.comparison.cache import SPEED_FILE
-from tlkit.comparison.ladder import Candidate
+from tlkit.comparison.candidates import Candidate
 from tlkit.errors import RunError
 from tlkit.evaluation.metrics import PairedComparison, mcnemar, wilson_interval
 from tlkit.inference.predictor import Predictor

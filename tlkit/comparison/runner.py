@@ -19,7 +19,7 @@ from tlkit.comparison.cache import (
     read_request,
     run_key,
 )
-from tlkit.comparison.ladder import BASELINES, Candidate, build_candidates, cached_backbones, missing_requirements
+from tlkit.comparison.candidates import BASELINES, Candidate, build_candidates, cached_backbones, missing_requirements
 from tlkit.comparison.results import (
     CandidateResult,
     FeatureSource,

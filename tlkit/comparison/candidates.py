@@ -23,8 +23,8 @@ class Candidate:
 
     name             what it is asked for by, and the name of its run folder
     title            what it is, in words
-    kind             "baseline", "by hand", "from scratch" or "pretrained"
-    min_seconds      it is begun only with so much time, enough for a small folder; a longer limit is divided in
+    kind             "baseline", "handcrafted", "from scratch" or "pretrained"
+    min_seconds      it is started only with this much time, enough for a small folder; a longer limit is divided in
                      proportion
     make_settings    its settings, from the accuracies of the candidates trained before it; None where it is not trained
     make_recipe      its recipe, from its settings
@@ -86,8 +86,8 @@ def _handcrafted(settings: CompareSettings) -> list[Candidate]:
     colors = ClassicSettings(descriptor="colors", classifier="logistic", **shared)
     classic = ClassicSettings(descriptor="auto", classifier="svm", **shared)
     return [
-        Candidate("colors", "two colors, linear", "by hand", 5, lambda _: colors, classic_recipe),
-        Candidate("classic", "best descriptors, SVM", "by hand", 40, lambda _: classic, classic_recipe),
+        Candidate("colors", "two colors, linear", "handcrafted", 5, lambda _: colors, classic_recipe),
+        Candidate("classic", "best descriptors, SVM", "handcrafted", 40, lambda _: classic, classic_recipe),
     ]
 
 
@@ -138,7 +138,7 @@ def _best_backbone(names: Sequence[str], accuracies: Mapping[str, float]) -> str
 
 
 CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  # by kind, from simple to deep
-    "by hand": _handcrafted,
+    "handcrafted": _handcrafted,
     "from scratch": _from_scratch,
     "pretrained": _pretrained,
 }

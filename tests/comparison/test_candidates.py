@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlkit.comparison.ladder import build_candidates, cached_backbones, missing_requirements
+from tlkit.comparison.candidates import build_candidates, cached_backbones, missing_requirements
 from tlkit.errors import OptionError
 from tlkit.settings.commands import CompareSettings
 
