@@ -61,8 +61,8 @@ def made_up(result, **changes):
         result.metrics,
         accuracy=report.accuracy,
         accuracy_ci95=report.interval,
-        baseline_accuracy=3 / 7,
-        baseline_class="cow",
+        baseline_accuracy=report.baseline[1],
+        baseline_class=report.baseline[0],
         **{"notes": [], "diagnosis": [], "advice": None, **changes.pop("metrics", {})},
     )
     split = replace(result.split, validation=folder)
@@ -73,6 +73,7 @@ SNAPSHOT = """
   accuracy   71.4 %  5 of 7 validation images correct
   interval   35.9 to 91.8 % (95 %)
   baseline   42.9 %  always answering 'cow'
+  Not significantly better than the baseline.
   Slightly optimistic: the best epoch was selected on these images.
 
 class  recall  correct  precision

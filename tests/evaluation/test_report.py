@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from tests.data.test_split import classes_of, folder_of
+from tlkit.data.split import split_folder
 from tlkit.evaluation.report import Report
 from tlkit.utils.text import escape_control_chars, truncate
 
@@ -22,14 +24,42 @@ def test_report_metrics_agree_with_one_another():
         assert report.accuracy == pytest.approx(report.top_k(1))
         assert report.confusion.trace() == report.num_correct
         assert report.interval[0] <= report.accuracy <= report.interval[1]
-        assert sum(report.class_frequency(label) for label in range(len(names))) == pytest.approx(1)
+        name, accuracy = report.baseline
+        assert accuracy == np.mean(labels == names.index(name)) == report.confusion.sum(axis=1).max() / len(labels)
         assert report.as_json()["num_images"] == len(labels)
 
 
 def test_report_as_json_has_the_names_of_metrics_json():
     figures = make_report().as_json()
-    assert list(figures) == ["accuracy", "accuracy_ci95", "macro_f1", "num_images"]
+    baseline = ["baseline_accuracy", "baseline_class", "beats_baseline"]
+    assert list(figures) == ["accuracy", "accuracy_ci95", *baseline, "macro_f1", "num_images"]
+    assert [figures[name] for name in baseline] == [0.5, "cat", False]
     assert figures["accuracy_ci95"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
+
+
+def test_report_baseline_is_the_commonest_class_of_these_images():
+    report = make_report(("ant", "bee", "cow"), labels=(1, 2, 2, 0, 2), predicted=(0, 0, 0, 0, 0))
+    assert report.baseline == ("cow", 0.6)
+
+
+def test_report_baseline_of_200_splits_of_balanced_folders_is_never_below_chance():
+    one_hot = np.eye(12, dtype=np.float32)
+    for seed in range(200):
+        num_classes, size = 2 + seed % 11, 5 + seed % 37
+        folder = folder_of(classes_of(*[size] * num_classes))
+        folder = folder.subset(np.random.default_rng(seed).permutation(len(folder))[: size * num_classes - seed % 3])
+        validation = split_folder(folder, seed=seed).validation
+        report = Report(validation.class_names, validation.labels, one_hot[validation.labels][:, :num_classes])
+        assert report.baseline[1] >= 1 / num_classes
+
+
+def test_report_beats_its_baseline_where_the_whole_interval_lies_above():
+    for correct, is_better in ((50, False), (59, False), (60, True), (100, True)):
+        labels = np.arange(100) % 2
+        report = make_report(labels=labels, predicted=np.where(np.arange(100) < correct, labels, 1 - labels))
+        assert report.num_correct == correct
+        assert report.beats_baseline is is_better, correct
+    assert not make_report(labels=(0, 0, 1), predicted=(0, 0, 1)).beats_baseline  # 3 of 3 may be luck
 
 
 def test_report_mistakes_are_the_most_confident_first():

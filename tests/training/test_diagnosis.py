@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from tlkit.evaluation.report import Report
 from tlkit.settings.training import FinetuneSettings
-from tlkit.training.diagnosis import FitEvidence, diagnose
+from tlkit.training.diagnosis import FitEvidence, check_baseline, diagnose
 from tlkit.training.finetune import finetune_recipe
 from tlkit.training.loop.history import EpochRecord
 
@@ -59,6 +61,15 @@ def test_diagnose_few_images_cannot_tell():
     [(words, following)] = findings_of(record(), images=30)
     assert words.startswith("only 30 validation images")
     assert following.startswith("--folds 5")
+
+
+def test_check_baseline_finds_a_run_that_learned_nothing():
+    labels = np.arange(100, dtype=np.int32) % 2
+    guesses = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, 100)]
+    finding = check_baseline(Report(("cat", "dog"), labels, guesses))
+    assert "not significantly better than always answering 'cat' (50.0 %)" in finding.finding
+    assert "compare" in finding.suggestion
+    assert check_baseline(Report(("cat", "dog"), labels, np.eye(2, dtype=np.float32)[labels])) is None
 
 
 def test_diagnose_kept_start_says_nothing_of_training_images():

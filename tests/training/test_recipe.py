@@ -184,6 +184,7 @@ METRICS = {
     "advice",
     "baseline_accuracy",
     "baseline_class",
+    "beats_baseline",
     "diagnosis",
     "features_reused",
     "folds",

@@ -89,7 +89,6 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
     from tlkit.cli.screen import Screen, percent
     from tlkit.cli.verdict import (
         interval,
-        print_baseline,
         print_classes,
         print_figure,
         print_left_out,
@@ -98,9 +97,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
     )
 
     report, screen = evaluation.report, Screen()
-    commonest = max(range(len(report.class_names)), key=report.class_frequency)
     print_verdict(screen, report, f"{evaluation.subset} images")
-    print_baseline(screen, report.class_frequency(commonest), report.class_names[commonest])
     if reporting().verbosity > QUIET:
         if 1 < top_k < len(report.class_names):
             print_figure(screen, f"top {top_k}", f"{percent(report.top_k(top_k))}  among the {top_k} most probable")

@@ -22,7 +22,7 @@ ENDINGS = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 def print_training(result: "TrainingResult") -> None:
     """Print how good a classifier is, what to check, where its run is and what to type next; or all of it as JSON."""
     from tlkit.cli.screen import FAINT, STRONG, Screen
-    from tlkit.cli.verdict import print_baseline, print_classes, print_left_out, print_mistakes, print_verdict
+    from tlkit.cli.verdict import print_classes, print_left_out, print_mistakes, print_verdict
 
     report, metrics, run = result.report, result.metrics, str(result.run.path)
     if reporting().as_json:
@@ -33,7 +33,6 @@ def print_training(result: "TrainingResult") -> None:
     _print_clean_figures(screen, result)
     is_headline = not (metrics.folds or result.test)
     print_verdict(screen, report, "validation images", STRONG if is_headline else "")
-    print_baseline(screen, metrics.baseline_accuracy, metrics.baseline_class)
     if metrics.selected_on_validation and is_headline:
         words = "Slightly optimistic: the best epoch was selected on these images."
         screen.line((words, FAINT), indent=2)

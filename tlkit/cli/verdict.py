@@ -17,11 +17,15 @@ MIN_CONFUSIONS = 2  # of two classes, to be worth a line
 
 
 def print_verdict(screen: Screen, report: "Report", images: str, style: str = STRONG) -> None:
-    """Print the accuracy with its counts, and its interval.
+    """Print the accuracy with its counts, its interval, and the baseline of the same images.
 
     images: what they are called, such as "validation images"
     """
     print_accuracy(screen, report.num_correct, len(report.labels), images, style)
+    class_name, accuracy = report.baseline
+    print_figure(screen, "baseline", (f"{100 * accuracy:>5.1f}{GLUE}%  always answering '{class_name}'", FAINT))
+    if not report.beats_baseline:
+        screen.line(("Not significantly better than the baseline.", WARN), indent=2)
 
 
 def print_accuracy(screen: Screen, correct: int, total: int, images: str, style: str = STRONG) -> None:
@@ -46,11 +50,6 @@ def print_figure(screen: Screen, name: str, *parts: Part) -> None:
 def interval(low: float, high: float) -> str:
     """Write an interval of fractions in percent."""
     return f"{100 * low:.1f} to {percent(high)}"
-
-
-def print_baseline(screen: Screen, accuracy: float, class_name: str) -> None:
-    """Print what always answering the same class would reach on the same images."""
-    print_figure(screen, "baseline", (f"{100 * accuracy:>5.1f}{GLUE}%  always answering '{class_name}'", FAINT))
 
 
 def print_classes(screen: Screen, report: "Report", table: str = "per_class.csv") -> None:

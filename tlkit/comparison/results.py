@@ -85,7 +85,7 @@ class ValidationSet:
     """The validation images of a comparison.
 
     paths, classes  in the order of `predictions_val.csv`
-    commonest       class among the training images
+    commonest       class among these images
     num_classes     of the folder
     """
 

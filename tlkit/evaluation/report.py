@@ -76,9 +76,19 @@ class Report:
         """The most frequent mistakes: (true class, predicted class, images)."""
         return worst_confusions(self.confusion, self.class_names)
 
-    def class_frequency(self, label: int) -> float:
-        """Compute the fraction of images of a class: the accuracy of always predicting it."""
-        return float(np.mean(self.labels == label))
+    @property
+    def baseline(self) -> tuple[str, float]:
+        """The commonest class of these images, and the accuracy of always predicting it.
+
+        Of all classes one has at least the mean frequency, so this is never less than chance, 1 / number of classes.
+        """
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        return self.class_names[int(np.argmax(counts))], float(counts.max() / len(self.labels))
+
+    @property
+    def beats_baseline(self) -> bool:
+        """Whether the accuracy is significantly above the baseline: the whole 95 % interval lies above it."""
+        return self.interval[0] > self.baseline[1]
 
     def top_k(self, k: int) -> float:
         """Compute how often the true class is among the `k` most probable."""
@@ -89,6 +99,9 @@ class Report:
         return {
             "accuracy": self.accuracy,
             "accuracy_ci95": list(self.interval),
+            "baseline_accuracy": self.baseline[1],
+            "baseline_class": self.baseline[0],
+            "beats_baseline": self.beats_baseline,
             "macro_f1": macro_f1(self.confusion),
             "num_images": len(self.labels),
         }

@@ -21,6 +21,7 @@ from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.runs.run import MODEL, InferenceStage, Run
+from tlkit.training.diagnosis import check_baseline
 from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
@@ -73,14 +74,11 @@ def training_metrics(
     more: seconds, and what was measured by repeating the training
     """
     split = dataset.split
-    commonest = int(np.argmax(split.train.class_counts))
-    figures = report.as_json()
+    figures, worthless = report.as_json(), check_baseline(report)
+    names = ("accuracy", "macro_f1", "baseline_accuracy", "baseline_class", "beats_baseline")
     return TrainingMetrics(
-        accuracy=figures["accuracy"],
+        **{name: figures[name] for name in names},
         accuracy_ci95=tuple(figures["accuracy_ci95"]),
-        macro_f1=figures["macro_f1"],
-        baseline_accuracy=report.class_frequency(commonest),
-        baseline_class=report.class_names[commonest],
         num_train=len(split.train),
         num_validation=len(split.validation),
         num_test=len(split.test),
@@ -90,7 +88,7 @@ def training_metrics(
         test=test.as_json() if test else None,
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
-        diagnosis=[dict(finding) for finding in details.diagnosis],
+        diagnosis=[*([worthless.as_json()] if worthless else []), *map(dict, details.diagnosis)],
         notes=[*dataset.folder.notes, *details.notes, *conflict_notes(dataset.folder, CONFLICTS)],
         figures=dict(details.figures),
         **more,

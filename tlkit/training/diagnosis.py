@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tlkit.evaluation.report import Report
 from tlkit.training.loop.history import EpochRecord
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
@@ -63,6 +64,18 @@ def diagnose(evidence: FitEvidence) -> list[Diagnosis]:
 def few_images(num_validation: int) -> str:
     """Say what is the matter with fewer than `FEW_IMAGES`."""
     return f"only {num_validation} validation images: the accuracy is too uncertain to compare models"
+
+
+def check_baseline(report: Report) -> Diagnosis | None:
+    """Find out whether a classifier is no better than always answering the same class."""
+    if report.beats_baseline:
+        return None
+    name, accuracy = report.baseline
+    return Diagnosis(
+        f"the accuracy ({100 * report.accuracy:.1f} %) is not significantly better than always answering '{name}' "
+        f"({100 * accuracy:.1f} %): nothing was learned, or there are too few images to show it. Check the labels.",
+        "`tlkit compare`, which trains simpler and larger models on the same images",
+    )
 
 
 def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:

@@ -128,7 +128,8 @@ class TrainingMetrics:
 
     accuracy                on the validation images, with its 95 % interval `accuracy_ci95`
     selected_on_validation  whether epochs or strategy were chosen on these images
-    baseline_accuracy       of always answering `baseline_class`
+    baseline_accuracy       of always answering `baseline_class`, the commonest class of the validation images
+    beats_baseline          whether the accuracy is significantly above that
     test                    figures on the test images; None without any
     features_reused         images whose features were cached
     left_out                files by the reason why they were skipped
@@ -141,6 +142,7 @@ class TrainingMetrics:
     macro_f1: float
     baseline_accuracy: float
     baseline_class: str
+    beats_baseline: bool
     num_train: int
     num_validation: int
     num_test: int
