@@ -385,3 +385,25 @@ def test_a_real_folder_of_classes_is_read(shared_data):
     assert folder.num_classes == 6
     assert sum(folder.class_counts) == 2_527
     assert (min(folder.class_counts), max(folder.class_counts)) == (137, 594)
+
+
+# names that look alike
+
+
+def test_class_names_that_look_alike_are_named_in_one_note(tmp_path):
+    folder = read_folder(touch(tmp_path, "Dog/1.jpg", "dog/1.jpg", "dog /1.jpg", "cat/1.jpg"))
+    assert folder.class_names == ("cat", "Dog", "dog", "dog ")
+    assert folder.notes == (
+        "the class names 'Dog', 'dog' and 'dog ' look alike, but are different classes; "
+        "merge their folders if they mean the same.",
+    )
+    assert read_folder(tmp_path, folder.class_names).notes == ()
+
+
+def test_folders_of_one_name_in_two_spellings_are_one_class_with_a_note(tmp_path):
+    folder = read_folder(touch(tmp_path, "caf\u00e9/1.jpg", "cafe\u0301/2.jpg", "bar/1.jpg"))
+    if len(list(tmp_path.iterdir())) == 3:  # macOS makes one folder of both
+        assert folder.class_counts == [1, 2]
+        [note] = folder.notes
+        assert "'caf\\xe9' and 'cafe\\u0301'" in note
+        assert "they are one class" in note

@@ -108,14 +108,14 @@ def test_two_images_of_a_class_go_to_training_and_validation_before_test():
     for seed in range(4):
         split = split_folder(folder_of(classes_of(2, 50)), 0.2, 0.2, seed)
         assert [part.class_counts[0] for part in (split.train, split.validation, split.test)] == [1, 1, 0], seed
-        assert split.notes == ("no test images of a.",), seed
+        assert split.notes == ("no test images of 'a'.",), seed
 
 
 def test_a_class_of_one_image_trains_with_a_note():
     for seed in range(10):
         split = split_folder(folder_of(classes_of(1, 20)), 0.5, seed=seed)
         assert split.train.class_counts[0] == 1, seed
-        assert split.notes == ("no validation images of a.",), seed
+        assert split.notes == ("no validation images of 'a'.",), seed
 
 
 def test_copies_of_one_image_count_as_one():

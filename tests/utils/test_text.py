@@ -3,9 +3,20 @@
 import math
 
 import pytest
+from rich.cells import cell_len
 
 from tlkit.errors import OptionError
-from tlkit.utils.text import BLOCKS, escape_control_chars, format_duration, parse_duration, sparkline, truncate
+from tlkit.utils.text import (
+    BLOCKS,
+    distinct_names,
+    escape_control_chars,
+    format_duration,
+    lookalike_names,
+    parse_duration,
+    shorten_middle,
+    sparkline,
+    truncate,
+)
 
 
 def test_parse_duration_takes_seconds_minutes_and_hours():
@@ -53,3 +64,59 @@ def test_truncate_keeps_within_the_width():
     assert truncate("cardboard", 9) == "cardboard"
     assert truncate("cardboard", 6) == "cardb…"
     assert truncate("a\x1bbcdef", 4) == "a\\x…"
+
+
+EMOJI = ("🐈\u200d⬛", "👨\u200d👩\u200d👧\u200d👦", "👍🏽", "🇩🇪", "❤️", "e\u0301")
+
+
+def test_escape_control_chars_keeps_joiners_inside_emoji_and_words_and_nowhere_else():
+    for text in (*EMOJI, "می\u200cخواهم", "क\u094d\u200dष"):
+        assert escape_control_chars(text) == text
+    for text, shown in {
+        "a\u200db": "a\\u200db",
+        "\u200d🐈": "\\u200d🐈",
+        "🐈\u200d": "🐈\\u200d",
+        "🐈\u200d\x1b": "🐈\\u200d\\x1b",
+    }.items():
+        assert escape_control_chars(text) == shown
+
+
+def test_texts_are_cut_between_what_people_take_for_one_character():
+    for emoji in EMOJI:
+        text = emoji * 9
+        for width in range(1, cell_len(text)):
+            for short in (truncate(text, width), shorten_middle(text, width)):
+                assert cell_len(short) <= width
+                assert short.replace(emoji, "") == "…", (emoji, width)
+
+
+def test_distinct_names_are_distinct_to_the_eye():
+    names = [
+        "Dog",
+        "dog",
+        "dog ",
+        " dog",
+        "",
+        "caf\u00e9",
+        "cafe\u0301",
+        "x\u200b",
+        "x",
+        "❤",
+        "❤\ufe0f",
+        "a\u00a0b",
+        "a b",
+    ]
+    shown = distinct_names(names)
+    assert len(set(shown)) == len(names)
+    assert shown[:6] == ["Dog", "dog", "'dog '", "' dog'", "''", "caf\\xe9"]
+    assert all(name == name.strip() and name.isprintable() for name in shown)
+    assert distinct_names(["犬", "🐈\u200d⬛", "Übung", "girls'"]) == ["犬", "🐈\u200d⬛", "Übung", "girls'"]
+
+
+def test_lookalike_names_differ_in_case_blanks_or_what_cannot_be_seen():
+    assert lookalike_names(["Dog", "dog", "dog ", "cat", "Ca t"]) == [["Dog", "dog", "dog "]]
+    assert lookalike_names(["x\u200b", "x", "caf\u00e9", "Cafe\u0301"]) == [
+        ["x\\u200b", "x"],
+        ["caf\u00e9", "Cafe\u0301"],
+    ]
+    assert lookalike_names(["Übung", "Ubung", "1", "01", "cat", "cats"]) == []

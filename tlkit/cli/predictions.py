@@ -15,7 +15,7 @@ from tlkit.inference.tables import PredictionColumns, PredictionWriter
 from tlkit.runs.run import Run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK
-from tlkit.utils.text import escape_control_chars, pad, shorten_middle, wrap
+from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle, wrap
 
 UNSURE_RATIO = 0.5  # a row is unsure where the second class is at least this likely, as a fraction of the first
 BAR_WIDTH = 10
@@ -43,8 +43,9 @@ class TerminalTable:
         self._file, self._columns, self._trained_on, self._root = file, columns, trained_on, root
         self._width = shutil.get_terminal_size().columns
         self._bar_width = BAR_WIDTH if self._width >= MIN_WIDTH_OF_BARS else 0
-        names = [escape_control_chars(name) for name in columns.class_names]
-        self._class_width = min(max(len("class"), *map(_columns_of, names)), MAX_CLASS, self._width // 5)
+        self._names = dict(zip(columns.class_names, distinct_names(columns.class_names), strict=True))
+        needed = max(len("class"), *map(_columns_of, self._names.values()))
+        self._class_width = min(needed, MAX_CLASS, self._width // 5)
         self._path_width = 0
         self._pending: list[Prediction] = []
 
@@ -89,7 +90,7 @@ class TerminalTable:
         assert prediction.probabilities is not None
         assert prediction.label is not None
         assert prediction.confidence is not None
-        label = pad(shorten_middle(escape_control_chars(prediction.label), self._class_width), self._class_width)
+        label = pad(shorten_middle(self._names[prediction.label], self._class_width), self._class_width)
         bar = "█" * round(self._bar_width * prediction.confidence)
         confidence = pad(f"{whole_percent(prediction.confidence, ' '):>5}  {bar}", self._confidence_width)
         unsure = is_unsure(prediction)
@@ -111,7 +112,7 @@ class TerminalTable:
         unsure = is_unsure(prediction)
         count = len(self._columns.class_names) if self._columns.probs else max(self._columns.top_k, 1 + unsure)
         others = top_classes(prediction.probabilities, self._columns.class_names, count)[1:]
-        notes = [f"{escape_control_chars(name)} {whole_percent(probability, ' ')}" for name, probability in others]
+        notes = [f"{self._names[name]} {whole_percent(probability, ' ')}" for name, probability in others]
         if unsure:
             notes[0] = f"? {notes[0]}"
         if self._trained_on is not None and prediction.path in self._trained_on:
@@ -172,7 +173,8 @@ class Counts:
     def summary(self) -> str:
         """Say how many images each of the commonest classes has."""
         named = self.labels.most_common(NUM_CLASSES_COUNTED)
-        parts = [f"{count:,} {escape_control_chars(name)}" for name, count in named]
+        shown = dict(zip(self.labels, distinct_names(list(self.labels)), strict=True))
+        parts = [f"{count:,} {shown[name]}" for name, count in named]
         if rest := len(self.labels) - len(named):
             parts.append(f"{self.num_classified - sum(count for _, count in named):,} of {rest:,} other classes")
         unsure = f"; {self.num_unsure:,} unsure (?)" if self.num_unsure else ""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, whole_percent
-from tlkit.utils.text import shorten_middle
+from tlkit.utils.text import distinct_names, shorten_middle
 
 if TYPE_CHECKING:
     from tlkit.data.listing import FileEntry
@@ -60,12 +60,17 @@ def print_classes(screen: Screen, report: "Report", table: str = "per_class.csv"
     scores = sorted(report.scores, key=lambda score: (score.support == 0, score.recall, score.precision))
     few = len(scores) <= MAX_CLASSES
     shown = report.scores if few else [*scores[:WORST_CLASSES], *scores[-BEST_CLASSES:]]
-    rows = [_class_row(score.name, score.recall, score.precision, score.support) for score in shown]
+    names = _shown_names(report)
+    rows = [_class_row(names[score.name], score.recall, score.precision, score.support) for score in shown]
     screen.blank()
     screen.table(("class", "recall", "correct", "precision"), rows)
     if not few:
         note = f"the {WORST_CLASSES} worst and {BEST_CLASSES} best of {len(scores):,} classes; all are in {table}"
         screen.line((note, FAINT))
+
+
+def _shown_names(report: "Report") -> dict[str, str]:
+    return dict(zip(report.class_names, distinct_names(report.class_names), strict=True))
 
 
 def _class_row(name: str, recall: float, precision: float, support: int) -> list[Part]:
@@ -91,7 +96,8 @@ def print_mistakes(screen: Screen, report: "Report", paths: Sequence[str], files
     listed = f"; all in {' and '.join(files)}" * bool(files)
     screen.line((f"{len(order):,} wrong", STRONG), ", the most confident first", (listed, FAINT))
     width = max(8, (screen.width - 34) // 2)
-    names = [shorten_middle(name, width) for name in report.class_names]
+    shown_names = _shown_names(report)
+    names = [shorten_middle(shown_names[name], width) for name in report.class_names]
     rows: list[list[Part]] = []
     for index in shown:
         true, predicted = int(report.labels[index]), int(report.predicted[index])

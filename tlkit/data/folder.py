@@ -1,5 +1,6 @@
 """From a folder of images to an `ImageFolder`: which files there are, and which class each is."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
+from tlkit.utils.text import lookalike_names, quote_names
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,11 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     images = [(path, subset, name) for path, subset, name in located if name not in ("", UNKNOWN)]
     allowed = set(class_names) or layout.training_classes()
     _refuse_other_classes(layout, allowed)
+    name_notes = list[str]()
     if not class_names:
         _require_classes(layout, allowed, {name for _, _, name in images}, skipped)
         class_names = tuple(sorted(allowed, key=natural_key))
+        name_notes = _name_notes(layout, class_names)
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
         root=root,
@@ -122,8 +126,27 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         labels=np.array([label_of[name] for _, _, name in images], dtype=np.int32),
         subsets=tuple(subset for _, subset, _ in images),
         skipped=tuple(skipped),
-        notes=layout.notes,
+        notes=(*layout.notes, *name_notes),
     )
+
+
+def _name_notes(layout: Layout, class_names: Sequence[str]) -> list[str]:
+    """Name classes that people may take for one, and folders that are one class although they seem to be two."""
+    notes = []
+    spellings = defaultdict[str, set[str]](set)
+    for _, name in layout.class_folders():
+        spellings[composed(name)].add(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            shown = quote_names(sorted(name.encode("ascii", "backslashreplace").decode() for name in names))
+            notes.append(f"the folders {shown} have one name, with accents spelled in two ways; they are one class.")
+    if groups := lookalike_names(class_names):
+        others = f" So do {len(groups) - 1} more groups of names." if len(groups) > 1 else ""
+        notes.append(
+            f"the class names {quote_names(groups[0])} look alike, but are different classes; "
+            f"merge their folders if they mean the same.{others}"
+        )
+    return notes
 
 
 def _refuse_other_classes(layout: Layout, allowed: set[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
 from tlkit.errors import DataError
+from tlkit.utils.text import quote_names
 
 TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")  # the more important subset first
 MAX_PAIRS = 3  # of equal images that a note names
@@ -302,5 +303,5 @@ def _missing_class_notes(subsets: dict[str, ImageFolder]) -> list[str]:
         images = subsets[subset]
         missing = [name for name, count in zip(images.class_names, images.class_counts, strict=True) if count == 0]
         if len(images) and missing:
-            notes.append(f"no {subset} images of {', '.join(missing)}.")
+            notes.append(f"no {subset} images of {quote_names(missing)}.")
     return notes

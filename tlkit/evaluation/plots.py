@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tlkit.evaluation.report import Report
 from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure, save_new_figure
-from tlkit.utils.text import truncate
+from tlkit.utils.text import distinct_names, shorten_middle, truncate
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Mistake:
 
 def draw_confusion(report: Report, file: Path) -> None:
     """Draw the confusion matrix: fractions of each true class as color, images as numbers."""
-    confusion, names = report.confusion, [truncate(name, 20) for name in report.class_names]
+    confusion = report.confusion
+    names = [shorten_middle(name, 20) for name in distinct_names(report.class_names)]
     totals = confusion.sum(axis=1)
     size = min(20, 2.6 + 0.55 * len(names))
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")

@@ -2,11 +2,14 @@
 
 import math
 import re
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tlkit.errors import OptionError
 
 BLOCKS = "▁▂▃▄▅▆▇█"  # of a sparkline
+JOINERS = "\u200c\u200d"  # they have no width; emoji, Persian and Indic words are written with them
 
 
 def parse_duration(time_limit: str) -> float:
@@ -56,23 +59,77 @@ def sparkline(values: Sequence[float]) -> str:
 def escape_control_chars(text: str) -> str:
     """Escape control characters and broken encodings, so that a terminal may show the text.
 
+    Joiners are kept inside an emoji or a word of a script other than Latin.
+
     >>> print(escape_control_chars("a" + chr(27) + "[31m"))
     a\\x1b[31m
     """
+    if text.isprintable():
+        return text
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
+        character
+        if character.isprintable() or _joins(text, index)
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for index, character in enumerate(text)
     )
 
 
+def _joins(text: str, index: int) -> bool:
+    """Tell whether a character joins two printable ones that are not Latin."""
+    neighbors = text[max(0, index - 1) : index], text[index + 1 : index + 2]
+    return text[index] in JOINERS and all(near > "\u02ff" and near.isprintable() for near in neighbors)
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Write names so that no two of them look the same on a screen.
+
+    Control characters are escaped; so is everything but ASCII in names that differ only in what cannot be seen.
+    A name that starts or ends with a blank is in quotes.
+
+    >>> distinct_names(["dog", "dog ", "Dog"])
+    ['dog', "'dog '", 'Dog']
+    """
+    return [f"'{name}'" if not name or name[0] in " '" or name[-1] == " " else name for name in _escaped_alike(names)]
+
+
+def _escaped_alike(names: Sequence[str]) -> list[str]:
+    counts = Counter(_visible(name) for name in set(names))
+    return [
+        escape_control_chars(name) if counts[_visible(name)] == 1 else name.encode("ascii", "backslashreplace").decode()
+        for name in names
+    ]
+
+
+def _visible(text: str) -> str:
+    """Leave out what cannot be seen: format characters, variation selectors, the way in which accents are spelled."""
+    normal = unicodedata.normalize("NFKC", text)
+    return "".join(char for char in normal if unicodedata.category(char) != "Cf" and not "\ufe00" <= char <= "\ufe0f")
+
+
+def lookalike_names(names: Sequence[str]) -> list[list[str]]:
+    """Find names that people may take for one: they differ in case, in blanks, or in what cannot be seen.
+
+    returns: groups of two or more, written so that no two look the same
+
+    >>> lookalike_names(["cat", "Dog", "dog", "dog "])
+    [['Dog', 'dog', 'dog ']]
+    """
+    groups = defaultdict[str, list[str]](list)
+    for name, shown in zip(names, _escaped_alike(names), strict=True):
+        groups[" ".join(_visible(name).casefold().split())].append(shown)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def truncate(text: str, width: int) -> str:
-    """Shorten a text to at most `width` printable characters.
+    """Shorten a text to at most `width` columns of a terminal, with control characters escaped.
 
     >>> truncate("cardboard", 6)
     'cardb…'
     """
+    from rich.cells import cell_len
+
     text = escape_control_chars(text)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if cell_len(text) <= width else _cut(text, width - 1) + "…"
 
 
 def quote_names(names: Sequence[str]) -> str:
@@ -100,16 +157,37 @@ def shorten_middle(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     end_width = (2 * (width - 1) + 2) // 3
-    return _first_columns(text, width - 1 - end_width) + "…" + _first_columns(text[::-1], end_width)[::-1]
+    return _cut(text, width - 1 - end_width) + "…" + _cut(text, end_width, from_end=True)
 
 
-def _first_columns(text: str, width: int) -> str:
-    from rich.cells import cell_len
+def _cut(text: str, width: int, from_end: bool = False) -> str:
+    """Take what has room in a number of columns; no emoji and no letter with its accents is torn apart."""
+    taken = list[str]()
+    for part, columns in reversed(_graphemes(text)) if from_end else _graphemes(text):
+        width -= columns
+        if width < 0:
+            break
+        taken.append(part)
+    return "".join(reversed(taken) if from_end else taken)
 
-    count = 0
-    while count < len(text) and cell_len(text[: count + 1]) <= width:
-        count += 1
-    return text[:count]
+
+def _graphemes(text: str) -> list[tuple[str, int]]:
+    """Split a text into what people take for one character, each with its columns."""
+    from rich.cells import split_graphemes
+
+    parts = list[tuple[str, int]]()
+    for start, end, columns in split_graphemes(text)[0]:
+        part = text[start:end]
+        if parts and _is_half_flag(part) and _is_half_flag(parts[-1][0]):
+            parts[-1] = (parts[-1][0] + part, parts[-1][1] + columns)
+        else:
+            parts.append((part, columns))
+    return parts
+
+
+def _is_half_flag(part: str) -> bool:
+    """Tell whether this is a regional indicator; two of them are a flag."""
+    return len(part) == 1 and "\U0001f1e6" <= part <= "\U0001f1ff"
 
 
 def pad(text: str, width: int) -> str:
