@@ -18,9 +18,7 @@ from tlkit.utils.progress import Silent, Stopwatch
 
 UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
 LIKE = {"last map": 0.95, "finer map": 0.89, "all": 0.96}
-SETTINGS = FinetuneSettings(
-    backbone="mobilenet_025", weights="imagenet", image_size=64, engine="keras", hidden="8", cut="0.7"
-)
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="imagenet", image_size=64, engine="keras", hidden="8")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +30,9 @@ def auto_freeze():
 
 
 def recipe_with(**options):
+    """Make a recipe; one that trains upper blocks has options of theirs, others refuse them."""
+    if options.get("freeze") in ("lower", "auto"):
+        options = {"cut": "0.7"} | options
     return finetune_recipe(replace(SETTINGS, **options))
 
 

@@ -130,12 +130,9 @@ def test_blocks_move_exactly_kernels_above_cut(blocks_result, start_network):
 def test_blocks_without_head_phase_move_what_batch_norms_option_says(
     batch_norms, moved, settings, start_network, colors, tmp_path
 ):
-    start_poor = {
-        "head_first": False,
-        "upper_epochs": 40,
-        "patience": 40,
-    }  # so that some epoch is better than the start
-    result = finetune(colors, tmp_path / "run", replace(settings, batch_norms=batch_norms, **start_poor))
+    no_head = {"head_first": False, "epochs": 0, "batch_size": 128}  # options of the head go with it
+    start_poor = {"upper_epochs": 40, "patience": 40}  # so that some epoch is better than the start
+    result = finetune(colors, tmp_path / "run", replace(settings, batch_norms=batch_norms, **no_head, **start_poor))
     assert {row["phase"] for row in result.history} == {"blocks"}
     assert result.metrics.figures["best_epoch"] > 0
     assert {kind for _, kind in moved_variables(result.run, start_network)} == moved

@@ -70,12 +70,12 @@ def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
 
 def test_classic_recipe_refuses_what_means_nothing():
     refused = [
-        ({"descriptor": "hog", "pyramid": 2}, "needs --descriptor bow or fisher"),
+        ({"descriptor": "hog", "pyramid": 2}, "--pyramid has no effect with --descriptor hog; .* use --descriptor bow"),
         ({"descriptor": "hok"}, "'hok' is unknown. expected auto, colors, histogram"),
         ({"descriptor": "auto+hog"}, "auto cannot be combined"),
         ({"descriptor": "hog+hog"}, "each descriptor once"),
-        ({"descriptor": "auto", "image_size": 128}, "--descriptor auto sets it itself"),
-        ({"features": "mobilenet", "pyramid": 2}, "needs --descriptor bow or fisher"),
+        ({"descriptor": "auto", "image_size": 128}, "--image-size has no effect with --descriptor auto"),
+        ({"features": "mobilenet", "pyramid": 2}, "--pyramid has no effect with --features mobilenet"),
         ({"features": "mobilnet"}, "unknown backbone 'mobilnet'; did you mean mobilenet"),
         ({"descriptor": "hog", "image_size": 47}, "--image-size is 47; hog needs at least 48"),
         ({"descriptor": "bow", "image_size": 31}, "--image-size is 31; bow needs at least 32"),
@@ -363,7 +363,10 @@ def test_train_command_refuses_options_without_meaning(colors):
         "--epochs has no effect with --descriptor": ("--descriptor", "hog", "--epochs", "3"),
         "--epochs has no effect with --features": ("--features", "x", "--epochs", "3"),
         "--engine has no effect": ("--descriptor", "hog", "--engine", "keras"),
-        "--classifier has no effect on a network; add --descriptor": ("--classifier", "knn"),
+        "--classifier has no effect with --model lenet5_relu; leave it out, or use --descriptor": (
+            "--classifier",
+            "knn",
+        ),
     }
     errors = {words: refused(2, "train", colors, *arguments) for words, arguments in options.items()}
     assert [(words, error) for words, error in errors.items() if words not in error] == []

@@ -12,9 +12,7 @@ from tlkit.models.head import Head
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune_recipe
 
-SETTINGS = FinetuneSettings(
-    backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8", cut="0.7"
-)
+SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +35,9 @@ def constant_step(monkeypatch):
 
 
 def recipe_with(**options):
+    """Make a recipe; one that trains upper blocks has options of theirs, others refuse them."""
+    if options.get("freeze") in ("lower", "auto"):
+        options = {"cut": "0.7"} | options
     return finetune_recipe(replace(SETTINGS, **options))
 
 
@@ -100,7 +101,9 @@ def test_cost_estimate_epochs_within(estimate):
 
 def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, monkeypatch):
     monkeypatch.setattr(estimate, "measure_throughput", lambda *parts: estimate.Throughput(0.01, 0.02))
-    head, blocks = (recipe_with(freeze=freeze, views=4).estimate(inputs) for freeze in ("all", "lower"))
+    head, blocks = (
+        recipe_with(**options).estimate(inputs) for options in ({"freeze": "all"}, {"freeze": "lower", "views": 4})
+    )
     assert head.fixed_seconds == 0
     assert blocks.fixed_seconds == pytest.approx(head.seconds + 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02))
     assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))

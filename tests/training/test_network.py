@@ -76,7 +76,7 @@ def test_phases_advise_options_that_there_are():
 
 
 def test_values_of_options():
-    recipe = recipe_with(freeze="all", resize="squash", engine="keras", augment="none", epochs=3)
+    recipe = recipe_with(freeze="none", resize="squash", engine="keras", augment="none", epochs=3)
     assert (recipe.image.size, recipe.image.resize) == (64, "squash")
     assert (recipe.engine.name, recipe.engine.precision) == ("keras", "float32")
     assert not recipe.augmentation.hflip
