@@ -4,6 +4,7 @@ import pytest
 from tlkit.evaluation.metrics import (
     class_scores,
     confusion_matrix,
+    difference_interval,
     macro_f1,
     mcnemar,
     sign_test,
@@ -43,6 +44,25 @@ def test_wilson_interval_is_the_published_one():
     ]
     for correct, total, low, high in published:
         assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5), (correct, total)
+
+
+def test_difference_interval_is_that_of_the_published_tables():
+    published = [  # Newcombe 1998 (Stat. Med. 17:873), table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+    ]
+    for first, second, low, high in published:
+        assert difference_interval(first, second) == pytest.approx((low, high), abs=6e-5), (first, second)
+
+
+def test_difference_interval_swapped_is_mirrored_and_narrows_with_images():
+    low, high = difference_interval((90, 100), (80, 100))
+    assert difference_interval((80, 100), (90, 100)) == pytest.approx((-high, -low))
+    narrow = difference_interval((9000, 10_000), (8000, 10_000))
+    assert low < narrow[0] < 0.1 < narrow[1] < high
 
 
 def test_wilson_interval_holds_the_proportion_and_stays_from_0_to_1():

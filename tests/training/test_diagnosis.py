@@ -18,7 +18,7 @@ def record(epoch=1, loss=0.5, accuracy=0.9, val_accuracy=0.88):
 
 def findings_of(*records, images=500, loss="cross-entropy", freeze="all"):
     last = finetune_recipe(FinetuneSettings(freeze=freeze)).phases()[-1]
-    evidence = FitEvidence(records, records[-1], 4, images, loss, last)
+    evidence = FitEvidence(records, records[-1], 4, 4 * images, images, loss, last)
     return [(finding.finding, finding.suggestion) for finding in diagnose(evidence)]
 
 
@@ -46,6 +46,19 @@ def test_diagnose_gap_is_overfitting(freeze, suggestion):
     assert "training accuracy 99.0 %, validation accuracy 70.0 %" in words
     assert "overfitting" in words
     assert following.endswith(suggestion)
+
+
+def test_diagnose_overfitting_is_a_gap_that_chance_cannot_explain():
+    for training, validation, images, is_told in (
+        (1.0, 0.915, 362, True),
+        (1.0, 0.915, 100, True),
+        (1.0, 0.99, 1000, False),  # significant, but small
+        (1.0, 0.96, 100, False),  # 4 points on 100 images may be luck
+        (1.0, 0.96, 2000, True),
+        (0.9, 0.95, 2000, False),
+    ):
+        findings = findings_of(record(accuracy=training, val_accuracy=validation), images=images)
+        assert [words.startswith("overfitting") for words, _ in findings] == [True] * is_told, (validation, images)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,24 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return (center - half if correct else 0.0), (center + half if correct < total else 1.0)
 
 
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Compute the 95 % interval of the difference of two independent proportions, first minus second.
+
+    Newcombe's hybrid score interval, from the Wilson intervals of both (Newcombe 1998, Stat. Med. 17:873, method 10).
+
+    first, second: each the correct and all images
+
+    >>> [round(bound, 4) for bound in difference_interval((56, 70), (48, 80))]
+    [0.0524, 0.3339]
+    """
+    (first_low, first_high), (second_low, second_high) = wilson_interval(*first), wilson_interval(*second)
+    first_proportion, second_proportion = first[0] / first[1], second[0] / second[1]
+    difference = first_proportion - second_proportion
+    below = math.hypot(first_proportion - first_low, second_high - second_proportion)
+    above = math.hypot(first_high - first_proportion, second_proportion - second_low)
+    return difference - below, difference + above
+
+
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """Count images by true class (rows) and predicted class (columns): int (classes, classes).
 

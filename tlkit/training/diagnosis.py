@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tlkit.evaluation.metrics import difference_interval
 from tlkit.evaluation.report import Report
 from tlkit.training.loop.history import EpochRecord
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
-OVERFITTING_GAP = 0.12  # of accuracy, between training and validation
+OVERFITTING_GAP = 0.03  # of accuracy, between training and validation: the whole 95 % interval of the gap lies above
 UNDERFITTING = 0.8  # of the training images correct at the end, below which there is more to learn
 
 
@@ -50,6 +51,7 @@ class FitEvidence:
     history: Sequence[EpochRecord]
     best: EpochRecord
     num_classes: int
+    num_train: int
     num_validation: int
     loss: str
     advice: Advice
@@ -102,8 +104,12 @@ def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
     training, validation = evidence.best.accuracy, evidence.best.val_accuracy
     if math.isnan(training):
         return None
+    counts = [
+        (round(accuracy * total), total)
+        for accuracy, total in ((training, evidence.num_train), (validation, evidence.num_validation))
+    ]
     accuracies = f"training accuracy {100 * training:.1f} %, validation accuracy {100 * validation:.1f} %."
-    if training - validation > OVERFITTING_GAP:
+    if difference_interval(*counts)[0] > OVERFITTING_GAP:
         return Diagnosis(
             f"overfitting: {accuracies}", f"more images of the confused classes, {evidence.advice.overfitting}"
         )

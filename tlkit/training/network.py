@@ -176,7 +176,13 @@ class NetworkRecipe:
 
         split, last = dataset.split, self.phases()[-1]
         evidence = FitEvidence(
-            list(fitted.history), fitted.best, split.train.num_classes, len(split.validation), self.settings.loss, last
+            history=fitted.history,
+            best=fitted.best,
+            num_classes=split.train.num_classes,
+            num_train=len(split.train),
+            num_validation=len(split.validation),
+            loss=self.settings.loss,
+            advice=last,
         )
         names = split.train.class_names
         source_notes = [*self._weights_notes(), *self.source.notes(names)]
