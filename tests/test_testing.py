@@ -74,7 +74,7 @@ def test_check_backbone_engine_that_computes_something_else_is_found_out(testing
         keras.utils.set_random_seed(5)
         return to_litert(keras.models.clone_model(network), pixels)
 
-    title = "the engine agrees, whatever the neighbors of a row"
+    title = "the engine agrees, and no row depends on its neighbors"
     assert not finding(testing, monkeypatch, title, to_litert=convert_other).holds
 
 

@@ -15,7 +15,7 @@ MODULES_OF_PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}  # 
 
 
 class TlkitError(Exception):
-    """What was found, what was expected and what to do, in one sentence."""
+    """An error with one sentence: what was found, what was expected, what to do."""
 
     exit_code = 1
 

@@ -52,7 +52,7 @@ def check_backbone(name: str, image_size: int = 0) -> tuple[Finding, ...]:
 
 
 class _Subject:
-    """A backbone with random weights and a head, and random pictures."""
+    """A backbone with random weights and a head, and random images."""
 
     def __init__(self, name: str, image_size: int) -> None:
         self.name, self.image_size = name, image_size
@@ -63,6 +63,7 @@ class _Subject:
         self.inner = [cut for cut in cut_points(self.network) if len(cut.shape) == 3]
 
     def build(self) -> tuple[keras.Model, keras.Model]:
+        """Build the backbone, and the classifier on it."""
         network = build_backbone(find_backbone(self.name), "none", self.image_size)
         calibrate_batch_norms(network, self.pixels)
         keras.utils.set_random_seed(0)
@@ -70,7 +71,7 @@ class _Subject:
 
     @cached_property
     def cut(self) -> Cut | None:
-        """Where `--cut auto` cuts; None for a network that offers no such place."""
+        """The cut point of `--cut auto`; None for a network without one."""
         try:
             return choose_cut(self.network, self.inner, "auto")
         except OptionError:
@@ -93,7 +94,7 @@ def _cuts(subject: _Subject) -> tuple[bool, str]:
 
 
 class _Computed:
-    """Features computed anew for every batch, as if nothing were cached."""
+    """Features computed again for every batch, as if nothing were cached."""
 
     def __init__(self, extractor: keras.Model, pixels: np.ndarray) -> None:
         self.extractor, self.pixels = extractor, pixels
@@ -103,7 +104,7 @@ class _Computed:
 
 
 def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[int, int], np.ndarray], set[str]]:
-    """The classifier after an epoch above the cut, its weights before, and the layers to move."""
+    """Train the layers above the cut for an epoch: the classifier, its weights before, and the trained layers."""
     network, classifier = subject.build()
     rank = subject.cut.index if subject.cut else len(cut_points(network)) - 1
     tensor = cut_points(network)[rank].tensor
@@ -118,7 +119,7 @@ def _trained(subject: _Subject, cached: bool) -> tuple[keras.Model, dict[tuple[i
 
 
 def _caches_exactly(subject: _Subject) -> tuple[bool, str]:
-    """An epoch on cached features moves every weight as one on features computed batch by batch does."""
+    """Check that an epoch on cached features moves every weight as one on features computed batch by batch."""
     cached, computed = (layer_weights(_trained(subject, cached)[0]) for cached in (True, False))
     step = OPTIMIZER.learning_rate * IMAGES / PLAN.batch_size  # as far as AdamW can move a weight
     worst = max(float(np.abs(value - computed[key]).max()) for key, value in cached.items())
@@ -145,7 +146,7 @@ def _saves(subject: _Subject) -> tuple[bool, str]:
 
 
 def _converts(subject: _Subject) -> tuple[bool, str]:
-    """The fastest engine agrees with Keras, and a row does not depend on its neighbors."""
+    """Check that the fastest engine agrees with Keras, and that a row does not depend on its neighbors."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "body.tflite"
         file.write_bytes(to_litert(subject.network, pixels=True))
@@ -160,7 +161,7 @@ def _converts(subject: _Subject) -> tuple[bool, str]:
 
 
 def _growth(subject: _Subject, before: np.ndarray) -> float:
-    """How many times a small relative change of the pixels grows on its way through the network.
+    """Measure by what factor a small relative change of the pixels grows on its way through the network.
 
     Random weights make some networks chaotic: inception_v3 at 75 pixels turns 1e-6 into 2e-3, so
     two engines that round differently cannot agree better.
@@ -179,18 +180,18 @@ CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
     "training on cached features equals training without": _caches_exactly,
     "exactly the layers above the cut move": _moves_what_it_should,
     "plain Keras opens what was saved": _saves,
-    "the engine agrees, whatever the neighbors of a row": _converts,
+    "the engine agrees, and no row depends on its neighbors": _converts,
 }
 
 
 def run_network(network: keras.Model, values: np.ndarray) -> np.ndarray:
-    """What a network makes of values, as at inference."""
+    """Run a network as at inference."""
     output: np.ndarray = keras.ops.convert_to_numpy(network(values, training=False))
     return output
 
 
 def layer_weights(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
-    """Every weight by the rank of its layer, whose name changes from build to build, but for random states."""
+    """Copy every weight but random states, by the rank of its layer, whose name changes from build to build."""
     return {
         (rank, index): np.copy(keras.ops.convert_to_numpy(weight))
         for rank, layer in enumerate(classifier.layers)
@@ -200,12 +201,12 @@ def layer_weights(classifier: keras.Model) -> dict[tuple[int, int], np.ndarray]:
 
 
 def difference(values: np.ndarray, expected: np.ndarray) -> float:
-    """The length of the difference as a share of the length of what is expected."""
+    """Measure the norm of the difference, relative to the norm of the expected values."""
     return float(np.linalg.norm(values - expected) / max(float(np.linalg.norm(expected)), 1e-30))
 
 
 def calibrate_batch_norms(body: keras.Model, pixels: np.ndarray) -> None:
-    """Give batch norms the statistics of some pictures: in a fresh network the signal vanishes or explodes."""
+    """Give batch norms the statistics of some images: in a fresh network the signal vanishes or explodes."""
     norms = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:

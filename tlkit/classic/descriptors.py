@@ -133,7 +133,7 @@ DESCRIPTORS = {
             key="describe_colours",
             compute=compute_colors,
             image_size=64,
-            source="the course: the two most frequent colors",
+            source="Ponti 2018: the two most frequent colors",
             package="pillow",
         ),
         Descriptor(

@@ -66,6 +66,7 @@ def score_rbf_svm(arrays: Arrays, values: np.ndarray) -> np.ndarray:
     """Compute votes plus margins: (rows, classes)."""
 
     def score(chunk: np.ndarray) -> np.ndarray:
+        """Score the classes for some rows."""
         distances = squared_distances(chunk, arrays["vectors"], arrays["lengths"])
         return _ovr_decision(arrays, _rbf_kernel(distances, float(arrays["gamma"])))
 
@@ -143,6 +144,7 @@ def score_knn(arrays: Arrays, values: np.ndarray) -> np.ndarray:
     num_neighbors = min(int(arrays["neighbors"]), len(arrays["rows"]))
 
     def score(chunk: np.ndarray) -> np.ndarray:
+        """Score the classes for some rows."""
         distances = squared_distances(chunk, arrays["rows"], arrays["lengths"])
         farthest = np.partition(distances, num_neighbors - 1, axis=1)[:, num_neighbors - 1]
         limit = farthest + TIE * (squared_lengths(chunk) + arrays["lengths"].mean())

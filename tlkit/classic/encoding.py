@@ -99,6 +99,7 @@ def _fisher_vector(vocabulary: Arrays, values: np.ndarray) -> PoolCell:
     deviations, weight_roots = np.sqrt(variances), np.sqrt(weights)[:, None]
 
     def pool(cell: np.ndarray) -> np.ndarray:
+        """Encode the descriptors of one cell."""
         descriptors, gamma = projected[cell], responsibilities[cell].T
         counts, first, second = gamma.sum(axis=1)[:, None], gamma @ descriptors, gamma @ descriptors**2
         by_means = (first - counts * means) / (deviations * weight_roots)

@@ -59,7 +59,7 @@ def select_columns(
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a classifier is fitted.
+    """Options of fitting a classifier.
 
     classifier      the name of a classifier or a family
     num_components  principal components that values are projected to; 0 for no projection
@@ -78,7 +78,7 @@ def fit_classifier(
 
     values: float32 (images, values)
     groups: of the columns; each gets the same weight
-    raises: OptionError where the images do not have so many principal components
+    raises: OptionError where the images have fewer principal components than asked for
     """
     scaler, result = select_model(values, groups, grouped, options)
     return refit(values, grouped, (scaler, result), options), result
@@ -129,7 +129,7 @@ def fit_scaler(values: np.ndarray, groups: Sequence[ColumnGroup], num_components
     Columns with different units are standardized one by one, and constant columns become 0.
 
     num_components: 0 for no projection
-    raises: OptionError where the images do not have so many principal components
+    raises: OptionError where the images have fewer principal components than `num_components`
     """
     mean, factor = values.mean(axis=0, dtype=np.float64), np.zeros(values.shape[1])
     for group in groups:
@@ -158,7 +158,7 @@ def _scale_factors(values: np.ndarray, standardize_columns: bool) -> np.ndarray:
 def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Compute the first principal components of centered rows: float32 (count, values).
 
-    raises: OptionError where there are not so many
+    raises: OptionError where there are fewer than `count`
     """
     if count > min(values.shape):
         raise OptionError(

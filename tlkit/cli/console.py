@@ -43,7 +43,7 @@ def take_signals() -> None:
 
 
 def was_interrupted() -> bool:
-    """Whether such a signal has come."""
+    """Tell whether such a signal was received."""
     return bool(_received)
 
 
@@ -88,6 +88,7 @@ class Console:
         with self._bar(title, total) as update:
 
             def advance(count: int) -> None:
+                """Count units; write nothing until the stage ends."""
                 nonlocal done
                 done += count
                 update(count, "" if unit == "epochs" else _rate(done, time.monotonic() - started, unit))
@@ -106,6 +107,7 @@ class Console:
             self._bars = bars
 
             def update(count: int, text: str) -> None:
+                """Advance the bar, and change its text."""
                 bars.update(task, advance=count, **({"text": text} if text else {}))
 
             try:

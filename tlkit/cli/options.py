@@ -27,8 +27,11 @@ def options_from(settings_class: type, into: str = "settings") -> Decorator:
     hints = get_type_hints(settings_class)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        """Add the options to a command."""
+
         @wraps(command)
         def call(**parameters: Any) -> Any:
+            """Call the command with its settings."""
             options = {item.name: parameters.pop(item.name) for item in fields(settings_class)}
             return command(**{into: settings_class(**options)}, **parameters)
 
@@ -97,11 +100,12 @@ def output_option(
     """Make `-o FILE`, of a command that writes one new file; that it can be written is checked before all work.
 
     words: of the help page
-    default: name of the file where -o is not given; the next free one of that name is taken
+    default: name of the file without -o; if it exists, the next free name
     is_folder: whether the command makes a new folder instead, whose name may end in a slash
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
+        """Check that the file can be written."""
         from tlkit.utils.files import check_new_file, next_free
 
         given = given.rstrip("/") if given and is_folder else given
@@ -130,6 +134,7 @@ def config_option(command: str) -> Decorator:
     """
 
     def use(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
+        """Take the defaults from the file."""
         if file:
             ctx.default_map = _read_config(file, command)
 
@@ -205,7 +210,7 @@ def _refuse_changes(run: Path) -> None:
     from tlkit.training.resume import read_training_request
 
     stopped = reopen_run(run)
-    read_training_request(stopped)  # a damaged settings.json is an error whatever was typed
+    read_training_request(stopped)  # a damaged settings.json is an error for every command line
     before = stopped.read_settings()
     for name in explicit_options(or_configured=True):
         if name == "resume":

@@ -1,4 +1,4 @@
-"""What a training prints, and the choice of a format."""
+"""Summary of a training on the screen, and the choice of an output format."""
 
 import json
 import shlex

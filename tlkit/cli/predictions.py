@@ -127,7 +127,7 @@ class TrainingImages:
         self._hashes: dict[str, set[str]] = {}
         try:
             rows = run.read_rows("split.csv")
-        except RunError:  # what a row says besides its class is no reason to fail
+        except RunError:  # a note next to the class is no reason to fail
             rows = []
         for row in rows:
             if row["split"] == "train":
@@ -142,7 +142,7 @@ class TrainingImages:
 
 
 class Counts:
-    """What was written: how many images of each class, how many unsure, and which failed."""
+    """Counts of the rows written: images per class, unsure rows and failures."""
 
     def __init__(self) -> None:
         self.labels = Counter[str]()

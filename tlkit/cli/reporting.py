@@ -1,4 +1,4 @@
-"""How much a command says, and in which form: `--json`, `--quiet` and `--verbose`."""
+"""Amount and form of a command's output: `--json`, `--quiet` and `--verbose`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ KEY = "tlkit.reporting"  # of the context's `meta`
 
 @dataclass
 class Reporting:
-    """What was asked for: JSON, and how much."""
+    """Form and amount of output that were asked for."""
 
     as_json: bool = False
     verbosity: int = NORMAL
@@ -31,6 +31,7 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`, `--quiet` and `--verbose`; `reporting` tells which were given."""
 
     def keep(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+        """Store the option in the context."""
         if not given:
             return
         report = ctx.meta.setdefault(KEY, Reporting())

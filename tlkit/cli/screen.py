@@ -1,4 +1,4 @@
-"""What commands print for people: lines and tables that fit the terminal, and colors that are never the only sign."""
+"""Lines and tables that fit the terminal, with colors that are never the only sign."""
 
 import os
 import shlex
@@ -74,7 +74,7 @@ class Screen:
         self._hang(" " * indent, "", parts)
 
     def entry(self, label: str, *parts: Part, style: str = "") -> None:
-        """Print a label and a sentence; further lines of it stand below the sentence."""
+        """Print a label and a sentence; its further lines are indented to the first."""
         self._hang(f"{label:<{LABEL_WIDTH}}", style, parts)
 
     def command(self, label: str, command: str, purpose: str = "") -> None:
@@ -89,7 +89,7 @@ class Screen:
         lead = f"{label:<{indent}}"
         for line in lines:
             self._print(self._text(lead, (line, STRONG), (comment if purpose else "", FAINT)))
-            lead = " " * indent if line.endswith(" \\") else ""  # a word that was broken goes on at once
+            lead = " " * indent if line.endswith(" \\") else ""  # a broken word continues at the first column
 
     def table(self, header: Sequence[Part], rows: Sequence[Sequence[Part]], left: Sequence[int] = (0,)) -> None:
         """Print rows below a dim header; the first column is shortened in the middle where the table is too wide.

@@ -1,4 +1,4 @@
-"""How good a classifier is, as people read it: the verdict, each class, the mistakes by name, what was left out."""
+"""The quality of a classifier on the screen: accuracy, each class, mistakes by name, left-out files."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

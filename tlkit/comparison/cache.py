@@ -140,7 +140,7 @@ def has_speed(run: Path) -> bool:
 
 
 def read_request(run: Run) -> tuple[Path, CompareSettings]:
-    """Read the images and the settings that a comparison was begun with.
+    """Read the images and the settings that a comparison was started with.
 
     raises: RunError where another tlkit began it, which had other settings
     """
@@ -160,7 +160,7 @@ def read_request(run: Run) -> tuple[Path, CompareSettings]:
 
 
 def check_unchanged(run: Run, key: str) -> None:
-    """Require that a comparison depends on what it was begun with.
+    """Require that the inputs of a comparison are those it was started with.
 
     raises: RunError
     """

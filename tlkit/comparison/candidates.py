@@ -97,6 +97,7 @@ def _has_classic() -> bool:
 
 def _from_scratch(settings: CompareSettings) -> list[Candidate]:
     def candidate(name: str, title: str, model: str) -> Candidate:
+        """Make the candidate of an architecture."""
         chosen = TrainSettings(model=model, **_shared(settings))
         return Candidate(name, title, "from scratch", 15, lambda _: chosen, scratch_recipe)
 
@@ -113,12 +114,14 @@ def _pretrained(settings: CompareSettings) -> list[Candidate]:
         return []
 
     def frozen(name: str) -> Candidate:
+        """Make the candidate of a frozen backbone."""
         chosen = FinetuneSettings(backbone=name, freeze="all", **_shared(settings))
         return Candidate(
             name, f"{name}, frozen", "pretrained", 10, lambda _: chosen, finetune_recipe, needs_weights=True
         )
 
     def best_frozen(accuracies: Mapping[str, float]) -> FinetuneSettings:
+        """Choose the backbone with the best accuracy so far."""
         return FinetuneSettings(backbone=_best_backbone(names, accuracies), freeze="lower", **_shared(settings))
 
     top_blocks = Candidate(

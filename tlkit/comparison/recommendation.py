@@ -1,4 +1,4 @@
-"""What to take: the best candidate, or one as good that costs less."""
+"""The recommended candidate: the best, or one of similar accuracy that costs less."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def recommend(results: Sequence[CandidateResult], baselines: Sequence[CandidateR
     """Choose the best candidate, or one that is as good and cheaper.
 
     results: from the simplest candidate; at least one that was trained
-    baselines: what the best must be told from, among the results or not
+    baselines: the best must be significantly better than these; they may be among the results
     """
     best = find_best([result for result in results if result.command])
     cheaper = [result for result in results if _is_as_good(result, best) and _is_cheaper(result, best)]

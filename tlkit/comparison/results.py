@@ -1,4 +1,4 @@
-"""What a finished candidate shows: accuracy, speed, size."""
+"""Results of a finished candidate: accuracy, speed, size."""
 
 import shlex
 import time
@@ -26,7 +26,7 @@ MINIMUM_SIGN = "≥ "  # before seconds that leave something out
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """What a candidate reached.
+    """Accuracy, speed and size of a candidate.
 
     name, title, kind       of the candidate
     accuracy                on the validation images

@@ -80,7 +80,7 @@ class ComparisonState:
 def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonState:
     """Train the candidates that are missing, and measure all of them.
 
-    run: a comparison that was begun, perhaps stopped
+    run: of a comparison that was started, perhaps stopped
     progress: gets a transient note before each candidate, and one after it; an interrupt it raises ends the comparison
     raises: DataError, RunError; OptionError where the cache folder is not tlkit's;
         where nothing could be trained, what the last candidate failed for
@@ -131,7 +131,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
     try:
         recipe = candidate.make_recipe(settings)
         run = obtain_run(state, candidate, recipe, _time_slot(state.end - time.monotonic(), candidate, later))
-    except Exception as error:  # whatever it was, other candidates may succeed
+    except Exception as error:  # other candidates may succeed all the same
         state.failure = _without_traceback(error)
         state.notes.append(f"{candidate.name} was skipped: {state.failure}")
         # before anything is removed, for it may raise: the error may have been an interrupt that C code swallowed
@@ -160,7 +160,7 @@ class TimeSlot:
 
     seconds      that it should take
     left         until all must be over
-    min_seconds  it is begun only with so much time
+    min_seconds  the candidate is started only if this much time is left
     """
 
     seconds: float
@@ -175,9 +175,9 @@ def _time_slot(left: float, candidate: Candidate, later: Sequence[Candidate]) ->
 
 
 def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any], slot: TimeSlot) -> Run:
-    """See that a candidate's run is there, finished and measured: from its folder, from the cache, or trained now.
+    """Get a candidate's finished and measured run: from its folder, from the cache, or by training it.
 
-    raises: OutOfTimeError, RunError where something else is in its folder, and whatever a training raises
+    raises: OutOfTimeError, RunError where something else is in its folder, and all errors of a training
     """
     run = Run(state.run.path / candidate.name)
     if is_done(run.path) and has_speed(run.path):
@@ -241,7 +241,7 @@ class Deadline:
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
-        """See `Progress.stage`.
+        """Start a stage of the inner progress, and check the time at every step.
 
         raises: OutOfTimeError, before the first step, too
         """
@@ -249,22 +249,23 @@ class Deadline:
         with self._inner.stage(name, total, unit) as advance:
 
             def step(done: int) -> None:
+                """Advance, and check the time."""
                 advance(done)
                 self._check()
 
             yield step
 
     def waiting(self, text: str) -> None:
-        """See `Progress`."""
+        """Pass the text on."""
         self._inner.waiting(text)
 
     def note(self, text: str, transient: bool = False) -> None:
-        """See `Progress.note`; lasting ones are dropped."""
+        """Pass transient notes on, and drop lasting ones."""
         if transient:
             self._inner.note(text, transient=True)
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """See `Progress.on_epoch_end`.
+        """Pass the epoch on, and check the time.
 
         raises: OutOfTimeError
         """

@@ -19,7 +19,7 @@ FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite
 
 @dataclass(frozen=True)
 class Augmentation(AffineLimits):
-    """How far views may differ from the image; each draw is uniform within its limits, 0 leaves it out.
+    """Limits of how far views differ from the image; each draw is uniform within its limits, 0 leaves it out.
 
     brightness  fraction, either way; likewise contrast, about middle gray, and saturation
     noise       maximum standard deviation of Gaussian noise, as a fraction of white
@@ -150,7 +150,7 @@ def augment_image(
 
 
 class AugmentedBatches:
-    """Images that are augmented anew in every epoch: indexing gives uint8 (images, image_size, image_size, 3).
+    """Images with new augmentation in every epoch: indexing gives uint8 (images, image_size, image_size, 3).
 
     oversized  indexed by positions, gives uint8 (images, side, side, 3), as an array or `StoredFeatures` do
     sha256     of each image; with the seed and the epoch it decides every draw
@@ -180,6 +180,7 @@ class AugmentedBatches:
         oversized, sha256, augmentation, image_size, seed = self._arguments
 
         def make_view(position: int, image: np.ndarray) -> np.ndarray:
+            """Augment the image at a position."""
             return augment_image(image, image_size, augmentation, rng_for(seed, self._epoch, sha256[position]))
 
         positions = np.arange(len(self))[indices]

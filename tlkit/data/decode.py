@@ -120,7 +120,7 @@ def drafted_size(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAP
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before it is decoded.
+    """Facts about an image that its file holds before decoding.
 
     size       width and height as stored, in pixels
     is_deep    whether it has gray values of more than 8 bits
@@ -140,13 +140,13 @@ def read_header(path: Path) -> Header | None:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             is_series = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
             return Header(image.size, is_deep(image), is_series)
-    except Exception:  # whatever is wrong with it, reading the file later gives the reason
+    except Exception:  # reading the file later gives the reason
         return None
 
 
 @contextmanager
 def _reasons(data: bytes) -> Iterator[None]:
-    """Turn whatever a decoder raises into an `ImageError` with a reason that the user understands."""
+    """Turn every error of a decoder into an `ImageError` with a reason that the user understands."""
     try:
         yield
     except ImageError:

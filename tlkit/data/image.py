@@ -69,7 +69,7 @@ class DecodedImage:
 
     pixels  uint8 (size, size, 3), RGB: the plain view; or (views, size, size, 3): all views
     sha256  of the file's bytes, hexadecimal
-    group   32 hexadecimal digits; equal for files with equal pixels, whatever the options
+    group   32 hexadecimal digits; equal for files with equal pixels, under all options
     """
 
     pixels: np.ndarray

@@ -32,7 +32,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the classes of a folder are.
+    """The places of the classes in a folder.
 
     root     the folder
     parents  folders whose subfolders are classes, relative to `root`, each with its subset: "" for the root itself,
@@ -194,7 +194,7 @@ def _refuse_parts(folder: Path, names: Sequence[str], subsets: dict[str, str]) -
 
 
 def _way_out(folder: Path, names: Sequence[str]) -> str:
-    """What to do with parts: to give the one that holds classes, to merge them, or to sort the images."""
+    """Say what to do with parts: give the one that holds classes, merge them, or sort the images."""
     holders = [name for name in names if _has_classes(folder / name)]
     rename = "if they are classes, rename them"
     if len(holders) == 1:

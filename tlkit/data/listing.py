@@ -41,7 +41,7 @@ def natural_key(text: str) -> tuple[list[int | str], str]:
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a name starts with a dot, as `.git` and macOS's `._photo.jpg` do, or is one of `SYSTEM_NAMES`."""
+    """Tell whether a name starts with a dot, like `.git` and macOS's `._photo.jpg`, or is one of `SYSTEM_NAMES`."""
     return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
@@ -49,7 +49,7 @@ def list_files(root: Path) -> Iterator[FileEntry]:
     """Walk every file below `root`, folder by folder, in natural order of names.
 
     Hidden and system names get the reason `HIDDEN`; links to a folder already read or
-    around `root`, broken links and whatever is neither file nor folder get a reason, too.
+    around `root`, broken links and everything that is neither file nor folder get a reason, too.
     Linked folders come last, so that a folder is found at its own path first.
     Only names and kinds are read; no file is opened.
     """

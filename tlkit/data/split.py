@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test: no leaks, exact fractions of each class; folds."""
+"""Split into training, validation and test images: no leaks, exact fractions of each class; folds."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -195,7 +195,7 @@ class _GroupAssignment:
             position += sizes[group]
 
     def is_missing(self, label: int, subset: str) -> bool:
-        """Whether a class has no image in a subset."""
+        """Tell whether a class has no image in a subset."""
         return self.count[label, subset] == 0
 
     def move_nearest(self, label: int, subset: str) -> None:

@@ -16,15 +16,15 @@ from tlkit.utils.parallel import count_workers, ordered_map
 
 MAX_MEASURED = 256  # images whose shape, or whose gray values, are looked at
 MAX_CROPPED = 0.5  # of the typical image that `--resize auto` lets a crop cut off
-NOTED_FRACTION = 0.05  # of images that lose more than that, above which a person is told
-EXTREMES = 1000  # one pixel in so many, and one image in a hundred, may be as dark or bright as it likes
+NOTED_FRACTION = 0.05  # of images that lose more than that, above which a note is printed
+EXTREMES = 1000  # one pixel in 1000, and one image in 100, do not count at either end
 MIN_USE = 0.5  # of a usual range such as 12 bits: where images use so much of it, it is taken as a whole
 ONE_FRAME = (b"\xff\xd8", b"BM")  # how files start that have 8 bits and one frame: JPEG and BMP
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the headers of a folder's files say.
+    """Facts from the headers of a folder's files.
 
     deep       gray images of more than 8 bits that may be trained on
     num_deep   all of them, held-out ones too
@@ -44,7 +44,7 @@ class Survey:
 
     @property
     def fraction_cut_in_half(self) -> float:
-        """The fraction of the images of which more than `MAX_CROPPED` would be cut off."""
+        """The fraction of the images that would lose more than `MAX_CROPPED`."""
         return float(np.mean([cut > MAX_CROPPED for cut in self.cut_off])) if self.cut_off else 0.0
 
 
@@ -56,6 +56,7 @@ def survey_files(files: Sequence[Path], subsets: Sequence[str]) -> Survey:
     sampled = set(sample_files(files))
 
     def header(file: Path) -> Header | None:
+        """Read the header of a file that needs a look."""
         return read_header(file) if file in sampled or _may_be_more(file) else None
 
     with ThreadPoolExecutor(count_workers()) as pool:
@@ -182,7 +183,7 @@ def _limits(file: Path) -> _Limits | None:
 
 
 def _without_extremes(values: np.ndarray, one_in: int) -> tuple[float, float]:
-    """The smallest and largest value without the outermost ones: one in so many, at least two where there are 32."""
+    """Find the smallest and largest value without the outermost: one in `one_in`, of 32 or more at least two."""
     drop = min(max(2, len(values) // one_in), len(values) // 16)
     ordered = np.partition(values, (drop, len(values) - 1 - drop))
     return float(ordered[drop]), float(ordered[len(values) - 1 - drop])

@@ -15,7 +15,7 @@ MAX_ERASED_ASPECT = 3.3  # of an erased rectangle, the longer side to the shorte
 
 @dataclass(frozen=True)
 class AffineLimits:
-    """How far a random affine map may move pixels; each draw is uniform within its limit.
+    """Limits of a random affine map; each draw is uniform within its limit.
 
     hflip     mirror left to right in half of the draws
     rotation  degrees, either way

@@ -1,4 +1,4 @@
-"""What every engine offers: a frozen network that runs in threads; and versions."""
+"""The interface of all engines: a frozen network that runs in threads; and versions."""
 
 import importlib.metadata
 import importlib.util
@@ -36,7 +36,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """Which engine runs a network, and in which precision.
+    """The engine that runs a network, and its precision.
 
     name       "litert", "openvino", "keras" or "classic"
     precision  "float32" or "bfloat16"
@@ -122,10 +122,11 @@ class SequentialEngine:
         self.single_threaded_blas = any(stage.single_threaded_blas for stage in stages)
 
     def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
+        """Open a session of every stage; they run one after the other."""
         sessions = [stage.session() for stage in self._stages]
 
         def run(rows: np.ndarray) -> np.ndarray:
+            """Run all stages on a batch."""
             for session in sessions:
                 rows = session(rows)
             return rows
@@ -140,5 +141,5 @@ class IdentityEngine:
     single_threaded_blas = False
 
     def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
+        """Give a function that copies its input."""
         return np.array

@@ -72,6 +72,7 @@ def images_per_second(network: Any, seconds: float = MEASURED_SECONDS) -> float:
     sessions = [engine.session() for _ in range(count_workers())]
 
     def run(session: Any) -> float:
+        """Measure one session."""
         session(pixels)  # the first call is slower
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < seconds or not done:

@@ -26,9 +26,10 @@ class KerasEngine:
         self._lock = threading.Lock()
 
     def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
+        """Open a session; all sessions share the network, one at a time."""
 
         def run(rows: np.ndarray) -> np.ndarray:
+            """Run the network on a batch."""
             with self._lock:  # building its function on first use is not safe in two threads
                 return np.asarray(self.network.predict_on_batch(rows), dtype=np.float32)
 

@@ -28,13 +28,14 @@ class LiteRTEngine:
         return interpreter
 
     def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
+        """Open a session with an interpreter of its own."""
         with self._opening:
             interpreter, self._first = self._first or self._interpreter(), None
         source = interpreter.get_input_details()[0]["index"]
         result = interpreter.get_output_details()[0]["index"]
 
         def run(rows: np.ndarray) -> np.ndarray:
+            """Run the network on a batch."""
             interpreter.set_tensor(source, rows)
             interpreter.invoke()
             return np.array(interpreter.get_tensor(result))

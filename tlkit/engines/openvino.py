@@ -39,10 +39,11 @@ class OpenVINOEngine:
         )  # two first calls at once can hang
 
     def session(self) -> InferenceFunction:
-        """See `Engine.session`."""
+        """Open a session with an inference request of its own."""
         request = self._network.create_infer_request()
 
         def run(rows: np.ndarray) -> np.ndarray:
+            """Run the network on a batch."""
             return np.array(request.infer({0: rows})[0])
 
         return run

@@ -43,7 +43,7 @@ SPLIT_OPTIONS = ("seed", "validation_split", "test_split", "max_megapixels")  # 
 
 @dataclass(frozen=True)
 class FeatureExport:
-    """What `tlkit features` leaves.
+    """The result of `tlkit features`.
 
     files                      that were written
     shape                      of the table: images, values
@@ -174,7 +174,7 @@ class Table:
 
 
 def _table(features: Features, split: Split, codec: Codec, settings: FeaturesSettings) -> Table:
-    """The images of all subsets, in the order of their paths."""
+    """List the images of all subsets, in the order of their paths."""
     entries = [
         (path, images.class_names[label], subset, sha256)
         for subset, images in split.subsets.items()
@@ -188,10 +188,11 @@ def _table(features: Features, split: Split, codec: Codec, settings: FeaturesSet
 
 
 def _nearest_accuracies(features: Features, split: Split, codec: Codec) -> dict[str, float]:
-    """What compression costs: how often the nearest training image is of the same class."""
+    """Measure the cost of compression: how often the nearest training image is of the same class."""
     train, validation = _load(features, split.train), _load(features, split.validation)
 
     def accuracy(train: np.ndarray, validation: np.ndarray) -> float:
+        """Measure the accuracy of the nearest neighbor."""
         nearest = nearest_neighbors(validation, train)
         return float(np.mean(split.train.labels[nearest] == split.validation.labels))
 
@@ -287,5 +288,5 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _utf8(text: str) -> str:
-    """A name that is not UTF-8 on disk with its bytes spelt out; Parquet has no other way."""
+    """Write the bytes of a name that is not UTF-8 as escapes, because Parquet holds UTF-8 only."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -40,7 +40,7 @@ Decoded = DecodedImage | FeatureRecord | ImageError
 
 @dataclass(frozen=True)
 class Features:
-    """What one pass over a folder leaves.
+    """The result of one pass over a folder.
 
     folder      the readable images, with their hashes and groups; the others are in its `skipped`
     store       the features of every image, by the hash of its file
@@ -79,7 +79,7 @@ def extract(
     extractor: the frozen network, perhaps still being prepared in another thread
     views: made of each image instead of the plain view; with `AugmentedViews` each row is (views, …)
     name: of the pass, where progress is shown
-    raises: whatever preparing the extractor raised; OptionError where the cache folder is not tlkit's
+    raises: every error of preparing the extractor; OptionError where the cache folder is not tlkit's
     """
     with suppress(OSError):  # where it cannot be written, nothing is cached
         claim_cache()
@@ -99,7 +99,7 @@ def extract(
 
 
 class ExtractionPass:
-    """What the threads of one pass share."""
+    """The state that the threads of one pass share."""
 
     def __init__(self, extractor: Future[FeatureExtractor], image: ImageSpec, views: ViewTransform | None) -> None:
         self.extractor, self.image, self.views = extractor, image, views
@@ -201,7 +201,7 @@ def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Itera
 
 
 def _readable(folder: ImageFolder, results: list[RowOrError]) -> ImageFolder:
-    """The images that could be read, with their hashes; the others are skipped with their reasons."""
+    """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
     records = {position: result for position, result in enumerate(results) if isinstance(result, FeatureRecord)}
     skipped = [
         FileEntry(path, str(result))

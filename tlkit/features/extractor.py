@@ -19,7 +19,7 @@ PIXELS, FEATURES = "pixels", "features"  # cuts: before the first layer; where a
 
 @dataclass(frozen=True)
 class ExtractorSpec:
-    """What features depend on besides the network.
+    """Everything but the network that features depend on.
 
     cut  where the network ends, in cache keys; "" for the features a head is trained on
     """
@@ -65,7 +65,7 @@ def build_extractor(
 
     build: gives the network as a Keras model, from pixels to vectors; called in the background, if at all
     identity: of the network, where it is known before it is built
-    raises: ModelError; through the future whatever `build` raises
+    raises: ModelError; through the future every error of `build`
     """
     converted = load_converted(conversion_key(identity)) if identity and spec.engine.name != "keras" else None
     if converted:

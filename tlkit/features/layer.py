@@ -1,4 +1,4 @@
-"""Which output of which network is exported, and the network that ends there."""
+"""The layer whose output is exported, and the network that ends there."""
 
 import difflib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class LayerOutput:
     network   its name, for messages
     load      gives the whole network as a Keras model
     layer     that ends the new one; "" for the features that are classified on
-    cut       in cache keys: layers without weights are told apart by nothing else
+    cut       in cache keys: nothing else distinguishes layers without weights
     identity  what it is made from; None where its weights are still to be downloaded
     """
 
@@ -49,7 +49,7 @@ class LayerOutput:
         """raises: OptionError with the nearest names"""
         from tlkit.models.cut import topological_order
 
-        steps = topological_order(network.output)  # a layer may stand in other networks, too, with outputs of theirs
+        steps = topological_order(network.output)  # a layer may belong to other networks, too
         if not self.layer:
             inputs_of_logits = [inputs[0] for layer, inputs, _ in steps if layer.name == LOGITS]
             return inputs_of_logits[0] if inputs_of_logits else network.output

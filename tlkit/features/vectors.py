@@ -32,7 +32,7 @@ class FeatureVectors(Protocol):
 
     @property
     def features(self) -> Features:
-        """What was read of the images; of several descriptors, that of which most was cached."""
+        """The features of the images; with several descriptors, those of the one with the most cached images."""
 
     def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "FeatureVectors":
         """Fit what must be fitted on training images before any image is a vector."""
@@ -65,7 +65,7 @@ class HandcraftedVectors:
 
     @property
     def features(self) -> Features:
-        """See `FeatureVectors`."""
+        """The features of the descriptor with the most cached images."""
         return max(self.by_descriptor, key=lambda features: features.num_cached)
 
     def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "HandcraftedVectors":
@@ -87,7 +87,7 @@ class HandcraftedVectors:
         return HandcraftedVectors(tuple(features[name] for name in names), self.pipeline.select(names))
 
     def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
-        """See `FeatureVectors`; local descriptors are encoded on every core.
+        """Load the vectors of some images; local descriptors are encoded on every core.
 
         raises: OptionError where the vectors would not fit into memory
         """
@@ -96,6 +96,7 @@ class HandcraftedVectors:
             return np.concatenate([descriptor[:] for descriptor in stored], axis=1).astype(np.float32)
 
         def encode(index: int) -> np.ndarray:
+            """Encode one image."""
             return self.pipeline.concatenate([descriptor[index : index + 1][0] for descriptor in stored])
 
         vectors = _empty_vectors(len(images), len(encode(0)) if len(images) else 0)
@@ -114,7 +115,7 @@ class HandcraftedVectors:
         return group_columns(zip(names, lengths, standardize, strict=True))
 
     def descriptors(self) -> DescriptorPipeline | None:
-        """See `FeatureVectors`."""
+        """Give the pipeline of the descriptors."""
         return self.pipeline
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
@@ -182,7 +183,7 @@ class DeepVectors:
         return self
 
     def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
-        """See `FeatureVectors`."""
+        """Load the vectors of some images."""
         return self.features.load(images).astype(np.float32)
 
     def column_groups(self, train: ImageFolder) -> list[ColumnGroup]:
@@ -190,7 +191,7 @@ class DeepVectors:
         return group_columns([(DEEP_GROUP, self.features.load(train.subset([0])).shape[1], True)])
 
     def descriptors(self) -> DescriptorPipeline | None:
-        """See `FeatureVectors`."""
+        """Give None: a network computes the vectors."""
         return None
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:

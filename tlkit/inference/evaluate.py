@@ -27,7 +27,7 @@ TRAINED_ON_IT = "the run was trained on it"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a run did on some images.
+    """The figures of a run on some images.
 
     report   the figures
     subset   the images in a word: "validation", "test", "new", …

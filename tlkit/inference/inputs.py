@@ -1,4 +1,4 @@
-"""What can be classified: files, folders, patterns, bytes, arrays, Pillow images and file objects."""
+"""Inputs to classify: files, folders, patterns, bytes, arrays, Pillow images and file objects."""
 
 import glob
 import os

@@ -86,6 +86,7 @@ class Predictor:
 
     def _predict_all(self, inputs: Iterator[NamedInput], identify: bool) -> Iterator[Prediction]:
         def work(chunk: list[NamedInput]) -> list[Prediction]:
+            """Classify a chunk."""
             return self._predict_chunk(chunk, identify)
 
         blas = single_threaded_blas() if self._engine.single_threaded_blas else nullcontext()

@@ -25,7 +25,7 @@ SHEET_WIDTHS = (44, 9, 24, 12)  # of the columns path, status, label, confidence
 
 @dataclass(frozen=True)
 class PredictionColumns:
-    """What every table of predictions has: path, status, label, confidence, label_2, …, p_<class>, …, error.
+    """The columns of every table of predictions: path, status, label, confidence, label_2, …, p_<class>, …, error.
 
     class_names  in label order
     top_k        how many of the most probable classes

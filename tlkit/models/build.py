@@ -55,7 +55,7 @@ def pool_features(flat: keras.Model) -> Any:
 
 
 def feature_slices(body: keras.Model) -> dict[str, slice]:
-    """Tell which of a backbone's features are the averages of which feature map.
+    """Find the features that are the averages of each feature map: slices of a row, by layer name.
 
     A network that averages none, such as an architecture without pooling, has the last map alone.
     """
@@ -104,6 +104,7 @@ def _connect_to_pixels(
     """
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a layer on the preprocessed pixels."""
         output = layer(*(preprocessed if tensor is pixels else tensor for tensor in args), **kwargs)
         if rescaling and isinstance(layer, keras.layers.Normalization):
             return rescaling(output)

@@ -61,7 +61,7 @@ class CatalogEntry:
 
     @property
     def weights_cached(self) -> bool:
-        """Whether finetuning needs no download."""
+        """True if a training needs no download."""
         spec = self.spec
         return isinstance(spec, Architecture) or imagenet_file(spec, spec.image_size).exists()
 

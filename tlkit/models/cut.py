@@ -1,4 +1,4 @@
-"""Where a network can be cut in two: an extractor to freeze, a top to train."""
+"""Cut points of a network, which divide it into an extractor to freeze and a top to train."""
 
 import difflib
 import math

@@ -48,9 +48,11 @@ def fold_batch_norms(network: keras.Model, shifts: bool = False) -> FoldedModel:
     norms = {pair.norm.name for pair in pairs.values()}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Skip a folded batch norm; call any other layer."""
         return args[0] if layer.name in norms else layer(*args, **kwargs)
 
     def clone(layer: Any) -> Any:
+        """Add a bias to a folded convolution."""
         return _with_bias(layer) if layer.name in pairs else layer
 
     folded = keras.models.clone_model(
@@ -128,7 +130,7 @@ class Pointwise(keras.layers.Conv2D):  # type: ignore[misc]
     """A 1 × 1 convolution as a product of two matrices, whose gradients TensorFlow computes faster on a CPU."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """See `keras.layers.Conv2D`."""
+        """Compute the convolution as a matrix product; Keras calls this."""
         *positions, channels = keras.ops.shape(inputs)[1:]
         matrix = keras.ops.reshape(kernel, (channels, self.filters))
         product = keras.ops.matmul(keras.ops.reshape(inputs, (-1, channels)), matrix)

@@ -1,6 +1,6 @@
 """Numerical against analytic gradients of a network, layer by layer, in float64.
 
-Networks of a hundred layers have so many rectifiers and so much rounding that a layer or two of
+Networks of a hundred layers have many rectifiers and much rounding, so that a layer or two of
 ResNet-101 and ResNet-152 may be reported at some seeds and sizes, though their gradients are right.
 """
 
@@ -48,7 +48,7 @@ class LayerGradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether both gradients agree."""
+        """True if both gradients agree."""
         return self.excess_error <= TOLERANCE
 
 
@@ -127,11 +127,12 @@ def _fill_zeros(model: keras.Model, random: np.random.Generator) -> None:
 
 
 def _make_loss(model: keras.Model, pixels: np.ndarray, targets: np.ndarray) -> Callable[[], Any]:
-    """Make the mean cross-entropy as a graph that reads the weights anew at every call."""
+    """Make the mean cross-entropy as a graph that reads the weights at every call."""
     inputs, one_hot = tf.constant(pixels), tf.constant(targets)
 
     @tf.function  # type: ignore[untyped-decorator]
     def loss() -> Any:
+        """Compute the mean cross-entropy."""
         probabilities = model(inputs, training=True)
         return -tf.reduce_mean(tf.reduce_sum(one_hot * tf.math.log(probabilities), axis=-1))
 

@@ -60,6 +60,7 @@ class _Silence:
         self._levels: dict[str, int] = {}
 
     def enter(self) -> None:
+        """Silence the output, if nobody has yet."""
         with self._lock:
             self._inside += 1
             if self._inside == 1:
@@ -68,6 +69,7 @@ class _Silence:
                 _set_levels(dict.fromkeys(NOISY_LOGGERS, logging.CRITICAL))
 
     def leave(self) -> None:
+        """Restore the output when the last user leaves."""
         with self._lock:
             self._inside -= 1
             if self._inside:

@@ -1,4 +1,4 @@
-"""Where a network comes from: a pretrained backbone, or an architecture to train from scratch.
+"""Sources of networks: a pretrained backbone, or an architecture to train from scratch.
 
 Nothing here imports Keras until a network is built. A previous run is a source, too: `runs/warm_start.py`.
 """
@@ -26,7 +26,7 @@ class NetworkSource(Protocol):
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether its weights were trained before."""
+        """True if its weights were trained before."""
 
     def build(self) -> Any:
         """Build a `keras.Model` from pixels, float32 (batch, size, size, 3), to features (batch, values).
@@ -41,7 +41,7 @@ class NetworkSource(Protocol):
         """
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
-        """Give a new head what the head of a previous run has learnt; otherwise leave it as it is."""
+        """Give a new head the weights that the head of a previous run learned; otherwise leave it as it is."""
 
     def prepare_top(self, top: Any) -> Any:
         """Give the model to train for the part above the cut, which shares its variables."""
@@ -77,7 +77,7 @@ class PretrainedBackbone:
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether its weights were trained before."""
+        """True if its weights were trained before."""
         return self.weights != "none"
 
     def build(self) -> Any:

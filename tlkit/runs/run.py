@@ -115,7 +115,7 @@ class Run:
 
     @property
     def manifest(self) -> Manifest:
-        """The content of `model.json`, read anew and checked.
+        """The content of `model.json`, read and checked at every access.
 
         raises: RunError where it is damaged or was written by another version
         """

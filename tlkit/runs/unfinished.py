@@ -69,7 +69,7 @@ def delete_checkpoints(run: Run) -> None:
 
 
 def refuse_links(path: Path) -> None:
-    """Check that whatever has the name of a run's file or folder is a plain file or folder.
+    """Check that everything with the name of a run's file or folder is a plain file or folder.
 
     raises: RunError that names a link, which could lead anywhere, or another special file
     """

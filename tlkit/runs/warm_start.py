@@ -78,7 +78,7 @@ class PreviousRun:
         return None
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
-        """Give a new head what the previous one has learnt; columns of new classes start at zero."""
+        """Give a new head the weights that the previous one learned; columns of new classes start at zero."""
         previous = _load_once(self.run.network_file(), self.run.manifest.sha256[MODEL])
         known = self.run.manifest.class_names
         columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]

@@ -26,7 +26,7 @@ from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
-MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in a picture; pixels of their shorter side
+MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
 READ_BATCH = 256  # images whose features are read from the disk at a time
 
 

@@ -1,4 +1,4 @@
-"""Which layers are trained, for how long: what `--freeze auto` and `--time-limit` decide once the features are there.
+"""The decisions of `--freeze auto` and `--time-limit`, made from the features: which layers to train, and how long.
 
 `--freeze auto` rests on linear probes: how well a linear classifier does on the averages of a network's
 feature maps, depth by depth. Where the last map, made for ImageNet's classes, separates the classes better
@@ -52,7 +52,7 @@ class Strategies(Protocol):
         """The strategy asked for; "auto" where it is open."""
 
     def changed(self, options: Mapping[str, Any]) -> "Strategies":
-        """Set some options anew."""
+        """Change some options."""
 
     def estimate(self, inputs: EstimateInput) -> CostEstimate:
         """Estimate what it takes."""
@@ -60,7 +60,7 @@ class Strategies(Protocol):
 
 @dataclass(frozen=True)
 class FreezeAdvice:
-    """What linear probes say of the images.
+    """The evidence of linear probes on the images.
 
     strategy    "all" or "lower"
     reason      one sentence
@@ -85,7 +85,7 @@ class FreezeAdvice:
 
 @dataclass(frozen=True)
 class FreezeDecision:
-    """What is trained, as `checkpoint-strategy.json` keeps it.
+    """The layers to train, as stored in `checkpoint-strategy.json`.
 
     options   that change
     messages  for a person, at once

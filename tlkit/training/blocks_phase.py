@@ -41,7 +41,7 @@ class BlocksPhase:
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
-        """See `Phase`: cut the network, and compute the activations at the cut that are not cached yet."""
+        """Cut the network, and compute the activations at the cut that are not cached yet."""
         split, network = dataset.split, dataset.network
         images = len(split.train), len(split.validation) + len(split.test)
         cut, num_views, notes = choose_activations(network, images, training)
@@ -60,7 +60,7 @@ class BlocksPhase:
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
-        """See `Phase`."""
+        """Estimate the time and disk space after those of earlier phases."""
         train, held_out = inputs.images
         cut, views, _ = choose_activations(inputs.network, inputs.images, training)
         speed = inputs.throughput

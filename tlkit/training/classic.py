@@ -115,7 +115,7 @@ class ClassicDataset:
 
 @dataclass(frozen=True)
 class ClassicRecipe:
-    """How a classic classifier is fitted."""
+    """The recipe of a classic classifier."""
 
     settings: ClassicSettings
     command = "train"
@@ -219,7 +219,7 @@ def _details(
 
 
 def _advice(best: str, results: Mapping[str, SearchResult]) -> dict[str, Any] | None:
-    """What `--descriptor auto` has chosen, and from what."""
+    """Report the choice of `--descriptor auto` and the accuracies it is based on."""
     tried = {name: _accuracy(result) for name, result in results.items()}
     if len(tried) == 1:
         return None

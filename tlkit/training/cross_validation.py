@@ -20,7 +20,7 @@ EVAL_BATCH = 256  # images evaluated at a time
 
 
 class Fitted(Protocol):
-    """What is looked at of a network that was trained again: `FittedNetwork`."""
+    """The parts of a repeated training that are read: `FittedNetwork`."""
 
     @property
     def top(self) -> Any:
@@ -33,7 +33,7 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True)
 class RepeatedTraining:
-    """A training that starts anew from the same initial weights, as often as asked.
+    """A training that can be repeated from the same initial weights.
 
     fit       trains on a split, with some options changed
     settings  of the training that is repeated

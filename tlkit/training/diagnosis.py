@@ -1,4 +1,4 @@
-"""What a training's history shows, with the next command to try."""
+"""Diagnosis of a training from its history, with the next command to try."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ UNDERFITTING = 0.8  # of the training images correct at the end, below which the
 
 
 class Advice(Protocol):
-    """What the last phase of a training advises: `Phase`."""
+    """The advice of the last phase of a training: `Phase`."""
 
     overfitting: str
     underfitting: str
@@ -40,7 +40,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class FitEvidence:
-    """What a diagnosis is made from.
+    """The evidence for a diagnosis.
 
     history  of every phase
     best     the epoch whose weights were kept

@@ -33,10 +33,10 @@ LARGER_STEP = 16  # images in the larger of the training steps that are timed; a
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a training takes.
+    """Time and disk space of a training.
 
     fixed_seconds  before the first epoch of the last phase
-    epoch_seconds  for one epoch of the last phase, of which there are `epochs`
+    epoch_seconds  for one of the `epochs` of the last phase
     disk           bytes of the cache
     """
 
@@ -51,7 +51,7 @@ class CostEstimate:
         return self.fixed_seconds + self.epochs * self.epoch_seconds
 
     def epochs_within(self, seconds: float) -> int:
-        """Count the planned epochs that end within so many seconds; perhaps none.
+        """Count the planned epochs that end within a number of seconds; perhaps none.
 
         >>> CostEstimate(fixed_seconds=10, epoch_seconds=5, epochs=10).epochs_within(36)
         5
@@ -84,7 +84,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class EstimateInput:
-    """What an estimate is made from.
+    """The inputs of an estimate.
 
     network  without a head
     engine   runs it, up to the features a head is trained on
@@ -114,7 +114,7 @@ class Estimable(Protocol):
 
     @property
     def source(self) -> NetworkSource:
-        """Where the network comes from."""
+        """The source of the network."""
 
     @property
     def image(self) -> ImageSpec:
@@ -122,10 +122,10 @@ class Estimable(Protocol):
 
     @property
     def engine(self) -> EngineSpec:
-        """What runs its frozen part."""
+        """The engine of its frozen part."""
 
     def changed(self, options: Mapping[str, Any]) -> "Estimable":
-        """Set some options anew."""
+        """Change some options."""
 
     def estimate(self, inputs: EstimateInput) -> CostEstimate:
         """Estimate what its phases take once the features, or the pixels, are there."""
@@ -167,6 +167,7 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) 
     runner, end = ThreadedRunner(engine), time.perf_counter() + MEASURED_SECONDS
 
     def decode_and_infer(file: Path) -> tuple[float, float] | None:
+        """Time both steps for one file; None for an unreadable file."""
         started = time.perf_counter()
         if started > end and file not in first:
             return None

@@ -25,12 +25,12 @@ from tlkit.utils.progress import Progress, Silent
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 120
 SMOOTHING = 0.9  # of the moving average of the loss
 STOP_FACTOR = 3.0  # times the first loss, where the test ends
-SUGGESTION_DIVISOR = 10.0  # the suggestion is so many times below the learning rate of the lowest loss
+SUGGESTION_DIVISOR = 10.0  # the learning rate of the lowest loss, divided by this, is suggested
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """What a range test saw.
+    """Learning rates and losses of a range test.
 
     rates      learning rates, rising
     losses     at each, a moving average

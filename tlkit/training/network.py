@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """How a network is trained.
+    """The recipe of a network.
 
     command               "finetune" or "train"
     freeze                "all", "lower", "none", or "auto" until it is decided
@@ -65,12 +65,12 @@ class NetworkRecipe:
 
     @property
     def engine(self) -> EngineSpec:
-        """What runs its frozen part."""
+        """The engine of its frozen part."""
         return EngineSpec(self.settings.engine, self.settings.precision)
 
     @property
     def augmentation(self) -> Augmentation:
-        """How training images are varied."""
+        """The augmentation of training images."""
         return Augmentation.from_options(self.settings.augment, self.settings.amounts)
 
     def head(self, num_images: int) -> Head:
@@ -83,7 +83,7 @@ class NetworkRecipe:
         return replace(plan, keep_initial_weights=self.keep_initial_weights)
 
     def changed(self, options: Mapping[str, Any]) -> "NetworkRecipe":
-        """Set some options anew."""
+        """Change some options."""
         freeze = options.get("freeze", self.freeze)
         return replace(self, freeze=freeze, settings=replace(self.settings, **options))
 
@@ -215,7 +215,7 @@ class NetworkRecipe:
         return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
 
     def _data_notes(self, split: Split) -> list[str]:
-        """What there is to be said of the classes: mirrored views that may mislead, and rare classes."""
+        """Write the notes about the classes: mirrored views that may mislead, and rare classes."""
         from tlkit.training.loop.losses import is_imbalanced
 
         names, counts = split.train.class_names, split.train.class_counts
@@ -268,6 +268,7 @@ class NetworkModel:
         from tlkit.training.phases import fit_phases
 
         def fit_again(split: Split, options: Mapping[str, Any]) -> "FittedNetwork":
+            """Train on another split or with other options."""
             self.dataset.network.set_weights(self.initial_weights)
             recipe = self.recipe.changed(options)
             return fit_phases(recipe.phases(), recipe, replace(self.dataset, split=split), progress)

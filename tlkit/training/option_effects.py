@@ -1,4 +1,4 @@
-"""Which options have no effect, and when: one table per command.
+"""Options without effect, and the cases: one table per command.
 
 An option that would change nothing is refused by name, where a person changed it; a default is never refused. Where
 `--freeze auto` is still to decide, an option has an effect if it has one in any strategy that may be chosen.
@@ -51,7 +51,7 @@ def refuse_without_effect(
     """Refuse options that were changed from their default and would change nothing.
 
     asked: settings as they were given
-    facts: what is resolved, by name; it stands before what was asked
+    facts: resolved values, by name; they take precedence over what was asked
     inherited: values that are no more a choice than a default, by name
     raises: OptionError for the first
     """
@@ -154,6 +154,7 @@ def _of_architecture(option: str) -> NoEffect:
     capable = [name for name, spec in ARCHITECTURES.items() if option in options_of(spec)]
 
     def holds(case: Any) -> bool:
+        """Tell whether the model lacks the option."""
         return case.model not in capable
 
     return NoEffect((option,), holds, "with --model {model}", f"--model {capable[0]}")
@@ -167,7 +168,7 @@ TRAIN = (
 
 
 def _has_local(case: Any) -> bool:
-    """Whether a descriptor encodes patches; "auto" tries one that does."""
+    """Tell whether a descriptor encodes patches; "auto" tries one that does."""
     names = case.descriptor.split("+")
     return "auto" in names or any(DESCRIPTORS[name].is_local for name in names if name in DESCRIPTORS)
 

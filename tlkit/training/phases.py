@@ -1,4 +1,4 @@
-"""What is trained, phase by phase: the head on a frozen network, or everything; and the loop over phases.
+"""Training phases: the head on a frozen network, or everything; and the loop over phases.
 
 The third phase, the upper blocks, is in `blocks_phase.py`; which phases a training has, `network.py` says.
 """
@@ -96,7 +96,7 @@ class HeadPhase:
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
-        """See `Phase`."""
+        """Choose what to train, its samples and its plan."""
         split, features = dataset.split, dataset.features
         top = trainable_top(classifier, dataset.network.output, frozen_batch_norms(dataset.network, training))
         train = training_samples(features.load(split.train), split.train, training)
@@ -108,7 +108,7 @@ class HeadPhase:
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
-        """See `Phase`; features are float32."""
+        """Estimate the time and disk space; features are float32."""
         cut = inputs.network.output
         top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
         plan = training.plan(inputs.images[0], False)
@@ -117,7 +117,7 @@ class HeadPhase:
 
 
 class FullPhase:
-    """Trains everything, on images that are augmented anew in every epoch."""
+    """Trains everything, on images with new augmentation in every epoch."""
 
     name = "whole"
     overfitting = "--augment medium"
@@ -126,7 +126,7 @@ class FullPhase:
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
-        """See `Phase`."""
+        """Choose what to train, its samples and its plan."""
         split, features = dataset.split, dataset.features
         images = self._augmented_images(training, dataset, progress) or features.open(split.train)
         top = trainable_top(classifier, classifier.input, frozen_batch_norms(dataset.network, training))
@@ -139,7 +139,7 @@ class FullPhase:
     def _augmented_images(
         self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress
     ) -> AugmentedBatches | None:
-        """The training images, decoded once; None where nothing is to be varied."""
+        """Decode the training images once; None without augmentation."""
         if training.augmentation == NO_AUGMENTATION:
             return None
         train = dataset.split.train
@@ -150,7 +150,7 @@ class FullPhase:
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
-        """See `Phase`; pixels are uint8."""
+        """Estimate the time and disk space; pixels are uint8."""
         top = trainable_top(classifier, classifier.input, batch_norm_names(inputs.network))
         plan = training.plan(inputs.images[0], False)
         cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)

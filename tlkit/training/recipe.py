@@ -33,7 +33,7 @@ from tlkit.utils.progress import Progress, Stopwatch
 
 
 class Dataset(Protocol):
-    """What a pass over the images leaves."""
+    """The result of a pass over the images."""
 
     @property
     def folder(self) -> ImageFolder:
@@ -52,7 +52,7 @@ DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 
 class Recipe(Protocol[DatasetT]):
-    """How one kind of classifier is trained.
+    """The four steps of training one kind of classifier.
 
     What only the images can decide (`--freeze auto`, `--descriptor auto`, epochs) is decided by `load` and `fit`.
     """
@@ -83,7 +83,7 @@ class Recipe(Protocol[DatasetT]):
 
 @dataclass(frozen=True)
 class FitDetails:
-    """What metrics.json and model.json say of a fit, besides the figures of its report.
+    """The entries of a fit in metrics.json and model.json that are not in its report.
 
     manifest       entries of model.json
     figures        entries of metrics.json that only this kind of training has
@@ -110,7 +110,7 @@ class FittedModel(Protocol):
 
     @property
     def details(self) -> FitDetails:
-        """How it was trained."""
+        """The details of its training."""
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write the files that predict runs, and give them in order."""
@@ -124,7 +124,7 @@ class FittedModel(Protocol):
 
 @dataclass(frozen=True)
 class TrainingMetrics:
-    """What metrics.json holds.
+    """The content of metrics.json.
 
     accuracy                on the validation images, with its 95 % interval `accuracy_ci95`
     selected_on_validation  whether epochs or strategy were chosen on these images
@@ -223,7 +223,7 @@ class NetworkDataset:
 
 
 class NetworkTraining(Protocol):
-    """What phases need to know of a network's recipe."""
+    """The part of a network's recipe that phases use."""
 
     @property
     def settings(self) -> Any:
@@ -231,7 +231,7 @@ class NetworkTraining(Protocol):
 
     @property
     def source(self) -> NetworkSource:
-        """Where the network comes from."""
+        """The source of the network."""
 
     @property
     def image(self) -> ImageSpec:
@@ -239,15 +239,15 @@ class NetworkTraining(Protocol):
 
     @property
     def engine(self) -> EngineSpec:
-        """What runs its frozen part."""
+        """The engine of its frozen part."""
 
     @property
     def augmentation(self) -> Augmentation:
-        """How training images are varied."""
+        """The augmentation of training images."""
 
     @property
     def trains_batch_norms(self) -> bool:
-        """Whether batch norms learn offsets, scales and statistics."""
+        """True if batch norms learn offsets, scales and statistics."""
 
     def head(self, num_images: int) -> Head:
         """Choose the head for a number of training images."""

@@ -1,4 +1,4 @@
-"""The cache folder: where it lies, what lies in it, and how to empty it, only of what tlkit itself put there."""
+"""The cache folder: its location, its content, and how to remove only files that tlkit wrote."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def cache_dir() -> Path:
 
 
 def is_cache() -> bool:
-    """Whether the cache's root has tlkit's mark; where it has none it is new or empty.
+    """Tell whether the cache's root has tlkit's mark; without a mark it is new or empty.
 
     raises: OptionError where it holds something and has no mark; OSError where it cannot be looked into
     """
@@ -100,7 +100,7 @@ def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:
 
 
 def _owned(parts: Sequence[CachePart]) -> Owned:
-    """What tlkit writes, with paths from the root: a new marker and all parts."""
+    """Join the patterns of all parts, with paths from the root, and that of a new marker."""
     files = [rf"{part.name}/(?:{part.owned.files.pattern})" for part in parts]
     folders = [rf"{part.name}(?:/(?:{part.owned.folders.pattern}))?" for part in parts]
     return Owned(re.compile("|".join([TEMPORARY.pattern, *files])), re.compile("|".join(folders)))

@@ -235,7 +235,7 @@ def is_regular(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class Owned:
-    """What tlkit writes below a folder, as patterns of whole paths relative to it, with "/".
+    """Patterns of the paths that tlkit writes below a folder, relative to it, with "/".
 
     files    that it writes
     folders  that it makes
@@ -256,7 +256,7 @@ def owned_files(root: Path, owned: Owned) -> list[Path]:
 def remove_owned(root: Path, owned: Owned) -> None:
     """Remove tlkit's regular files below a folder, then its folders and the root where they are empty.
 
-    Whatever else is there stays, and so do the folders it lies in; no link is followed.
+    Everything else stays, with the folders it is in; no link is followed.
     """
     for file in owned_files(root, owned):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""How long work reports to whoever watches: stages with a count, notes, epochs."""
+"""Progress reports of long work: stages with a count, notes, epochs."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,22 +9,22 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """Where work reports to. The command line draws bars; the library is silent unless asked."""
+    """A receiver of progress reports. The command line draws bars; the library is silent by default."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """A stretch of work of `total` units; call what it yields with the units just done."""
+        """Start a stage of `total` units; call the yielded function with the number of units just done."""
 
     def waiting(self, text: str) -> None:
         """Say what a stage waits for before its first units, such as a library that is being loaded."""
 
     def note(self, text: str, transient: bool = False) -> None:
-        """One line a person should read.
+        """Report one line for people.
 
-        transient: it only helps whoever watches right now
+        transient: it helps only while the work is running
         """
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """An epoch has ended; its row of `history.csv`."""
+        """Report the end of an epoch with its row of `history.csv`."""
 
 
 class Silent:
@@ -57,7 +57,7 @@ class Stopwatch:
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End a stage; one of the same name goes on where that ended."""
+        """End a stage; the seconds of stages with one name are added."""
         now = time.perf_counter()
         self.laps[name], self._last = round(self.laps.get(name, 0) + now - self._last, 3), now
 

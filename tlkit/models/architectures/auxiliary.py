@@ -48,6 +48,7 @@ def add_auxiliary_outputs(spec: Architecture, network: keras.Model, changes: dic
     build = import_module(f"tlkit.models.architectures.{spec.file}").build_auxiliary
 
     def classify(number: int, layer: str) -> Any:
+        """Attach an auxiliary classifier to a layer."""
         values = build(network.get_layer(layer).output, variant, f"auxiliary_{number}")
         return keras.layers.Dense(num_classes, "softmax", name=f"auxiliary_{number}")(values)
 

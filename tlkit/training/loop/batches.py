@@ -22,7 +22,7 @@ class Samples:
 
     features  (images, …); where they have `in_epoch`, that gives them as an epoch sees them
     targets   one-hot float32 (images, classes)
-    weights   in the loss, float32 (images,), mean 1; all equal where not given
+    weights   in the loss, float32 (images,), mean 1; all equal by default
     """
 
     def __init__(self, features: Indexable, targets: np.ndarray, weights: np.ndarray | None = None) -> None:
@@ -65,7 +65,7 @@ def batch_indices(num_images: int, batch_size: int, seed: int, epoch: int) -> np
 
 @dataclass(frozen=True)
 class Mixing:
-    """How images are mixed above the cut: MixUp (Zhang 2017), CutMix (Yun 2019).
+    """Options for mixing images above the cut: MixUp (Zhang 2017), CutMix (Yun 2019).
 
     What lies below the cut is computed once, so images cannot be mixed before it; mixed inside a
     network they serve as well (manifold mixup: Verma 2018). Where both are given, each batch is mixed

@@ -24,7 +24,7 @@ SECONDS_BETWEEN = 2.0  # shorter epochs share a checkpoint: to redo them takes n
 
 @dataclass
 class TrainingState:
-    """How far a phase has come.
+    """Progress of a phase.
 
     best          the weights of its best epoch; before the first, those it started from
     batch_size    images per step; less than planned where memory did not suffice
@@ -32,7 +32,7 @@ class TrainingState:
     notes         what a person should know
     ended         whether it is over
     lr_scale      fraction of the planned learning rate; less than 1 after a divergence
-    restarted_at  the epoch after which batch size or learning rate was changed, and the optimizer started anew
+    restarted_at  the epoch after which batch size or learning rate was changed, and the optimizer restarted
     divergences   how often it diverged
     """
 

@@ -69,6 +69,7 @@ def _start(
     num_images = len(samples[0].targets)
 
     def prepare(state: TrainingState) -> None:
+        """Compile the model for a state."""
         _compile(model, plan, state, num_images)
 
     if checkpoint and (saved := checkpoint.load(model, prepare)):
@@ -121,6 +122,7 @@ def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPla
     features, targets = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing)
 
     def make_batch(step: int, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Make the batch of a step."""
         random = np.random.default_rng((plan.seed, epoch, step))
         return mix((features[indices], targets[indices], train.weights[indices]), plan.mixing, random)
 

@@ -1,4 +1,4 @@
-"""What a history is made of: one record per epoch. It imports no Keras."""
+"""Records of epochs, which make a history. It imports no Keras."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class EpochRecord:
 
     @property
     def score(self) -> tuple[float, ...]:
-        """How good it is, less is better: by its loss; where F1 decides, by that first."""
+        """The quality of the epoch, less is better: its loss; where F1 decides, that first."""
         loss = math.inf if math.isnan(self.val_loss) else self.val_loss
         return (loss,) if self.val_f1 is None else (-self.val_f1, loss)
 

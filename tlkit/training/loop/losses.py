@@ -78,6 +78,6 @@ def class_balanced_weights(labels: np.ndarray, kind: str) -> np.ndarray:
 
 
 def is_imbalanced(labels: np.ndarray) -> bool:
-    """Tell whether the commonest class has so many times as many images as the rarest that accuracy misleads."""
+    """Tell whether the commonest class has at least `IMBALANCE_RATIO` times the images of the rarest."""
     counts = np.bincount(labels)
     return bool(counts.max() >= IMBALANCE_RATIO * max(1, counts[counts > 0].min()))

@@ -37,7 +37,7 @@ OPTIMIZERS = {
 
 Schedule = Any  # a number, or a keras LearningRateSchedule
 FINAL_FRACTION = 0.01  # of the learning rate, where an exponential decay ends
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.3  # after so many epochs without a better one, times so much
+PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.3  # after 3 epochs without a better one, times 0.3
 
 SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "constant": lambda rate, steps: rate,
@@ -152,16 +152,20 @@ def layerwise(constructor: str) -> Any:
     kind: Any = getattr(keras.optimizers, constructor)
 
     class Layerwise(kind):  # type: ignore[misc]
+        """The optimizer with a multiplier for each weight."""
+
         def __init__(self, lr_multipliers: Mapping[str, float], **options: Any) -> None:
             super().__init__(**options)
             self._by_path = dict(lr_multipliers)
             self._multipliers: list[float] = []
 
         def build(self, variables: list[Any]) -> None:
+            """Create the optimizer's variables and the multipliers."""
             super().build(variables)
             self._multipliers = [self._by_path.get(variable.path, 1.0) for variable in variables]
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            """Update one weight."""
             multiplier = self._multipliers[self._get_variable_index(variable)]
             super().update_step(gradient, variable, learning_rate * multiplier)
 

@@ -1,4 +1,4 @@
-"""How one phase of a training goes: a plan, made before it begins. It imports no Keras."""
+"""The plan of one training phase, made before it starts. It imports no Keras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How to train for one phase.
+    """The plan of one training phase.
 
     phase                 its name in history.csv
     epochs                at most

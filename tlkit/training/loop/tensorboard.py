@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, written as the training goes on."""
+"""Curves for TensorBoard, written during the training."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ SCALARS = ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
 class TensorBoard:
-    """A `Progress` that passes everything on, and writes each epoch's figures besides.
+    """A `Progress` that passes everything on, and also writes each epoch's figures.
 
     folder: gets one sub-folder per phase; `tensorboard --logdir` shows it
     """
@@ -22,19 +22,19 @@ class TensorBoard:
         self._writers: dict[str, Any] = {}
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """See `Progress`."""
+        """Pass the stage on."""
         return self._progress.stage(name, total, unit)
 
     def waiting(self, text: str) -> None:
-        """See `Progress`."""
+        """Pass the text on."""
         self._progress.waiting(text)
 
     def note(self, text: str, transient: bool = False) -> None:
-        """See `Progress`."""
+        """Pass the note on."""
         self._progress.note(text, transient)
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """See `Progress`."""
+        """Pass the epoch on, and write its figures."""
         import tensorflow as tf
 
         phase = row["phase"]
