@@ -87,7 +87,7 @@ class Report:
 
     @property
     def beats_baseline(self) -> bool:
-        """Whether the accuracy is significantly above the baseline: the whole 95 % interval lies above it."""
+        """True if the accuracy is significantly above the baseline: the whole 95 % interval is above it."""
         return self.interval[0] > self.baseline[1]
 
     def top_k(self, k: int) -> float:
