@@ -84,7 +84,7 @@ def wrong() -> dict[str, str]:
 def transfer() -> str:
     """The three lines in which the demo compares what was transferred with what was not."""
     lines = command(sys.executable, str(ROOT / "sample_data" / "demo.py"), "demo").splitlines()
-    start = next(index for index, line in enumerate(lines) if "that neither has seen" in line)
+    start = next(index for index, line in enumerate(lines) if "test images of 5 to 9" in line)
     return "\n".join(lines[start : start + 3])
 
 
