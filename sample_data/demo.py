@@ -90,7 +90,11 @@ def sort_digits(folder: Path, seed: int) -> tuple[Path, Path]:
     for digit in range(10):
         files = sorted((folder / "digits" / str(digit)).iterdir())
         shuffle(files)
-        subsets = {"train": files[:NUM_IMAGES], "val": files[NUM_IMAGES : 2 * NUM_IMAGES], "test": files[2 * NUM_IMAGES :]}
+        subsets = {
+            "train": files[:NUM_IMAGES],
+            "val": files[NUM_IMAGES : 2 * NUM_IMAGES],
+            "test": files[2 * NUM_IMAGES :],
+        }
         for subset, chosen in subsets.items() if digit >= 5 else [("", files)]:
             target = (high / subset if subset else low) / str(digit)
             target.mkdir(parents=True)
