@@ -121,6 +121,32 @@ def test_a_color_declared_transparent_shows_white():
         assert all_equal(pixels(encoded(flat(mode, color), transparency=color)), (255, 255, 255)), (mode, color)
 
 
+def drawing(color, mode="RGBA"):
+    """A ring of one color on transparent ground, and where it is: bool (64, 64)."""
+    y, x = np.mgrid[:64, :64]
+    ring = np.abs(np.hypot(y - 32, x - 32) - 20) < 4
+    rgba = np.zeros((64, 64, 4), np.uint8)
+    rgba[..., :3] = 128  # what nobody sees
+    rgba[ring] = (*color, 255)
+    return Image.fromarray(rgba).convert(mode), ring
+
+
+def test_a_drawing_on_transparent_ground_contrasts_with_its_ground():
+    for color, ground in [
+        ((255, 255, 255), 0),
+        ((250, 240, 160), 0),
+        ((0, 0, 0), 255),
+        ((200, 30, 30), 255),
+        ((128, 128, 128), 255),
+    ]:
+        for mode, kind in [("RGBA", "PNG"), ("RGBA", "WEBP"), ("LA", "PNG"), ("RGBA", "TIFF")]:
+            image, ring = drawing(color, mode)
+            shown = pixels(encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {})), 64)
+            assert (shown[~ring] == ground).all(), (color, mode, kind)
+            if mode == "RGBA":
+                assert (shown[ring] == color).all(), (color, kind)
+
+
 def test_lab_shows_the_colors_it_was_made_from():
     colors = np.repeat(np.repeat(np.array([[[200, 60, 60], [60, 160, 90]]], np.uint8), 2, 0), 2, 1)
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")

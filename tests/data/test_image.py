@@ -20,6 +20,7 @@ from tlkit.data.image import (
     ImageSpec,
     decode_image,
     decode_square,
+    prepare_image,
 )
 from tlkit.errors import ImageError
 
@@ -342,18 +343,40 @@ def test_the_colored_squares_are_all_different(colors):
 # versions
 
 
-def pixels_digest(views=None):
-    """Of what a picture without any loss in its file becomes, in every resize mode."""
-    data = encoded(noise(97, 131))
-    photos = [decode_image(data, ImageSpec(64, resize), views).pixels for resize in ("crop", "pad", "squash")]
+def pixels_digest(views=None, brightness=()):
+    """Of what pictures without any loss in their files become, in every resize mode.
+
+    brightness: of transparent pictures that are looked at, too
+    """
+    photos = []
+    for offset in (None, *brightness):
+        image = Image.fromarray(noise(97, 131))
+        if offset is not None:
+            alpha = image.convert("L")
+            image = Image.fromarray(noise(97, 131) // 4 + np.uint8(offset))
+            image.putalpha(alpha)
+        photos += [decode_image(encoded(image), ImageSpec(64, resize), views).pixels for resize in RESIZES]
     return hashlib.sha256(np.concatenate(photos).tobytes()).hexdigest()[:16]
 
 
 def test_pixels_are_those_of_their_version():
     """Features are kept by `DECODE_VERSION`: where this fails, raise it and put the new digest here."""
-    assert (DECODE_VERSION, pixels_digest()) == (3, "8837dff87c3a1000")
+    assert (DECODE_VERSION, pixels_digest(brightness=(0, 190))) == (4, "f72408a6449a6f1b")
 
 
 def test_views_are_those_of_their_version():
     """The same for `AUGMENT_VERSION`."""
     assert (AUGMENT_VERSION, pixels_digest(AugmentedViews(3, seed=0))) == (2, "374ed3b05e050f46")
+
+
+def test_a_transparent_image_has_the_same_pixels_in_training_and_in_every_kind_of_prediction():
+    for color in (0, 255):
+        rgba = np.full((40, 40, 4), color, np.uint8)
+        rgba[..., 3] = 0
+        rgba[10:20, 5:35, 3] = 255
+        spec, image = ImageSpec(40), Image.fromarray(rgba)
+        trained = decode_image(encoded(image), spec).pixels
+        assert trained[15, 20].tolist() == [color] * 3
+        assert trained[2, 2].tolist() == [255 - color] * 3
+        assert (decode_square(encoded(image), spec) == trained).all()
+        assert (prepare_image(image, spec).pixels == trained).all()

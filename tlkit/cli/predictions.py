@@ -70,7 +70,7 @@ class TerminalTable:
         note = 2 + self._class_width + len(" 44 %")
         others = 2 + self._class_width + 2 + self._confidence_width + 2 + note
         needed = max((_columns_of(self._shown_path(item)) for item in self._pending), default=0)
-        self._path_width = max(len("image"), min(needed, max(MIN_PATH, self._width - others)))
+        self._path_width = min(max(needed, MIN_PATH), max(MIN_PATH, self._width - others))
         header = f"{pad('image', self._path_width)}  {pad('class', self._class_width)}  confidence"
         if self._pending:
             click.secho(header, file=self._file, dim=True)

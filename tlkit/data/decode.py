@@ -16,6 +16,7 @@ from tlkit.errors import ImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # JPEG includes MPO
 MAX_MEGAPIXELS = 64  # of an image as decoded, unless an option says otherwise
 MAX_BYTES = 1 << 29
+MAX_ON_WHITE = 191  # mean luma, up to which a transparent image is put on white; else on black
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -218,10 +219,19 @@ def _deep_gray(image: Image.Image) -> Image.Image:
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
+    """Put a transparent image on white, or on black where what can be seen of it is nearly white (decision 021)."""
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        image = image.convert("RGBA")
+        ground = "black" if _visible_brightness(image) > MAX_ON_WHITE else "white"
+        return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _visible_brightness(image: Image.Image) -> float:
+    """Compute the mean luma of an RGBA image, 0 to 255, each pixel weighted by its opacity; 0 where none is visible."""
+    alpha = np.asarray(image.getchannel("A"), np.float32)
+    luma = np.asarray(image.convert("RGB").convert("L"), np.float32)
+    return float(np.average(luma, weights=alpha)) if alpha.any() else 0.0
 
 
 def scale_to_bytes(gray: np.ndarray, gray_range: tuple[float, float] | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 from tlkit.data.augment import ViewTransform
 from tlkit.data.decode import MAX_MEGAPIXELS, drafted_size, is_deep, open_upright, opened_upright, to_rgb
 
-DECODE_VERSION = 3  # part of every cache key and of model.json; raise it when any pixel may change
+DECODE_VERSION = 4  # part of every cache key and of model.json; raise it when any pixel may change
 MARGIN = 1.15  # an oversized image is this much larger than the network's input, for augmented views
 CANONICAL_SIDE = 258  # pixels; JPEGs are reduced no further than this before equal pixels are looked for
 PADDING = (128, 128, 128)
