@@ -40,8 +40,41 @@ def test_compare_piped_gives_rows_and_tells_people_on_stderr(compared):
     lines = done.stderr.splitlines()
     labels = [line.split()[0] for line in lines if line and not line.startswith(" ")]
     assert labels[-3:] == ["advice", "run", "next"]
-    commands = {row["model"]: row["command"] for row in json.loads((run / "compare.json").read_text())["models"]}
-    assert lines[-1].split() == ["next", *commands["colors"].split()] or lines[-2].endswith("\\")
+    words = " ".join(line.removesuffix("\\") for line in lines[labels_at(lines, "next") :]).split()
+    assert words == ["next", "tlkit", "predict", str(run / "colors"), "FOLDER"]  # trained already
+
+
+def labels_at(lines, label):
+    """The index of the line that a label introduces."""
+    return next(index for index, line in enumerate(lines) if line.split()[:1] == [label])
+
+
+def test_commands_take_a_comparison_for_its_recommended_run(compared, colors, tmp_path):
+    run = compared["table"][1]
+    for command in (
+        ("predict", run, colors / "red", "--format", "csv"),
+        ("evaluate", run),
+        ("evaluate", run / "colors", "--json"),
+    ):
+        done = tlkit(*command)
+        assert done.exit_code == 0, done.stderr
+        note = f"Using {run / 'colors'}: the recommended model of '{run}'.\n"
+        assert (note in done.stderr) == (command[1] == run)
+    quiet = tlkit("evaluate", run, "--quiet")
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+
+
+def test_commands_take_latest_for_the_newest_run(compared, colors, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no finished run in 'runs'" in refused(4, "evaluate", "latest")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(compared["table"][1] / "colors")
+    done = tlkit("predict", "latest", colors / "red" / "0.png", "--format", "csv")
+    assert done.stderr == "Using runs/mine: the newest finished run.\n"
+    (tmp_path / "runs" / "mine").unlink()
+    (tmp_path / "runs" / "all").symlink_to(compared["table"][1])
+    done = tlkit("predict", "latest", colors / "red" / "0.png", "--format", "csv")
+    assert done.stderr == "Using runs/all/colors: the recommended model of the newest finished run.\n"
 
 
 def test_compare_as_json_gives_all_of_it(compared):

@@ -60,3 +60,20 @@ def test_build_candidates_only_keeps_the_order_and_refuses_unknown_names(without
     assert names == ["chance", "linear"]
     with pytest.raises(OptionError, match="--only has 'lenets'; expected some of chance, majority, colors"):
         build_candidates(CompareSettings(only="lenets"))
+
+
+def test_build_candidates_only_takes_every_name_of_a_network(with_weights):
+    def names(only):
+        return [candidate.name for candidate in build_candidates(CompareSettings(only=only))]
+
+    assert names("lenet") == names("LeNet5-ReLU") == names("lenet5_relu,lenet") == ["lenet"]
+    assert names("MobileNetV2, chance") == ["chance", "mobilenet_v2"]
+    assert names("mobilenet_v2,resnet18,lenet5,mlp") == ["mlp", "resnet18", "lenet5", "mobilenet_v2"]
+    trained = build_candidates(CompareSettings(only="lenet5"))[0]
+    assert (trained.kind, trained.make_settings({}).model) == ("from scratch", "lenet5")
+
+
+def test_build_candidates_only_refuses_a_backbone_without_weights(without_weights):
+    for only in ("resnet", "resnet50", "mobilenet_v2,linear"):
+        with pytest.raises(OptionError, match=r"the weights of \w+ are not on this machine; `tlkit finetune DATA --b"):
+            build_candidates(CompareSettings(only=only))

@@ -52,13 +52,14 @@ def test_compare_every_file_is_known_as_its_own(finished):
     assert sorted(known) == sorted(path for path in finished.run.path.rglob("*") if path.is_file())
 
 
-def test_compare_leaves_runs_and_is_none_itself(finished, colors):
+def test_compare_leaves_runs_and_stands_for_the_recommended_one(finished, colors):
     from tlkit.inference.predictor import predict
 
-    (prediction,) = predict(finished.run.path / "colors", colors / "red" / "0.png")
-    assert prediction.label == "red"
-    with pytest.raises(RunError, match="is a comparison of several runs"):
-        load_run(finished.run.path)
+    for run in (finished.run.path / "colors", finished.run.path):
+        (prediction,) = predict(run, colors / "red" / "0.png")
+        assert prediction.label == "red"
+    assert finished.recommendation.name == "colors"
+    assert load_run(finished.run.path).path == finished.run.path / "colors"
 
 
 def test_compare_command_of_a_result_trains_the_same(finished, tmp_path):

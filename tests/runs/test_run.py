@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from tlkit.runs.run import (
     command_of,
     create_run,
     delete_run,
+    find_run,
     finish_run,
     is_done,
     load_run,
@@ -304,12 +306,46 @@ def test_load_run_of_a_folder_of_something_else_is_refused(here, colors):
     assert words.startswith(f"'{colors}' is not a run folder (it has no DONE file)")
 
 
-def test_load_run_of_a_comparison_asks_for_one_of_its_runs(tmp_path):
-    run = create_run(tmp_path / "mine", "compare")
+def finished_comparison(path, content):
+    run = create_run(path, "compare")
     run.write_rows(COMPARISON, ["model"], [["colors"]])
+    run.write_json("compare.json", content)
+    run.write_json("settings.json", {"command": "compare", "data": "."})
     mark_done(run)
+    return run
+
+
+def test_find_run_of_a_comparison_is_its_recommended_candidates(tmp_path):
+    models = [{"model": "colors"}, {"model": "linear"}]
+    run = finished_comparison(tmp_path / "mine", {"advice": {"name": "linear"}, "models": models})
+    assert find_run(run.path) == run.path / "linear"
+    assert f"there is no run folder '{run.path / 'linear'}'" in refusal(load_run, run.path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ({}, [], {"advice": {"name": "../x"}, "models": [{"model": "../x"}]}, {"advice": {"name": "a"}, "models": [3]}),
+)
+def test_find_run_of_a_damaged_comparison_is_refused(tmp_path, content):
+    run = finished_comparison(tmp_path / "mine", content)
     words = refusal(load_run, run.path)
-    assert f"'{run.path}' is a comparison" in words
+    assert words.endswith(f"does not name a model; give the folder of one run in '{run.path}'.")
+
+
+def test_find_run_latest_is_the_newest_that_is_finished(here):
+    assert "no finished run in 'runs'" in refusal(load_run, "latest")
+    for number, name in enumerate(("b", "a", "stopped", "foreign")):
+        path = create_run(here / "runs" / name, "train").path
+        if name != "foreign":
+            (path / "settings.json").write_text('{"command": "train", "data": "."}')
+        if name != "stopped":
+            (path / DONE).touch()
+            os.utime(path / DONE, (number, number))
+    assert find_run("latest") == Path("runs/a")
+    os.utime(here / "runs/b" / DONE, (9, 9))
+    assert find_run("latest") == Path("runs/b")
+    (here / "latest").mkdir()
+    assert find_run("latest") == Path("latest")
 
 
 def test_command_of_says_finetune_where_the_settings_say_nothing(tmp_path):

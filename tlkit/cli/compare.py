@@ -1,6 +1,7 @@
 """`tlkit compare DATA`."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "lis
     from tlkit.cli.screen import BAD, STRONG
     from tlkit.comparison.recommendation import SIGNIFICANCE
     from tlkit.comparison.results import format_speed, format_training_time
+    from tlkit.utils.text import format_size
 
     paired, difference = result.compared_to(best), ("", "")
     if paired:
@@ -123,7 +125,7 @@ def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "lis
         interval,
         format_training_time(result),
         format_speed(result),
-        f"{result.num_bytes / 1e6:.1f} MB" if result.num_bytes else "",
+        format_size(result.num_bytes) if result.num_bytes else "",
     ]
     return _visible(cells, width)
 
@@ -169,4 +171,5 @@ def _print_conclusion(screen: "Screen", comparison: "Comparison") -> None:
     screen.blank()
     screen.entry("advice", (comparison.recommendation.reason, STRONG))
     screen.entry("run", str(comparison.run.path))
-    screen.command("next", comparison.recommendation.command)
+    chosen = comparison.run.path / comparison.recommendation.name
+    screen.command("next", shlex.join(["tlkit", "predict", str(chosen), "FOLDER"]))

@@ -13,7 +13,7 @@ import click
 from tlkit.cli.reporting import QUIET, VERBOSE, reporting
 from tlkit.cli.screen import FAINT, GLUE, GOOD, WARN, Screen, percent, terminal_width
 from tlkit.utils.progress import Advance
-from tlkit.utils.text import escape_control_chars, format_duration
+from tlkit.utils.text import escape_control_chars, format_duration, format_rate
 
 TITLES = {  # of stages, as people read them
     "features": "reading images",
@@ -184,8 +184,7 @@ def _count(number: int, unit: str) -> str:
 
 
 def _rate(done: int, seconds: float, unit: str) -> str:
-    rate = done / max(seconds, 1e-6)
-    return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+    return f"{format_rate(done / max(seconds, 1e-6))} {unit}/s"
 
 
 def _describe_epochs(rows: Sequence[Mapping[str, Any]]) -> str:

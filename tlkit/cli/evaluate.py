@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
 
@@ -34,7 +34,8 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
     Classes are matched by name. If DATA has subsets, its test/ is used, else its val/. Images that RUN
-    was trained on are excluded and counted.
+    was trained on are excluded and counted. For RUN, `latest` means the newest finished run in runs/,
+    and a comparison means the run of its recommended model.
     """
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
@@ -43,7 +44,8 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
 
     refuse_without_effect(settings, EVALUATE, {"has_data": data is not None})
     _check_output(output, data, settings)
-    evaluation = run_evaluate(run, data, settings, Console())
+    opened = open_run(run)
+    evaluation = run_evaluate(opened, data, settings, Console())
     if output:
         from tlkit.inference.tables import write_evaluation
 
@@ -51,7 +53,7 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     if reporting().as_json:
         click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
     else:
-        _print(evaluation, run, settings.top_k)
+        _print(evaluation, opened.path, settings.top_k)
     accuracy = evaluation.report.accuracy
     if accuracy < settings.min_accuracy:
         raise GateError(f"accuracy {100 * accuracy:.1f} % is below --min-accuracy {settings.min_accuracy:g}.")

@@ -1,13 +1,14 @@
 """`tlkit features DATA -o FILE`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import FeaturesSettings
 
@@ -41,6 +42,8 @@ def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     from tlkit.cli.console import Console
     from tlkit.features.export import export_features
 
+    if settings.run:
+        settings = replace(settings, run=str(open_run(settings.run).path))
     export = export_features(data, output, settings, Console())
     (_print_json if reporting().as_json else _print)(export)
 

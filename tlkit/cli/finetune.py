@@ -1,12 +1,13 @@
 """`tlkit finetune DATA`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option
+from tlkit.cli.options import config_option, open_run, options_from, resume_option, resume_run, run_option
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.training import FinetuneSettings
@@ -54,6 +55,8 @@ def finetune(
     """
     from tlkit.cli.console import Console
 
+    if settings.from_run and not resume:
+        settings = replace(settings, from_run=str(open_run(settings.from_run).path))
     if resume:
         resume_run(resume)
     elif data and dry_run:

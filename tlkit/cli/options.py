@@ -1,11 +1,11 @@
-"""Options of the commands: from a settings dataclass, and -o, --config and --resume, with what they need."""
+"""Options of the commands: from a settings dataclass, RUN, -o, --config and --resume, with what they need."""
 
 import json
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
@@ -13,6 +13,9 @@ from tlkit.cli.help import GroupedOption
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name, unwrap_optional
 from tlkit.settings.training import settings_from
+
+if TYPE_CHECKING:
+    from tlkit.runs.run import Run
 
 MAX_NAME_WIDTH = 56  # characters of an option's name and choices on a terminal of 60 columns
 
@@ -80,6 +83,24 @@ def _click_type(value_type: Any, limits: dict[str, float]) -> Any:
         min_open="above" in limits,
         max_open="below" in limits,
     )
+
+
+def open_run(path: str | Path) -> "Run":
+    """Open a finished run; say on stderr which one it is, where the path is `latest` or a comparison.
+
+    raises: RunError
+    """
+    from tlkit.cli.reporting import QUIET, reporting
+    from tlkit.runs.run import LATEST, load_run
+    from tlkit.utils.text import escape_control_chars
+
+    given, run = Path(path), load_run(path)
+    if reporting().verbosity > QUIET and run.path not in (given, given.parent):
+        newest = "the newest finished run"
+        comparison = newest if str(given) == LATEST else f"'{given}'"
+        meaning = newest if run.path.parent == Path("runs") else f"the recommended model of {comparison}"
+        click.echo(escape_control_chars(f"Using {run.path}: {meaning}."), err=True)
+    return run
 
 
 def run_option(command: str) -> Decorator:

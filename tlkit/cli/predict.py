@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.settings.commands import PredictSettings
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
 
     A folder stands for all its files except hidden ones. The output has one row per file, in input
-    order.
+    order. For RUN, `latest` means the newest finished run in runs/, and a comparison means the run of
+    its recommended model.
     """
     from tlkit.cli.predictions import TerminalTable, TrainingImages, write_predictions
     from tlkit.errors import DataError
     from tlkit.inference.inputs import expand_inputs
     from tlkit.inference.predictor import Predictor
     from tlkit.inference.tables import WRITERS, CsvWriter, PredictionColumns
-    from tlkit.runs.run import load_run
 
     table_format = _choose_format(settings, output)
-    opened = load_run(run)
+    opened = open_run(run)
     predictor = Predictor(opened, settings.engine, settings.top_k)
     columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     """
     from tlkit.models.architectures.registry import find_trainable, options_of
     from tlkit.models.keras_setup import start_keras
+    from tlkit.runs.run import LATEST
     from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
 
-    spec = None if Path(model).is_dir() or "/" in model else find_trainable(model)
-    facts = {"is_run": spec is None, "network": model, "options": options_of(spec) if spec else ()}
+    is_run = Path(model).is_dir() or "/" in model or model == LATEST
+    spec = None if is_run else find_trainable(model)
+    facts = {"is_run": is_run, "network": model, "options": options_of(spec) if spec else ()}
     refuse_without_effect(settings, SHOWN_NETWORK, facts)
     start_keras()
     from tlkit.models.summary import build_whole_network, summarize
@@ -56,9 +58,8 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
 
 def _load_from_run(run: str) -> Any:
     from tlkit.engines.keras import load_network
-    from tlkit.runs.run import load_run
 
-    return load_network(load_run(run).network_file())
+    return load_network(open_run(run).network_file())
 
 
 def _as_json(summarized: "ModelSummary", network: Any) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The candidates of a comparison, from simple to deep."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from tlkit.errors import OptionError
+from tlkit.models.architectures.registry import find_trainable
 from tlkit.models.backbones import BACKBONES, imagenet_file
 from tlkit.settings.commands import CompareSettings
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
@@ -43,17 +45,39 @@ class Candidate:
 
 
 def build_candidates(settings: CompareSettings) -> list[Candidate]:
-    """Make the candidates that can be trained on this machine: those asked for, from the simplest.
+    """Make the candidates that can be trained on this machine: the usual ones, or those asked for, from the simplest.
 
-    raises: OptionError for a name that no candidate has
+    raises: OptionError for a name that neither a candidate nor a network has, and where weights are missing
     """
     candidates = [*BASELINES, *(candidate for group in CANDIDATE_GROUPS.values() for candidate in group(settings))]
     if not settings.only:
         return candidates
-    names, asked = [candidate.name for candidate in candidates], settings.only.split(",")
-    if unknown := [name for name in asked if name not in names]:
-        raise OptionError(f"--only has '{unknown[0]}'; expected some of {', '.join(names)}.")
+    names = [candidate.name for candidate in candidates]
+    asked = [_candidate_name(name, names) for name in _names_asked_for(settings)]
     return [candidate for candidate in candidates if candidate.name in asked]
+
+
+def _names_asked_for(settings: CompareSettings) -> list[str]:
+    return [name.strip() for name in settings.only.split(",")]
+
+
+def _candidate_name(asked: str, names: Sequence[str]) -> str:
+    """Find a candidate by its own name, or by any that `--backbone` or `--model` takes."""
+    if asked in names:
+        return asked
+    try:
+        network = find_trainable(asked).name
+    except OptionError:
+        raise OptionError(
+            f"--only has '{asked}'; expected some of {', '.join(names)}, or another network of `tlkit models`."
+        ) from None
+    name = next((name for name, (model, _) in SCRATCH_MODELS.items() if model == network), network)
+    if name not in names:
+        raise OptionError(
+            f"--only has '{asked}', but the weights of {network} are not on this machine; "
+            f"`tlkit finetune DATA --backbone {network}` downloads them."
+        )
+    return name
 
 
 def cached_backbones() -> list[str]:
@@ -95,17 +119,31 @@ def _has_classic() -> bool:
     return all(find_spec(module) for module in ("sklearn", "skimage"))
 
 
+SCRATCH_MODELS = {  # network and title, by candidate
+    "linear": ("linear", "linear on pixels"),
+    "mlp": ("mlp", "MLP"),
+    "lenet": ("lenet5_relu", "LeNet"),
+}
+
+
 def _from_scratch(settings: CompareSettings) -> list[Candidate]:
-    def candidate(name: str, title: str, model: str) -> Candidate:
+    def candidate(name: str, model: str, title: str) -> Candidate:
         """Make the candidate of an architecture."""
         chosen = TrainSettings(model=model, **_shared(settings))
         return Candidate(name, title, "from scratch", 15, lambda _: chosen, scratch_recipe)
 
-    return [
-        candidate("linear", "linear on pixels", "linear"),
-        candidate("mlp", "MLP", "mlp"),
-        candidate("lenet", "LeNet", "lenet5_relu"),
-    ]
+    others = {name: (name, f"{name}, from scratch") for name in _other_architectures(settings)}
+    return [candidate(name, *described) for name, described in (SCRATCH_MODELS | others).items()]
+
+
+def _other_architectures(settings: CompareSettings) -> list[str]:
+    """List further networks that --only names; one with pretrained weights is not trained from scratch."""
+    networks = list[str]()
+    for name in _names_asked_for(settings):
+        with suppress(OptionError):  # the name of a candidate, or of nothing
+            networks.append(find_trainable(name).name)
+    usual = {model for model, _ in SCRATCH_MODELS.values()}
+    return [name for name in dict.fromkeys(networks) if name not in usual and name not in BACKBONES]
 
 
 def _pretrained(settings: CompareSettings) -> list[Candidate]:

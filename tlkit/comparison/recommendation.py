@@ -13,7 +13,7 @@ SAVING = 2.0  # times: a candidate is cheaper that is trained in less than the t
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The candidate to take, why, and what to type."""
+    """The candidate to use, why, and the command that trains it by itself; its run is in the comparison."""
 
     name: str
     reason: str

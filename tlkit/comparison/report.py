@@ -1,5 +1,6 @@
 """A comparison as table, csv, json and plot."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from tlkit.comparison.results import CandidateResult, find_best, format_speed, f
 from tlkit.evaluation.metrics import PairedComparison
 from tlkit.runs.run import COMPARISON, Run
 from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
-from tlkit.utils.text import truncate
+from tlkit.utils.text import format_size, truncate
 
 COLUMNS = (
     *("model", "title", "kind", "accuracy", "ci95_low", "ci95_high", "difference_to_best", "difference_low"),
@@ -59,7 +60,8 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
 
 KINDS = {"baseline": "#999999", "handcrafted": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}
 FAINT = "#e8e8e8"
-COSTS = (("training", 1.17), ("images/s", 1.29), ("size", 1.43))  # and where, in widths of the axes
+COSTS = (("training", 85), ("images/s", 138), ("size", 195))  # and where they end, in points right of the axes
+WIDTH = 11.0  # of the figure, in inches
 
 
 def draw_comparison(results: Sequence[CandidateResult], recommendation: Recommendation, title: str, file: Path) -> None:
@@ -68,34 +70,48 @@ def draw_comparison(results: Sequence[CandidateResult], recommendation: Recommen
     title: what was classified
     """
     height = 1.7 + 0.42 * len(results)
-    figure = Figure(figsize=(11, height))
+    figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_subplot()
-    figure.subplots_adjust(left=0.22, right=0.74, bottom=0.65 / height, top=1 - 0.85 / height)
-    best = find_best(results)
+    best, start = find_best(results), axis_start(results)
     axes.axvline(best.accuracy, color=FAINT, zorder=0)
     for y, result in enumerate(results):
-        _draw_candidate(axes, y, result)
+        _draw_candidate(axes, y, result, start)
         _write_costs(axes, y, result)
-    _dress(axes, results, recommendation)
+    _dress(axes, results, recommendation, start)
     for text, x in COSTS:
-        axes.text(x, len(results) - 0.35, text, transform=_beside(axes), ha="right", fontsize=9, color="#777777")
-    axes.set_title(truncate(title, 90), loc="left", fontsize=13, color=INK, pad=22, parse_math=False)
+        _write_beside(axes, x, len(results) - 0.35, text, "#777777")
     _legend(axes, results)
+    figure.draw_without_rendering()  # to know how wide the names are
+    names = max(label.get_window_extent().width for label in axes.get_yticklabels()) / figure.dpi
+    left, right = (names + 0.25) / WIDTH, 1 - (COSTS[-1][1] / 72 + 0.25) / WIDTH
+    figure.subplots_adjust(left=left, right=right, bottom=0.65 / height, top=1 - 0.85 / height)
+    figure.text(
+        0.2 / WIDTH, 1 - 0.3 / height, truncate(title, 90), fontsize=13, color=INK, va="center", parse_math=False
+    )
     save_figure(figure, file)
 
 
-def _draw_candidate(axes: Any, y: int, result: CandidateResult) -> None:
+def axis_start(results: Sequence[CandidateResult]) -> float:
+    """Give the accuracy at which the axis starts: a multiple of 10 % with room for the figure of the lowest."""
+    lowest = min(result.interval[0] if result.interval else result.accuracy for result in results)
+    return max(0.0, math.floor(10 * (lowest - ROOM * (1 - lowest))) / 10)
+
+
+ROOM = 0.2  # left of the lowest accuracy, as a fraction of what is on its right
+
+
+def _draw_candidate(axes: Any, y: int, result: CandidateResult, start: float) -> None:
     color = KINDS[result.kind]
     low, high = result.interval or (result.accuracy, result.accuracy)
     axes.plot([low, high], [y, y], color=color, linewidth=5, alpha=0.3, solid_capstyle="round")
     axes.plot([result.accuracy], [y], "o", color=color, markersize=8)
-    is_low = result.accuracy < 0.12  # where there is no room on the left
+    has_room = low - start > ROOM / 2 * (1 - start)
     axes.annotate(
         f"{100 * result.accuracy:.1f} %",
-        (high if is_low else low, y),
-        (9 if is_low else -9, 0),
+        (low if has_room else high, y),
+        (-9 if has_room else 9, 0),
         textcoords="offset points",
-        ha="left" if is_low else "right",
+        ha="right" if has_room else "left",
         va="center",
         fontsize=9,
         color=INK,
@@ -103,30 +119,46 @@ def _draw_candidate(axes: Any, y: int, result: CandidateResult) -> None:
 
 
 def _write_costs(axes: Any, y: int, result: CandidateResult) -> None:
-    texts = (
-        format_training_time(result),
-        format_speed(result),
-        f"{result.num_bytes / 1e6:.1f} MB" if result.num_bytes else "",
-    )
-    for text, (_, x) in zip(texts, COSTS, strict=True):
-        axes.text(x, y, text, transform=_beside(axes), ha="right", va="center", fontsize=9, color=INK)
+    size = format_size(result.num_bytes) if result.num_bytes else ""
+    for text, (_, x) in zip((format_training_time(result), format_speed(result), size), COSTS, strict=True):
+        _write_beside(axes, x, y, text, INK)
 
 
-def _dress(axes: Any, results: Sequence[CandidateResult], recommendation: Recommendation) -> None:
+def _write_beside(axes: Any, x: float, y: float, text: str, color: str) -> None:
+    """Write right of the axes, in the row of a candidate."""
+    beside = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    axes.annotate(text, (1, y), (x, 0), ha="right", va="center", fontsize=9, color=color, **beside)
+
+
+def _dress(axes: Any, results: Sequence[CandidateResult], recommendation: Recommendation, start: float) -> None:
     titles = [result.title for result in results]
     axes.set_yticks(range(len(results)), titles, fontsize=10, color=INK, parse_math=False)
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
         label.set_fontweight("bold" if result.name == recommendation.name else "normal")
-    axes.set_xlim(0, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlim(start, 1 + 0.02 * (1 - start))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylim(-0.6, len(results) - 0.4)
-    bound_note = "; ≥: without cached feature extraction" if any(result.features_cached for result in results) else ""
-    label_text = "accuracy on the validation images, with its 95 % interval; bold: recommended"
-    axes.set_xlabel(label_text + bound_note, color=INK, fontsize=9)
+    words = ["accuracy on the validation images, with its 95 % interval", "bold: recommended"]
+    if start:
+        words.append(f"//: the axis starts at {100 * start:.0f} %")
+        axes.plot([0, 0.012], [0, 0], **BREAK_MARK, transform=axes.transAxes)
+    if any(result.features_cached for result in results):
+        words.append("≥: without cached feature extraction")
+    axes.set_xlabel("; ".join(words), color=INK, fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT)
     axes.set_axisbelow(True)
+
+
+BREAK_MARK: dict[str, Any] = {  # two slanted strokes across an axis that does not start at 0
+    "marker": [(-0.5, -1), (0.5, 1)],
+    "markersize": 11,
+    "linestyle": "none",
+    "color": INK,
+    "markeredgewidth": 1.2,
+    "clip_on": False,
+}
 
 
 def _legend(axes: Any, results: Sequence[CandidateResult]) -> None:
@@ -136,8 +168,3 @@ def _legend(axes: Any, results: Sequence[CandidateResult]) -> None:
             axes.plot([], [], "o", color=color, label=kind)
     options = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": len(KINDS)}
     axes.legend(frameon=False, fontsize=9, handletextpad=0.1, columnspacing=1.4, borderpad=0, **options)
-
-
-def _beside(axes: Any) -> Any:
-    """Give coordinates in widths of the axes across, in candidates up."""
-    return axes.get_yaxis_transform()

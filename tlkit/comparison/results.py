@@ -19,7 +19,7 @@ from tlkit.runs.run import Run
 from tlkit.runs.unfinished import was_resumed
 from tlkit.settings.base import option_name
 from tlkit.training.recipe import TrainingMetrics
-from tlkit.utils.text import format_duration
+from tlkit.utils.text import format_duration, format_rate
 
 MINIMUM_SIGN = "≥ "  # before seconds that leave something out
 
@@ -74,10 +74,7 @@ def format_training_time(result: CandidateResult) -> str:
 
 def format_speed(result: CandidateResult) -> str:
     """Say how many images a second it classifies; "" where nobody knows."""
-    speed = result.images_per_second
-    if not speed:
-        return ""
-    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
+    return format_rate(result.images_per_second) if result.images_per_second else ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def measure_speed(run: Run, root: Path) -> None:
     num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
     if seconds < MAX_TIMED_SECONDS:
         num_images, seconds = _time_predictions(predictor, cycle(files))
-    speed = {"images_per_second": round(num_images / seconds, 1), "training_seconds": training_seconds(run)}
+    speed = {"images_per_second": float(f"{num_images / seconds:.4g}"), "training_seconds": training_seconds(run)}
     run.write_json(SPEED_FILE, speed | {"features_reused": _metrics(run).features_reused})
 
 

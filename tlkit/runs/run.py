@@ -29,6 +29,7 @@ UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
 MODEL = "model.keras"  # the whole network, of runs that have one
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
+LATEST = "latest"  # stands for the newest finished run
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
@@ -238,23 +239,60 @@ def delete_run(run: Run) -> None:
 def load_run(path: str | Path) -> Run:
     """Open a finished run, and check its `model.json`.
 
-    path: its folder, or the `model.keras` or `model.json` in it
+    path: see `find_run`
     raises: RunError that says what is there instead; OptionError where it is no path
     """
     if not isinstance(path, str | os.PathLike):
         hint = "; give its `run`" if hasattr(path, "run") else ""
         raise OptionError(f"a run is of type {type(path).__name__}; expected a Run or the path of its folder{hint}.")
-    path = Path(path)
-    path = path.parent if path.name in (MODEL, "model.json") else path
+    path = find_run(path)
     if not path.is_dir():
         raise RunError(f"there is no run folder '{path}'; {_finished_runs_hint()}.")
     run = Run(path)
     if not is_done(path):
         raise RunError(f"'{path}' {_unfinished_reason(run)}.")
-    if (path / COMPARISON).exists():
-        raise RunError(f"'{path}' is a comparison of several runs; give the folder of one run in it.")
     _ = run.manifest  # a damaged one is found at once
     return run
+
+
+def find_run(path: str | Path) -> Path:
+    """Find the folder of the run that a path means; it may be missing or unfinished.
+
+    path: a run folder, or the `model.keras` or `model.json` in it; a comparison means the run of its recommended
+        model; `latest` means the newest finished run in `runs/`, where no folder has that name
+    raises: RunError where there is no finished run, or a comparison is damaged
+    """
+    path = Path(path)
+    path = path.parent if path.name in (MODEL, "model.json") else path
+    if str(path) == LATEST and not path.exists():
+        finished = [path for path in Path("runs").glob("*/") if is_done(path) and (path / "settings.json").is_file()]
+        if not finished:
+            raise RunError("there is no finished run in 'runs'; `tlkit finetune DATA` creates one.")
+        path = max(finished, key=finished_at)
+    if is_done(path) and (path / COMPARISON).exists():
+        return path / recommended_in(Run(path))
+    return path
+
+
+def finished_at(path: Path) -> float:
+    """Give the time at which a finished run wrote `DONE`, in seconds since 1970."""
+    return (path / DONE).stat().st_mtime
+
+
+def recommended_in(comparison: Run) -> str:
+    """Name the recommended candidate of a finished comparison; its run folder has the same name.
+
+    raises: RunError
+    """
+    content = comparison.read_json("compare.json")
+    try:
+        name = content["advice"]["name"]
+        if name in [row["model"] for row in content["models"]] and Path(name).name == name:
+            return str(name)
+    except (KeyError, TypeError):
+        pass
+    file = comparison.path / "compare.json"
+    raise RunError(f"'{file}' does not name a model; give the folder of one run in '{comparison.path}'.")
 
 
 def command_of(run: Run) -> str:

@@ -55,7 +55,12 @@ class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
 class CompareSettings(PixelSettings):
     """Settings of `tlkit compare`."""
 
-    only: str = setting("", "Main", "Comma-separated models to compare, e.g. classic,lenet. Default: all.")
+    only: str = setting(
+        "",
+        "Main",
+        "Comma-separated models to compare, e.g. classic,lenet; any network of `tlkit models` works. "
+        "Default: the usual ones.",
+    )
     time_limit: str = setting("", "Main", "Time budget for all models, e.g. 15m; models that do not fit are skipped.")
     validation_split: float = setting(
         0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
@@ -91,7 +96,7 @@ class SourceSettings:
     """Options of the network whose features are written."""
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to use; `tlkit models` lists all.")
-    run: str = setting("", "Main", "Run folder whose network to use instead.")
+    run: str = setting("", "Main", "Run folder whose network to use instead; latest for the newest run.")
     layer: str = setting(
         "", "Main", "Layer to export; feature maps are averaged over the image. Default: the input of the head."
     )

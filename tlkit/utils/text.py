@@ -42,6 +42,26 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def format_rate(per_second: float) -> str:
+    """Write how many a second, never 0: whole numbers from 10 on, one digit that counts below 1.
+
+    >>> format_rate(1767.2), format_rate(9.96), format_rate(2.04), format_rate(0.52), format_rate(0.0042)
+    ('1,767', '10', '2.0', '0.5', '0.004')
+    """
+    if per_second >= 9.95:
+        return f"{per_second:,.0f}"
+    return f"{per_second:.1f}" if per_second >= 0.95 else f"{per_second:.1g}"
+
+
+def format_size(num_bytes: float) -> str:
+    """Write a size on disk or in memory, never 0.
+
+    >>> format_size(23_200_000), format_size(1_234_000_000), format_size(51_200), format_size(12)
+    ('23.2 MB', '1,234.0 MB', '51 kB', '1 kB')
+    """
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 100_000 else f"{max(1, round(num_bytes / 1e3))} kB"
+
+
 def sparkline(values: Sequence[float]) -> str:
     """Draw a curve in one line of blocks, from its smallest to its largest value, without what is no number.
 
