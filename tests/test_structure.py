@@ -49,7 +49,7 @@ MAX_DEPTH = 11
 TAKES_VALUES = {"utils", "data", "models", "classic", "engines", "evaluation", "runs", "training.loop"}
 READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
-    "tlkit.training.option_effects",
+    *("tlkit.training.option_effects", "tlkit.cli.finetune"),
 )
 LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 151}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
