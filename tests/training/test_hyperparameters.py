@@ -19,6 +19,7 @@ from tlkit.training.hyperparameters import (
     plan_scratch,
     scratch_head,
 )
+from tlkit.training.loop.history import LOSS, MACRO_F1
 
 COUNTS = (1, 20, 100, 299, 300, 999, 1000, 5000, 100_000)
 
@@ -38,8 +39,8 @@ def test_more_images_take_fewer_epochs_and_larger_batches():
 
 
 def test_plans_choose_where_nothing_is_asked_for():
-    head, blocks = plan_head(FinetuneSettings(), 300, False), plan_blocks(FinetuneSettings(), 300, {"a": 0.5})
-    scratch = plan_scratch(TrainSettings(), 300, True)
+    head, blocks = plan_head(FinetuneSettings(), 300, LOSS), plan_blocks(FinetuneSettings(), 300, {"a": 0.5})
+    scratch = plan_scratch(TrainSettings(), 300, MACRO_F1)
     row = OPTIMIZER_DEFAULTS["adamw"]
     rates = [plan.optimizer.learning_rate for plan in (head, blocks, scratch)]
     assert rates == [row.head_lr, row.blocks_lr, row.scratch_lr]
@@ -50,7 +51,7 @@ def test_plans_choose_where_nothing_is_asked_for():
     assert (scratch.epochs, scratch.batch_size) == (choose_scratch_epochs(300, 32), 32)
     assert [plan.phase for plan in (head, blocks, scratch)] == ["head", "blocks", "whole"]
     assert [plan.keep_initial_weights for plan in (head, blocks, scratch)] == [False, True, False]
-    assert [plan.select_by_f1 for plan in (head, blocks, scratch)] == [False, False, True]
+    assert [plan.criterion for plan in (head, blocks, scratch)] == [LOSS, LOSS, MACRO_F1]
     assert blocks.optimizer.lr_multipliers == {"a": 0.5}
 
 
@@ -60,7 +61,7 @@ def test_plans_take_what_is_asked_for():
         "weight_decay": 0.01, "momentum": 0.5, "nesterov": True, "clip_norm": 2.0, "ema": 0.9, "patience": 4, "seed": 7,
         "loss": "focal", "label_smoothing": 0.2, "mixup": 0.1, "cutmix": 0.6,
     }  # fmt: skip
-    for plan in (plan_head(FinetuneSettings(**asked), 300, False), plan_scratch(TrainSettings(**asked), 300, False)):
+    for plan in (plan_head(FinetuneSettings(**asked), 300, LOSS), plan_scratch(TrainSettings(**asked), 300, LOSS)):
         config, mixing = plan.optimizer, plan.mixing
         assert (plan.epochs, plan.batch_size, plan.patience, plan.seed) == (3, 5, 4, 7)
         assert (plan.loss, plan.label_smoothing, mixing.mixup, mixing.cutmix) == ("focal", 0.2, 0.1, 0.6)
@@ -70,9 +71,9 @@ def test_plans_take_what_is_asked_for():
         )  # fmt: skip
         assert plan.lr_option == "--learning-rate"
     upper = {"upper_epochs": 2, "upper_batch_size": 6, "upper_learning_rate": 0.4, "batch_norms": "shift"}
-    blocks = plan_blocks(FinetuneSettings(**asked | upper), 300, {}, True)
+    blocks = plan_blocks(FinetuneSettings(**asked | upper), 300, {}, MACRO_F1)
     assert (blocks.epochs, blocks.batch_size, blocks.optimizer.learning_rate) == (2, 6, 0.4)
-    assert (blocks.lr_option, blocks.train_bn_offsets, blocks.select_by_f1) == ("--upper-learning-rate", True, True)
+    assert (blocks.lr_option, blocks.train_bn_offsets, blocks.criterion) == ("--upper-learning-rate", True, MACRO_F1)
 
 
 def test_default_blocks_lr_is_lower_for_networks_without_batch_norms():

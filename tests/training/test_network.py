@@ -1,14 +1,16 @@
-"""Recipes of networks as values: options that change, phases, time limits; nothing is built or trained."""
+"""Recipes of networks as values: options that change, phases, time limits; what a training notes of its classes."""
 
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tlkit.data.folder import read_folder
 from tlkit.settings.training import FinetuneSettings, TrainSettings
 from tlkit.training.finetune import finetune_recipe
-from tlkit.training.from_scratch import scratch_recipe
+from tlkit.training.from_scratch import scratch_recipe, train
 
 SETTINGS = FinetuneSettings(backbone="mobilenet_025", image_size=64)
 SCRATCH = TrainSettings(model="lenet5")
@@ -80,11 +82,29 @@ def test_values_of_options():
     assert (recipe.image.size, recipe.image.resize) == (64, "squash")
     assert (recipe.engine.name, recipe.engine.precision) == ("keras", "float32")
     assert not recipe.augmentation.hflip
-    assert recipe.plan(100, False).epochs == 3
+    assert recipe.plan(100, "loss").epochs == 3
     assert recipe.head(100).hidden == (128,)
 
 
 def test_plan_keeps_initial_weights_of_a_previous_run(finetuned_run):
-    assert not recipe_with(freeze="all").plan(100, False).keep_initial_weights
+    assert not recipe_with(freeze="all").plan(100, "loss").keep_initial_weights
     further = finetune_recipe(FinetuneSettings(from_run=str(finetuned_run.path), freeze="all"))
-    assert further.plan(100, False).keep_initial_weights
+    assert further.plan(100, "loss").keep_initial_weights
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("counts", "reason"), [((75, 25), "macro-F1. "), ((75, 20), "the mean of the classes' losses")]
+)
+def test_note_on_imbalanced_classes_says_what_selected_the_epoch(counts, reason, tmp_path):
+    random = np.random.default_rng(0)
+    for name, count in zip("ab", counts, strict=True):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 128, (8, 8, 3), np.uint8) + np.uint8(127 * (name == "b"))
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+    result = train(tmp_path / "data", tmp_path / "run", model="linear", image_size=8, epochs=2)
+    note = (
+        f"('a' {counts[0] * 4 // 5}, 'b' {counts[1] * 4 // 5} training images): the best epoch is selected by {reason}"
+    )
+    assert any(note in words for words in result.metrics.notes)

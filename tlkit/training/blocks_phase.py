@@ -21,7 +21,7 @@ from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
-from tlkit.training.loop.losses import is_imbalanced
+from tlkit.training.loop.history import choose_criterion
 from tlkit.training.phases import PhaseInput, frozen_batch_norms, one_hot, trainable_top, training_samples
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
@@ -50,7 +50,8 @@ class BlocksPhase:
         held_out, train = _extract_activations(extractor, dataset, views, training, progress)
         top = trainable_top(classifier, cut.tensor, frozen_batch_norms(classifier, training))
         multipliers = layer_lr_multipliers(top, network, training.settings.layer_decay)
-        plan = plan_blocks(training.settings, len(split.train), multipliers, is_imbalanced(split.train.labels))
+        criterion = choose_criterion(split.train.labels, split.validation.labels)
+        plan = plan_blocks(training.settings, len(split.train), multipliers, criterion)
         train_samples = training_samples(train.open(split.train), split.train, training)
         validation_samples = Samples(held_out.open(split.validation), one_hot(split.validation))
         return PhaseInput(

@@ -9,6 +9,7 @@ from tlkit.models.head import Head
 from tlkit.settings.shared import hidden_units
 from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
 from tlkit.training.loop.batches import Mixing, steps_per_epoch
+from tlkit.training.loop.history import LOSS
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 
 
@@ -56,12 +57,12 @@ def scratch_head(settings: TrainSettings, num_images: int) -> Head:
     return Head(0.0, False, (), settings.l1, settings.l2)
 
 
-def plan_head(settings: FinetuneSettings, num_images: int, select_by_f1: bool) -> FitPlan:
+def plan_head(settings: FinetuneSettings, num_images: int, criterion: str) -> FitPlan:
     """Plan to train the head on a frozen backbone."""
     return _plan(
         settings,
         "head",
-        select_by_f1,
+        criterion,
         epochs=settings.epochs or choose_epochs(num_images, settings.batch_size),
         batch_size=settings.batch_size,
         optimizer=_optimizer(settings, settings.learning_rate or OPTIMIZER_DEFAULTS[settings.optimizer].head_lr),
@@ -69,13 +70,13 @@ def plan_head(settings: FinetuneSettings, num_images: int, select_by_f1: bool) -
     )
 
 
-def plan_scratch(settings: TrainSettings, num_images: int, select_by_f1: bool) -> FitPlan:
+def plan_scratch(settings: TrainSettings, num_images: int, criterion: str) -> FitPlan:
     """Plan to train everything from random weights."""
     batch_size = settings.batch_size or choose_scratch_batch(num_images)
     return _plan(
         settings,
         "whole",
-        select_by_f1,
+        criterion,
         epochs=settings.epochs or choose_scratch_epochs(num_images, batch_size),
         batch_size=batch_size,
         optimizer=_optimizer(
@@ -85,14 +86,14 @@ def plan_scratch(settings: TrainSettings, num_images: int, select_by_f1: bool) -
 
 
 def plan_blocks(
-    settings: FinetuneSettings, num_images: int, lr_multipliers: Mapping[str, float], select_by_f1: bool = False
+    settings: FinetuneSettings, num_images: int, lr_multipliers: Mapping[str, float], criterion: str = LOSS
 ) -> FitPlan:
     """Plan to train the upper blocks, from where the head ended."""
     learning_rate = settings.upper_learning_rate or default_blocks_lr(settings)
     return _plan(
         settings,
         "blocks",
-        select_by_f1,
+        criterion,
         epochs=settings.upper_epochs or choose_block_epochs(num_images, settings.upper_batch_size),
         batch_size=settings.upper_batch_size,
         optimizer=_optimizer(settings, learning_rate, WARM_UP, lr_multipliers),
@@ -102,10 +103,10 @@ def plan_blocks(
     )
 
 
-def _plan(settings: NetworkSettings, phase: str, select_by_f1: bool, **options: Any) -> FitPlan:
+def _plan(settings: NetworkSettings, phase: str, criterion: str, **options: Any) -> FitPlan:
     return FitPlan(
         phase=phase,
-        select_by_f1=select_by_f1,
+        criterion=criterion,
         patience=settings.patience,
         seed=settings.seed,
         loss=settings.loss,

@@ -26,6 +26,7 @@ from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.training import NetworkSettings
 from tlkit.training.artifacts import predict_stored, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
+from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import FitDetails, NetworkDataset
 from tlkit.utils.progress import Progress, Stopwatch
@@ -33,6 +34,11 @@ from tlkit.utils.progress import Progress, Stopwatch
 if TYPE_CHECKING:
     from tlkit.training.estimate import CostEstimate, EstimateInput
     from tlkit.training.phases import FittedNetwork, Phase
+
+SELECTED_BY = {
+    MACRO_F1: "macro-F1",
+    BALANCED_LOSS: f"the mean of the classes' losses, as one has fewer than {MIN_F1_IMAGES} validation images",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class NetworkRecipe:
     command               "finetune" or "train"
     freeze                "all", "lower", "none", or "auto" until it is decided
     make_head             from settings and the number of training images
-    make_plan             of the first phase, from settings, the number of training images, and whether F1 selects
+    make_plan             of the first phase, from settings, the number of training images, and what selects the epoch
     trains_batch_norms    whether batch norms learn offsets, scales and statistics
     keep_initial_weights  whether the weights it starts from are kept where no epoch is better
     flips_by_class        whether classes such as digits decide that no view is mirrored, unless options say so
@@ -53,7 +59,7 @@ class NetworkRecipe:
     source: NetworkSource
     freeze: str
     make_head: Callable[[Any, int], Head]
-    make_plan: Callable[[Any, int, bool], FitPlan]
+    make_plan: Callable[[Any, int, str], FitPlan]
     trains_batch_norms: bool = False
     keep_initial_weights: bool = False
     flips_by_class: bool = False
@@ -77,9 +83,9 @@ class NetworkRecipe:
         """Choose the head for a number of training images."""
         return self.make_head(self.settings, num_images)
 
-    def plan(self, num_images: int, select_by_f1: bool) -> FitPlan:
+    def plan(self, num_images: int, criterion: str) -> FitPlan:
         """Plan the phase that trains the head, or everything."""
-        plan = self.make_plan(self.settings, num_images, select_by_f1)
+        plan = self.make_plan(self.settings, num_images, criterion)
         return replace(plan, keep_initial_weights=self.keep_initial_weights)
 
     def changed(self, options: Mapping[str, Any]) -> "NetworkRecipe":
@@ -216,20 +222,19 @@ class NetworkRecipe:
 
     def _data_notes(self, split: Split) -> list[str]:
         """Write the notes about the classes: mirrored views that may mislead, and rare classes."""
-        from tlkit.training.loop.losses import is_imbalanced
-
         names, counts = split.train.class_names, split.train.class_counts
         notes = []
         hflip, asked = self.augmentation.hflip, self.settings.hflip
         was_chosen = asked is not None and not (self.flips_by_class and not hflip)
         if not (was_chosen or self.freeze == "all" or self.settings.augment == "none"):
             notes += [note for note in [flip_note(names, hflip)] if note]
-        if is_imbalanced(split.train.labels):
+        criterion = choose_criterion(split.train.labels, split.validation.labels)
+        if criterion != LOSS:
             commonest, rarest = names[counts.index(max(counts))], names[counts.index(min(counts))]
-            weigh = " Try --class-weight balanced."
+            weigh = " Try --class-weight balanced." if self.settings.class_weight == "none" else ""
             notes.append(
                 f"classes are imbalanced ('{commonest}' {max(counts)}, '{rarest}' {min(counts)} training images): "
-                f"the best epoch is selected by macro-F1.{weigh * (self.settings.class_weight == 'none')}"
+                f"the best epoch is selected by {SELECTED_BY[criterion]}.{weigh}"
             )
         return notes
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage
 from tlkit.data.folder import ImageFolder
+from tlkit.data.split import Split
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed
 from tlkit.models.cut import batch_norm_names, freeze, split_at
@@ -23,8 +24,8 @@ from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
 from tlkit.training.loop.fit import fit
-from tlkit.training.loop.history import EpochRecord, best_epoch
-from tlkit.training.loop.losses import class_balanced_weights, is_imbalanced
+from tlkit.training.loop.history import LOSS, EpochRecord, best_epoch, choose_criterion
+from tlkit.training.loop.losses import class_balanced_weights
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.progress import Progress
@@ -102,7 +103,7 @@ class HeadPhase:
         train = training_samples(features.load(split.train), split.train, training)
         validation = Samples(features.load(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
-        plan = plan_first(training, split.train, self.name)
+        plan = plan_first(training, split, self.name)
         return PhaseInput(top, model, train, validation, plan, features, dataset.extractor.file)
 
     def estimate(
@@ -111,7 +112,7 @@ class HeadPhase:
         """Estimate the time and disk space; features are float32."""
         cut = inputs.network.output
         top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
-        plan = training.plan(inputs.images[0], False)
+        plan = training.plan(inputs.images[0], LOSS)
         cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
         return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * sum(inputs.images))
 
@@ -133,7 +134,7 @@ class FullPhase:
         train = training_samples(images, split.train, training)
         validation = Samples(features.open(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
-        plan = plan_first(training, split.train, self.name)
+        plan = plan_first(training, split, self.name)
         return PhaseInput(top, model, train, validation, plan, features, None)
 
     def _augmented_images(
@@ -152,7 +153,7 @@ class FullPhase:
     ) -> CostEstimate:
         """Estimate the time and disk space; pixels are uint8."""
         top = trainable_top(classifier, classifier.input, batch_norm_names(inputs.network))
-        plan = training.plan(inputs.images[0], False)
+        plan = training.plan(inputs.images[0], LOSS)
         cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
         return replace(cost, disk=cost.disk + math.prod(classifier.input.shape[1:]) * sum(inputs.images))
 
@@ -260,9 +261,10 @@ def frozen_batch_norms(network: keras.Model, training: NetworkTraining) -> set[s
     return set() if training.trains_batch_norms else batch_norm_names(network)
 
 
-def plan_first(training: NetworkTraining, train: ImageFolder, phase: str) -> FitPlan:
+def plan_first(training: NetworkTraining, split: Split, phase: str) -> FitPlan:
     """Plan the phase that trains the head, or everything."""
-    return replace(training.plan(len(train), is_imbalanced(train.labels)), phase=phase)
+    criterion = choose_criterion(split.train.labels, split.validation.labels)
+    return replace(training.plan(len(split.train), criterion), phase=phase)
 
 
 def training_samples(features: Any, images: ImageFolder, training: NetworkTraining) -> Samples:

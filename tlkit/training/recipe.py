@@ -252,5 +252,5 @@ class NetworkTraining(Protocol):
     def head(self, num_images: int) -> Head:
         """Choose the head for a number of training images."""
 
-    def plan(self, num_images: int, select_by_f1: bool) -> FitPlan:
+    def plan(self, num_images: int, criterion: str) -> FitPlan:
         """Plan the phase that trains the head, or everything."""

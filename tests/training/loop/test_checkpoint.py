@@ -46,7 +46,7 @@ def test_checkpoint_short_epochs_share_one_and_last_is_written(model, checkpoint
     prepare(state)
     checkpoint.save(model, state)
     assert not checkpoint.file.exists()
-    history = [EpochRecord("head", 1, 0.1, 1.0, 0.5, 1.0, 0.5, 0.1, val_f1=0.4)]
+    history = [EpochRecord("head", 1, 0.1, 1.0, 0.5, 1.0, 0.5, 0.1, val_criterion=0.4)]
     state.history, state.ended, state.lr_scale = history, True, 0.3
     checkpoint.save(model, state)
     loaded = checkpoint.load(model, prepare)

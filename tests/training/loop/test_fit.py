@@ -9,9 +9,10 @@ import pytest
 from tests.networks import keras, run_network
 from tests.training.loop.toys import PLAN, fit, fitted, head, loss_of, plan, points, starving, unstable
 from tlkit.errors import ModelError
+from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
 from tlkit.training.loop.batches import Mixing, Samples
-from tlkit.training.loop.history import HISTORY_COLUMNS, EpochRecord, best_epoch
+from tlkit.training.loop.history import BALANCED_LOSS, HISTORY_COLUMNS, MACRO_F1, EpochRecord, best_epoch
 from tlkit.utils.progress import Silent
 
 
@@ -75,7 +76,7 @@ def test_fit_gives_record_per_epoch_with_every_column(trained):
     _, history = trained
     assert [record.epoch for record in history] == [1, 2, 3, 4, 5]
     assert all(list(record.as_row()) == list(HISTORY_COLUMNS) for record in history)
-    assert all(record.phase == "head" and record.seconds >= 0 and record.val_f1 is None for record in history)
+    assert all(record.phase == "head" and record.seconds >= 0 and record.val_criterion is None for record in history)
 
 
 def test_fit_learning_rate_falls_to_zero(trained):
@@ -130,9 +131,23 @@ def test_fit_reports_each_epoch_once():
     assert progress.rows == [record.as_row() for record in history]
 
 
-def test_fit_select_by_f1_records_it():
-    _, history = fitted(plan(select_by_f1=True, epochs=6))
-    assert all(0 <= record.val_f1 <= 1 for record in history)
+def test_fit_selects_by_its_criterion():
+    """Of a class with a single validation image neither hides the others."""
+    held_out = points(seed=1)
+    rare = Samples(held_out.features[:31], held_out.targets[np.r_[:30, 31]])  # the last image is of another class
+    for criterion in (MACRO_F1, BALANCED_LOSS):
+        model, history = fitted(plan(criterion=criterion, epochs=6), validation=rare)
+        best = min(history, key=lambda record: (record.val_criterion, record.val_loss))
+        assert best_epoch(history) == best.epoch
+        probabilities = model.predict(rare.features, verbose=0)
+        labels, targets = rare.targets.argmax(axis=1), rare.targets * 0.9 + 0.1 / 3
+        losses = -(targets * np.log(probabilities)).sum(axis=1)
+        expected = {
+            MACRO_F1: -macro_f1(confusion_matrix(labels, probabilities.argmax(axis=1), 3)),
+            BALANCED_LOSS: np.mean([losses[labels == label].mean() for label in range(3)]),
+        }
+        assert best.val_criterion == pytest.approx(expected[criterion], rel=1e-4)
+        assert best.val_loss == pytest.approx(losses.mean(), rel=1e-4)
 
 
 # the same each time

@@ -1,4 +1,4 @@
-"""What is made small, what rare classes weigh, and when F1 decides."""
+"""The loss functions, and what rare classes weigh."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from tests.networks import keras, lazy_functions
 
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])
-class_balanced_weights, divergence_bound, is_imbalanced, smooth_labels = lazy_functions(
-    "tlkit.training.loop.losses", "class_balanced_weights", "divergence_bound", "is_imbalanced", "smooth_labels"
+class_balanced_weights, divergence_bound, smooth_labels = lazy_functions(
+    "tlkit.training.loop.losses", "class_balanced_weights", "divergence_bound", "smooth_labels"
 )
 
 
@@ -125,8 +125,3 @@ def test_smooth_labels_equals_keras(losses):
     expected = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)(targets, probabilities)
     smoothed = losses["cross-entropy"](smooth_labels(targets, 0.1), probabilities)
     assert float(smoothed) == pytest.approx(float(expected), rel=1e-6)
-
-
-def test_is_imbalanced_from_three_to_one():
-    counts = ([30, 10], [29, 10], [5, 0, 5])
-    assert [is_imbalanced(np.repeat(np.arange(len(each)), each)) for each in counts] == [True, False, False]

@@ -52,6 +52,7 @@ def test_defaults_change_nothing_but_what_is_asked_for():
     )
     bare = FitPlan("head", 1, 1, config, 1, 0)
     assert (bare.label_smoothing, bare.mixing.mixup, bare.mixing.cutmix) == (0, 0, 0)
-    assert not (bare.keep_initial_weights or bare.train_bn_offsets or bare.select_by_f1)
+    assert not (bare.keep_initial_weights or bare.train_bn_offsets)
+    assert bare.criterion == "loss"
     assert plan() == PLAN
     assert {item.name for item in fields(FitPlan)} >= {"phase", "optimizer", "lr_option"}

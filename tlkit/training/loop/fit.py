@@ -14,7 +14,7 @@ from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.training.loop.batches import Samples, batch_indices, mix, prefetch, steps_per_epoch
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState, seed_draws
-from tlkit.training.loop.history import EpochRecord, best_epoch
+from tlkit.training.loop.history import BALANCED_LOSS, MACRO_F1, EpochRecord, best_epoch
 from tlkit.training.loop.losses import LOSSES, divergence_bound, smooth_labels
 from tlkit.training.loop.optimizers import compile_model, ema_weights, plateau_factor
 from tlkit.training.loop.plan import FitPlan
@@ -145,15 +145,18 @@ def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPla
 
 
 def _evaluate(model: keras.Model, samples: Samples, plan: FitPlan) -> dict[str, float]:
-    """The loss against the smoothed labels and the accuracy; and the macro-F1, where that decides."""
+    """The loss against the smoothed labels and the accuracy; and the criterion, where that is another."""
     size = min(PREDICT_BATCH, plan.batch_size)
     starts = range(0, len(samples.targets), size)
     probabilities = np.concatenate([model.predict_on_batch(samples.features[k : k + size]) for k in starts])
-    loss = float(LOSSES[plan.loss]()(smooth_labels(samples.targets, plan.label_smoothing), probabilities))
+    measure = LOSSES[plan.loss](reduction=None)
+    losses = keras.ops.convert_to_numpy(measure(smooth_labels(samples.targets, plan.label_smoothing), probabilities))
     labels, predicted = samples.targets.argmax(axis=1), probabilities.argmax(axis=1)
-    measured = {"val_loss": loss, "val_accuracy": float(np.mean(predicted == labels))}
-    if plan.select_by_f1:
-        measured["val_f1"] = macro_f1(confusion_matrix(labels, predicted, probabilities.shape[1]))
+    measured = {"val_loss": float(np.mean(losses)), "val_accuracy": float(np.mean(predicted == labels))}
+    if plan.criterion == MACRO_F1:
+        measured["val_criterion"] = -macro_f1(confusion_matrix(labels, predicted, probabilities.shape[1]))
+    elif plan.criterion == BALANCED_LOSS:
+        measured["val_criterion"] = float(np.mean([losses[labels == label].mean() for label in np.unique(labels)]))
     return measured
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-IMBALANCE_RATIO = 3.0  # times as many images in the commonest class as in the rarest, from which on F1 decides
-
 MIN_PROBABILITY = 1e-37  # above the smallest of float32, so that its logarithm is finite
 DIVERGENCE_FACTOR = 5.0  # times the loss of an untrained classifier
 MAX_CROSS_ENTROPY = 10.0  # for Keras's ends at 16
@@ -35,7 +33,7 @@ class MulticlassHinge(keras.losses.Loss):  # type: ignore[misc]
         return keras.ops.sum(weights * (keras.ops.sum(margins, axis=-1) - 1.0), axis=-1)  # 1 is that of j = y
 
 
-LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
+LOSSES: dict[str, Callable[..., keras.losses.Loss]] = {
     "cross-entropy": keras.losses.CategoricalCrossentropy,
     "mean-squared-error": keras.losses.MeanSquaredError,
     "focal": keras.losses.CategoricalFocalCrossentropy,  # Lin 2017, gamma 2
@@ -75,9 +73,3 @@ def class_balanced_weights(labels: np.ndarray, kind: str) -> np.ndarray:
     weights = WEIGHTS[kind](np.maximum(counts, 1))[labels]
     scaled: np.ndarray = (weights / weights.mean()).astype(np.float32)
     return scaled
-
-
-def is_imbalanced(labels: np.ndarray) -> bool:
-    """Tell whether the commonest class has at least `IMBALANCE_RATIO` times the images of the rarest."""
-    counts = np.bincount(labels)
-    return bool(counts.max() >= IMBALANCE_RATIO * max(1, counts[counts > 0].min()))

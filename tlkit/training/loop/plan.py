@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tlkit.training.loop.batches import Mixing
+from tlkit.training.loop.history import LOSS
 
 FIXED_WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, by schedule (Smith 2018)
 
@@ -47,7 +48,7 @@ class FitPlan:
     keep_initial_weights  whether the weights it starts from are kept where no epoch is better; the history then
                           has an epoch 0
     train_bn_offsets      whether the offsets of frozen batch norms are trained
-    select_by_f1          whether the best epoch is that of the highest macro-F1 instead of the lowest loss
+    criterion             what decides which epoch is best: see `history.choose_criterion`
     lr_option             the option that sets the learning rate, for messages
     """
 
@@ -62,5 +63,5 @@ class FitPlan:
     mixing: Mixing = Mixing()
     keep_initial_weights: bool = False
     train_bn_offsets: bool = False
-    select_by_f1: bool = False
+    criterion: str = LOSS
     lr_option: str = "--learning-rate"
