@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import FileEntry
+from tlkit.data.listing import HIDDEN, FileEntry
 from tlkit.data.split import SUBSETS, conflict_notes, conflict_rows, hash_to_unit, split_folder
 from tlkit.errors import DataError
 
@@ -433,13 +433,32 @@ def test_a_class_without_an_image_is_refused_by_name():
 def test_a_class_whose_training_images_are_all_copies_is_refused_by_name():
     rows = [("a", f"g{number}", "train") for number in range(9)]
     rows += [("b", "x", "train"), ("b", "x", "validation"), ("a", "y", "validation")]
-    with pytest.raises(DataError, match="class 'b' has no readable image to train on"):
+    with pytest.raises(DataError, match="class 'b' has no readable image to train on: 1 × copy of a held-out image;"):
         split_folder(folder_of([row[:2] for row in rows], [row[2] for row in rows]))
 
 
 def test_one_image_per_class_leaves_nothing_to_validate_on():
-    with pytest.raises(DataError, match="no image is left for validation"):
-        split_folder(folder_of(classes_of(1, 1)))
+    for images, words in [
+        (classes_of(1, 1), "each class has a single image"),
+        ([("a", "x")] * 3 + [("b", "x")], "all 4 images are identical"),
+        ([("a", "x")] * 3 + [("b", "y")] * 2, "the images of each class are identical"),
+    ]:
+        with pytest.raises(DataError, match=f"no image is left for validation, because {words}; expected"):
+            split_folder(folder_of(images))
+
+
+def test_a_class_without_an_image_is_refused_with_the_reasons_that_are_known():
+    skipped = [
+        *(FileEntry(f"b/{number}.jpg", f"is damaged (byte {number})") for number in range(3)),
+        *(FileEntry(f"b/deep/{number}", "is a PDF document") for number in range(2)),
+        *(FileEntry("b/x.html", "is a web page, not a photo"), FileEntry("b/.x", HIDDEN), FileEntry("a/x", "is empty")),
+    ]
+    with pytest.raises(DataError) as caught:
+        split_folder(folder_of(classes_of(20)).with_skipped(skipped))
+    assert str(caught.value) == (
+        "class 'b' has no readable image to train on: 3 × damaged, 2 × PDF document, 1 × web page; "
+        "add images of it or remove it."
+    )
 
 
 def test_parts_are_named_as_the_subsets_are():

@@ -44,6 +44,7 @@ SIGNATURES = (  # (offset, bytes, what such a file is)
     (0, b"%PDF", "a PDF document"),
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
     (0, b"PK\3\4", "a ZIP archive"),
+    (128, b"DICM", "a DICOM file"),
 )
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 

@@ -83,6 +83,17 @@ def count_reasons(skipped: Iterable[FileEntry]) -> dict[str, int]:
     return dict(Counter(entry.reason or "" for entry in skipped).most_common())
 
 
+def summarize_reasons(skipped: Iterable[FileEntry]) -> str:
+    """Count the files left out for each kind of reason, in a few words; hidden files are not counted.
+
+    >>> summarize_reasons([FileEntry("a", "is damaged (truncated)"), FileEntry("b", "is damaged (bad header)")])
+    '2 × damaged'
+    """
+    kinds = [re.sub(r"^copy of .*", "copy of a held-out image", entry.reason or "") for entry in skipped]
+    short = [re.sub(r"^is (?:an? )?|[(,;].*", "", kind).strip() for kind in kinds if kind != HIDDEN]
+    return ", ".join(f"{count} × {kind}" for kind, count in Counter(short).most_common())
+
+
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import FileEntry
+from tlkit.data.layout import composed
+from tlkit.data.listing import FileEntry, summarize_reasons
 from tlkit.errors import DataError
 from tlkit.utils.text import quote_names
 
@@ -68,7 +69,7 @@ def split_folder(
     subsets = {subset: folder.subset(np.flatnonzero(assigned == subset)) for subset in SUBSETS}
     skipped = [FileEntry(folder.paths[index], reason) for index, reason in dropped.items()]
     subsets[TRAIN] = subsets[TRAIN].with_skipped(skipped)
-    _require_images(subsets)
+    _require_images(folder, subsets)
     notes = (*_dropped_notes(skipped), *_missing_class_notes(subsets))
     return Split(**subsets, notes=notes)
 
@@ -279,13 +280,35 @@ def _previously_trained_on(
     return {index: TRAINED_ON for index in held_out if previous_subsets.get(folder.groups[index]) == TRAIN}
 
 
-def _require_images(subsets: dict[str, ImageFolder]) -> None:
+def _require_images(folder: ImageFolder, subsets: dict[str, ImageFolder]) -> None:
+    """raises: DataError where a class has no training image, or there is no validation image"""
     train = subsets[TRAIN]
-    for name, count in zip(train.class_names, train.class_counts, strict=True):
-        if count == 0:
-            raise DataError(f"class '{name}' has no readable image to train on; add images of it or remove it.")
-    if len(subsets[VALIDATION]) == 0:
-        raise DataError("no image is left for validation; expected at least one class with two different images.")
+    empty = [name for name, count in zip(train.class_names, train.class_counts, strict=True) if count == 0]
+    if empty:
+        skipped = [*folder.skipped, *train.skipped]
+        of_class = [entry for entry in skipped if empty[0] in map(composed, entry.path.split("/")[:-1])]
+        reasons = summarize_reasons(of_class)
+        others = f" Classes without any: {len(empty)}." if len(empty) > 1 else ""
+        raise DataError(
+            f"class '{empty[0]}' has no readable image to train on{f': {reasons}' * bool(reasons)}; "
+            f"add images of it or remove it.{others}"
+        )
+    if not len(subsets[VALIDATION]):
+        raise DataError(
+            f"no image is left for validation, because {_too_alike(folder)}; "
+            "expected at least one class with two different images."
+        )
+
+
+def _too_alike(folder: ImageFolder) -> str:
+    """Say in which way images are too few or too much alike to hold one out."""
+    num_distinct = len(set(folder.groups))
+    if num_distinct == len(folder):
+        return "each class has a single image"
+    alike = f"all {len(folder)} images are identical" if num_distinct == 1 else "the images of each class are identical"
+    if folder.survey and 2 * folder.survey.num_series >= len(folder):
+        return f"{alike} on their first page or frame, the only one that is used of each file"
+    return alike
 
 
 def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
