@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SCENES = ROOT / "sample_data" / "beach_desert"
 COMPARED = {"colors", "classic", "linear", "mlp", "lenet"}
+PCA, CLASSIFIERS = ("--classifier", "knn", "--pca", 32), ("svm", "logistic")  # of the section on pixels
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def measure() -> dict[str, str]:
     printed["scenes"] = head(
         tlkit(*train("scenes", "colors"), "--classifier", "logistic", "--validation-split", 0.3), 3
     )
+    printed |= pixels()
     printed["hog"] = head(tlkit(*train("digits", "hog")), 3)
     printed["compare"] = tlkit("compare", "digits", "-o", "compare", "--format", "table")
     printed["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
@@ -60,6 +62,21 @@ def measure() -> dict[str, str]:
 def train(data: str, descriptor: str) -> tuple[object, ...]:
     """The words of a classic training into `<data>-<descriptor>`."""
     return "train", data, "--descriptor", descriptor, "-o", f"{data}-{descriptor}"
+
+
+def pixels() -> dict[str, str]:
+    """Nearest neighbors on the pixels of the digits, on their principal components, and two other classifiers."""
+    trained = {"pixels_knn": ("--classifier", "knn"), "pixels_pca": PCA}
+    trained |= {f"pixels_{name}": ("--classifier", name) for name in CLASSIFIERS}
+    printed = {
+        name: tlkit("train", "digits", "--descriptor", "pixels", *options, "-o", name)
+        for name, options in trained.items()
+    }
+    accuracy = {
+        name: json.loads(Path(name, "metrics.json").read_text(encoding="utf-8"))["accuracy"] for name in trained
+    }
+    figures = {name: f"{100 * accuracy[name]:.1f} %" for name in trained}
+    return figures | {"pixels_knn": head(printed["pixels_knn"], 3)}
 
 
 def accuracies() -> dict[str, str]:

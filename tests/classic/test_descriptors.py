@@ -55,6 +55,12 @@ def test_compute_accepts_images_of_the_minimal_size():
         assert descriptor.compute(noise(size, size)).size > 0, name
 
 
+def test_pixels_are_red_green_and_blue_of_one_pixel_after_the_other():
+    values = DESCRIPTORS["pixels"].compute(two_colors((255, 0, 51), (0, 102, 255), side=4))
+    np.testing.assert_allclose(values.reshape(4, 4, 3)[0], [[0, 0.4, 1]] * 4, atol=1e-6)
+    np.testing.assert_allclose(values[12:], [1, 0, 0.2] * 12, atol=1e-6)
+
+
 def test_colors_are_the_two_most_frequent_ones():
     colors = DESCRIPTORS["colors"].compute(two_colors((255, 0, 0), (0, 0, 255)))
     np.testing.assert_allclose(colors, [1, 0, 0, 0, 0, 1], atol=0.02)

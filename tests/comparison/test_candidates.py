@@ -20,7 +20,7 @@ def with_weights(monkeypatch, shared_data):
 def test_build_candidates_without_weights_has_no_pretrained(without_weights):
     assert cached_backbones() == []
     names = [candidate.name for candidate in build_candidates(CompareSettings())]
-    assert names == ["chance", "majority", "colors", "classic", "linear", "mlp", "lenet"]
+    assert names == ["chance", "majority", "colors", "pixels", "classic", "linear", "mlp", "lenet"]
     assert missing_requirements() == [
         "no pretrained weights are cached; `tlkit finetune DATA` downloads those of mobilenet_v2."
     ]

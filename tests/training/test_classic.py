@@ -71,7 +71,7 @@ def test_classic_recipe_is_the_same_whatever_the_classes_and_the_time(colors):
 def test_classic_recipe_refuses_what_means_nothing():
     refused = [
         ({"descriptor": "hog", "pyramid": 2}, "--pyramid has no effect with --descriptor hog; .* use --descriptor bow"),
-        ({"descriptor": "hok"}, "'hok' is unknown. expected auto, colors, histogram"),
+        ({"descriptor": "hok"}, "'hok' is unknown. expected auto, pixels, colors, histogram"),
         ({"descriptor": "auto+hog"}, "auto cannot be combined"),
         ({"descriptor": "hog+hog"}, "each descriptor once"),
         ({"descriptor": "auto", "image_size": 128}, "--image-size has no effect with --descriptor auto"),
@@ -148,6 +148,26 @@ def test_classic_run_cannot_be_opened_as_a_network(classic_run):
         Predictor(classic_run, engine="keras")
     with pytest.raises(RunError, match="contains a classic classifier"):
         classic_run.network_file()
+
+
+# pixels
+
+
+def test_pixels_with_principal_components_predict_what_they_reported(colors, tmp_path):
+    result = train_classic(colors, tmp_path / "run", ClassicSettings(descriptor="pixels", classifier="knn", pca=4))
+    pipeline = open_pipeline(result.run.path / CLASSIC_FILE)
+    assert pipeline.descriptors.sizes == (16,)
+    assert pipeline.classifier.scaler.components.shape == (4, 16 * 16 * 3)
+    assert result.metrics.accuracy == 1.0
+    assert_predicts_what_it_reported(result, colors)
+
+
+def test_pixels_of_another_size_are_computed_anew(colors, tmp_path):
+    reused = []
+    for number, size in enumerate((12, 12, 20)):
+        settings = ClassicSettings(descriptor="pixels", classifier="knn", image_size=size)
+        reused.append(train_classic(colors, tmp_path / str(number), settings).metrics.features_reused)
+    assert reused[0] == reused[2] == 0 < reused[1]
 
 
 # local descriptors
@@ -314,6 +334,7 @@ def test_deep_features_keras_alone_is_enough(deep_result, colors, tmp_path):
 @pytest.mark.parametrize(
     ("images", "options", "least"),
     [
+        ("sign_digits", {"descriptor": "pixels"}, 0.87),
         ("sign_digits", {"descriptor": "hog"}, 0.90),
         ("trashnet", {"descriptor": "fisher+histogram"}, 0.84),
         ("trashnet", {"features": "mobilenet_v2"}, 0.86),

@@ -1,4 +1,4 @@
-"""The registry of handcrafted descriptors: an image to a vector of its colors, shapes or textures."""
+"""The registry of handcrafted descriptors: an image to a vector of its pixels, colors, shapes or textures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ class Descriptor:
     is_local: bool = False
     min_size: int = 1
     package: str = "numpy"
+
+
+def compute_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Return red, green and blue of every pixel, row by row: (height × width × 3,), 0 to 1."""
+    return pixels.reshape(-1).astype(np.float32) / 255
 
 
 def compute_colors(pixels: np.ndarray) -> np.ndarray:
@@ -128,6 +133,13 @@ def _gray_levels(pixels: np.ndarray) -> np.ndarray:
 DESCRIPTORS = {
     descriptor.name: descriptor
     for descriptor in (
+        Descriptor(
+            name="pixels",
+            key="pixels",
+            compute=compute_pixels,
+            image_size=16,  # with 32, an SVM is 3 points worse on sign_digits
+            source="Turk and Pentland 1991, JCN 3:71: nearest neighbors and PCA on pixels",
+        ),
         Descriptor(
             name="colors",
             key="describe_colours",

@@ -108,9 +108,11 @@ def _handcrafted(settings: CompareSettings) -> list[Candidate]:
         return []
     shared = _shared(settings)
     colors = ClassicSettings(descriptor="colors", classifier="logistic", **shared)
+    pixels = ClassicSettings(descriptor="pixels", classifier="svm", **shared)
     classic = ClassicSettings(descriptor="auto", classifier="svm", **shared)
     return [
         Candidate("colors", "two colors, linear", "handcrafted", 5, lambda _: colors, classic_recipe),
+        Candidate("pixels", "SVM on pixels", "handcrafted", 5, lambda _: pixels, classic_recipe),
         Candidate("classic", "best descriptors, SVM", "handcrafted", 40, lambda _: classic, classic_recipe),
     ]
 

@@ -168,7 +168,7 @@ class DescriptorSettings:
     descriptor: str = setting(
         "",
         "Classic",
-        "Handcrafted features to use instead of a network: colors, histogram, lbp, hog, haralick, bow, fisher, "
+        "Handcrafted features to use instead of a network: pixels, colors, histogram, lbp, hog, haralick, bow, fisher, "
         "several joined by +, or auto.",
     )
     pyramid: int = setting(1, "Classic", "Spatial pyramid levels of bow and fisher.", min=1, max=4)
