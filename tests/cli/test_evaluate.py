@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+from PIL import Image
 
 from tests.cli.commands import refused, tlkit
 
@@ -21,12 +22,31 @@ def test_evaluate_json_has_the_figures_of_the_run(finetuned_run):
     assert figures["left_out"] == {}
 
 
-def test_evaluate_in_words_counts_what_was_left_out(finetuned_run, colors):
+def test_evaluate_in_words_counts_images_of_the_run_apart(finetuned_run, colors, tmp_path):
     lines = tlkit("evaluate", finetuned_run.path, colors).stdout.splitlines()
-    assert lines[0] == "  accuracy  100.0 %  6 of 6 new images correct"
+    assert lines[0] == "  accuracy  100.0 %  6 of 6 validation images correct"
     assert lines[2].startswith("  baseline   33.3 %")
-    assert sum(line.startswith("left out") for line in lines) == 1
-    assert "27 more: the run was trained on it" in " ".join(lines)
+    assert "check       No image is new to the run; add images for an unbiased accuracy." in lines
+    assert "not counted 30 images that the run was trained on: 100.0 % correct" in lines
+    data = shutil.copytree(colors, tmp_path / "data")
+    Image.new("RGB", (48, 48), "#3050d0").save(data / "blue" / "new.png")
+    lines = tlkit("evaluate", finetuned_run.path, data).stdout.splitlines()
+    assert lines[0] == "  accuracy  100.0 %  1 of 1 new images correct"
+    assert "  run       100.0 %  on the validation images of the run: not significantly different" in lines
+    assert "not counted 6 validation images of the run: 100.0 % correct" in lines
+    assert not any(line.startswith(("check", "left out")) for line in lines)
+
+
+def test_evaluate_json_has_images_of_the_run_apart(finetuned_run, colors):
+    figures = json.loads(tlkit("evaluate", finetuned_run.path, colors, "--json").stdout)
+    assert figures["counted"] == "validation"
+    assert {kind: (part["num_images"], part["accuracy"]) for kind, part in figures["apart"].items()} == {
+        "validation": (6, 1.0),
+        "training": (30, 1.0),
+    }
+    assert (figures["recorded"]["accuracy"], figures["recorded"]["num_images"]) == (1.0, 6)
+    low, high = figures["recorded"]["difference_ci95"]
+    assert low == -high < 0
 
 
 def test_evaluate_top_k_is_as_it_was_asked(finetuned_run):

@@ -9,7 +9,7 @@ from PIL import Image
 from tlkit import evaluate
 from tlkit.data.listing import count_reasons
 from tlkit.errors import DataError, RunError
-from tlkit.inference.evaluate import TRAINED_ON_IT
+from tlkit.inference.evaluate import NOT_COUNTED
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.settings.training import settings_from
 from tlkit.training.finetune import finetune
@@ -54,7 +54,7 @@ def paths_of(run, subset):
 def test_evaluate_without_a_folder_gives_the_figures_of_the_run(run, finetuned):
     found = evaluate(run)
     metrics = run.read_json("metrics.json")
-    assert found.subset == "validation"
+    assert (found.subset, found.counted, found.apart) == ("validation", "validation", {})
     assert found.skipped == ()
     assert found.report.accuracy == metrics["accuracy"]
     assert list(found.report.interval) == metrics["accuracy_ci95"]
@@ -123,19 +123,51 @@ def test_evaluate_of_a_folder_that_moved_names_its_old_place(moved, tmp_path):
 
 def test_evaluate_of_new_images_counts_all(run, new_images):
     found = evaluate(run, new_images)
-    assert (found.subset, len(found.paths), found.skipped) == ("new", 9, ())
+    assert (found.counted, found.subset, len(found.paths), found.skipped) == ("new", "all", 9, ())
+    assert list(found.apart) == ["new"]
+    recorded = run.read_json("metrics.json")
+    assert found.recorded == (round(recorded["accuracy"] * 6), recorded["num_validation"])
 
 
-def test_evaluate_skips_images_the_run_was_trained_on(run, colors):
+def test_evaluate_of_the_images_of_the_run_counts_its_validation_images(run, colors):
     found = evaluate(run, colors)
     assert sorted(item.path for item in found.skipped) == sorted(paths_of(run, "train"))
-    assert count_reasons(found.skipped) == {TRAINED_ON_IT: len(paths_of(run, "train"))}
-    assert sorted(found.paths) == sorted(paths_of(run, "validation"))
+    assert count_reasons(found.skipped) == {NOT_COUNTED["training"]: len(paths_of(run, "train"))}
+    assert (found.counted, sorted(found.paths)) == ("validation", sorted(paths_of(run, "validation")))
+    assert {kind: len(report.labels) for kind, report in found.apart.items()} == {"validation": 6, "training": 30}
+
+
+def test_evaluate_of_new_and_known_images_counts_the_new_ones(run, colors, new_images):
+    known = {subset: paths_of(run, subset)[:count] for subset, count in (("train", 4), ("validation", 2))}
+    for subset, paths in known.items():
+        for path in paths:
+            folder, name = path.split("/")
+            shutil.copy(colors / path, new_images / folder / f"{subset} {name}")
+    found = evaluate(run, new_images)
+    assert found.counted == "new"
+    assert sorted(found.paths) == sorted(
+        f"{name}/{number}.png" for name in found.report.class_names for number in range(3)
+    )
+    assert {kind: len(report.labels) for kind, report in found.apart.items()} == {
+        "new": 9,
+        "validation": 2,
+        "training": 4,
+    }
+    assert count_reasons(found.skipped) == {NOT_COUNTED["training"]: 4, NOT_COUNTED["validation"]: 2}
+    assert np.array_equal(found.apart["new"].labels, found.report.labels)
+
+
+def test_evaluate_of_nothing_but_training_images_is_refused(run, colors, tmp_path):
+    for path in paths_of(run, "train"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(colors / path, tmp_path / path)
+    with pytest.raises(DataError, match="30 were left out, e.g. '.*': the run was trained on it"):
+        evaluate(run, tmp_path)
 
 
 def test_evaluate_counts_training_images_where_they_are_asked_for(run, colors):
     found = evaluate(run, colors, settings(include_training=True))
-    assert (len(found.paths), found.skipped) == (36, ())
+    assert (found.counted, len(found.paths), found.skipped) == ("all", 36, ())
 
 
 def test_evaluate_knows_a_copy_in_another_format_by_its_pixels(run, colors, new_images):
@@ -143,7 +175,9 @@ def test_evaluate_knows_a_copy_in_another_format_by_its_pixels(run, colors, new_
     with Image.open(colors / path) as image:
         image.save(new_images / path.split("/")[0] / "renamed.bmp")
     found = evaluate(run, new_images)
-    assert [(item.path.split("/")[1], item.reason) for item in found.skipped] == [("renamed.bmp", TRAINED_ON_IT)]
+    assert [(item.path.split("/")[1], item.reason) for item in found.skipped] == [
+        ("renamed.bmp", NOT_COUNTED["training"])
+    ]
 
 
 def test_evaluate_of_an_unknown_class_names_it(run, new_images):

@@ -12,6 +12,7 @@ from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
+    from tlkit.cli.screen import Screen
     from tlkit.inference.evaluate import Evaluation
 
 
@@ -33,9 +34,10 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     """Measure the accuracy of RUN on labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
-    Classes are matched by name. If DATA has subsets, its test/ is used, else its val/. Images that RUN
-    was trained on are excluded and counted. For RUN, `latest` means the newest finished run in runs/,
-    and a comparison means the run of its recommended model.
+    Classes are matched by name. If DATA has subsets, its test/ is used, else its val/. Only images that
+    are new to RUN count; its own training and validation images in DATA are reported apart. For RUN,
+    `latest` means the newest finished run in runs/, and a comparison means the run of its recommended
+    model.
     """
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
@@ -74,11 +76,24 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
     from dataclasses import asdict
 
     from tlkit.data.listing import count_reasons
+    from tlkit.evaluation.metrics import difference_interval, wilson_interval
 
-    report = evaluation.report
+    report, (correct, total) = evaluation.report, evaluation.recorded
+    difference = difference_interval(evaluation.recorded, (report.num_correct, len(report.labels)))
     return {
         **report.as_json(),
         "split": evaluation.subset,
+        "counted": evaluation.counted,
+        "apart": {
+            kind: {"accuracy": part.accuracy, "accuracy_ci95": list(part.interval), "num_images": len(part.labels)}
+            for kind, part in evaluation.apart.items()
+        },
+        "recorded": {
+            "accuracy": correct / total,
+            "accuracy_ci95": list(wilson_interval(correct, total)),
+            "num_images": total,
+            "difference_ci95": list(difference),
+        },
         "top_k": {str(top_k): report.top_k(top_k)},
         "per_class": [asdict(score) for score in report.scores],
         "class_names": list(report.class_names),
@@ -97,14 +112,55 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
         print_mistakes,
         print_verdict,
     )
+    from tlkit.inference.evaluate import NOT_COUNTED
 
     report, screen = evaluation.report, Screen()
-    print_verdict(screen, report, f"{evaluation.subset} images")
+    print_verdict(screen, report, _name_images(evaluation))
+    if evaluation.counted == "new":
+        _print_recorded(screen, evaluation)
     if reporting().verbosity > QUIET:
         if 1 < top_k < len(report.class_names):
             print_figure(screen, f"top {top_k}", f"{percent(report.top_k(top_k))}  among the {top_k} most probable")
         print_classes(screen, report)
         print_mistakes(screen, report, evaluation.paths, [])
-        print_left_out(screen, evaluation.skipped)
+        _print_apart(screen, evaluation)
+        print_left_out(screen, [entry for entry in evaluation.skipped if entry.reason not in NOT_COUNTED.values()])
     screen.blank()
     screen.entry("run", f"{run}  accuracy {percent(report.accuracy)} ({interval(*report.interval)})")
+
+
+def _name_images(evaluation: "Evaluation") -> str:
+    """Name the images that count."""
+    if evaluation.counted == "all":
+        return "images, those included that the run was trained on"
+    if evaluation.counted == "new" and evaluation.subset != "all":
+        return f"new {evaluation.subset} images"
+    return f"{evaluation.counted} images"
+
+
+def _print_recorded(screen: "Screen", evaluation: "Evaluation") -> None:
+    """Print the accuracy that the run recorded on its validation images, and whether that differs significantly."""
+    from tlkit.cli.screen import FAINT, GLUE, WARN
+    from tlkit.cli.verdict import print_figure
+    from tlkit.evaluation.metrics import difference_interval
+
+    (correct, total), report = evaluation.recorded, evaluation.report
+    low, high = difference_interval((correct, total), (report.num_correct, len(report.labels)))
+    words = "significantly better" if low > 0 else "significantly worse" if high < 0 else "not significantly different"
+    text = f"{100 * correct / total:>5.1f}{GLUE}%  on the validation images of the run: {words}"
+    print_figure(screen, "run", (text, WARN if low > 0 else FAINT))
+
+
+def _print_apart(screen: "Screen", evaluation: "Evaluation") -> None:
+    """Print how many images of the run do not count, and the accuracy on them; or that no image is new."""
+    from tlkit.cli.screen import WARN, percent
+    from tlkit.inference.evaluate import NEW, TRAINING
+
+    names = {"validation": "validation images of the run", TRAINING: "images that the run was trained on"}
+    screen.blank()
+    if evaluation.apart and NEW not in evaluation.apart:
+        screen.entry("check", "No image is new to the run; add images for an unbiased accuracy.", style=WARN)
+    for kind, report in evaluation.apart.items():
+        if kind not in (evaluation.counted, NEW) and evaluation.counted != "all":
+            words = f"{len(report.labels):,} {names[kind]}: {percent(report.accuracy)} correct"
+            screen.entry("not counted", words)

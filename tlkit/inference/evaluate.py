@@ -1,5 +1,6 @@
 """Measures a finished run: on its own validation images, or on a folder it was not trained on."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,11 +9,11 @@ import numpy as np
 
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.listing import FileEntry
-from tlkit.data.split import SUBSETS, TEST, VALIDATION
+from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import prediction_rows
-from tlkit.inference.predictor import Prediction, Predictor
+from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
@@ -22,23 +23,30 @@ from tlkit.utils.tables import data_frame
 if TYPE_CHECKING:
     import pandas
 
-TRAINED_ON_IT = "the run was trained on it"
+NEW, TRAINING = "new", "training"  # what an image is for a run, beside `VALIDATION`; its test images are new to it
+NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a validation image of the run"}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The figures of a run on some images.
 
-    report   the figures
-    subset   the images in a word: "validation", "test", "new", …
-    paths    of the images counted, in the order of the report's rows
-    skipped  files that were not counted, each with its reason
+    report    the figures, of the images that count
+    counted   what these are for the run: "new", "validation" or "training"; "all" where all of a folder count
+    subset    of the run, or of the folder: "train", "validation", "test" or "all"
+    paths     of the images that count, in the order of the report's rows
+    skipped   files that do not count, each with its reason
+    apart     figures of each kind of images in a folder, by what they are for the run
+    recorded  correct and all validation images when the run was trained
     """
 
     report: Report
+    counted: str
     subset: str
     paths: tuple[str, ...] = field(repr=False)
     skipped: tuple[FileEntry, ...] = field(repr=False)
+    apart: Mapping[str, Report] = field(repr=False)
+    recorded: tuple[int, int] = field(repr=False)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a data frame with one row per image: path, class, label, confidence and p_<class> of every class.
@@ -67,46 +75,87 @@ def evaluate(
 ) -> Evaluation:
     """Measure how well a run classifies.
 
+    Of a folder the images count that are new to the run: those it was trained on, and its validation images, on which
+    its best epoch was selected, are found by the hashes of their files and pixels, and measured apart. Where no image
+    is new, the validation images count.
+
     data: a folder of classes, matched by name; the run's own images where it is None
     options: fields of `EvaluateSettings`, in place of `settings`
     raises: DataError, RunError, ModelError
     """
     run = run if isinstance(run, Run) else load_run(run)
     settings = settings_or_options(EvaluateSettings, settings, options, data=data)
-    names, predictor = run.manifest.class_names, Predictor(run, settings.engine)
-    trained_on, skipped = set[str](), list[FileEntry]()
+    names, skipped = run.manifest.class_names, list[FileEntry]()
     if data is None:
         images, subset = _own_images(run, names, settings.split)
+        kinds = dict[str, str]()
     else:
         folder = read_folder(data, names)
         images, subset = _images_of(folder, settings.split)
         skipped += folder.skipped
-        trained_on = set() if settings.include_training else _trained_on(run)
-    counted: list[tuple[_LabeledFile, np.ndarray]] = []
-    with (progress or Silent()).stage("evaluating", len(images), "images") as advance:
-        predictions = predictor.predict((image.file for image in images), identify=True)
-        for image, prediction in zip(images, predictions, strict=True):
-            if reason := _reason_to_skip(image, prediction, trained_on):
-                skipped.append(FileEntry(image.path, reason))
-            elif prediction.probabilities is not None:
-                counted.append((image, prediction.probabilities))
-            advance(1)
-    if not counted:
+        kinds = _kinds_of_images(run)
+    classified = _classify(images, Predictor(run, settings.engine), kinds, skipped, progress or Silent())
+    if data is None or settings.include_training:
+        counted = subset if data is None else "all"
+        chosen = classified
+    else:
+        counted = NEW if any(image.kind == NEW for image in classified) else VALIDATION
+        chosen = [image for image in classified if image.kind == counted]
+        skipped += [FileEntry(image.path, NOT_COUNTED[image.kind]) for image in classified if image.kind != counted]
+    if not chosen:
         reason = f", e.g. '{skipped[0].path}': {skipped[0].reason}" if skipped else ""
         raise DataError(f"no image to evaluate: {len(skipped)} were left out{reason}; give other images.")
-    labels = [image.label for image, _ in counted]
-    report = Report(names, np.array(labels, np.int32), np.stack([probabilities for _, probabilities in counted]))
-    return Evaluation(report, subset, tuple(image.path for image, _ in counted), tuple(skipped))
+    apart = {kind: [image for image in classified if image.kind == kind] for kind in (NEW, VALIDATION, TRAINING)}
+    return Evaluation(
+        _report(names, chosen),
+        counted,
+        subset,
+        tuple(image.path for image in chosen),
+        tuple(skipped),
+        {kind: _report(names, some) for kind, some in apart.items() if some and data is not None},
+        _recorded_accuracy(run),
+    )
 
 
-def _reason_to_skip(image: _LabeledFile, prediction: Prediction, trained_on: set[str]) -> str | None:
-    if prediction.error is not None:
-        return prediction.error
-    if image.sha256 and image.sha256 != prediction.sha256:
-        return "changed since the run was made"
-    if {prediction.sha256, prediction.group} & trained_on:
-        return TRAINED_ON_IT
-    return None
+@dataclass(frozen=True)
+class _ClassifiedImage:
+    """An image after classification, and what it is for the run."""
+
+    path: str
+    label: int
+    probabilities: np.ndarray
+    kind: str
+
+
+def _classify(
+    images: Sequence[_LabeledFile],
+    predictor: Predictor,
+    kinds: Mapping[str, str],
+    skipped: list[FileEntry],
+    progress: Progress,
+) -> list[_ClassifiedImage]:
+    """Classify images; those that cannot be are added to `skipped`.
+
+    kinds: what an image is for the run, by the hashes of its file and of its pixels; the others are new
+    """
+    classified = []
+    with progress.stage("evaluating", len(images), "images") as advance:
+        predictions = predictor.predict((image.file for image in images), identify=True)
+        for image, prediction in zip(images, predictions, strict=True):
+            if prediction.probabilities is None:
+                skipped.append(FileEntry(image.path, str(prediction.error)))
+            elif image.sha256 and image.sha256 != prediction.sha256:
+                skipped.append(FileEntry(image.path, "changed since the run was made"))
+            else:
+                kind = kinds.get(prediction.sha256 or "") or kinds.get(prediction.group or "") or NEW
+                classified.append(_ClassifiedImage(image.path, image.label, prediction.probabilities, kind))
+            advance(1)
+    return classified
+
+
+def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Report:
+    labels = np.array([image.label for image in images], np.int32)
+    return Report(names, labels, np.stack([image.probabilities for image in images]))
 
 
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
@@ -133,10 +182,18 @@ def _images_of(folder: ImageFolder, split: str) -> tuple[list[_LabeledFile], str
         for path, label, own in zip(folder.paths, folder.labels.tolist(), folder.subsets, strict=True)
         if subset in (own, "all")
     ]
-    return images, subset if subset != "all" else "new"
+    return images, subset
 
 
-def _trained_on(run: Run) -> set[str]:
-    """Hashes of the files a run was trained on, and of their pixels."""
-    rows = [row for row in run.read_rows("split.csv") if row["split"] == "train"]
-    return {value for row in rows for value in (row["sha256"], row["group"])}
+def _kinds_of_images(run: Run) -> dict[str, str]:
+    """What the run's own images are for it, by the hashes of their files and of their pixels."""
+    kinds: dict[str, str] = {}
+    rows = run.read_rows("split.csv")
+    for subset, kind in ((VALIDATION, VALIDATION), (TRAIN, TRAINING)):
+        kinds |= {row[name]: kind for row in rows if row["split"] == subset for name in ("sha256", "group")}
+    return kinds
+
+
+def _recorded_accuracy(run: Run) -> tuple[int, int]:
+    rows = run.read_rows("predictions_val.csv")
+    return sum(row["class"] == row["label"] for row in rows), len(rows)
