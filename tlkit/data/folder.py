@@ -9,6 +9,7 @@ import numpy as np
 
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
+from tlkit.data.related_names import related_notes
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 from tlkit.utils.text import lookalike_names, quote_names
@@ -117,7 +118,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     if not class_names:
         _require_classes(layout, allowed, {name for _, _, name in images}, skipped)
         class_names = tuple(sorted(allowed, key=natural_key))
-        name_notes = _name_notes(layout, class_names)
+        name_notes = [*_name_notes(layout, class_names), *related_notes(images)]
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
         root=root,

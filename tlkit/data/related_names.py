@@ -1,0 +1,97 @@
+"""Images that seem to show the same thing, by their file names: slices of a patient, bursts, frames, augmented copies.
+
+Images are not grouped yet, so relatives may be in two subsets; a note is all that is done. Names of cameras and plain
+numbering say nothing about relatives.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+from statistics import median
+
+MIN_GROUPS = 3  # of a class, to be no coincidence
+MIN_FRACTION = 0.1  # of all images that have relatives, above which there is a note
+MIN_GROUPED = 0.5  # of the images of a class, where a number of the name is taken for that of a patient or a video
+MAX_GROUP = 60  # images of the typical group; larger ones are rather parts of a download
+BURST_SECONDS, MIN_BURST = 1, 3  # between two images of a burst; images of one
+
+CHANGES = (  # made of an image by people or programs
+    r"aug(?:mented|mentation)?|copy|copie|kopie|edit(?:ed)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:at(?:e|ed|ion))?"
+    r"|nois[ey]|blur(?:red|ry)?|bright(?:ness|er|ened)?|dark(?:er|ened)?|contrast|zoom(?:ed)?|shift(?:ed)?|shear(?:ed)?"
+    r"|crop(?:ped)?|resized?|scaled?|gray|grey|orig(?:inal)?|hdr|burst|cover|transformed"
+)
+CHANGED_END = re.compile(rf"(?:[ _.\-]+(?:{CHANGES})[ _.\-]*\d*|[ _.\-]*\(\d+\)|\.rf\.[0-9a-f]+)+$", re.IGNORECASE)
+CHANGED_START = re.compile(rf"^(?:copy of|{CHANGES})[ _.\-]+(?=.)", re.IGNORECASE)
+INDEX = re.compile(r"^(.*?)(?<!\d)\d{1,6}[a-z]?$", re.IGNORECASE | re.DOTALL)  # what comes before the last number
+DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)(?:[\-_.]\d\d[\-_.]\d\d)?|(?<!\d)(?:19|20)\d{6}(?:\d{4,9})?(?!\d)")
+TIME = re.compile(r"(?<!\d)((?:19|20)\d\d)\D?(\d\d)\D?(\d\d)(?:\D{0,4})(\d\d)\D?(\d\d)\D?(\d\d)(?=\d{3}(?!\d)|(?!\d))")
+EPOCH = datetime(1970, 1, 1)
+CAMERA = re.compile(r"1\d\d[_\-]\d{4}")  # its folder and a number
+
+
+def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Say that images may have relatives in another subset, where file names look like it.
+
+    images: path, subset and class of each; where the folder itself has validation images, relatives in one subset are
+        no matter
+    """
+    paths, subsets = [path for path, _, _ in images], [subset for _, subset, _ in images]
+    images_of_class = defaultdict[str, list[int]](list)
+    for index, (_, _, name) in enumerate(images):
+        images_of_class[name].append(index)
+    groups = [
+        group
+        for indices in images_of_class.values()
+        for group in _related([paths[index] for index in indices], indices)
+    ]
+    if "validation" in subsets:
+        groups = [group for group in groups if len({subsets[index] for index in group}) > 1]
+    if not groups or sum(map(len, groups)) < MIN_FRACTION * len(paths):
+        return []
+    first, second = (PurePosixPath(paths[index]).name for index in groups[0][:2])
+    return [
+        f"file names look grouped, such as '{first}' and '{second}': related images may be in training and in "
+        "validation, and the accuracy may be too high. Put all images of a group into train/, or all into val/."
+    ]
+
+
+def _related(paths: Sequence[str], images: Sequence[int]) -> list[list[int]]:
+    """Find groups of images of one class; none where what is found looks like chance."""
+    names = [PurePosixPath(path) for path in paths]
+    stems = [CHANGED_START.sub("", CHANGED_END.sub("", name.stem)) or name.stem for name in names]
+    by_stem, by_number = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for name, stem, image in zip(names, stems, images, strict=True):
+        by_stem[f"{name.parent}/{stem}"].append(image)
+        if (match := INDEX.match(stem)) and re.search(r"\d", DATE.sub("", match[1])) and not CAMERA.fullmatch(stem):
+            by_number[f"{name.parent}/{match[1]}"].append(image)
+    copies = [group for group in by_stem.values() if len(group) > 1]
+    numbered = [group for group in by_number.values() if len(group) > 1]
+    is_typical = bool(by_number) and 2 <= median(map(len, by_number.values())) <= MAX_GROUP
+    if not is_typical or sum(map(len, numbered)) < MIN_GROUPED * len(images):
+        numbered = []
+    bursts = _bursts([name.stem for name in names], images)
+    return next((groups for groups in (numbered, copies, bursts) if len(groups) >= MIN_GROUPS), [])
+
+
+def _bursts(stems: Sequence[str], images: Sequence[int]) -> list[list[int]]:
+    """Find images that were taken one right after the other, by the time in their names."""
+    taken = sorted((seconds, image) for stem, image in zip(stems, images, strict=True) if (seconds := _seconds(stem)))
+    groups, last = list[list[int]](), -float("inf")
+    for seconds, image in taken:
+        if seconds - last > BURST_SECONDS:
+            groups.append([])
+        groups[-1].append(image)
+        last = seconds
+    return [group for group in groups if len(group) >= MIN_BURST]
+
+
+def _seconds(stem: str) -> float:
+    """Read the time in a name; 0 where there is none."""
+    match = TIME.search(stem)
+    try:
+        taken = datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S") if match else EPOCH
+        return (taken - EPOCH).total_seconds()
+    except ValueError:  # it is no time
+        return 0.0
