@@ -66,9 +66,9 @@ def preamble(options: argparse.Namespace) -> str:
     chosen = "" if options.only == list(SECTIONS) else f" --only {' '.join(options.only)}"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if _is_there(name))
     lines = [
-        f"Made by `python benchmarks/run.py {words}{chosen}`: every arm is a process of its own, the arms of a "
-        "comparison in turn; each figure is the median (least–greatest) of its rounds, each ratio is taken within "
-        "a round.",
+        f"Made by `python benchmarks/run.py {words}{chosen}`: every command is a process of its own, and "
+        "the commands of a comparison alternate; each figure is the median (minimum–maximum) of its rounds, each ratio "
+        "is taken within a round.",
         f"{_cores()} cores ({_processor()}), Python {platform.python_version()}, {versions}.",
     ]
     if options.quick:

@@ -63,7 +63,7 @@ def accuracy(place: Workplace) -> str:
     return (
         f"{table(header, rows)}\n\n"
         "Validation accuracy; for logistic regression the median of the same seeds. "
-        "Gap: tlkit less logistic regression in points, at the worst seed; the goal is never below −1."
+        "Gap: tlkit minus logistic regression in points, at the worst seed; the goal is never below −1."
     )
 
 
