@@ -47,7 +47,7 @@ FORBIDDEN = {  # a regular expression, and what to say instead
     r"bears? (?:the|a|`)": "has",
 }
 WORDS = re.compile(r"(?<![\w/-])(?:" + "|".join(FORBIDDEN) + r")(?![\w/-])", re.IGNORECASE)
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "sample_data/**/*.md")
 NO_PROSE = re.compile(r"(?<!`)`[^`\n]+`(?!`)|\]\([^)\n]*\)|\{\{\w+\}\}|<!--.*?-->")  # names, links, figures to fill in
 SKIPPED_FIRST_WORDS = ("What ", "How ", "Whether ", "Which ", "Where ", "The way ", "See ")
 
