@@ -186,7 +186,7 @@ def _images_of(folder: ImageFolder, split: str) -> tuple[list[_LabeledFile], str
 
 
 def _kinds_of_images(run: Run) -> dict[str, str]:
-    """The subsets of the run's own images, by the hashes of their files and of their pixels."""
+    """Find the subsets of the run's own images, by the hashes of their files and of their pixels."""
     kinds: dict[str, str] = {}
     rows = run.read_rows("split.csv")
     for subset, kind in ((VALIDATION, VALIDATION), (TRAIN, TRAINING)):
