@@ -14,6 +14,7 @@ from tlkit.settings.commands import (
     FeaturesSettings,
     GradcheckSettings,
     PredictSettings,
+    RunsSettings,
     SummarySettings,
 )
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
@@ -26,6 +27,7 @@ SETTINGS = {  # by command
     "finetune": [FinetuneSettings],
     "gradcheck": [GradcheckSettings],
     "predict": [PredictSettings],
+    "runs": [RunsSettings],
     "summary": [SummarySettings],
     "train": [TrainSettings, ClassicSettings],
 }

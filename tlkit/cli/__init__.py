@@ -22,6 +22,7 @@ from tlkit.cli.help import HelpGroup
 from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
+from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
@@ -135,7 +136,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, evaluate, features),
+    "Use": (predict, evaluate, features, runs),
     "Look": (augment, models, summary, gradcheck),
     "Other": (sample, cache),
 }

@@ -14,8 +14,6 @@ from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CompareSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tlkit.cli.screen import Part, Screen
     from tlkit.comparison.compare import Comparison
     from tlkit.comparison.results import CandidateResult
@@ -90,8 +88,7 @@ def _print_table(comparison: "Comparison") -> None:
     bounds = f"  95{GLUE}% interval {interval(*best.interval)}" if best.interval else ""
     screen.line((f"best accuracy {percent(best.accuracy)}", STRONG), f"  {best.title}{bounds}", indent=2)
     screen.blank()
-    rows = [_row(result, best, screen.width) for result in results]
-    screen.table(_visible(HEADER, screen.width), rows, left=(0, 2))
+    screen.table(HEADER, [_row(result, best) for result in results], LEFT, DROPPED)
     screen.blank()
     for note in _legend(comparison):
         screen.line((note, FAINT))
@@ -99,15 +96,11 @@ def _print_table(comparison: "Comparison") -> None:
 
 
 HEADER = ("model", "accuracy", "vs best", "interval", "training", "images/s", "size")
-MIN_WIDTHS = (0, 0, 0, 66, 76, 92, 104)  # of the terminal, for each column
+LEFT = (0, 2)  # columns that are aligned to the left
+DROPPED = (6, 5, 4, 3)  # columns that a narrow terminal does not get, the first of them first
 
 
-def _visible(cells: "Sequence[Part]", width: int) -> "list[Part]":
-    """Leave out the columns for which the terminal has no room."""
-    return [cell for cell, min_width in zip(cells, MIN_WIDTHS, strict=True) if width >= min_width]
-
-
-def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "list[Part]":
+def _row(result: "CandidateResult", best: "CandidateResult") -> "list[Part]":
     from tlkit.cli.screen import BAD, STRONG
     from tlkit.comparison.recommendation import SIGNIFICANCE
     from tlkit.comparison.results import format_speed, format_training_time
@@ -118,7 +111,7 @@ def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "lis
         p = f"(p {paired.p:.2g})" if paired.p >= 0.001 else "(p < 0.001)"
         difference = (f"worse {p}", BAD) if paired.p < SIGNIFICANCE else (f"similar {p}", "")
     interval = "{:.1f} – {:.1f}".format(*(100 * bound for bound in result.interval)) if result.interval else ""
-    cells: list[Part] = [
+    return [
         (f"★ {result.title}", STRONG) if result is best else f"  {result.title}",
         (f"{100 * result.accuracy:.1f} %", STRONG if result is best else ""),
         ("best", STRONG) if result is best else difference,
@@ -127,7 +120,6 @@ def _row(result: "CandidateResult", best: "CandidateResult", width: int) -> "lis
         format_speed(result),
         format_size(result.num_bytes) if result.num_bytes else "",
     ]
-    return _visible(cells, width)
 
 
 def _legend(comparison: "Comparison") -> list[str]:

@@ -13,6 +13,7 @@ MIN_WIDTH, MAX_WIDTH = 20, 120  # columns; a longer line is hard to read
 LABEL_WIDTH = 12  # of what introduces a line, such as "check"
 NARROW = 40  # columns below which a command has no room for so wide a label
 GAP = 2  # spaces between the columns of a table
+MIN_FIRST = 20  # columns of the first one, for which others are dropped
 GLUE = "\ue000"  # stands for a space at which no line may break
 GOOD, WARN, BAD, STRONG, FAINT = "green", "yellow", "red", "bold", "dim"
 
@@ -91,19 +92,29 @@ class Screen:
             self._print(self._text(lead, (line, STRONG), (comment if purpose else "", FAINT)))
             lead = " " * indent if line.endswith(" \\") else ""  # a broken word continues at the first column
 
-    def table(self, header: Sequence[Part], rows: Sequence[Sequence[Part]], left: Sequence[int] = (0,)) -> None:
+    def table(
+        self,
+        header: Sequence[Part],
+        rows: Sequence[Sequence[Part]],
+        left: Sequence[int] = (0,),
+        dropped: Sequence[int] = (),
+    ) -> None:
         """Print rows below a dim header; the first column is shortened in the middle where the table is too wide.
 
         left: columns that are aligned to the left
+        dropped: columns that a narrow terminal does not get, the first of them first
         """
         from rich.cells import cell_len
 
         cells = [[_plain(cell) for cell in row] for row in (header, *rows)]
         widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
-        widths[0] = max(min(widths[0], 8), min(widths[0], self.width - sum(widths[1:]) - GAP * (len(widths) - 1)))
+        columns = self._columns_that_fit(widths, dropped)
+        rest = sum(widths[column] + GAP for column in columns[1:])
+        widths[0] = max(min(widths[0], 8), min(widths[0], self.width - rest))
         for number, row in enumerate((header, *rows)):
             line = self._text()
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            for column in columns:
+                cell, width = row[column], widths[column]
                 text = shorten_middle(_plain(cell), width) if column == 0 else _plain(cell)
                 padding = " " * (width - cell_len(text))
                 line.append(" " * GAP * bool(column) + (text + padding if column in left else padding + text))
@@ -112,6 +123,15 @@ class Screen:
             line.rstrip()
             for part in line.wrap(self._console, self.width):
                 self._print(part)
+
+    def _columns_that_fit(self, widths: Sequence[int], dropped: Sequence[int]) -> list[int]:
+        """Leave out columns, in the order of `dropped`, until the others fit beside a short first one."""
+        columns = list(range(len(widths)))
+        for column in dropped:
+            needed = min(widths[0], MIN_FIRST) + sum(widths[other] + GAP for other in columns[1:])
+            if needed > self.width:
+                columns.remove(column)
+        return columns
 
     def _hang(self, lead: str, style: str, parts: Sequence[Part]) -> None:
         from rich.text import Text

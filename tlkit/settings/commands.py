@@ -173,6 +173,22 @@ class PredictSettings:
 
 @documented
 @dataclass(frozen=True, kw_only=True)
+class RunsSettings:
+    """Settings of `tlkit runs`."""
+
+    sort: Literal["when", "accuracy", "size", "name"] = setting(
+        "when", "Main", "Order: when (newest first), accuracy (highest first), size (largest first) or name."
+    )
+    format: Literal["auto", "table", "csv", "json"] = setting(
+        "auto", "Output", "Output format; auto is table on a terminal, csv in a pipe."
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
 class SummarySettings:
     """Settings of `tlkit summary`."""
 
