@@ -12,12 +12,15 @@ from tlkit.data.split import Split
 from tlkit.runs.run import COMPARISON, create_run, finish_run, mark_done
 from tlkit.runs.unfinished import (
     RESUMED,
+    VERSIONS,
+    check_versions,
     delete_checkpoints,
     drop_temporaries,
     has_progress,
     refuse_links,
     reopen_run,
     save_or_check_split,
+    save_versions,
     was_resumed,
 )
 
@@ -193,3 +196,35 @@ def test_save_or_check_split_knows_names_that_are_not_utf8_again(begun):
         save_or_check_split(begun, split)
     words = refusal(save_or_check_split, begun, Split(images.subset([0, 2]), split.validation, split.test))
     assert f"1 missing (e.g. {images.paths[4]})" in words
+
+
+# versions
+
+
+def test_check_versions_names_the_package_that_has_changed(begun):
+    save_versions(begun, "litert", False)
+    check_versions(begun, "litert", False)
+    kept = begun.read_json(VERSIONS)
+    assert {"tlkit", "keras", "tensorflow", "numpy", "pillow", "litert"} == kept.keys()
+    for changed, package in {"keras": "keras", "litert": "ai-edge-litert"}.items():
+        begun.write_json(VERSIONS, kept | {changed: "0.1"})
+        words = refusal(check_versions, begun, "litert", False)
+        assert f"was started with {package} 0.1, but {package} {kept[changed]} is installed" in words
+        assert f"pip install '{package}==0.1'" in words
+    begun.write_json(VERSIONS, kept | {"gone": "1.0"})
+    assert "was started with gone 1.0, but none is installed" in refusal(check_versions, begun, "litert", False)
+
+
+def test_versions_of_a_classic_run_have_what_fits_it(begun):
+    pytest.importorskip("sklearn")
+    save_versions(begun, "auto", True)
+    assert begun.read_json(VERSIONS).keys() >= {"scikit-learn", "scikit-image", "classic"}
+    check_versions(begun, "auto", True)
+
+
+def test_versions_are_kept_until_a_run_is_finished(begun):
+    save_versions(begun, "keras", False)
+    assert (begun.path / VERSIONS).exists()
+    delete_checkpoints(begun)
+    assert not (begun.path / VERSIONS).exists()
+    check_versions(begun, "keras", False)

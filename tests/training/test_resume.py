@@ -14,6 +14,7 @@ import pytest
 from tests.training.stops import StoppedError, StopsInEpoch, assert_same_training
 from tlkit.errors import RunError
 from tlkit.runs.run import Run, load_run
+from tlkit.runs.unfinished import VERSIONS
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training.finetune import finetune
 from tlkit.training.from_scratch import train
@@ -61,6 +62,18 @@ def test_resume_changed_images_are_refused_with_difference_and_nothing_is_lost(c
     with pytest.raises(RunError, match=r"1 missing \(e.g. red/"):
         resume(run.path)
     assert sorted(run.path.iterdir()) == before
+
+
+def test_resume_with_another_version_of_a_package_is_refused_and_changes_nothing(colors, tmp_path):
+    run = stopped(colors, tmp_path / "run")
+    kept = run.read_json(VERSIONS)
+    run.write_json(VERSIONS, kept | {"keras": "3.0.0"})
+    before = {file: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
+    with pytest.raises(RunError, match=r"started with keras 3\.0\.0, but keras .* is installed; .*'keras==3\.0\.0'"):
+        resume(run.path)
+    assert {file: file.read_bytes() for file in run.path.iterdir() if file.is_file()} == before
+    run.write_json(VERSIONS, kept)
+    assert not (resume(run.path).run.path / VERSIONS).exists()
 
 
 def test_resume_damaged_checkpoint_is_named(colors, tmp_path):

@@ -1,4 +1,6 @@
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from tests.making import touch
 from tlkit.comparison.cache import CACHED_RUN_FILES
 from tlkit.engines.cache import CONVERTED_FILES
 from tlkit.features.store import SHARD_FILES
-from tlkit.utils.cache import KEY, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
+from tlkit.utils.cache import KEY, MARK, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
 from tlkit.utils.files import Owned
 
 SHARDS = CachePart("features", Owned(re.compile(rf"{KEY}/[0-9]\.npy"), re.compile(KEY)))
@@ -103,3 +105,48 @@ def test_clear_cache_removes_what_a_killed_process_left(root):
     assert list(cache_sizes(parts)) == ["engines", "features", "runs"]
     assert clear_cache(parts) == (0, [])
     assert [path.name for path in root.iterdir()] == MARKED
+
+
+# what killed processes left
+
+
+def age(path, hours):
+    then = time.time() - hours * 3600
+    os.utime(path, (then, then))
+
+
+def test_claim_cache_removes_temporary_files_of_a_day_ago_once(root):
+    temporaries = [f".tlkit-{digit * 16}.tmp" for digit in "0123"]
+    old = {f"features/{NAME}/{temporaries[0]}", f"runs/{temporaries[1]}/model.keras"}
+    old |= {f"runs/{temporaries[1]}/plots/curves.png", f"engines/{temporaries[0]}.keras"}
+    theirs = {f"features/{NAME}/mine.tmp", f"features/{temporaries[0]}", f"runs/{temporaries[2]}/mine.txt"}
+    young = {f"features/{NAME}/{temporaries[3]}", f"runs/{temporaries[3]}/model.keras"}
+    finished = {f"features/{NAME}/{'1' * 32}.npy", f"runs/{NAME}/model.keras"}
+    touch(root, *old, *theirs, *young, *finished)
+    for path in old | theirs | finished:
+        age(root / path, 25)
+    (root / "engines" / f".tlkit-{'4' * 16}.tmp").symlink_to(root / "features" / NAME / "mine.tmp")
+    (root / "CACHEDIR.TAG").write_text(MARK)
+    left = {*theirs, *young, *finished, *MARKED, f"engines/.tlkit-{'4' * 16}.tmp"}
+    sizes = cache_sizes([SHARD_FILES])
+    for part in (SHARD_FILES, CONVERTED_FILES, CACHED_RUN_FILES):
+        claim_cache(part)
+    assert set(files_in(root)) == left
+    assert not (root / "runs" / temporaries[1]).exists()
+    assert sizes["features"][0] - cache_sizes([SHARD_FILES])["features"][0] == 1  # it was counted before
+    again = root / f"features/{NAME}/{temporaries[0]}"
+    again.touch()
+    age(again, 25)
+    claim_cache(SHARD_FILES)  # this process has looked already
+    assert again.exists()
+    assert clear_cache([SHARD_FILES])[1] and not again.exists()
+
+
+def test_claim_cache_leaves_what_lies_behind_a_link(root, tmp_path):
+    claim_cache()
+    temporary = tmp_path / "elsewhere" / NAME / f".tlkit-{'0' * 16}.tmp"
+    touch(temporary.parent, temporary.name)
+    age(temporary, 25)
+    (root / "features").symlink_to(tmp_path / "elsewhere")
+    claim_cache(SHARD_FILES)
+    assert temporary.exists()

@@ -110,7 +110,7 @@ def cache_run(key: str, run: Path) -> None:
     copied = temporary_beside(cached)
     try:
         with suppress(OSError):
-            claim_cache()
+            claim_cache(CACHED_RUN_FILES)
             _copy(run, copied)
             (copied / DONE).touch()
             delete_run(Run(cached))

@@ -53,7 +53,7 @@ def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedMo
     """
     folder = _folder()
     try:
-        claim_cache()
+        claim_cache(CONVERTED_FILES)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -102,7 +102,7 @@ class FeatureStore:
         np.save(buffer, shard, allow_pickle=False)
         content = buffer.getvalue()
         with suppress(OSError):
-            claim_cache()
+            claim_cache(SHARD_FILES)
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / f"{_checksum(content)}.npy"
             atomic_write(file, content)

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 from tlkit.data.split import Split
+from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
 from tlkit.runs.run import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
 from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
+VERSIONS = "checkpoint-versions.json"  # of the packages that a run started with, until it is finished
 RESUMED = "RESUMED"  # in a run that continued what it had trained before it was stopped
 
 
@@ -26,6 +28,40 @@ def reopen_run(path: Path) -> Run:
         raise RunError(f"'{path}' is not an unfinished run; give the folder of an interrupted run.")
     refuse_links(path)
     return Run(path)
+
+
+def save_versions(run: Run, engine: str, is_classic: bool) -> None:
+    """Write the versions of the packages that a run starts with.
+
+    engine: of the frozen layers, "auto" where there are none
+    is_classic: whether a classic classifier is fitted
+    """
+    run.write_json(VERSIONS, _versions(engine, is_classic))
+
+
+def check_versions(run: Run, engine: str, is_classic: bool) -> None:
+    """Require the versions that the run started with: with others it would not end with the same weights.
+
+    raises: RunError that names the first package that differs
+    """
+    if not (run.path / VERSIONS).exists():
+        return
+    before, now = run.read_json(VERSIONS), _versions(engine, is_classic)
+    if changed := [name for name, version in before.items() if now.get(name) != version]:
+        name = changed[0]
+        package = PACKAGES.get(name, name)
+        found = f"{package} {now[name]}" if now.get(name) else "none"
+        raise RunError(
+            f"'{run.path}' was started with {package} {before[name]}, but {found} is installed; install that version "
+            f"(pip install '{package}=={before[name]}') or start a new run."
+        )
+
+
+def _versions(engine: str, is_classic: bool) -> dict[str, str]:
+    """Give the versions of everything that the numbers of a training depend on; Python's own is not part of it."""
+    unused = ("python", *(() if is_classic else CLASSIC_PACKAGES))
+    found = versions(engine if engine in PACKAGES else "classic")
+    return {name: version for name, version in found.items() if name not in unused}
 
 
 def save_or_check_split(run: Run, split: Split) -> None:

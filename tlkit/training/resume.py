@@ -6,7 +6,7 @@ from typing import Any
 from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run, command_of
-from tlkit.runs.unfinished import reopen_run
+from tlkit.runs.unfinished import check_versions, reopen_run
 from tlkit.settings.base import to_json
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainingSettings, TrainSettings, settings_from
 from tlkit.training.classic import classic_recipe
@@ -26,11 +26,12 @@ RECIPES: dict[type, Any] = {
 def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult:
     """Continue a stopped run, to the very weights it would have ended with.
 
-    raises: RunError where there is no such run or the images have changed, and what the training raises
+    raises: RunError where there is no such run, or images or packages have changed, and what the training raises
     """
     stopwatch = Stopwatch()
     run = reopen_run(Path(path))
     data, settings = read_training_request(run)
+    check_versions(run, settings.engine, "classifier" in to_json(settings))
     folder = read_folder(data).surveyed()
     stopwatch.lap("scan")
     return complete_run(run, recipe_of(settings), folder, progress or Silent(), stopwatch)

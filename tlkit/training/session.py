@@ -7,7 +7,7 @@ from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.errors import TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.runs.run import Run, create_run, delete_run, finish_run
-from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split
+from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
 from tlkit.training.artifacts import training_metrics, write_tables
 from tlkit.training.recipe import DatasetT, FittedModel, Recipe, TrainingResult
@@ -35,6 +35,7 @@ def run_training(
     stopwatch.lap("scan")
     run = create_run(Path(output) if output else None, recipe.command)
     request = {"command": recipe.command, "data": str(folder.root.resolve()), **to_json(recipe.settings)}
+    save_versions(run, recipe.settings.engine, "classifier" in request)
     run.write_json("settings.json", request)
     try:
         return complete_run(run, recipe, folder, progress or Silent(), stopwatch)

@@ -3,9 +3,11 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tlkit.errors import OptionError
@@ -17,6 +19,19 @@ MARK = (
     "# This folder is the cache of tlkit. `tlkit cache clear` empties it.\n"
 )
 KEY = "[0-9a-f]{64}"  # pattern of names that are hashes
+ABANDONED_SECONDS = 24 * 3600  # a living process does not leave a temporary file untouched for so long
+
+
+@dataclass(frozen=True)
+class CachePart:
+    """A folder in the cache.
+
+    name   of the folder
+    owned  what tlkit writes in it
+    """
+
+    name: str
+    owned: Owned
 
 
 def cache_dir() -> Path:
@@ -48,9 +63,10 @@ def is_cache() -> bool:
     return False
 
 
-def claim_cache() -> None:
+def claim_cache(part: CachePart | None = None) -> None:
     """Make the cache's root and mark it as tlkit's, before anything is written into it.
 
+    part: that is written; the first time in this process, what killed processes left half written in it is removed
     raises: OptionError where it holds what is not tlkit's; OSError where it cannot be written
     """
     root = cache_dir()
@@ -59,18 +75,26 @@ def claim_cache() -> None:
     if not is_cache():
         root.mkdir(parents=True, exist_ok=True)
         atomic_write(root / MARKER, MARK)
+    if part and not (root / part.name).is_symlink():
+        _remove_abandoned(root / part.name, part.owned)
 
 
-@dataclass(frozen=True)
-class CachePart:
-    """A folder in the cache.
+@cache
+def _remove_abandoned(folder: Path, owned: Owned) -> None:
+    """Remove temporary files that nothing was written to for a day, and the temporary folders they were in."""
+    emptied = set[Path]()
+    for file in owned_files(folder, owned):
+        path = file.relative_to(folder)
+        if _is_temporary(path) and file.lstat().st_mtime < time.time() - ABANDONED_SECONDS:
+            file.unlink(missing_ok=True)
+            emptied.update(parent for parent in path.parents if _is_temporary(parent))
+    for path in sorted(emptied, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):  # it is not empty
+            (folder / path).rmdir()
 
-    name   of the folder
-    owned  what tlkit writes in it
-    """
 
-    name: str
-    owned: Owned
+def _is_temporary(path: Path) -> bool:
+    return any(TEMPORARY.fullmatch(name) for name in path.parts)
 
 
 def cache_sizes(parts: Sequence[CachePart]) -> dict[str, tuple[int, int]]:
