@@ -15,6 +15,7 @@ from tlkit.data.listing import FileEntry
 from tlkit.errors import OptionError
 from tlkit.evaluation.report import Report
 from tlkit.runs.run import Run
+from tlkit.training.recipe import CrossValidation
 
 
 def test_choose_format_takes_what_was_asked_then_the_ending_then_a_table_for_people():
@@ -113,15 +114,17 @@ def test_training_screen_of_other_widths_says_the_same(finetuned, monkeypatch):
 
 
 def test_training_screen_has_clean_figures_first(finetuned):
-    folds = {"accuracy": 0.75, "num_images": 36, "accuracy_ci95": [0.6, 0.9], "accuracies": [0.7, 0.8]}
-    lines = screen(made_up(finetuned, test=finetuned.report, metrics={"folds": folds}))
+    report = made_up(finetuned).report
+    folds = CrossValidation(report, tuple(f"{number}.jpg" for number in range(7)), np.array([1, 1, 1, 1, 2, 2, 2]))
+    metrics = {"folds": folds.as_json(), "headline": "folds"}
+    lines = screen(made_up(finetuned, test=finetuned.report, folds=folds, metrics=metrics))
     accuracies = [line for line in lines if line.startswith("  accuracy")]
-    assert ["27 of 36 images correct, each held out once" in accuracies[0], "test images" in accuracies[1]] == [
-        True
-    ] * 2
-    assert "5 of 7 validation images" in accuracies[2]
-    assert "75.0 %" in lines[-2]
-    assert not any("optimistic" in line for line in lines)
+    assert "5 of 7 images correct, each held out once" in accuracies[0]
+    assert ["test images" in accuracies[1], "validation images" in accuracies[2]] == [True] * 2
+    assert "  folds      75.0, 66.7 %" in lines
+    assert "71.4 %" in lines[-2]
+    assert any(line.startswith("1.jpg  ant") for line in lines)
+    assert sum("optimistic" in line for line in lines) == 1
 
 
 def test_training_screen_shows_no_name_that_steers_the_terminal(finetuned):

@@ -9,7 +9,7 @@ from tests.training.stops import assert_same_training
 from tlkit.data.folder import read_folder
 from tlkit.errors import DataError
 from tlkit.settings.training import settings_from
-from tlkit.training.cross_validation import num_correct
+from tlkit.training.cross_validation import predict_fitted
 from tlkit.training.finetune import finetune
 
 
@@ -28,13 +28,38 @@ def repeated(settings, colors, tmp_path_factory):
 
 @pytest.mark.training
 def test_folds_hold_every_image_out_once(repeated):
-    folds = repeated.metrics.folds
-    assert folds.keys() == {"accuracies", "accuracy", "accuracy_ci95", "num_images"}
-    assert folds["num_images"] == 36
-    assert len(folds["accuracies"]) == 3
-    assert folds["accuracy"] == pytest.approx(np.mean(folds["accuracies"]))  # folds are of one size
-    low, high = folds["accuracy_ci95"]
-    assert low < folds["accuracy"] <= high
+    folds, metrics = repeated.folds, repeated.metrics.folds
+    assert metrics == folds.report.as_json() | {"accuracies": folds.accuracies}
+    assert metrics["num_images"] == 36
+    assert len(metrics["accuracies"]) == 3
+    assert metrics["accuracy"] == pytest.approx(np.mean(metrics["accuracies"]))  # folds are of one size
+    assert set(folds.paths) == {*repeated.split.train.paths, *repeated.split.validation.paths}
+    assert [int(np.sum(folds.folds == fold)) for fold in (1, 2, 3)] == [12, 12, 12]
+
+
+@pytest.mark.training
+def test_folds_are_the_headline_and_keep_every_row(repeated):
+    metrics, rows = repeated.metrics, repeated.run.read_rows("folds/predictions.csv")
+    assert metrics.headline == "folds"
+    assert metrics.headline_accuracy == (metrics.folds["accuracy"], tuple(metrics.folds["accuracy_ci95"]))
+    assert repeated.run.read_json("metrics.json")["accuracy"] == metrics.accuracy
+    assert list(rows[0]) == ["path", "class", "fold", "label", "confidence", "p_blue", "p_green", "p_red"]
+    assert (
+        [row["path"] for row in rows]
+        == list(repeated.folds.paths)
+        == sorted(repeated.folds.paths, key=lambda path: (path.split("/")[0], int(path.split("/")[1][:-4])))
+    )
+    assert all(row["path"].startswith(row["class"] + "/") for row in rows)
+    assert [int(row["fold"]) for row in rows] == repeated.folds.folds.tolist()
+    assert sum(row["class"] == row["label"] for row in rows) / 36 == metrics.folds["accuracy"]
+    files = {f"folds/{name}.csv" for name in ("confusion_matrix", "per_class", "predictions", "wrong")}
+    assert files < repeated.run.manifest.sha256.keys()
+
+
+@pytest.mark.training
+def test_diagnosis_of_few_images_does_not_advise_folds_that_were_there(repeated, finetuned):
+    assert any("validation images" in finding["words"] for finding in finetuned.metrics.diagnosis)
+    assert not any("validation images" in finding["words"] for finding in repeated.metrics.diagnosis)
 
 
 @pytest.mark.training
@@ -92,9 +117,8 @@ class Guesses:
         return features
 
 
-def test_num_correct_counts_over_batches(colors, monkeypatch):
+def test_predict_fitted_classifies_in_batches(colors, monkeypatch):
     monkeypatch.setattr("tlkit.training.cross_validation.EVAL_BATCH", 5)
     images = read_folder(colors)
-    assert num_correct(Guesses(images.labels), images) == 36
-    assert num_correct(Guesses((images.labels + 1) % 3), images) == 0
-    assert num_correct(Guesses(np.zeros(36, int)), images) == 12
+    guesses = (images.labels + 1) % 3
+    assert np.array_equal(predict_fitted(Guesses(guesses), images), np.eye(3)[guesses])

@@ -16,9 +16,9 @@ def record(epoch=1, loss=0.5, accuracy=0.9, val_accuracy=0.88):
     return EpochRecord("head", epoch, 0.002, loss, accuracy, 0.5, val_accuracy, 0.1)
 
 
-def findings_of(*records, images=500, loss="cross-entropy", freeze="all"):
+def findings_of(*records, images=500, folds=False, loss="cross-entropy", freeze="all"):
     last = finetune_recipe(FinetuneSettings(freeze=freeze)).phases()[-1]
-    evidence = FitEvidence(records, records[-1], 4, 4 * images, images, loss, last)
+    evidence = FitEvidence(records, records[-1], 4, 4 * images, images, folds, loss, last)
     return [(finding.finding, finding.suggestion) for finding in diagnose(evidence)]
 
 
@@ -74,6 +74,7 @@ def test_diagnose_few_images_cannot_tell():
     [(words, following)] = findings_of(record(), images=30)
     assert words.startswith("only 30 validation images")
     assert following.startswith("--folds 5")
+    assert findings_of(record(), images=30, folds=True) == []
 
 
 def test_check_baseline_finds_a_run_that_learned_nothing():

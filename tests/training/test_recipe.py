@@ -189,6 +189,7 @@ METRICS = {
     "features_reused",
     "folds",
     "forecast",
+    "headline",
     "left_out",
     "macro_f1",
     "notes",
@@ -261,7 +262,7 @@ def test_model_json_has_its_keys(result):
     network, classic = {"backbone", "cut", "freeze", "head"}, {"classifier", "descriptor", "features", "pca", "pyramid"}
     content = result.run.read_json("model.json")
     assert content.keys() == MANIFEST | (network if is_network(result) else classic)
-    assert content["format"] == 3
+    assert content["format"] == 4
     assert {"tlkit", "keras", "tensorflow", content["engine"]} <= content["versions"].keys()
     if is_network(result):
         assert content["head"].keys() == {"dropout", "batch_norm", "hidden", "l1", "l2"}

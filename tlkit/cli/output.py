@@ -21,25 +21,22 @@ ENDINGS = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 
 def print_training(result: "TrainingResult") -> None:
     """Print how good a classifier is, what to check, where its run is and what to type next; or all of it as JSON."""
-    from tlkit.cli.screen import FAINT, STRONG, Screen
-    from tlkit.cli.verdict import print_classes, print_left_out, print_mistakes, print_verdict
+    from tlkit.cli.screen import Screen
+    from tlkit.cli.verdict import print_classes, print_left_out, print_mistakes
 
-    report, metrics, run = result.report, result.metrics, str(result.run.path)
+    metrics, run = result.metrics, str(result.run.path)
     if reporting().as_json:
         click.echo(json.dumps({"run": run} | metrics.as_json(), indent=2))
         return
     screen = Screen()
     screen.blank()
-    _print_clean_figures(screen, result)
-    is_headline = not (metrics.folds or result.test)
-    print_verdict(screen, report, "validation images", STRONG if is_headline else "")
-    if metrics.selected_on_validation and is_headline:
-        words = "Slightly optimistic: the best epoch was selected on these images."
-        screen.line((words, FAINT), indent=2)
+    _print_accuracies(screen, result)
     if reporting().verbosity > QUIET:
-        print_classes(screen, report)
-        files = [name for name in ("wrong.csv", "plots/wrong.png") if (result.run.path / name).is_file()]
-        print_mistakes(screen, report, result.split.validation.paths, files)
+        folds, folder = result.folds, "folds/" * bool(result.folds)
+        report, paths = (folds.report, folds.paths) if folds else (result.report, result.split.validation.paths)
+        print_classes(screen, report, f"{folder}per_class.csv")
+        files = [name for name in ("wrong.csv", "plots/wrong.png") if (result.run.path / folder / name).is_file()]
+        print_mistakes(screen, report, paths, [folder + name for name in files])
         _print_findings(screen, result)
         print_left_out(screen, result.skipped, "left_out.csv")
         if reporting().verbosity == VERBOSE:
@@ -47,21 +44,26 @@ def print_training(result: "TrainingResult") -> None:
     _print_next_steps(screen, result)
 
 
-def _print_clean_figures(screen: "Screen", result: "TrainingResult") -> None:
-    """Print the figures on images that decided nothing: of folds, and of the test images."""
-    from tlkit.cli.screen import FAINT
-    from tlkit.cli.verdict import print_accuracy, print_figure, print_verdict
+def _print_accuracies(screen: "Screen", result: "TrainingResult") -> None:
+    """Print the headline, and below it the figures on other images: of folds, of test and of validation images."""
+    from tlkit.cli.screen import FAINT, STRONG
+    from tlkit.cli.verdict import print_figure, print_verdict
 
-    if folds := result.metrics.folds:
-        correct = round(folds["accuracy"] * folds["num_images"])
-        print_accuracy(screen, correct, folds["num_images"], "images, each held out once")
-        each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in folds["accuracies"])
+    metrics = result.metrics
+    if folds := result.folds:
+        print_verdict(screen, folds.report, "images, each held out once")
+        first, *others = (100 * accuracy for accuracy in folds.accuracies)
+        each = ", ".join([f"{first:>5.1f}", *(f"{accuracy:.1f}" for accuracy in others)])
         print_figure(screen, "folds", (f"{each} %", FAINT))
         screen.blank()
     if result.test:
-        print_verdict(screen, result.test, "test images")
-        print_figure(screen, "", ("unbiased: nothing was selected on the test images", FAINT))
+        print_verdict(screen, result.test, "test images", STRONG if metrics.headline == "test" else "")
+        screen.line(("Unbiased: nothing was selected on the test images.", FAINT), indent=2)
         screen.blank()
+    print_verdict(screen, result.report, "validation images", STRONG if metrics.headline == "validation" else "")
+    if metrics.selected_on_validation:
+        words = "Slightly optimistic: the best epoch was selected on these images."
+        screen.line((words, FAINT), indent=2)
 
 
 def _print_findings(screen: "Screen", result: "TrainingResult") -> None:
@@ -103,11 +105,7 @@ def _print_next_steps(screen: "Screen", result: "TrainingResult") -> None:
     from tlkit.cli.verdict import interval
 
     metrics, run = result.metrics, str(result.run.path)
-    accuracy, bounds = metrics.accuracy, metrics.accuracy_ci95
-    if metrics.folds:
-        accuracy, bounds = metrics.folds["accuracy"], metrics.folds["accuracy_ci95"]
-    elif metrics.test:
-        accuracy, bounds = metrics.test["accuracy"], metrics.test["accuracy_ci95"]
+    accuracy, bounds = metrics.headline_accuracy
     screen.blank()
     screen.entry("run", f"{run}  ", (f"accuracy {percent(accuracy)}", STRONG), f" ({interval(*bounds)})")
     screen.command("next", shlex.join(["tlkit", "predict", run, "FOLDER"]))

@@ -24,7 +24,7 @@ from tlkit.utils.files import (
     write_json,
 )
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
 MODEL = "model.keras"  # the whole network, of runs that have one
@@ -38,9 +38,10 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
         r"|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
-        rf"|(?:(?:engine|plots)/)?{TEMPORARY.pattern}"
+        r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"
+        rf"|(?:(?:engine|folds|plots)/)?{TEMPORARY.pattern}"
     ),
-    folders=re.compile(r"engine|plots|tensorboard(?:/[a-z]+)?"),
+    folders=re.compile(r"engine|folds|plots|tensorboard(?:/[a-z]+)?"),
 )
 
 

@@ -1,6 +1,6 @@
 """Writes what a training leaves: the model, what `predict` runs, metrics, tables, plots."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.diagnosis import check_baseline
-from tlkit.training.recipe import Dataset, FitDetails, TrainingMetrics
+from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
@@ -67,18 +67,22 @@ def predict_stored(engine: Engine, features: Features, images: ImageFolder) -> n
 
 
 def training_metrics(
-    report: Report, test: Report | None, dataset: Dataset, details: FitDetails, **more: Any
+    report: Report,
+    test: Report | None,
+    dataset: Dataset,
+    details: FitDetails,
+    repeats: Repeats,
+    seconds: dict[str, float],
 ) -> TrainingMetrics:
-    """Put together what metrics.json says.
-
-    more: seconds, and what was measured by repeating the training
-    """
-    split = dataset.split
-    figures, worthless = report.as_json(), check_baseline(report)
+    """Put together what metrics.json says."""
+    split, folds = dataset.split, repeats.folds
+    headline = folds.report if folds else test or report
+    figures, worthless = report.as_json(), check_baseline(headline)
     names = ("accuracy", "macro_f1", "baseline_accuracy", "baseline_class", "beats_baseline")
     return TrainingMetrics(
         **{name: figures[name] for name in names},
         accuracy_ci95=tuple(figures["accuracy_ci95"]),
+        headline="folds" if folds else "test" if test else "validation",
         num_train=len(split.train),
         num_validation=len(split.validation),
         num_test=len(split.test),
@@ -91,7 +95,9 @@ def training_metrics(
         diagnosis=[*([worthless.as_json()] if worthless else []), *map(dict, details.diagnosis)],
         notes=[*dataset.folder.notes, *details.notes, *conflict_notes(dataset.folder, CONFLICTS)],
         figures=dict(details.figures),
-        **more,
+        folds=folds.as_json() if folds else None,
+        seeds=repeats.seeds,
+        seconds=seconds,
     )
 
 
@@ -112,6 +118,17 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
         islice(_mistakes(report, dataset.split.validation, ImageSpec.from_json(details.manifest)), MAX_DRAWN)
     ):
         draw_mistakes(mistakes, len(report.mistakes), run.path / "plots" / "wrong.png")
+
+
+def write_folds(run: Run, folds: CrossValidation) -> None:
+    """Write folds/: the tables of cross-validation, with the fold that each image was held out in."""
+    (run.path / "folds").mkdir(exist_ok=True)
+    tables = report_tables(folds.report, folds.paths)
+    columns, rows = tables["predictions.csv"]
+    with_fold: list[Sequence[Any]] = [[*row[:2], fold, *row[2:]] for row, fold in zip(rows, folds.folds, strict=True)]
+    tables["predictions.csv"] = (*columns[:2], "fold", *columns[2:]), with_fold
+    for name, table in tables.items():
+        run.write_rows(f"folds/{name}", *table)
 
 
 def _mistakes(report: Report, images: ImageFolder, spec: ImageSpec) -> Iterator[Mistake]:

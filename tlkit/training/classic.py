@@ -29,7 +29,7 @@ from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
 from tlkit.training.option_effects import CLASSIC, refuse_without_effect
-from tlkit.training.recipe import FitDetails, TrainingResult
+from tlkit.training.recipe import FitDetails, Repeats, TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
 from tlkit.utils.progress import Progress, Silent, Stopwatch
@@ -251,6 +251,6 @@ class ClassicModel:
         """Classify images of the dataset on their cached vectors."""
         return self.classifier.predict_proba(self.vectors.load(images, Silent()))
 
-    def repeat(self, progress: Progress) -> Mapping[str, Any]:
+    def repeat(self, progress: Progress) -> Repeats:
         """Repeat nothing: these trainings have neither --folds nor --seeds."""
-        return {"folds": None, "seeds": None}
+        return Repeats()

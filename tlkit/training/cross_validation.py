@@ -9,11 +9,11 @@ import numpy as np
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split, fold_splits, split_folder
-from tlkit.evaluation.metrics import wilson_interval
+from tlkit.evaluation.report import Report
 from tlkit.features.extract import Features
 from tlkit.settings.shared import parse_seeds
 from tlkit.settings.training import NetworkSettings
-from tlkit.training.recipe import NetworkDataset
+from tlkit.training.recipe import CrossValidation, NetworkDataset, Repeats
 from tlkit.utils.progress import Progress
 
 EVAL_BATCH = 256  # images evaluated at a time
@@ -43,17 +43,13 @@ class RepeatedTraining:
     settings: NetworkSettings
 
 
-def cross_validate(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
-    """Measure what metrics.json says of folds and seeds; None for what was not asked for.
-
-    folds: accuracy on each fold, which nothing was selected on; their mean over all images and its interval
-    seeds: accuracy on the validation images of each seed's own split
-    """
+def cross_validate(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> Repeats:
+    """Train in folds and with other seeds, as far as that is asked for."""
     settings = training.settings
-    return {
-        "folds": _fit_folds(training, dataset, progress) if settings.folds else None,
-        "seeds": _fit_seeds(training, dataset, progress) if settings.seeds else None,
-    }
+    return Repeats(
+        folds=_fit_folds(training, dataset, progress) if settings.folds else None,
+        seeds=_fit_seeds(training, dataset, progress) if settings.seeds else None,
+    )
 
 
 def check_repeats(dataset: NetworkDataset, settings: NetworkSettings) -> None:
@@ -79,21 +75,21 @@ def _seed_splits(dataset: NetworkDataset, settings: NetworkSettings) -> dict[int
     return {seed: split_folder(dataset.folder, *fractions, seed) for seed in parse_seeds(settings.seeds)}
 
 
-def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
-    splits = _fold_splits(dataset, training.settings)
-    correct, counts = [], [len(fold.test) for fold in splits]
+def _fit_folds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> CrossValidation:
+    """Train once per fold, and classify it by the training that held it out."""
+    splits, rows = _fold_splits(dataset, training.settings), list[tuple[str, int, int, np.ndarray]]()
     for number, fold in enumerate(splits, 1):
         progress.note(
             f"fold {number} of {len(splits)}: {len(fold.train)} training images, {len(fold.validation)} to select the "
             f"epoch, {len(fold.test)} to measure."
         )
-        correct.append(num_correct(training.fit(fold, {}), fold.test))
-    return {
-        "accuracies": [right / count for right, count in zip(correct, counts, strict=True)],
-        "accuracy": sum(correct) / sum(counts),
-        "accuracy_ci95": list(wilson_interval(sum(correct), sum(counts))),
-        "num_images": sum(counts),
-    }
+        probabilities = predict_fitted(training.fit(fold, {}), fold.test)
+        labels = fold.test.labels.tolist()
+        rows += [(*row[:2], number, row[2]) for row in zip(fold.test.paths, labels, probabilities, strict=True)]
+    order = {path: index for index, path in enumerate(dataset.folder.paths)}
+    paths, labels, folds, values = zip(*sorted(rows, key=lambda row: order[row[0]]), strict=True)
+    report = Report(dataset.folder.class_names, np.array(labels, np.int32), np.stack(values))
+    return CrossValidation(report, paths, np.array(folds))
 
 
 def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Progress) -> dict[str, Any]:
@@ -101,15 +97,15 @@ def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Pr
     for seed, split in _seed_splits(dataset, training.settings).items():
         progress.note(f"seed {seed}: training with another split, image order and initial weights.")
         fitted = training.fit(split, {"seed": seed})
-        accuracies[str(seed)] = num_correct(fitted, split.validation) / len(split.validation)
+        predicted = predict_fitted(fitted, split.validation).argmax(axis=1)
+        accuracies[str(seed)] = float(np.mean(predicted == split.validation.labels))
     values = list(accuracies.values())
     spread = {"least": min(values), "median": median(values), "greatest": max(values)}
     return {"accuracies": accuracies} | spread
 
 
-def num_correct(fitted: Fitted, images: ImageFolder) -> int:
-    """Count the images that are classified correctly."""
+def predict_fitted(fitted: Fitted, images: ImageFolder) -> np.ndarray:
+    """Classify images on their cached features: float32 (images, classes)."""
     stored = fitted.features.open(images)
     starts = range(0, len(images), EVAL_BATCH)
-    probabilities = [fitted.top.predict_on_batch(stored[start : start + EVAL_BATCH]) for start in starts]
-    return int(np.sum(np.concatenate(probabilities).argmax(axis=1) == images.labels))
+    return np.concatenate([fitted.top.predict_on_batch(stored[start : start + EVAL_BATCH]) for start in starts])

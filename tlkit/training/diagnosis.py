@@ -46,6 +46,7 @@ class FitEvidence:
     best     the epoch whose weights were kept
     loss     its name
     advice   of the last phase
+    cross_validated  whether `--folds` measures on every image
     """
 
     history: Sequence[EpochRecord]
@@ -53,6 +54,7 @@ class FitEvidence:
     num_classes: int
     num_train: int
     num_validation: int
+    cross_validated: bool
     loss: str
     advice: Advice
 
@@ -94,7 +96,7 @@ def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
 
 
 def _check_num_validation(evidence: FitEvidence) -> Diagnosis | None:
-    if evidence.num_validation >= FEW_IMAGES:
+    if evidence.num_validation >= FEW_IMAGES or evidence.cross_validated:
         return None
     return Diagnosis(f"{few_images(evidence.num_validation)}.", "--folds 5 to measure on every image")
 

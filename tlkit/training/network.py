@@ -28,7 +28,7 @@ from tlkit.training.artifacts import predict_stored, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
 from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
 from tlkit.training.loop.plan import FitPlan
-from tlkit.training.recipe import FitDetails, NetworkDataset
+from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
 from tlkit.utils.progress import Progress, Stopwatch
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ class NetworkRecipe:
             num_classes=split.train.num_classes,
             num_train=len(split.train),
             num_validation=len(split.validation),
+            cross_validated=self.settings.folds > 0,
             loss=self.settings.loss,
             advice=last,
         )
@@ -268,7 +269,7 @@ class NetworkModel:
         assert self._predict, "saved first"
         return self._predict(images)
 
-    def repeat(self, progress: Progress) -> Mapping[str, Any]:
+    def repeat(self, progress: Progress) -> Repeats:
         """Train again in folds and with other seeds, where options ask for it."""
         from tlkit.training.phases import fit_phases
 

@@ -105,6 +105,38 @@ class FitDetails:
     diagnosis: tuple[Mapping[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """Every image, classified by the training that held it out: `--folds`.
+
+    report  of all these images; nothing was selected on them
+    paths   in the order of the report's rows
+    folds   the fold that each image was held out in, from 1
+    """
+
+    report: Report
+    paths: tuple[str, ...] = field(repr=False)
+    folds: np.ndarray = field(repr=False)
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The accuracy of each fold."""
+        correct = self.report.predicted == self.report.labels
+        return [float(np.mean(correct[self.folds == fold])) for fold in range(1, int(self.folds.max()) + 1)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the entry of metrics.json."""
+        return self.report.as_json() | {"accuracies": self.accuracies}
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What trainings in folds and with other seeds showed; None for what was not asked for."""
+
+    folds: CrossValidation | None = None
+    seeds: dict[str, Any] | None = None
+
+
 class FittedModel(Protocol):
     """A classifier after training."""
 
@@ -118,8 +150,8 @@ class FittedModel(Protocol):
     def predict_proba(self, images: ImageFolder) -> np.ndarray:
         """Classify images of the dataset by the saved files, as predict does: float32 (images, classes)."""
 
-    def repeat(self, progress: Progress) -> Mapping[str, Any]:
-        """Train again in folds and with other seeds, where that was asked for: what metrics.json says of both."""
+    def repeat(self, progress: Progress) -> Repeats:
+        """Train again in folds and with other seeds, where that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +162,12 @@ class TrainingMetrics:
     selected_on_validation  whether epochs or strategy were chosen on these images
     baseline_accuracy       of always answering `baseline_class`, the commonest class of the validation images
     beats_baseline          whether the accuracy is significantly above that
+    headline                which figures to quote: "folds", "test" or "validation"
     test                    figures on the test images; None without any
     features_reused         images whose features were cached
     left_out                files by the reason why they were skipped
-    folds, seeds            see `cross_validation.py`; None where not asked for
+    folds                   cross-validated figures, see `CrossValidation`; None where not asked for
+    seeds                   see `cross_validation.py`; None where not asked for
     figures                 what only one kind of training has, such as `epochs` or `classifier`
     """
 
@@ -143,6 +177,7 @@ class TrainingMetrics:
     baseline_accuracy: float
     baseline_class: str
     beats_baseline: bool
+    headline: str
     num_train: int
     num_validation: int
     num_test: int
@@ -158,6 +193,15 @@ class TrainingMetrics:
     folds: dict[str, Any] | None = field(default=None, repr=False)
     seeds: dict[str, Any] | None = field(default=None, repr=False)
     figures: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def headline_accuracy(self) -> tuple[float, tuple[float, float]]:
+        """The accuracy to quote, with its 95 % interval."""
+        figures = {"folds": self.folds, "test": self.test}.get(self.headline)
+        if figures is None:
+            return self.accuracy, self.accuracy_ci95
+        low, high = figures["accuracy_ci95"]
+        return figures["accuracy"], (low, high)
 
     def as_json(self) -> dict[str, Any]:
         """Give the content of metrics.json."""
@@ -183,6 +227,7 @@ class TrainingResult:
 
     report   on the validation images, on which the best epoch was chosen
     test     on the test images, which nothing was chosen on; None without any
+    folds    on all images, each held out once; None without `--folds`
     metrics  what metrics.json holds
     history  one row per epoch, phase after phase
     skipped  files of DATA that were left out, with the reason
@@ -195,6 +240,7 @@ class TrainingResult:
     metrics: TrainingMetrics = field(repr=False)
     history: tuple[Mapping[str, Any], ...] = field(repr=False)
     skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
+    folds: CrossValidation | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

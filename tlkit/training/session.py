@@ -9,7 +9,7 @@ from tlkit.evaluation.report import Report
 from tlkit.runs.run import Run, create_run, delete_run, finish_run
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
-from tlkit.training.artifacts import training_metrics, write_tables
+from tlkit.training.artifacts import training_metrics, write_folds, write_tables
 from tlkit.training.recipe import DatasetT, FittedModel, Recipe, TrainingResult
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
@@ -63,13 +63,15 @@ def complete_run(
     write_tables(run, report, dataset, details)
     repeats = model.repeat(progress)
     seconds = stopwatch.laps | {"total": stopwatch.total()}
-    metrics = training_metrics(report, test, dataset, details, seconds=seconds, **repeats)
+    if repeats.folds:
+        write_folds(run, repeats.folds)
+    metrics = training_metrics(report, test, dataset, details, repeats, seconds)
     run.write_json("metrics.json", metrics.as_json())
     delete_checkpoints(run)
     class_names = list(dataset.split.train.class_names)
     finish_run(run, {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]})
     skipped = (*dataset.folder.skipped, *dataset.split.train.skipped)
-    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped)
+    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, repeats.folds)
 
 
 def _report(model: FittedModel, images: ImageFolder) -> Report:
