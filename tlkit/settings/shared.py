@@ -217,7 +217,12 @@ class LossSettings:
 
     l1: float = setting(0.0, "Loss", "L1 penalty on the head's weights.", min=0, max=10)
     l2: float = setting(0.0, "Loss", "L2 penalty on the head's weights.", min=0, max=10)
-    loss: Loss = setting("cross-entropy", "Loss", "Loss function; focal gives hard images more weight.")
+    loss: Loss = setting(
+        "cross-entropy",
+        "Loss",
+        "Loss function; focal gives hard images more weight, hinge is that of an SVM (its confidences are not "
+        "probabilities).",
+    )
     label_smoothing: float = setting(0.1, "Loss", "Label smoothing factor; reduces overconfidence.", min=0, below=1)
     mixup: float = setting(
         0.0, "Loss", "MixUp alpha: blends the inputs of the trained layers in pairs; 0 to disable.", min=0, max=10
