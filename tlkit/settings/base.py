@@ -47,10 +47,11 @@ def _describe_option(item: Field[Any], hint: Any) -> str:
     value_type, may_be_none = unwrap_optional(hint)
     kind = " | ".join(map(repr, get_args(value_type))) or value_type.__name__
     limits = ", ".join(f"{LIMITS[name][0]} {bound}" for name, bound in item.metadata["limits"].items())
-    known = f"{limits.capitalize()}. " if limits else ""
-    return (
-        f"    {item.name} ({kind}{' | None' * may_be_none}): {item.metadata['help']} {known}Default: {item.default!r}."
-    )
+    text = item.metadata["help"] + (f" {limits.capitalize()}." if limits else "")
+    if "Default: " not in text:
+        preset = " (that of `augment`)" if item.default is None and item.metadata["group"] == "Augmentation" else ""
+        text += f" Default: {item.default!r}{preset}."
+    return f"    {item.name} ({kind}{' | None' * may_be_none}): {text}"
 
 
 def _show_changes(settings: Any) -> str:

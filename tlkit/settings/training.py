@@ -51,9 +51,9 @@ class BlocksSettings:
     )
     views: int = setting(3, "Upper blocks", "Augmented copies per image; the first is unchanged.", min=1, max=100)
     upper_epochs: int = setting(
-        0, "Upper blocks", "Maximum number of epochs; 0 to choose by the number of images.", min=0
+        0, "Upper blocks", "Maximum number of epochs of the upper blocks; 0 to choose by the number of images.", min=0
     )
-    upper_batch_size: int = setting(32, "Upper blocks", "Batch size in images.", min=1, max=65536)
+    upper_batch_size: int = setting(32, "Upper blocks", "Batch size of the upper blocks, in images.", min=1, max=65536)
     upper_learning_rate: float | None = setting(
         None,
         "Upper blocks",
