@@ -131,7 +131,7 @@ class CrossValidation:
 
 @dataclass(frozen=True)
 class Repeats:
-    """What trainings in folds and with other seeds showed; None for what was not asked for."""
+    """Results of trainings in folds and with other seeds; None where they were not asked for."""
 
     folds: CrossValidation | None = None
     seeds: dict[str, Any] | None = None
