@@ -45,6 +45,7 @@ TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
 @click.option("--cuts", is_flag=True, help="Cut points of NETWORK for finetune --freeze lower.")
 @click.option(
     "--image-size",
+    metavar="INTEGER",
     type=click.IntRange(min=0),
     default=0,
     help="Image height and width in pixels for --cuts; 0 for the network's default.",

@@ -39,7 +39,7 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     """Classify images with a finished RUN.
     Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
 
-    A folder stands for all its files except hidden ones. The output has one row per file, in input
+    A folder means all files in it except hidden ones. The output has one row per file, in input
     order. For RUN, `latest` means the newest finished run in runs/, and a comparison means the run of
     its recommended model.
     """

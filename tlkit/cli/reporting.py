@@ -41,7 +41,7 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
             report.verbosity = QUIET if parameter.name == "quiet" else VERBOSE
 
     for name, flags, words in (
-        ("verbose", ("-v", "--verbose"), "More output: every epoch, timings, what was chosen."),
+        ("verbose", ("-v", "--verbose"), "More output: every epoch, times and choices."),
         ("quiet", ("-q", "--quiet"), "Less output: the result only."),
         ("as_json", ("--json",), "JSON output."),
     ):

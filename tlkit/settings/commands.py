@@ -79,9 +79,11 @@ class EvaluateSettings:
     """Settings of `tlkit evaluate`."""
 
     split: Literal["auto", "train", "validation", "test", "all"] = setting(
-        "auto", "Main", "Subset to use; auto is validation, or for DATA its test/, else val/, else all."
+        "auto",
+        "Main",
+        "Subset to use; auto: the validation images of RUN, or of DATA its test/, else its val/, else all.",
     )
-    include_training: bool = setting(False, "Main", "Training images in DATA count, too.")
+    include_training: bool = setting(False, "Main", "Images that RUN was trained on count, too.")
     min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")

@@ -26,7 +26,9 @@ MAX_SEED = 2**31 - 1
 def csv_dialect_option() -> Any:
     """Make the field of --csv-dialect."""
     return setting(
-        "plain", "Output", "Csv for programs, or excel for spreadsheets with a decimal comma: BOM, semicolons, 0,5."
+        "plain",
+        "Output",
+        "Csv dialect: plain for programs, excel for spreadsheets with a decimal comma (byte order mark, semicolons, 0,5).",
     )
 
 
@@ -98,11 +100,13 @@ class DataSettings(SplitSettings):
     """Options of a network's training: images, duration, measurement."""
 
     augment: Preset = setting(
-        "light", "Main", "Augmentation strength, if more than the head is trained; see `tlkit augment`."
+        "light", "Main", "Augmentation strength, if more than the head is trained; `tlkit augment` draws it."
     )
     epochs: int = setting(0, "Main", "Maximum number of epochs; 0 to choose by the number of images.", min=0)
     time_limit: str = setting(
-        "", "Main", "Time budget, e.g. 5m, 90s or 1h; limits which layers are trained and for how many epochs."
+        "",
+        "Main",
+        "Time budget, e.g. 5m, 90s or 1h (a bare number is seconds); limits which layers are trained, and how long.",
     )
     folds: int = setting(
         0, "Evaluation", "Also run k-fold cross-validation with this many folds; 0 to skip.", min=0, max=100
@@ -245,7 +249,11 @@ class OptimizerSettings:
     )
     schedule: Schedule = setting("cosine", "Optimizer", "Learning-rate schedule.")
     warm_up: float | None = setting(
-        None, "Optimizer", "Warm-up as a fraction of the steps. Default: depends on the phase.", min=0, below=1
+        None,
+        "Optimizer",
+        "Warm-up: fraction of the steps in which the learning rate rises. Default: depends on the phase.",
+        min=0,
+        below=1,
     )
     batch_size: int = setting(128, "Optimizer", "Batch size in images.", min=1, max=65536)
     momentum: float = setting(0.9, "Optimizer", "Momentum of sgd.", min=0, below=1)

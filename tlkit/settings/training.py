@@ -34,7 +34,7 @@ class StartSettings:
     freeze: Literal["auto", "all", "lower", "none"] = setting(
         "auto",
         "Main",
-        "Backbone layers to freeze: all, lower (fine-tune the upper blocks) or none; auto decides by measuring.",
+        "Backbone layers to freeze: all, lower (fine-tune the upper blocks) or none; auto measures, then takes all or lower.",
     )
     weights: str = setting("imagenet", "Input", "Initial weights: imagenet, none (random) or a weights file.")
     from_run: str = setting("", "Input", "Run folder of an earlier classifier to start from.")
@@ -75,7 +75,7 @@ class BlocksSettings:
         "Batch-norm layers of the backbone: frozen, shift (train offsets only) or trained (offsets, scales and "
         "statistics).",
     )
-    head_first: bool = setting(True, "Upper blocks", "Head training before the blocks are trained.")
+    head_first: bool = setting(True, "Upper blocks", "Training of the head before that of the upper blocks.")
     cache_limit: float = setting(
         0.0, "Upper blocks", "Disk space for cached activations in GB; 0 for a quarter of the free space.", min=0
     )
@@ -114,7 +114,7 @@ class VariantSettings:
     )
     gray: bool = setting(False, "Network", "Grayscale input.")
     activation: Activation | None = setting(
-        None, "Network", "Activation of hidden layers; leaky_relu has a slope of 0.1. Default: the paper's."
+        None, "Network", "Activation of hidden layers; leaky_relu has a slope of 0.1. Default: as in the paper."
     )
 
 
@@ -125,9 +125,9 @@ class ArchitectureSettings(VariantSettings):
     model: str = setting("lenet5_relu", "Main", "Architecture to train; `tlkit models` lists all.")
     hidden: str = setting("auto", "Network", "Hidden layer sizes of mlp, e.g. 200,80.")
     batch_norm: bool | None = setting(
-        None, "Network", "Batch normalization after each hidden layer that has none. Default: the paper's."
+        None, "Network", "Batch normalization after hidden layers that have none. Default: as in the paper."
     )
-    dropout: float | None = setting(None, "Network", "Dropout rate. Default: the paper's.", min=0, below=1)
+    dropout: float | None = setting(None, "Network", "Dropout rate. Default: as in the paper.", min=0, below=1)
     batch_size: int = setting(
         0, "Optimizer", "Batch size in images; 0 to choose by the number of images.", min=0, max=65536
     )
@@ -179,7 +179,7 @@ class DeepFeatureSettings:
     """Options of a pretrained network's features."""
 
     features: str = setting(
-        "", "Classic", "Features of a pretrained network to use instead: a backbone of `tlkit models`."
+        "", "Classic", "Pretrained network whose features to use instead of training one; `tlkit models` lists all."
     )
     weights: str = setting("imagenet", "Classic", "Weights of that network: imagenet, none (random) or a weights file.")
 
