@@ -28,7 +28,8 @@ def csv_dialect_option() -> Any:
     return setting(
         "plain",
         "Output",
-        "Csv dialect: plain for programs, excel for spreadsheets with a decimal comma (byte order mark, semicolons, 0,5).",
+        "Csv dialect: plain for programs, excel for spreadsheets with a decimal comma (byte order mark, semicolons, "
+        "0,5).",
     )
 
 

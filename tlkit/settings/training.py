@@ -34,7 +34,8 @@ class StartSettings:
     freeze: Literal["auto", "all", "lower", "none"] = setting(
         "auto",
         "Main",
-        "Backbone layers to freeze: all, lower (fine-tune the upper blocks) or none; auto measures, then takes all or lower.",
+        "Backbone layers to freeze: all, lower (fine-tune the upper blocks) or none; auto measures, then takes all or "
+        "lower.",
     )
     weights: str = setting("imagenet", "Input", "Initial weights: imagenet, none (random) or a weights file.")
     from_run: str = setting("", "Input", "Run folder of an earlier classifier to start from.")
