@@ -93,3 +93,4 @@ def test_evaluate_writes_nothing_among_the_images(finetuned_run, colors, tmp_pat
 
 def test_evaluate_refuses_a_dialect_without_a_table(finetuned_run):
     assert "-o" in refused(2, "evaluate", finetuned_run.path, "--csv-dialect", "excel")
+    assert "-o" in refused(2, "evaluate", finetuned_run.path, "--probs")

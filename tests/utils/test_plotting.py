@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from tlkit.errors import OptionError
-from tlkit.utils.plotting import save_figure, save_new_figure
+from tlkit.utils.plotting import FONT, fonts_for, save_figure, save_new_figure
 
 
 @pytest.fixture
@@ -40,3 +40,54 @@ def test_save_figure_that_fails_leaves_the_old_one(figure, tmp_path):
         save_figure(figure, tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def font_file(file, family, text):
+    """Write a font of squares."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    names = {ord(character): f"g{number}" for number, character in enumerate(text)}
+    pen = TTGlyphPen(None)
+    for move, point in ((pen.moveTo, (0, 0)), (pen.lineTo, (0, 800)), (pen.lineTo, (800, 800)), (pen.lineTo, (800, 0))):
+        move(point)
+    pen.closePath()
+    square = pen.glyph()
+    glyphs = [".notdef", *names.values()]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(glyphs)
+    builder.setupCharacterMap(names)
+    builder.setupGlyf(dict.fromkeys(glyphs, square))
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (900, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2(usWeightClass=400)
+    builder.setupPost()
+    builder.save(file)
+    return file
+
+
+def test_names_are_written_with_installed_fonts_that_have_their_characters(tmp_path, monkeypatch):
+    from matplotlib import font_manager, rcParams
+
+    with fonts_for(["\u00dcbung", "cat"]) as missing:
+        assert missing == set()
+        assert rcParams["font.family"] == [FONT]
+    with fonts_for(["\U000f1234\U000f1235"]) as missing:
+        assert missing == {"\U000f1234", "\U000f1235"}
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    font_manager.fontManager.addfont(font_file(tmp_path / "squares.ttf", "Test Squares", "\U000f1234"))
+    with fonts_for(["\U000f1234\U000f1235"]) as missing:
+        assert missing == {"\U000f1235"}
+        assert rcParams["font.family"] == [FONT, "Test Squares"]
+    assert rcParams["font.family"] != [FONT, "Test Squares"]
+
+
+def test_an_unreadable_font_has_no_characters(tmp_path, monkeypatch):
+    from matplotlib.font_manager import FontEntry, fontManager
+
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    broken = FontEntry(str(tmp_path / "broken.ttf"), 0, "Broken", "normal", "normal", 400, "normal", "scalable")
+    monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist, broken])
+    with fonts_for(["\U000f1234"]) as missing:
+        assert missing == {"\U000f1234"}

@@ -51,7 +51,7 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     if output:
         from tlkit.inference.tables import write_evaluation
 
-        write_evaluation(evaluation, output, settings.csv_dialect)
+        write_evaluation(evaluation, output, settings.csv_dialect, settings.probs)
     if reporting().as_json:
         click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
     else:
@@ -62,7 +62,7 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
 
 
 def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
-    """raises: OptionError where the folder would lie among the images, or --csv-dialect would have no effect"""
+    """raises: OptionError where the folder would lie among the images, or options of its files have no effect"""
     from tlkit.errors import OptionError
     from tlkit.utils.files import refuse_inside
 
@@ -70,6 +70,8 @@ def _check_output(output: Path | None, data: Path | None, settings: EvaluateSett
         refuse_inside(data, output)
     if settings.csv_dialect != "plain" and not output:
         raise OptionError(f"--csv-dialect is {settings.csv_dialect}, but no csv is written; add -o FOLDER.")
+    if settings.probs and not output:
+        raise OptionError("--probs has no effect, because no csv is written; add -o FOLDER.")
 
 
 def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from tlkit.evaluation.report import Report
-from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure, save_new_figure
+from tlkit.utils.plotting import BLUE, GRAY, INK, ORANGE, fonts_for, save_figure, save_new_figure
 from tlkit.utils.text import distinct_names, shorten_middle, truncate
 
 
@@ -18,83 +21,141 @@ class Mistake:
     """A misclassified image.
 
     pixels      uint8 (height, width, 3)
+    label       index of its class
+    predicted   index of the predicted class
     confidence  the probability of the predicted class
     """
 
     pixels: np.ndarray
     path: str
-    true: str
-    predicted: str
+    label: int
+    predicted: int
     confidence: float
 
 
-def draw_confusion(report: Report, file: Path) -> None:
-    """Draw the confusion matrix: fractions of each true class as color, images as numbers."""
-    confusion = report.confusion
-    names = [shorten_middle(name, 20) for name in distinct_names(report.class_names)]
-    totals = confusion.sum(axis=1)
-    size = min(20, 2.6 + 0.55 * len(names))
-    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
-    axes = figure.add_subplot()
-    fractions = confusion / np.maximum(totals[:, None], 1)
-    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    if len(names) <= 40:
-        upright = max(map(len, names)) <= 3
-        turned: dict[str, Any] = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(len(names)), names, parse_math=False, **turned)
-        rows = [f"{name} ({total})" for name, total in zip(names, totals, strict=True)]
-        axes.set_yticks(range(len(names)), rows, parse_math=False)
-    if len(names) <= 25:
-        for (row, column), count in np.ndenumerate(confusion):
-            if count:
-                ink = "white" if fractions[row, column] > 0.5 else INK
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=ink)
-    axes.set_title(_verdict(report), fontsize=10, color=INK)
-    axes.set_xlabel("predicted", color=INK)
+MAX_DRAWN_CLASSES = 30  # of a confusion matrix; of more, those that are confused most are drawn
+MAX_LABEL = 22  # columns of a class name
+CORRECT, WRONG = "#2166ac", "#c8402f"  # the colors of all images of a class
+
+
+def draw_confusion(report: Report, data_name: str, file: Path) -> None:
+    """Draw the confusion matrix: fractions of each true class as color, images as numbers.
+
+    data_name: of the images, for the title
+    """
+    drawn = confused_classes(report.confusion, MAX_DRAWN_CLASSES)
+    confusion, totals = report.confusion[np.ix_(drawn, drawn)], report.confusion.sum(axis=1)[drawn]
+    shown = distinct_names(report.class_names)
+    with fonts_for([data_name, *(shown[label] for label in drawn)]) as missing:
+        names = [_class_label(shown[label], label, missing) for label in drawn]
+        side = 0.9 + max(0.36, min(0.7, 5 / len(names))) * len(names)
+        figure = Figure(figsize=(max(5.2, side + 1.4), max(3.4, side + 1.2)), layout="constrained")
+        axes = figure.add_subplot()
+        fractions = confusion / np.maximum(totals[:, None], 1)
+        axes.imshow(_confusion_colors(fractions))
+        _write_counts(axes, confusion, fractions)
+        _name_classes(axes, names, totals)
+        title = f"{_without(truncate(data_name, 30), missing)}: {_verdict(report)}"
+        figure.suptitle(title, fontsize=12, color=INK, x=0.02, ha="left", parse_math=False)
+        caption = _confusion_caption(report, len(drawn), any(name.startswith("#") for name in names))
+        axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
+        save_figure(figure, file)
+
+
+def confused_classes(confusion: np.ndarray, count: int) -> list[int]:
+    """Choose classes, in label order: pair by pair those that are confused with each other most often."""
+    pairs = confusion + confusion.T
+    np.fill_diagonal(pairs, 0)
+    first, second = np.nonzero(np.triu(pairs))
+    order = np.argsort(-pairs[first, second], kind="stable")
+    confused = (label for pair in order for label in (int(first[pair]), int(second[pair])))
+    return sorted(list(dict.fromkeys([*confused, *range(len(confusion))]))[:count])
+
+
+def _name_classes(axes: Axes, names: Sequence[str], totals: np.ndarray) -> None:
+    """Label rows and columns, and draw white lines between them."""
+    upright = max(map(len, names)) <= 3
+    turned: dict[str, Any] = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, parse_math=False, **turned)
+    rows = [f"{name}  ({total:,})" for name, total in zip(names, totals, strict=True)]
+    axes.set_yticks(range(len(names)), rows, parse_math=False)
+    axes.set_xlabel("predicted class", color=INK)
     axes.set_ylabel("true class (images)", color=INK)
+    axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=9, colors=INK)
-    save_figure(figure, file)
+    axes.tick_params(which="both", length=0, labelsize=9, colors=INK)
+
+
+def _confusion_colors(fractions: np.ndarray) -> np.ndarray:
+    """Blue for what is correct, red for what is wrong, the darker the larger the fraction: (classes, classes, 3)."""
+    full = np.tile(to_rgb(WRONG), (*fractions.shape, 1))
+    full[np.diag_indices(len(fractions))] = to_rgb(CORRECT)
+    strength = np.sqrt(fractions)[..., None]  # a few mistakes are visible
+    return np.asarray(np.array(to_rgb("#f4f4f4")) * (1 - strength) + full * strength)
+
+
+def _write_counts(axes: Axes, confusion: np.ndarray, fractions: np.ndarray) -> None:
+    size = 9 if len(confusion) <= 15 else 7
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            ink = "white" if fractions[row, column] > 0.3 else INK
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=size, color=ink)
 
 
 def _verdict(report: Report) -> str:
+    return f"{100 * report.accuracy:.1f} % correct ({report.num_correct:,} of {len(report.labels):,} images)"
+
+
+def _confusion_caption(report: Report, num_drawn: int, has_index: bool) -> str:
     low, high = report.interval
-    counts = f"{report.num_correct} of {len(report.labels)} correct"
-    return f"accuracy {100 * report.accuracy:.1f} %, {counts}\n95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+    lines = [f"95 % interval {100 * low:.1f} to {100 * high:.1f} %; color: fraction of the true class"]
+    if num_drawn < len(report.class_names):
+        lines.append(f"the {num_drawn} most confused of {len(report.class_names):,} classes")
+    if has_index:
+        lines.append("#: index of a class in per_class.csv, as no font here has its name")
+    return "\n".join(lines)
+
+
+def _class_label(name: str, label: int, missing: set[str]) -> str:
+    """Shorten a name; a class that no font can write has its index."""
+    return f"#{label}" if missing & set(name) else shorten_middle(name, MAX_LABEL)
+
+
+def _without(text: str, missing: set[str]) -> str:
+    """Escape the characters that no font has."""
+    escaped = (char.encode("unicode_escape").decode() if char in missing else char for char in text)
+    return "".join(escaped)
 
 
 MISTAKE_COLUMNS = 4
 
 
-def draw_mistakes(mistakes: Sequence[Mistake], num_mistakes: int, file: Path) -> None:
-    """Draw a sheet of misclassified images, with the true and the predicted class of each.
+def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> None:
+    """Draw a sheet of misclassified images, with the true and the predicted class of each."""
+    rows, num_mistakes = -(-len(mistakes) // MISTAKE_COLUMNS), len(report.mistakes)
+    names = distinct_names(report.class_names)
+    files = [truncate(mistake.path.rsplit("/", 1)[-1], 34) for mistake in mistakes]
+    drawn = {label for mistake in mistakes for label in (mistake.label, mistake.predicted)}
+    with fonts_for([*files, *(names[label] for label in drawn)]) as missing:
+        labels = {label: _class_label(names[label], label, missing) for label in drawn}
+        figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
+        shown = "" if len(mistakes) == num_mistakes else f"; the {len(mistakes)} most confident are shown"
+        figure.suptitle(f"{num_mistakes:,} of {len(report.labels):,} images wrong{shown}", fontsize=11, color=INK)
+        for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
+            axes.set_axis_off()
+        for axes, mistake, name in zip(figure.axes, mistakes, files, strict=False):
+            axes.imshow(mistake.pixels)
+            percent = f"{100 * mistake.confidence:.0f} %"
+            title = f"{labels[mistake.label]}\nas {labels[mistake.predicted]} ({percent})"
+            axes.set_title(title, fontsize=9, color=INK, parse_math=False)
+            below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top", "parse_math": False}
+            axes.text(0.5, -0.03, _without(name, missing), fontsize=7, color=GRAY, **below)
+        save_figure(figure, file)
 
-    num_mistakes: how many there are in all
-    """
-    rows = -(-len(mistakes) // MISTAKE_COLUMNS)
-    figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
-    shown = "" if len(mistakes) == num_mistakes else f"; the {len(mistakes)} most confident are shown"
-    figure.suptitle(f"{num_mistakes} wrong{shown}", fontsize=11, color=INK)
-    for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
-        axes.set_axis_off()
-    for axes, mistake in zip(figure.axes, mistakes, strict=False):
-        axes.imshow(mistake.pixels)
-        true, predicted = truncate(mistake.true, 24), truncate(mistake.predicted, 24)
-        label = f"{true}\nas {predicted} ({100 * mistake.confidence:.0f} %)"
-        axes.set_title(label, fontsize=9, color=INK, parse_math=False)
-        name = truncate(mistake.path.rsplit("/", 1)[-1], 34)
-        axes.text(
-            0.5,
-            -0.03,
-            name,
-            transform=axes.transAxes,
-            ha="center",
-            va="top",
-            fontsize=7,
-            color="#777777",
-            parse_math=False,
-        )
-    save_figure(figure, file)
+
+PHASES = {"head": "head", "blocks": "top blocks", "whole": "all layers"}  # what is trained, as people read it
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Path) -> None:
@@ -103,24 +164,67 @@ def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Pat
     history: one row per epoch, with the columns of `history.csv`
     best_epoch: the epoch of the last phase whose weights were kept; a dotted line shows it
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 4), layout="constrained")
     epochs = list(range(1, len(history) + 1))
-    phase_starts = [index for index in range(1, len(history)) if history[index]["phase"] != history[index - 1]["phase"]]
-    last = phase_starts[-1] if phase_starts else 0
+    phases = [row["phase"] for row in history]
+    starts = [index for index, phase in enumerate(phases) if index == 0 or phase != phases[index - 1]]
+    last = starts[-1]
     best = next(number for number, row in enumerate(history[last:], last + 1) if row["epoch"] == best_epoch)
+    marker = "o" if len(history) == 1 else ""
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.axvline(best, color="#999999", linewidth=1, linestyle=":", label="epoch that was kept")
-        for start in phase_starts:
-            label = f"phase: {history[start]['phase']}"
-            axes.axvspan(start + 0.5, len(history) + 0.5, color="#f2f2f2", linewidth=0, label=label)
-        axes.plot(epochs, [row[name] for row in history], color=ORANGE, label="training")
-        axes.plot(epochs, [row[f"val_{name}"] for row in history], color=BLUE, label="validation")
+        for column, color, label in ((name, ORANGE, "training"), (f"val_{name}", BLUE, "validation")):
+            axes.plot(epochs, [row[column] for row in history], color=color, label=label, linewidth=1.8, marker=marker)
+        axes.set_xlim(0.5, len(history) + 0.5)
         axes.set_xlabel("epoch", color=INK)
-        axes.set_title(name, fontsize=11, color=INK)
+        axes.set_title(name, fontsize=11, color=INK, pad=8 if len(starts) == 1 else 22)
         axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+        axes.tick_params(colors=INK, labelsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.axes[0].legend(frameon=False, fontsize=9)
+        _mark_phases(axes, phases, starts)
+        _mark_best(axes, best, len(history), 0.95 if name == "loss" else 0.02)
+    figure.axes[1].yaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.4g} %")
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     save_figure(figure, file)
+
+
+def _mark_phases(axes: Axes, phases: Sequence[str], starts: Sequence[int]) -> None:
+    """Write above the axes what is trained in each phase, and shade every second one."""
+    if len(starts) < 2:
+        return
+    for number, (start, end) in enumerate(pairwise([*starts, len(phases)])):
+        if number % 2:
+            axes.axvspan(start + 0.5, end + 0.5, color="#eeeeee", linewidth=0, zorder=0)
+        axes.annotate(
+            PHASES.get(phases[start], phases[start]),
+            ((start + end + 1) / 2, 1),
+            (0, 4),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=GRAY,
+        )
+
+
+def _mark_best(axes: Axes, best: int, num_epochs: int, height: float) -> None:
+    """Draw a dotted line at the epoch whose weights were kept, and say so beside it.
+
+    height: of the text, as a fraction of the axes, where curves rarely are
+    """
+    axes.axvline(best, color=GRAY, linewidth=1.2, linestyle=":", zorder=1)
+    left = best <= (num_epochs + 1) / 2
+    axes.annotate(
+        f"best epoch: {best}",
+        (best, height),
+        (5 if left else -5, 0),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        fontsize=8.5,
+        color=GRAY,
+    )
 
 
 def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:

@@ -3,29 +3,41 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tlkit.evaluation.report import Report
 
+MAX_PROBS, LIKELIEST = 100, 10  # of more classes than the first number, predictions have the likeliest ones alone
 Rows = tuple[Sequence[str], list[Sequence[Any]]]  # columns; rows
 
 
-def report_tables(report: Report, paths: Sequence[str], predictions: str = "predictions.csv") -> dict[str, Rows]:
+def report_tables(
+    report: Report, paths: Sequence[str], predictions: str = "predictions.csv", probs: bool = False
+) -> dict[str, Rows]:
     """Make every table of a report, by the name of its file.
 
     paths: of the report's images, in its order
     predictions: name of the table that has every image
+    probs: whether it has the probability of every class, however many classes there are
     """
     return {
         "per_class.csv": class_rows(report),
         "confusion_matrix.csv": confusion_rows(report),
-        predictions: prediction_rows(report, paths),
+        predictions: prediction_rows(report, paths, probs or len(report.class_names) <= MAX_PROBS),
         "wrong.csv": wrong_rows(report, paths),
     }
 
 
 def class_rows(report: Report) -> Rows:
-    """Precision, recall, F1 and number of images of each class: per_class.csv."""
-    scores = [(score.name, score.precision, score.recall, score.f1, score.support) for score in report.scores]
-    return ("class", "precision", "recall", "f1", "support"), list(scores)
+    """Precision, recall, F1, number of images and index of each class: per_class.csv.
+
+    Plots show the index of a class whose name no font has.
+    """
+    scores = [
+        (score.name, score.precision, score.recall, score.f1, score.support, index)
+        for index, score in enumerate(report.scores)
+    ]
+    return ("class", "precision", "recall", "f1", "support", "index"), list(scores)
 
 
 def confusion_rows(report: Report) -> Rows:
@@ -34,16 +46,26 @@ def confusion_rows(report: Report) -> Rows:
     return ("class", *names), [[name, *row] for name, row in zip(names, report.confusion.tolist(), strict=True)]
 
 
-def prediction_rows(report: Report, paths: Sequence[str]) -> Rows:
-    """Every image with its true and its predicted class and all probabilities: predictions.csv.
+def prediction_rows(report: Report, paths: Sequence[str], probs: bool = True) -> Rows:
+    """Every image with its true and its predicted class and its probabilities: predictions.csv.
 
     paths: of the report's images, in its order
+    probs: whether the probabilities of all classes follow, or the likeliest classes, each with its probability
     """
-    names = report.class_names
-    return ("path", "class", "label", "confidence", *(f"p_{name}" for name in names)), [
-        [path, names[true], names[label], probabilities[label], *probabilities]
-        for path, true, label, probabilities in zip(
-            paths, report.labels, report.predicted, report.probabilities, strict=True
+    names, probabilities = report.class_names, report.probabilities
+    if probs:
+        columns, others = [f"p_{name}" for name in names], list(probabilities)
+    else:
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, 1:LIKELIEST].tolist()
+        columns = [name for k in range(2, len(order[0]) + 2) for name in (f"label_{k}", f"confidence_{k}")]
+        others = [
+            [value for label in labels for value in (names[label], row[label])]
+            for labels, row in zip(order, probabilities, strict=True)
+        ]
+    return ("path", "class", "label", "confidence", *columns), [
+        [path, names[true], names[label], row[label], *values]
+        for path, true, label, row, values in zip(
+            paths, report.labels, report.predicted, probabilities, others, strict=True
         )
     ]
 

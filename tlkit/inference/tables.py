@@ -212,13 +212,15 @@ def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFram
     return data_frame(columns.names, [columns.values(prediction) for prediction in predictions])
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path, dialect: str = "plain") -> None:
+def write_evaluation(evaluation: Evaluation, folder: Path, dialect: str = "plain", probs: bool = False) -> None:
     """Write a new folder with per_class.csv, confusion_matrix.csv, predictions.csv and wrong.csv.
 
     dialect: "plain", or "excel" for spreadsheets
+    probs: whether predictions.csv has every class, also of more than 100
     raises: OptionError where the folder exists or cannot be made
     """
     with new_folder(folder) as unfinished:
-        for name, (columns, rows) in report_tables(evaluation.report, evaluation.paths).items():
+        tables = report_tables(evaluation.report, evaluation.paths, probs=probs)
+        for name, (columns, rows) in tables.items():
             with open_new(unfinished / name) as file:
                 table_writer(file, dialect).writerows([columns, *rows])

@@ -88,6 +88,9 @@ class EvaluateSettings:
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
     csv_dialect: CsvDialect = csv_dialect_option()
+    probs: bool = setting(
+        False, "Output", "predictions.csv has every class, not only the ten likeliest of more than 100 classes."
+    )
 
     def __post_init__(self) -> None:
         validate(self)

@@ -113,11 +113,11 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
         run.write_rows(CONFLICTS, ("path", "class", "group"), conflicts)
     for name, rows in report_tables(report, dataset.split.validation.paths, "predictions_val.csv").items():
         run.write_rows(name, *rows)
-    draw_confusion(report, run.path / "plots" / "confusion.png")
+    draw_confusion(report, dataset.folder.root.resolve().name, run.path / "plots" / "confusion.png")
     if mistakes := list(
         islice(_mistakes(report, dataset.split.validation, ImageSpec.from_json(details.manifest)), MAX_DRAWN)
     ):
-        draw_mistakes(mistakes, len(report.mistakes), run.path / "plots" / "wrong.png")
+        draw_mistakes(mistakes, report, run.path / "plots" / "wrong.png")
 
 
 def write_folds(run: Run, folds: CrossValidation) -> None:
@@ -141,6 +141,5 @@ def _mistakes(report: Report, images: ImageFolder, spec: ImageSpec) -> Iterator[
             continue
         image = to_rgb(upright, spec.gray_range)
         image.thumbnail((2 * THUMBNAIL, THUMBNAIL))
-        names, confidence = report.class_names, float(report.probabilities[index, label])
-        true = names[int(report.labels[index])]
-        yield Mistake(np.asarray(image), images.paths[index], true, names[label], confidence)
+        confidence = float(report.probabilities[index, label])
+        yield Mistake(np.asarray(image), images.paths[index], int(report.labels[index]), label, confidence)

@@ -1,14 +1,55 @@
-"""Plot colors, and how a figure is saved."""
+"""Plot colors, fonts that have the characters of names, and how a figure is saved."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, fontManager
+from matplotlib.ft2font import FT2Font
 
 from tlkit.utils.files import atomic_open, open_new
 
-INK, BLUE, ORANGE = "#333333", "#2166ac", "#d6604d"
+INK, GRAY, BLUE, ORANGE = "#333333", "#777777", "#2166ac", "#d6604d"
+FONT = "DejaVu Sans"  # comes with matplotlib
+UNUSABLE_FONTS = ("Last Resort", "STIX", "cm")  # boxes for every character, and mathematics
+
+
+@contextmanager
+def fonts_for(texts: Iterable[str]) -> Iterator[set[str]]:
+    """Let figures that are made in this block use installed fonts that have the characters of these texts.
+
+    Give the characters that no font has.
+    """
+    missing = {ord(character) for text in texts for character in text} - _characters(fontManager.findfont(FONT), 0)
+    families = [FONT]
+    for font in _upright_fonts() if missing else ():
+        if found := missing & _characters(font.fname, font.index):
+            families.append(font.name)
+            missing = missing - found
+    with rc_context({"font.family": families}):
+        yield {chr(code) for code in missing}
+
+
+def _upright_fonts() -> list[FontEntry]:
+    return [
+        font
+        for font in fontManager.ttflist
+        if font.style == "normal" and font.weight in (400, "normal") and not font.name.startswith(UNUSABLE_FONTS)
+    ]
+
+
+@cache
+def _characters(file: str, index: int) -> frozenset[int]:
+    """The characters that a font file has; none where it cannot be drawn with."""
+    try:
+        return frozenset(FT2Font(file, face_index=index).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def save_figure(figure: Figure, file: Path) -> None:
