@@ -29,8 +29,9 @@ class GroupedCommand(click.Command):
 
     `-h` shows the first paragraph of the help, the examples and the common options; `--help` shows everything.
 
-    examples: command lines that can be pasted
-    common: names of the parameters on the short page, in their order there
+    Args:
+        examples: command lines that can be pasted
+        common: names of the parameters on the short page, in their order there
     """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), common: Sequence[str] = (), **kwargs: Any) -> None:

@@ -25,7 +25,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 def options_from(settings_class: type, into: str = "settings") -> Decorator:
     """Give a command one option per field of `settings_class`.
 
-    into: the command's parameter that gets an object of the class
+    Args:
+        into: the command's parameter that gets an object of the class
     """
     hints = get_type_hints(settings_class)
 
@@ -88,7 +89,8 @@ def _click_type(value_type: Any, limits: dict[str, float]) -> Any:
 def open_run(path: str | Path) -> "Run":
     """Open a finished run; say on stderr which one it is, where the path is `latest` or a comparison.
 
-    raises: RunError
+    Raises:
+        RunError
     """
     from tlkit.cli.reporting import QUIET, reporting
     from tlkit.runs.run import LATEST, load_run
@@ -120,9 +122,10 @@ def output_option(
 ) -> Decorator:
     """Make `-o FILE`, of a command that writes one new file; that it can be written is checked before all work.
 
-    words: of the help page
-    default: name of the file without -o; if it exists, the next free name
-    is_folder: whether the command makes a new folder instead, whose name may end in a slash
+    Args:
+        words: of the help page
+        default: name of the file without -o; if it exists, the next free name
+        is_folder: whether the command makes a new folder instead, whose name may end in a slash
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:
@@ -151,7 +154,8 @@ def output_option(
 def config_option(command: str) -> Decorator:
     """Make `--config FILE`: defaults from a run's `settings.json`; typed options win.
 
-    command: the settings' command, where the file does not name it
+    Args:
+        command: the settings' command, where the file does not name it
     """
 
     def use(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> None:
@@ -174,7 +178,8 @@ def config_option(command: str) -> Decorator:
 def _read_config(file: Path, command: str) -> dict[str, Any]:
     """Read the options in a `settings.json`.
 
-    raises: OptionError where the file holds no settings of this command
+    Raises:
+        OptionError: if the file holds no settings of this command
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_refuse_duplicates)
@@ -212,7 +217,9 @@ def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def resume_run(run: Path) -> None:
     """Resume a run and print its summary.
 
-    raises: OptionError where an option was typed that differs from the run's; RunError
+    Raises:
+        OptionError: if an option was typed that differs from the run's
+        RunError
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import print_training
@@ -225,7 +232,9 @@ def resume_run(run: Path) -> None:
 def _refuse_changes(run: Path) -> None:
     """Check that every typed option is as in the run's `settings.json`.
 
-    raises: OptionError for the first that differs; RunError where there is no such run
+    Raises:
+        OptionError: for the first that differs
+        RunError: if there is no such run
     """
     from tlkit.runs.unfinished import reopen_run
     from tlkit.training.resume import read_training_request
@@ -248,7 +257,8 @@ def _refuse_changes(run: Path) -> None:
 def explicit_options(or_configured: bool = False) -> list[str]:
     """List the parameters of the running command that were typed.
 
-    or_configured: also list those in the file of --config
+    Args:
+        or_configured: also list those in the file of --config
     """
     context, source = click.get_current_context(), click.core.ParameterSource
     explicit = {source.COMMANDLINE, source.DEFAULT_MAP} if or_configured else {source.COMMANDLINE}

@@ -22,9 +22,10 @@ CLASSIC_PACKAGES = ("scikit-learn", "scikit-image")  # what the classic pipeline
 class Engine(Protocol):
     """A frozen network, ready to run.
 
-    batch_size            rows a session takes at a time, always exactly as many, so that no row's value depends
-                          on its neighbors
-    single_threaded_blas  whether its threads are faster where matrix products take one thread each
+    Attributes:
+        batch_size: rows a session takes at a time, always exactly as many, so that no row's value depends on its
+            neighbors
+        single_threaded_blas: whether its threads are faster where matrix products take one thread each
     """
 
     batch_size: int
@@ -38,8 +39,9 @@ class Engine(Protocol):
 class EngineSpec:
     """The engine that runs a network, and its precision.
 
-    name       "litert", "openvino", "keras" or "classic"
-    precision  "float32" or "bfloat16"
+    Attributes:
+        name: "litert", "openvino", "keras" or "classic"
+        precision: "float32" or "bfloat16"
     """
 
     name: str
@@ -51,7 +53,9 @@ def choose_engine(name: str, precision: str) -> str:
 
     "auto" is OpenVINO for bfloat16, which nothing else computes; otherwise LiteRT, or Keras where LiteRT is missing.
 
-    raises: OptionError, ModelError
+    Raises:
+        OptionError
+        ModelError
     """
     if name == "auto":
         wanted = "openvino" if precision == "bfloat16" else "litert"

@@ -22,8 +22,9 @@ CONVERTED_FILES = CachePart(
 class ConvertedModel:
     """A network as the engines read it.
 
-    file            the `.tflite` file
-    weights_sha256  of every array of the network it was made from
+    Attributes:
+        file: the `.tflite` file
+        weights_sha256: of every array of the network it was made from
     """
 
     file: Path
@@ -49,7 +50,8 @@ def load_converted(key: str) -> ConvertedModel | None:
 def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedModel:
     """Keep a converted network, where the cache can be written; the note, written last, makes it count.
 
-    raises: OptionError where the cache folder is not tlkit's
+    Raises:
+        OptionError: if the cache folder is not tlkit's
     """
     folder = _folder()
     try:

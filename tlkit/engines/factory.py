@@ -20,7 +20,9 @@ MEASURED_SECONDS = 2.0
 def open_engine(spec: EngineSpec, file: Path) -> Engine:
     """Open an engine over a converted network (`.tflite`), a `.keras` file for "keras", a `.npz` for "classic".
 
-    raises: ModelError where the engine or the file cannot be used; OptionError
+    Raises:
+        ModelError: if the engine or the file cannot be used
+        OptionError
     """
     choose_engine(spec.name, spec.precision)  # refuses what is not installed
     try:
@@ -65,7 +67,8 @@ OPENERS: dict[str, Callable[[Path, str], Engine]] = {
 def images_per_second(network: Any, seconds: float = MEASURED_SECONDS) -> float:
     """Measure a Keras model of pixels in the engine that `predict` would take, on all processors, without decoding.
 
-    raises: ModelError where it cannot be converted
+    Raises:
+        ModelError: if it cannot be converted
     """
     engine = _engine_of(network)
     pixels = np.random.default_rng(0).integers(0, 256, (engine.batch_size, *network.input.shape[1:]), np.uint8)

@@ -39,7 +39,8 @@ class KerasEngine:
 def load_network(file: Path) -> Any:
     """A model saved by tlkit.
 
-    raises: ValueError, OSError as Keras does
+    Raises:
+        ValueError, OSError: as Keras raises them
     """
     keras = start_keras()
     with silenced_stderr():
@@ -61,7 +62,8 @@ def save_network(network: Any, file: Path) -> None:
 def to_litert(network: Any, pixels: bool) -> bytes:
     """A Keras model as the bytes of a `.tflite` file with a batch of one, in float32.
 
-    pixels: the input is uint8, as decoded; else float32, as features are
+    Args:
+        pixels: the input is uint8, as decoded; else float32, as features are
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -80,7 +82,8 @@ def to_litert(network: Any, pixels: bool) -> bytes:
 def _convert_from_disk(network: Any, function: Any) -> bytes:
     """Convert through a file: 5 instead of 20 times the size of the weights in memory, but 4 s more.
 
-    function: the traced network, uint8 or float32 rows to its output
+    Args:
+        function: the traced network, uint8 or float32 rows to its output
     """
     import tensorflow as tf
 

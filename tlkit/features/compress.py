@@ -18,9 +18,10 @@ NUM_SEEDS = 2**31  # faiss keeps a seed in a C int
 class Projection:
     """Principal components (PCA).
 
-    mean        float32 (values,): of the training features, subtracted before the projection
-    components  float32 (components, values), that of the largest variance first
-    explained   float32 (components,): fraction of the training features' variance along each component
+    Attributes:
+        mean: float32 (values,): of the training features, subtracted before the projection
+        components: float32 (components, values), that of the largest variance first
+        explained: float32 (components,): fraction of the training features' variance along each component
     """
 
     mean: np.ndarray
@@ -37,7 +38,8 @@ class Projection:
 class ProductQuantizer:
     """Centers that the parts of a feature vector are rounded to (Jégou 2011).
 
-    centers  float32 (parts, centers, values of a part)
+    Attributes:
+        centers: float32 (parts, centers, values of a part)
     """
 
     centers: np.ndarray
@@ -71,10 +73,14 @@ class Codec:
 def fit_codec(train: np.ndarray, components: int, parts: int, seed: int) -> Codec:
     """Fit a codec on training features.
 
-    train: float32 (images, values)
-    components: number of principal components; 0 for no projection
-    parts: bytes of a code; 0 for no quantizer
-    raises: OptionError; ModelError where a package is missing
+    Args:
+        train: float32 (images, values)
+        components: number of principal components; 0 for no projection
+        parts: bytes of a code; 0 for no quantizer
+
+    Raises:
+        OptionError
+        ModelError: if a package is missing
     """
     projection = _fit_projection(train, components, seed) if components else None
     projected = projection.transform(train) if projection else train
@@ -84,7 +90,8 @@ def fit_codec(train: np.ndarray, components: int, parts: int, seed: int) -> Code
 def require_packages_for(components: int, parts: int) -> None:
     """Check that the packages for --pca and --pq are installed.
 
-    raises: ModelError
+    Raises:
+        ModelError
     """
     if components and not find_spec("sklearn"):
         raise ModelError("--pca needs scikit-learn, which is not installed: pip install 'tlkit[classic]'.")
@@ -103,7 +110,8 @@ def _fit_projection(train: np.ndarray, count: int, seed: int) -> Projection:
 def _fit_centers(train: np.ndarray, parts: int, seed: int) -> np.ndarray:
     """Fit centers by faiss's k-means: as many as a byte can name, or fewer where there are fewer images.
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     num_values = train.shape[1]
     if num_values % parts:

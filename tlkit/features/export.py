@@ -45,13 +45,14 @@ SPLIT_OPTIONS = ("seed", "validation_split", "test_split", "max_megapixels")  # 
 class FeatureExport:
     """The result of `tlkit features`.
 
-    files                      that were written
-    shape                      of the table: images, values
-    nearest_neighbor_accuracy  fraction of the validation images whose nearest training image is of their class: by
-                               the features as they are, and by what they were compressed to
-    skipped                    files that are not in the table, each with its reason
-    notes                      what a person should know
-    table                      what was written
+    Attributes:
+        files: that were written
+        shape: of the table: images, values
+        nearest_neighbor_accuracy: fraction of the validation images whose nearest training image is of their class: by
+            the features as they are, and by what they were compressed to
+        skipped: files that are not in the table, each with its reason
+        notes: what a person should know
+        table: what was written
     """
 
     files: list[Path]
@@ -65,7 +66,8 @@ class FeatureExport:
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a data frame of the table: path, class, split, and one column per value.
 
-        raises: ModelError where pandas is not installed
+        Raises:
+            ModelError: if pandas is not installed
         """
         frame = data_frame(self.table.columns, self.table.rows)
         for index, (name, values) in enumerate(zip(NAME_COLUMNS, self.table.names, strict=True)):
@@ -82,9 +84,15 @@ def export_features(
 ) -> FeatureExport:
     """Write the features of every image of a folder, with its path, class and split.
 
-    output: a new file that ends in .npz, .parquet or .csv
-    options: fields of `FeaturesSettings`, in place of `settings`
-    raises: DataError, ModelError, RunError, OptionError
+    Args:
+        output: a new file that ends in .npz, .parquet or .csv
+        options: fields of `FeaturesSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
     """
     settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options, data=data, output=output))
     file = Path(output)
@@ -115,7 +123,10 @@ def export_features(
 def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:
     """Replace every "choose for me", and find the output that is asked for.
 
-    raises: OptionError, ModelError, RunError
+    Raises:
+        OptionError
+        ModelError
+        RunError
     """
     engine: Any = choose_engine(settings.engine, settings.precision)
     settings = replace(settings, weights=absolute_weights(settings.weights))
@@ -151,10 +162,11 @@ def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
 class Table:
     """One row per image.
 
-    names   path, class and split of each image, as three lists
-    rows    float32 (images, values), or uint8 (images, bytes) where they are codes
-    facts   where they come from
-    codec   arrays that turn features into such rows, by name
+    Attributes:
+        names: path, class and split of each image, as three lists
+        rows: float32 (images, values), or uint8 (images, bytes) where they are codes
+        facts: where they come from
+        codec: arrays that turn features into such rows, by name
     """
 
     names: tuple[list[str], list[str], list[str]]
@@ -212,8 +224,12 @@ def _load(features: Features, images: ImageFolder) -> np.ndarray:
 def check_file(file: Path, has_codec: bool) -> None:
     """Check that a table can be written, before anything is computed.
 
-    has_codec: whether there will be the arrays of a codec, which a .csv or .parquet file cannot hold
-    raises: OptionError, ModelError where it cannot
+    Args:
+        has_codec: whether there will be the arrays of a codec, which a .csv or .parquet file cannot hold
+
+    Raises:
+        OptionError
+        ModelError: if it cannot
     """
     if file.suffix.lower() not in WRITERS:
         raise OptionError(f"'{file.name}' has an unknown ending; expected one of {', '.join(WRITERS)}.")
@@ -226,9 +242,13 @@ def check_file(file: Path, has_codec: bool) -> None:
 def write_table(table: Table, file: Path, csv_dialect: str = "plain") -> list[Path]:
     """Write a table, and beside one that cannot hold them the arrays of its codec.
 
-    csv_dialect: of a .csv file, "plain" or "excel"
     returns: the files
-    raises: OptionError where one is there already
+
+    Args:
+        csv_dialect: of a .csv file, "plain" or "excel"
+
+    Raises:
+        OptionError: if one is there already
     """
     beside = [] if _holds_all(file) or not table.codec else [codec_file(file)]
     with ExitStack() as stack:  # neither file is left where the other cannot be written

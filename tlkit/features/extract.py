@@ -42,10 +42,11 @@ Decoded = DecodedImage | FeatureRecord | ImageError
 class Features:
     """The result of one pass over a folder.
 
-    folder      the readable images, with their hashes and groups; the others are in its `skipped`
-    store       the features of every image, by the hash of its file
-    num_cached  images whose features an earlier run had computed
-    views       what is cached of each image, None for the plain view alone
+    Attributes:
+        folder: the readable images, with their hashes and groups; the others are in its `skipped`
+        store: the features of every image, by the hash of its file
+        num_cached: images whose features an earlier run had computed
+        views: what is cached of each image, None for the plain view alone
     """
 
     folder: ImageFolder
@@ -76,10 +77,14 @@ def extract(
 ) -> Features:
     """Read every image of a folder once and compute the features that are not cached yet.
 
-    extractor: the frozen network, perhaps still being prepared in another thread
-    views: made of each image instead of the plain view; with `AugmentedViews` each row is (views, …)
-    name: of the pass, where progress is shown
-    raises: every error of preparing the extractor; OptionError where the cache folder is not tlkit's
+    Args:
+        extractor: the frozen network, perhaps still being prepared in another thread
+        views: made of each image instead of the plain view; with `AugmentedViews` each row is (views, …)
+        name: of the pass, where progress is shown
+
+    Raises:
+        Exception: every error of preparing the extractor
+        OptionError: if the cache folder is not tlkit's
     """
     with suppress(OSError):  # where it cannot be written, nothing is cached
         claim_cache()

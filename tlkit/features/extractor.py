@@ -21,7 +21,8 @@ PIXELS, FEATURES = "pixels", "features"  # cuts: before the first layer; where a
 class ExtractorSpec:
     """Everything but the network that features depend on.
 
-    cut  where the network ends, in cache keys; "" for the features a head is trained on
+    Attributes:
+        cut: where the network ends, in cache keys; "" for the features a head is trained on
     """
 
     image: ImageSpec
@@ -33,9 +34,10 @@ class ExtractorSpec:
 class FeatureExtractor:
     """The frozen part of a network, ready to run.
 
-    key   its features are cached under it
-    file  the converted network, where there is one
-    half  whether its features are cached in float16
+    Attributes:
+        key: its features are cached under it
+        file: the converted network, where there is one
+        half: whether its features are cached in float16
     """
 
     engine: Engine
@@ -63,9 +65,13 @@ def build_extractor(
 ) -> Future[FeatureExtractor]:
     """Prepare a frozen network; where it was converted before, Keras is not even imported.
 
-    build: gives the network as a Keras model, from pixels to vectors; called in the background, if at all
-    identity: of the network, where it is known before it is built
-    raises: ModelError; through the future every error of `build`
+    Args:
+        build: gives the network as a Keras model, from pixels to vectors; called in the background, if at all
+        identity: of the network, where it is known before it is built
+
+    Raises:
+        ModelError
+        Exception: through the future, every error of `build`
     """
     converted = load_converted(conversion_key(identity)) if identity and spec.engine.name != "keras" else None
     if converted:
@@ -76,7 +82,8 @@ def build_extractor(
 def convert_extractor(network: Any, identity: Sequence[object] | None, spec: ExtractorSpec) -> FeatureExtractor:
     """Prepare a network that is built, converted where it was not before.
 
-    raises: ModelError
+    Raises:
+        ModelError
     """
     weights = weights_digest(network)
     if spec.engine.name == "keras":

@@ -18,11 +18,12 @@ LOGITS = "head_logits"  # the last dense layer of every network of a run
 class LayerOutput:
     """An output of a network, as a network of its own.
 
-    network   its name, for messages
-    load      gives the whole network as a Keras model
-    layer     that ends the new one; "" for the features that are classified on
-    cut       in cache keys: nothing else distinguishes layers without weights
-    identity  what it is made from; None where its weights are still to be downloaded
+    Attributes:
+        network: its name, for messages
+        load: gives the whole network as a Keras model
+        layer: that ends the new one; "" for the features that are classified on
+        cut: in cache keys: nothing else distinguishes layers without weights
+        identity: what it is made from; None where its weights are still to be downloaded
     """
 
     network: str
@@ -34,7 +35,9 @@ class LayerOutput:
     def build(self) -> Any:
         """Build a Keras model from pixels to vectors: (batch, values).
 
-        raises: OptionError where there is no such layer, ModelError
+        Raises:
+            OptionError: if there is no such layer
+            ModelError
         """
         keras = start_keras()
         network = self.load()
@@ -46,7 +49,11 @@ class LayerOutput:
         return keras.Model(network.input, output, name="extractor")
 
     def _output(self, network: Any) -> Any:
-        """raises: OptionError with the nearest names"""
+        """Find the output of the layer.
+
+        Raises:
+            OptionError: with the nearest names
+        """
         from tlkit.models.cut import topological_order
 
         steps = topological_order(network.output)  # a layer may belong to other networks, too
@@ -71,7 +78,8 @@ def backbone_layer(source: PretrainedBackbone, layer: str) -> LayerOutput:
 def run_layer(run: Run, layer: str) -> LayerOutput:
     """Find an output of the network of a finished run.
 
-    raises: RunError where its classifier is no network
+    Raises:
+        RunError: if its classifier is no network
     """
     file, weights = run.network_file(), run.manifest.sha256[MODEL]
     cut = f"layer {layer or 'of the head'} of {weights}"

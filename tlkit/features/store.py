@@ -51,9 +51,10 @@ class FeatureKey:
 class FeatureRecord:
     """One image's features.
 
-    sha256  of the file's bytes, hexadecimal
-    group   of its pixels, hexadecimal
-    values  float32, float16 or uint8, of the shape at the cut
+    Attributes:
+        sha256: of the file's bytes, hexadecimal
+        group: of its pixels, hexadecimal
+        values: float32, float16 or uint8, of the shape at the cut
     """
 
     sha256: str
@@ -93,7 +94,8 @@ class FeatureStore:
     def add(self, records: list[FeatureRecord]) -> None:
         """Write records as one shard. Where it cannot be written, they stay in memory.
 
-        raises: OptionError where the cache folder is not tlkit's
+        Raises:
+            OptionError: if the cache folder is not tlkit's
         """
         if not records:
             return

@@ -57,7 +57,8 @@ class FeatureVectors(Protocol):
 class HandcraftedVectors:
     """Vectors of descriptors, which are cached like features.
 
-    by_descriptor  what was read, for each descriptor of the pipeline
+    Attributes:
+        by_descriptor: what was read, for each descriptor of the pipeline
     """
 
     by_descriptor: tuple[Features, ...]
@@ -89,7 +90,8 @@ class HandcraftedVectors:
     def load(self, images: ImageFolder, progress: Progress) -> np.ndarray:
         """Load the vectors of some images; local descriptors are encoded on every core.
 
-        raises: OptionError where the vectors would not fit into memory
+        Raises:
+            OptionError: if the vectors would not fit into memory
         """
         stored = [features.open(images) for features in self.by_descriptor]
         if not any(DESCRIPTORS[name].is_local for name in self.pipeline.descriptors):
@@ -132,8 +134,9 @@ def compute_handcrafted(
 ) -> HandcraftedVectors:
     """Read the images once for each descriptor; those that differ only in their encoding share a pass.
 
-    descriptors: each with the height and width of the image it is computed on, in pixels
-    levels: of the spatial pyramid
+    Args:
+        descriptors: each with the height and width of the image it is computed on, in pixels
+        levels: of the spatial pyramid
     """
     passes: dict[tuple[str, int], Features] = {}
     for descriptor, size in descriptors:
@@ -157,7 +160,11 @@ def _compute_descriptor(
 
 
 def _empty_vectors(num_images: int, num_values: int) -> np.ndarray:
-    """raises: OptionError where the vectors of all images would not fit into memory"""
+    """Make an array for the vectors of all images.
+
+    Raises:
+        OptionError: if it would not fit into memory
+    """
     if (needed := 4 * num_images * num_values) > MAX_VECTOR_BYTES:
         raise OptionError(
             f"{num_values:,} features of {num_images:,} images need {needed / 1e9:.1f} GB of memory; expected at most "

@@ -19,18 +19,19 @@ _KERNELS = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
 class Backbone:
     """A pretrained image network without its classifier.
 
-    name           what `--backbone` takes
-    constructor    its name in `keras.applications`
-    image_size     height and width it was pretrained on, in pixels
-    min_size       the smallest it can be built for, in pixels
-    preprocessing  what pixels 0 to 255 become: "tf" -1 to 1; "torch" ImageNet's mean and deviation;
-                   "caffe" BGR minus ImageNet's mean; "built-in" the network does it itself
-    dropout        whether it drops units or whole branches while training, head aside
-    weights_file   official ImageNet weights without classifier, in Keras's cache; `{size}` stands
-                   for the image size where there are several
-    options        further arguments of the constructor, such as the width
-    sizes          image sizes with weights of their own; others use those of `image_size`
-    family         the family whose name alone means this network; "" for the other members
+    Attributes:
+        name: what `--backbone` takes
+        constructor: its name in `keras.applications`
+        image_size: height and width it was pretrained on, in pixels
+        min_size: the smallest it can be built for, in pixels
+        preprocessing: what pixels 0 to 255 become: "tf" -1 to 1; "torch" ImageNet's mean and deviation; "caffe" BGR
+            minus ImageNet's mean; "built-in" the network does it itself
+        dropout: whether it drops units or whole branches while training, head aside
+        weights_file: official ImageNet weights without classifier, in Keras's cache; `{size}` stands for the image size
+            where there are several
+        options: further arguments of the constructor, such as the width
+        sizes: image sizes with weights of their own; others use those of `image_size`
+        family: the family whose name alone means this network; "" for the other members
     """
 
     name: str
@@ -139,7 +140,8 @@ BACKBONES: dict[str, Backbone] = {
 def find_backbone(name: str) -> Backbone:
     """Find a backbone by its name, by that of its Keras constructor or by its family's, in any case.
 
-    raises: OptionError with the nearest names
+    Raises:
+        OptionError: with the nearest names
 
     >>> find_backbone("MobileNetV2").name, find_backbone("ResNet").name
     ('mobilenet_v2', 'resnet50')
@@ -168,7 +170,8 @@ class HasMinSize(Protocol):
 def check_size(spec: HasMinSize, image_size: int) -> None:
     """Refuse an image size that is too small for a network.
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     if image_size < spec.min_size:
         raise OptionError(f"--image-size is {image_size}; {spec.name} needs at least {spec.min_size}.")

@@ -23,8 +23,13 @@ def build_backbone(spec: Backbone, weights: str, image_size: int, seed: int = 0)
 
     in:  float32 (batch, image_size, image_size, 3), RGB, 0 to 255
     out: float32 (batch, num_features), see `pool_features`
-    weights: "imagenet", "none" (random, drawn from `seed`) or a file
-    raises: ModelError, OptionError
+
+    Args:
+        weights: "imagenet", "none" (random, drawn from `seed`) or a file
+
+    Raises:
+        ModelError
+        OptionError
     """
     check_size(spec, image_size)
     keras.utils.set_random_seed(seed)
@@ -69,7 +74,8 @@ def feature_slices(body: keras.Model) -> dict[str, slice]:
 def preprocess(mode: str, pixels: Any) -> Any:
     """Bring pixels 0 to 255 to the range a network was pretrained on, by standard layers.
 
-    mode: see `Backbone.preprocessing`
+    Args:
+        mode: see `Backbone.preprocessing`
     """
     if mode == TF:
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(pixels)
@@ -100,7 +106,8 @@ def _connect_to_pixels(
 ) -> keras.Model:
     """Connect the same layers to preprocessed pixels, as one flat network.
 
-    rescaling: a layer to add after the network's own normalization
+    Args:
+        rescaling: a layer to add after the network's own normalization
     """
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -157,7 +164,8 @@ def _load_imagenet(spec: Backbone, image_size: int) -> keras.Model:
 def _load_file(network: keras.Model, spec: Backbone, file: Path) -> None:
     """Load a weights file into the network.
 
-    raises: ModelError that says why it does not fit
+    Raises:
+        ModelError: it says why it does not fit
     """
     problem = _describe_weights_file(file)
     try:

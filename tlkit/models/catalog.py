@@ -31,13 +31,14 @@ FLOAT_BYTES = 4
 class CatalogEntry:
     """A line of `catalog.csv`, for 1,000 classes and the network's own image size.
 
-    command        "finetune", with ImageNet's weights; or "train", from scratch
-    year           of the paper
-    top1           published accuracy on ImageNet's validation images, in percent; None where there is none
-    source         of top1, a key of `SOURCES`
-    depth          layers with kernels on the longest path
-    parameters     weights and biases, moving statistics included
-    multiply_adds  of convolutions and dense layers, for one image
+    Attributes:
+        command: "finetune", with ImageNet's weights; or "train", from scratch
+        year: of the paper
+        top1: published accuracy on ImageNet's validation images, in percent; None where there is none
+        source: of top1, a key of `SOURCES`
+        depth: layers with kernels on the longest path
+        parameters: weights and biases, moving statistics included
+        multiply_adds: of convolutions and dense layers, for one image
     """
 
     command: str
@@ -81,7 +82,8 @@ def load_catalog() -> tuple[CatalogEntry, ...]:
 def find_entries(name: str) -> list[CatalogEntry]:
     """Find the entries of a network: one, or two where it can be finetuned and trained from scratch.
 
-    raises: OptionError with the nearest names
+    Raises:
+        OptionError: with the nearest names
     """
     registered_name = find_trainable(name).name
     return [entry for entry in load_catalog() if entry.name == registered_name]
@@ -117,7 +119,8 @@ def plot_catalog(entries: Sequence[CatalogEntry], file: Path) -> None:
     Full bubbles are networks with pretrained weights, rings those trained from scratch. Networks that
     are best for their cost are labeled first; a label that would cover another is left out.
 
-    raises: OptionError where `file` exists
+    Raises:
+        OptionError: if `file` exists
     """
     shown = [entry for entry in entries if entry.top1]
     figure = Figure(figsize=(11, 7), layout="constrained")

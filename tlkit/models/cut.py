@@ -19,9 +19,10 @@ MIN_TRAINABLE = 0.25  # fraction of the parameters that `--cut auto` leaves to t
 class Cut:
     """A tensor that alone separates a network's input from its output.
 
-    index   position among the network's cut points, from the input up; the same in every process
-    name    layer that computes it; some names change from build to build, so nothing is stored under them
-    shape   without the batch
+    Attributes:
+        index: position among the network's cut points, from the input up; the same in every process
+        name: layer that computes it; some names change from build to build, so nothing is stored under them
+        shape: without the batch
     """
 
     index: int
@@ -52,9 +53,12 @@ def cut_points(model: keras.Model) -> list[Cut]:
 def choose_cut(body: keras.Model, cuts: list[Cut], wanted: str) -> Cut:
     """Find the cut point that `--cut` means.
 
-    cuts: of a network that begins with `body`
-    wanted: "auto", the name of a cut point, or the fraction of the layers to freeze, such as "0.8"
-    raises: OptionError
+    Args:
+        cuts: of a network that begins with `body`
+        wanted: "auto", the name of a cut point, or the fraction of the layers to freeze, such as "0.8"
+
+    Raises:
+        OptionError
     """
     inner = [cut for cut in cuts if len(cut.shape) == 3]
     if wanted == "auto":

@@ -21,7 +21,8 @@ LABELS = {"Dense": "dense", "Softmax": "softmax", "InputLayer": "pixels", "Flatt
 class Block:
     """Consecutive layers whose outputs have one shape.
 
-    layers  those with kernels, and poolings, such as "3 × conv 3×3"
+    Attributes:
+        layers: those with kernels, and poolings, such as "3 × conv 3×3"
     """
 
     shape: tuple[int, ...]

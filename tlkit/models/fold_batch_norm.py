@@ -21,8 +21,9 @@ FOLDABLE = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 class FoldedModel:
     """A network that computes the same with fewer layers.
 
-    network  same input and output; shares every layer but the folded convolutions, whose kernels and
-             biases do the work of the batch norms, too
+    Attributes:
+        network: same input and output; shares every layer but the folded convolutions, whose kernels and biases do the
+            work of the batch norms, too
     """
 
     network: keras.Model
@@ -39,8 +40,9 @@ def fold_batch_norms(network: keras.Model, shifts: bool = False) -> FoldedModel:
 
     A batch norm that is trained, follows another layer or shares its input with other layers stays.
 
-    shifts: whether biases are trained where the convolution had none; `unfold` adds them to the batch
-        norms' betas. Their statistics and gammas never change.
+    Args:
+        shifts: whether biases are trained where the convolution had none; `unfold` adds them to the batch norms' betas.
+            Their statistics and gammas never change.
     """
     pairs = {pair.convolution.name: pair for pair in _foldable_pairs(network)}
     if not pairs:

@@ -32,11 +32,12 @@ FIXED_WIDTH = ("lenet5",)  # its table of connections is for its own width
 class LayerGradientCheck:
     """The comparison of both gradients in one layer.
 
-    parameters    trainable weights and biases of the layer
-    checked       number of entries that were moved
-    max_gradient  largest absolute analytic gradient among them
-    error         largest difference of both gradients, relative to the larger of them
-    excess_error  the same for the part of the difference that rounding does not explain
+    Attributes:
+        parameters: trainable weights and biases of the layer
+        checked: number of entries that were moved
+        max_gradient: largest absolute analytic gradient among them
+        error: largest difference of both gradients, relative to the larger of them
+        excess_error: the same for the part of the difference that rounding does not explain
     """
 
     name: str
@@ -57,11 +58,14 @@ def check_architecture(
 ) -> list[LayerGradientCheck]:
     """Build an architecture or a backbone with random weights, without dropout, and check its gradients.
 
-    image_size: in pixels; 0 for the smallest it can be built for
-    width: factor of the number of filters and units; of architectures only
-    per_layer: see `check_gradients`
-    seed: decides weights, images and entries
-    raises: OptionError
+    Args:
+        image_size: in pixels; 0 for the smallest it can be built for
+        width: factor of the number of filters and units; of architectures only
+        per_layer: see `check_gradients`
+        seed: decides weights, images and entries
+
+    Raises:
+        OptionError
     """
     spec = find_trainable(name)
     size = image_size or max(spec.min_size, MIN_SIZE)
@@ -90,9 +94,11 @@ def double_precision() -> Iterator[None]:
 def check_gradients(model: keras.Model, per_layer: int = 4, seed: int = 0) -> list[LayerGradientCheck]:
     """Compare the gradients of the cross-entropy at randomly drawn weights.
 
-    model: built in float64, pixels to probabilities; weights that are all zero get random values
-    per_layer: how many entries of each weight are moved
     returns: one result per layer with trainable weights, from the pixels up; batch norms use the batch
+
+    Args:
+        model: built in float64, pixels to probabilities; weights that are all zero get random values
+        per_layer: how many entries of each weight are moved
     """
     random = np.random.default_rng(seed)
     _fill_zeros(model, random)

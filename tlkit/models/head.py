@@ -8,10 +8,11 @@ from typing import Any
 class Head:
     """The layers from features to probabilities.
 
-    dropout     fraction of the features dropped while training
-    batch_norm  whether a batch norm standardizes the features first
-    hidden      units of the hidden layers, with a linear layer beside them; () for the linear layer alone
-    l1, l2      penalties on the weights of its dense layers, not on biases and the batch norm
+    Attributes:
+        dropout: fraction of the features dropped while training
+        batch_norm: whether a batch norm standardizes the features first
+        hidden: units of the hidden layers, with a linear layer beside them; () for the linear layer alone
+        l1, l2: penalties on the weights of its dense layers, not on biases and the batch norm
     """
 
     dropout: float

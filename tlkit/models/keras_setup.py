@@ -20,7 +20,8 @@ NOISY_LOGGERS = (
 def start_keras() -> ModuleType:
     """Import Keras on TensorFlow without messages on the terminal, and check its global settings.
 
-    raises: ModelError where the user's keras.json sets another layout of images or another precision
+    Raises:
+        ModelError: if the user's keras.json sets another layout of images or another precision
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

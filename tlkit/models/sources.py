@@ -31,13 +31,16 @@ class NetworkSource(Protocol):
     def build(self) -> Any:
         """Build a `keras.Model` from pixels, float32 (batch, size, size, 3), to features (batch, values).
 
-        raises: ModelError, OptionError
+        Raises:
+            ModelError
+            OptionError
         """
 
     def identity(self, cut: str = "") -> tuple[object, ...] | None:
         """Identify what lies below a cut before it is built, for the cache; None where it is known only once built.
 
-        cut: "" for the features a head is trained on
+        Args:
+            cut: "" for the features a head is trained on
         """
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
@@ -62,7 +65,8 @@ def absolute_weights(weights: str) -> str:
 class PretrainedBackbone:
     """A backbone of Keras Applications with ImageNet's weights, with those of a file, or with random ones.
 
-    weights  "imagenet", "none" (random, drawn from `seed`) or a file
+    Attributes:
+        weights: "imagenet", "none" (random, drawn from `seed`) or a file
     """
 
     row: Backbone
@@ -121,8 +125,9 @@ class PretrainedBackbone:
 class ScratchArchitecture:
     """An architecture of the registry with random weights, drawn from `seed`.
 
-    changes  what differs from its paper's, by the names of `ArchitectureOptions`
-    gray     whether it sees one channel of brightness instead of three colors
+    Attributes:
+        changes: what differs from its paper's, by the names of `ArchitectureOptions`
+        gray: whether it sees one channel of brightness instead of three colors
     """
 
     row: Architecture

@@ -20,15 +20,16 @@ FLOAT_BYTES = 4
 class LayerSummary:
     """One layer.
 
-    kind             its class in Keras
-    output           shape without the batch: (height, width, depth), or (units,)
-    window           (height, width) of the kernel or the pooling window
-    padding          rows of zeros on either side, z in (N + 2z − P) / s + 1; a half where one side has one more
-    parameters       weights and biases; of a batch norm its moving statistics, too
-    trainable        how many of them training may change
-    multiply_adds    for one image; of convolutions and dense layers only
-    receptive_field  height in pixels of the part of the image that one value depends on, padding included
-    memory           bytes of the output for one image, as float32
+    Attributes:
+        kind: its class in Keras
+        output: shape without the batch: (height, width, depth), or (units,)
+        window: (height, width) of the kernel or the pooling window
+        padding: rows of zeros on either side, z in (N + 2z − P) / s + 1; a half where one side has one more
+        parameters: weights and biases; of a batch norm its moving statistics, too
+        trainable: how many of them training may change
+        multiply_adds: for one image; of convolutions and dense layers only
+        receptive_field: height in pixels of the part of the image that one value depends on, padding included
+        memory: bytes of the output for one image, as float32
     """
 
     name: str
@@ -48,7 +49,8 @@ class LayerSummary:
 class ModelSummary:
     """A whole network.
 
-    depth  layers with kernels on the longest path from pixels to probabilities
+    Attributes:
+        depth: layers with kernels on the longest path from pixels to probabilities
     """
 
     name: str
@@ -81,9 +83,12 @@ def build_whole_network(
 ) -> keras.Model:
     """Build a network with its last layer and random weights: a backbone as Keras has it, or an architecture.
 
-    image_size: in pixels; 0 for the network's own
-    width, gray: see `ArchitectureOptions` and `build_architecture`; backbones ignore them
-    raises: OptionError
+    Args:
+        image_size: in pixels; 0 for the network's own
+        width, gray: see `ArchitectureOptions` and `build_architecture`; backbones ignore them
+
+    Raises:
+        OptionError
     """
     size = image_size or spec.image_size
     if isinstance(spec, Backbone):
@@ -131,7 +136,8 @@ def _receptive_field(
 ) -> tuple[int, int]:
     """Compute receptive field and pixels between neighbors of a layer's output.
 
-    input_fields: the same of each input; the largest counts where several come together
+    Args:
+        input_fields: the same of each input; the largest counts where several come together
     """
     if not inputs:
         return 1, 1

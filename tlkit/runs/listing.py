@@ -29,19 +29,20 @@ COLUMNS = (
 class RunEntry:
     """One run of a list.
 
-    path         its folder
-    when         it was finished, or its last file was written, in local time
-    command      that made it: "finetune", "train" or "compare"; "" where a damaged run does not say
-    data         folder of its images
-    network      or descriptors; of a comparison the recommended model
-    strategy     such as "freeze all", "from scratch", a classic classifier, or how many models were compared
-    accuracy     on the images that `measured_on` names; of a comparison that of the best model
-    interval     of it, 95 %
-    measured_on  "folds", "test" or "validation"
-    num_bytes    of its files, and for a comparison of its runs' files
-    state        a stopped run may also be running
-    resume       command that continues a stopped run; "" for others
-    reason       why a damaged run cannot be used; "" for others
+    Attributes:
+        path: its folder
+        when: it was finished, or its last file was written, in local time
+        command: that made it: "finetune", "train" or "compare"; "" where a damaged run does not say
+        data: folder of its images
+        network: or descriptors; of a comparison the recommended model
+        strategy: such as "freeze all", "from scratch", a classic classifier, or how many models were compared
+        accuracy: on the images that `measured_on` names; of a comparison that of the best model
+        interval: of it, 95 %
+        measured_on: "folds", "test" or "validation"
+        num_bytes: of its files, and for a comparison of its runs' files
+        state: a stopped run may also be running
+        resume: command that continues a stopped run; "" for others
+        reason: why a damaged run cannot be used; "" for others
     """
 
     path: Path
@@ -69,9 +70,12 @@ class RunEntry:
 def list_runs(folder: str | Path = "runs", sort: SortKey = "when") -> list[RunEntry]:
     """List the runs in a folder, and those of its comparisons; other folders are ignored.
 
-    folder: of runs; or one run or comparison
-    sort: newest first, highest accuracy first, largest first, or by name
-    raises: RunError where there is no such folder
+    Args:
+        folder: of runs; or one run or comparison
+        sort: newest first, highest accuracy first, largest first, or by name
+
+    Raises:
+        RunError: if there is no such folder
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -49,8 +49,9 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
 class InferenceStage:
     """One step from pixels to probabilities.
 
-    file    relative to the run
-    engine  that runs it, with its precision: "litert", "openvino", "keras" or "classic"
+    Attributes:
+        file: relative to the run
+        engine: that runs it, with its precision: "litert", "openvino", "keras" or "classic"
     """
 
     file: str
@@ -62,12 +63,13 @@ class InferenceStage:
 class Manifest:
     """The content of a finished run's `model.json`.
 
-    class_names  in label order
-    image        the square that is classified
-    precision    of the frozen layers: "float32" or "bfloat16"
-    engine       that the run was made with
-    stages       in order, from pixels to probabilities
-    sha256       of every file of the run, by its path in the run
+    Attributes:
+        class_names: in label order
+        image: the square that is classified
+        precision: of the frozen layers: "float32" or "bfloat16"
+        engine: that the run was made with
+        stages: in order, from pixels to probabilities
+        sha256: of every file of the run, by its path in the run
     """
 
     class_names: tuple[str, ...] = field(repr=False)
@@ -81,7 +83,8 @@ class Manifest:
 def parse_manifest(content: Any, file: Path) -> Manifest:
     """Check the content of a `model.json`.
 
-    raises: RunError where it is damaged or was written by another version
+    Raises:
+        RunError: if it is damaged or was written by another version
     """
     try:
         if (content["format"], content["decode_version"]) != (FORMAT_VERSION, DECODE_VERSION):
@@ -119,7 +122,8 @@ class Run:
     def manifest(self) -> Manifest:
         """The content of `model.json`, read and checked at every access.
 
-        raises: RunError where it is damaged or was written by another version
+        Raises:
+            RunError: if it is damaged or was written by another version
         """
         return parse_manifest(self.read_json("model.json"), self.path / "model.json")
 
@@ -137,7 +141,8 @@ class Run:
     def read_rows(self, name: str) -> list[dict[str, str]]:
         """Read one of the run's tables, checked against its hash.
 
-        raises: RunError
+        Raises:
+            RunError
         """
         file = self.checked_file(name)
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
@@ -146,7 +151,8 @@ class Run:
     def read_json(self, name: str) -> Any:
         """Read one of the run's JSON files.
 
-        raises: RunError
+        Raises:
+            RunError
         """
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -156,7 +162,8 @@ class Run:
     def read_settings(self) -> dict[str, Any]:
         """Read `settings.json`: "command", "data" and the command's options.
 
-        raises: RunError where it is no object with a command and data
+        Raises:
+            RunError: if it is no object with a command and data
         """
         content = self.read_json("settings.json")
         if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("command", "data")):
@@ -167,7 +174,8 @@ class Run:
     def checked_file(self, name: str) -> Path:
         """Find one of the run's files, and check that its content is what the run wrote.
 
-        raises: RunError
+        Raises:
+            RunError
         """
         file, expected = self.path / name, self.manifest.sha256.get(name)
         if not file.is_file():
@@ -181,7 +189,8 @@ class Run:
     def network_file(self) -> Path:
         """Find the run's network, for Keras to open, and check that its content is what the run wrote.
 
-        raises: RunError, also where the run's classifier is no network
+        Raises:
+            RunError: also if the run's classifier is no network
         """
         if MODEL not in self.manifest.sha256:
             raise RunError(f"'{self.path}' contains a classic classifier; expected the run of a network.")
@@ -191,7 +200,8 @@ class Run:
 def create_run(path: Path | None, command: str) -> Run:
     """Create a run folder at `path`, or at the next free `runs/<command>-001`.
 
-    raises: OptionError where `path` exists, or nothing can be written
+    Raises:
+        OptionError: if `path` exists, or nothing can be written
     """
     try:
         run = Run(_make_folder(path) if path else _make_next_folder(Path("runs"), command))
@@ -210,7 +220,8 @@ def create_run(path: Path | None, command: str) -> Run:
 def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
     """Write `model.json` with the hash of every file that the run wrote, and `DONE` last.
 
-    entries: of `model.json`, by the names of `Manifest`'s fields, with what `ImageSpec.as_json` gives for its image
+    Args:
+        entries: of `model.json`, by the names of `Manifest`'s fields, with what `ImageSpec.as_json` gives for its image
     """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
     files = [file for file in files if file.name not in (UNFINISHED, "model.json")]
@@ -240,8 +251,12 @@ def delete_run(run: Run) -> None:
 def load_run(path: str | Path) -> Run:
     """Open a finished run, and check its `model.json`.
 
-    path: see `find_run`
-    raises: RunError that says what is there instead; OptionError where it is no path
+    Args:
+        path: see `find_run`
+
+    Raises:
+        RunError: it says what is there instead
+        OptionError: if it is no path
     """
     if not isinstance(path, str | os.PathLike):
         hint = "; give its `run`" if hasattr(path, "run") else ""
@@ -259,9 +274,12 @@ def load_run(path: str | Path) -> Run:
 def find_run(path: str | Path) -> Path:
     """Find the folder of the run that a path means; it may be missing or unfinished.
 
-    path: a run folder, or the `model.keras` or `model.json` in it; a comparison means the run of its recommended
-        model; `latest` means the newest finished run in `runs/`, where no folder has that name
-    raises: RunError where there is no finished run, or a comparison is damaged
+    Args:
+        path: a run folder, or the `model.keras` or `model.json` in it; a comparison means the run of its recommended
+            model; `latest` means the newest finished run in `runs/`, where no folder has that name
+
+    Raises:
+        RunError: if there is no finished run, or a comparison is damaged
     """
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
@@ -283,7 +301,8 @@ def finished_at(path: Path) -> float:
 def recommended_in(comparison: Run) -> str:
     """Name the recommended candidate of a finished comparison; its run folder has the same name.
 
-    raises: RunError
+    Raises:
+        RunError
     """
     content = comparison.read_json("compare.json")
     try:

@@ -20,7 +20,8 @@ RESUMED = "RESUMED"  # in a run that continued what it had trained before it was
 def reopen_run(path: Path) -> Run:
     """Open an unfinished run to continue it; nothing in it is changed.
 
-    raises: RunError where there is none, it is finished, or what it would write is a link
+    Raises:
+        RunError: if there is none, it is finished, or what it would write is a link
     """
     if is_done(path):
         raise RunError(f"'{path}' is finished and cannot be resumed; {_use_of(path)}.")
@@ -33,8 +34,9 @@ def reopen_run(path: Path) -> Run:
 def save_versions(run: Run, engine: str, is_classic: bool) -> None:
     """Write the versions of the packages that a run starts with.
 
-    engine: of the frozen layers, "auto" where there are none
-    is_classic: whether a classic classifier is fitted
+    Args:
+        engine: of the frozen layers, "auto" where there are none
+        is_classic: whether a classic classifier is fitted
     """
     run.write_json(VERSIONS, _versions(engine, is_classic))
 
@@ -42,7 +44,8 @@ def save_versions(run: Run, engine: str, is_classic: bool) -> None:
 def check_versions(run: Run, engine: str, is_classic: bool) -> None:
     """Require the versions that the run started with: with others it would not end with the same weights.
 
-    raises: RunError that names the first package that differs
+    Raises:
+        RunError: it names the first package that differs
     """
     if not (run.path / VERSIONS).exists():
         return
@@ -67,7 +70,8 @@ def _versions(engine: str, is_classic: bool) -> dict[str, str]:
 def save_or_check_split(run: Run, split: Split) -> None:
     """Write `split.csv`; in a resumed run, require that it is the same, and only then start to change the run.
 
-    raises: RunError with the first difference, where the images are not those that the run started with
+    Raises:
+        RunError: with the first difference, if the images are not those that the run started with
     """
     now, file = _as_csv(split), run.path / SPLIT
     before = file.read_bytes().decode("utf-8", "surrogateescape") if file.exists() else None
@@ -107,7 +111,8 @@ def delete_checkpoints(run: Run) -> None:
 def refuse_links(path: Path) -> None:
     """Check that everything with the name of a run's file or folder is a plain file or folder.
 
-    raises: RunError that names a link, which could lead anywhere, or another special file
+    Raises:
+        RunError: it names a link, which could lead anywhere, or another special file
     """
     for folder, folder_names, file_names in os.walk(path):
         for entry in (Path(folder) / name for name in (*folder_names, *file_names)):
@@ -121,8 +126,11 @@ def refuse_links(path: Path) -> None:
 def refuse_special(path: Path, expected: str) -> None:
     """Check that a path is what tlkit would write there.
 
-    expected: "folder" or "regular file"
-    raises: RunError where `path` is a link or something else
+    Args:
+        expected: "folder" or "regular file"
+
+    Raises:
+        RunError: if `path` is a link or something else
     """
     if not path.is_symlink() and (path.is_dir() if expected == "folder" else is_regular(path)):
         return

@@ -46,7 +46,8 @@ class PreviousRun:
     def inherited(self) -> dict[str, Any]:
         """Give the options that must be the previous run's, by name, and "hflip": None where it says nothing of it.
 
-        raises: RunError where its classifier is no network, or does not say how its head is built
+        Raises:
+            RunError: if its classifier is no network, or does not say how its head is built
         """
         self.run.network_file()
         content = self.run.read_json("model.json")
@@ -65,7 +66,8 @@ class PreviousRun:
     def build(self) -> Any:
         """Build its network up to the head: its own layers with its own weights.
 
-        raises: RunError
+        Raises:
+            RunError
         """
         keras = start_keras()
         network = _load(self.run.network_file())
@@ -97,7 +99,8 @@ class PreviousRun:
     def subsets(self) -> Mapping[str, str]:
         """Give the subset in which it had each group of equal images, which they keep.
 
-        raises: RunError
+        Raises:
+            RunError
         """
         return {row["group"]: row["split"] for row in self.run.read_rows("split.csv")}
 
@@ -112,7 +115,8 @@ class PreviousRun:
 def previous_run(path: str | Path) -> PreviousRun:
     """Load a finished run to start from.
 
-    raises: RunError
+    Raises:
+        RunError
     """
     return PreviousRun(load_run(path))
 

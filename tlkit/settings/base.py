@@ -25,7 +25,8 @@ SettingsT = TypeVar("SettingsT")
 def setting(default: Any, group: str, help: str, **limits: float | bool) -> Any:
     """Make a field with its default, its group on the help page, a help text that states the unit, and limits.
 
-    limits: `min`, `max` (inclusive), `above`, `below` (exclusive)
+    Args:
+        limits: `min`, `max` (inclusive), `above`, `below` (exclusive)
     """
     return field(default=default, metadata={"group": group, "help": help, "limits": limits})
 
@@ -64,7 +65,8 @@ def _show_changes(settings: Any) -> str:
 def validate(settings: Any) -> None:
     """Check every value of a settings object.
 
-    raises: OptionError for the first value that is not of its field's type or within its limits
+    Raises:
+        OptionError: for the first value that is not of its field's type or within its limits
     """
     hints = get_type_hints(type(settings))
     for item in fields(settings):
@@ -118,13 +120,15 @@ def settings_or_options(
 ) -> SettingsT:
     """Make settings of single options, where no settings are given.
 
-    paths: arguments that come before the settings, by name; settings in the place of one are a common mistake
+    Args:
+        paths: arguments that come before the settings, by name; settings in the place of one are a common mistake
+
+    Raises:
+        OptionError: if both are given, an option is none of these settings, or an argument is of another type
 
     >>> from tlkit.settings.commands import PredictSettings
     >>> settings_or_options(PredictSettings, None, {"top_k": 3}).top_k
     3
-
-    raises: OptionError where both are given, an option is none of these settings, or an argument is of another type
     """
     _check_types(settings_class, settings, paths)
     if settings is not None and options:
@@ -138,7 +142,11 @@ def settings_or_options(
 
 
 def _check_types(settings_class: type, settings: Any, paths: dict[str, Any]) -> None:
-    """raises: OptionError for settings of another class, and for a path that is none"""
+    """Check the types of settings and paths.
+
+    Raises:
+        OptionError: for settings of another class, and for a path that is none
+    """
     name = settings_class.__name__
     for argument, value in paths.items():
         if value is not None and not isinstance(value, str | os.PathLike):

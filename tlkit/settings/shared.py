@@ -64,7 +64,8 @@ class PixelSettings:
 def parse_gray_range(text: str) -> tuple[float, float] | None:
     """Read the limits of --gray-range; None where they are still to be measured.
 
-    raises: OptionError
+    Raises:
+        OptionError
 
     >>> parse_gray_range("51200,52200"), parse_gray_range("auto")
     ((51200.0, 52200.0), None)
@@ -118,7 +119,8 @@ class DataSettings(SplitSettings):
 def check_data(settings: DataSettings) -> None:
     """Check what needs more than the limits of one field.
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     parse_duration(settings.time_limit)
     parse_seeds(settings.seeds)
@@ -130,7 +132,8 @@ def check_data(settings: DataSettings) -> None:
 def check_split(settings: SplitSettings) -> None:
     """Check that images are left to train on, and what limits the pixels.
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     parse_gray_range(settings.gray_range)
     if settings.validation_split + settings.test_split >= 1:
@@ -140,7 +143,8 @@ def check_split(settings: SplitSettings) -> None:
 def parse_seeds(text: str) -> list[int]:
     """Read the numbers of --seeds.
 
-    raises: OptionError
+    Raises:
+        OptionError
 
     >>> parse_seeds("1,2"), parse_seeds("")
     ([1, 2], [])
@@ -199,7 +203,8 @@ class HeadSettings:
 def hidden_units(text: str) -> tuple[int, ...]:
     """Read the units of --hidden, by layer, from the input up.
 
-    raises: OptionError
+    Raises:
+        OptionError
 
     >>> hidden_units("200,80"), hidden_units("0")
     ((200, 80), ())

@@ -227,8 +227,11 @@ SETTINGS_BY_COMMAND: dict[str, type[FinetuneSettings] | type[TrainSettings]] = {
 def settings_from(content: dict[str, Any], command: str = "finetune") -> TrainingSettings:
     """Make settings of the content of a `settings.json`.
 
-    command: the settings' command, where the content does not name it
-    raises: OptionError for an unknown command, and for keys that are no setting of it
+    Args:
+        command: the settings' command, where the content does not name it
+
+    Raises:
+        OptionError: for an unknown command, and for keys that are no setting of it
     """
     command = content.get("command", command)
     if command not in SETTINGS_BY_COMMAND:

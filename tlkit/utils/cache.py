@@ -26,8 +26,9 @@ ABANDONED_SECONDS = 24 * 3600  # a living process does not leave a temporary fil
 class CachePart:
     """A folder in the cache.
 
-    name   of the folder
-    owned  what tlkit writes in it
+    Attributes:
+        name: of the folder
+        owned: what tlkit writes in it
     """
 
     name: str
@@ -46,7 +47,9 @@ def cache_dir() -> Path:
 def is_cache() -> bool:
     """Tell whether the cache's root has tlkit's mark; without a mark it is new or empty.
 
-    raises: OptionError where it holds something and has no mark; OSError where it cannot be looked into
+    Raises:
+        OptionError: if it holds something and has no mark
+        OSError: if it cannot be looked into
     """
     root = cache_dir()
     try:
@@ -66,8 +69,12 @@ def is_cache() -> bool:
 def claim_cache(part: CachePart | None = None) -> None:
     """Make the cache's root and mark it as tlkit's, before anything is written into it.
 
-    part: that is written; the first time in this process, what killed processes left half written in it is removed
-    raises: OptionError where it holds what is not tlkit's; OSError where it cannot be written
+    Args:
+        part: that is written; the first time in this process, what killed processes left half written in it is removed
+
+    Raises:
+        OptionError: if it holds what is not tlkit's
+        OSError: if it cannot be written
     """
     root = cache_dir()
     if root.is_dir() and not os.access(root, os.W_OK):
@@ -112,7 +119,9 @@ def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:
     """Remove from the cache what tlkit wrote; its root stays, marked.
 
     returns: the bytes that were removed, and as paths from the root what was left because it is not tlkit's
-    raises: OptionError where the folder is not tlkit's cache
+
+    Raises:
+        OptionError: if the folder is not tlkit's cache
     """
     with suppress(OSError):  # what cannot be looked into is as good as empty
         if is_cache():

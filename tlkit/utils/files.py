@@ -25,7 +25,8 @@ MAX_OPEN_FILES = 10_000  # what macOS allows one process
 def temporary_beside(path: Path, suffix: str = "") -> Path:
     """Make a new path beside `path`, of a name that `TEMPORARY` matches.
 
-    suffix: "" or ".keras", for writers that look at the ending
+    Args:
+        suffix: "" or ".keras", for writers that look at the ending
     """
     return path.with_name(f".tlkit-{secrets.token_hex(8)}.tmp{suffix}")
 
@@ -81,8 +82,9 @@ class _LineFeeds:
 def check_new_file(path: str | Path) -> None:
     """Check, before any work, that a new regular file can be made at `path`.
 
-    raises: OptionError where `path` exists, be it a broken link, a folder or a device; where its folder is
-        missing or cannot be written to; where it is no name of a file
+    Raises:
+        OptionError: if `path` exists, be it a broken link, a folder or a device; if its folder is missing or cannot
+            be written to; if it is no name of a file
     """
     if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - a Path has lost the slash of "name/"
         raise OptionError(f"'{path}' is not a file name; choose another file with -o.")
@@ -105,7 +107,8 @@ def open_new(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Every output that the user names is opened here. Until the end the content lies in a hidden file beside it.
 
-    raises: OptionError as `check_new_file` does, and where something has taken the name meanwhile
+    Raises:
+        OptionError: as `check_new_file` does, and if something has taken the name meanwhile
     """
     check_new_file(path)
     temporary = temporary_beside(path)
@@ -123,7 +126,8 @@ def open_new(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 def write_new(path: Path, content: str | bytes) -> None:
     """Write `content` to a new file, as `open_new` does.
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     with open_new(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
@@ -135,7 +139,8 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Give the folder to fill, which is beside it until then and has a hidden name.
 
-    raises: OptionError as `check_new_file` does, and where something has taken the name meanwhile
+    Raises:
+        OptionError: as `check_new_file` does, and if something has taken the name meanwhile
     """
     check_new_file(path)
     temporary = temporary_beside(path)
@@ -152,7 +157,8 @@ def new_folder(path: Path) -> Iterator[Path]:
 def _give_name(temporary: Path, path: Path) -> None:
     """Rename a temporary file, without replacing anything.
 
-    raises: OptionError where something has the name
+    Raises:
+        OptionError: if something has the name
     """
     try:
         try:
@@ -194,7 +200,9 @@ def _sync_folder(folder: Path) -> None:
 def rename_new_folder(temporary: Path, path: Path) -> None:
     """Rename a finished folder, without replacing anything.
 
-    raises: FileExistsError where something has the name; OSError
+    Raises:
+        FileExistsError: if something has the name
+        OSError
     """
     if os.name == "nt":  # where a rename replaces nothing
         temporary.rename(path)
@@ -217,7 +225,8 @@ def next_free(path: Path) -> Path:
 def refuse_inside(root: Path, output: str | Path) -> None:
     """Refuse to write among the images, where the next command would read it as one.
 
-    raises: OptionError where `output` would lie in the folder `root` or below
+    Raises:
+        OptionError: if `output` would lie in the folder `root` or below
     """
     target = Path(os.path.realpath(output))
     for folder in (target, *target.parents):
@@ -237,8 +246,9 @@ def is_regular(file: Path) -> bool:
 class Owned:
     """Patterns of the paths that tlkit writes below a folder, relative to it, with "/".
 
-    files    that it writes
-    folders  that it makes
+    Attributes:
+        files: that it writes
+        folders: that it makes
     """
 
     files: re.Pattern[str]

@@ -25,7 +25,8 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Compute `function` of each item in `pool`, and yield the results in the order of the items.
 
-    ahead: items that are submitted before the result of the first is taken, at most
+    Args:
+        ahead: items that are submitted before the result of the first is taken, at most
     """
     pending: deque[Future[Result]] = deque()
     try:

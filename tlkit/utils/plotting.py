@@ -62,7 +62,8 @@ def save_figure(figure: Figure, file: Path) -> None:
 def save_new_figure(figure: Figure, file: Path) -> None:
     """Write a figure as PNG where the user wants it, whole or not at all.
 
-    raises: OptionError where `file` exists
+    Raises:
+        OptionError: if `file` exists
     """
     with open_new(file, "wb") as out:
         _draw(figure, out)

@@ -20,7 +20,8 @@ class Progress(Protocol):
     def note(self, text: str, transient: bool = False) -> None:
         """Report one line for people.
 
-        transient: it helps only while the work is running
+        Args:
+            transient: it helps only while the work is running
         """
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:

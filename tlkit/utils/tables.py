@@ -20,9 +20,10 @@ MAX_CELL = 32_767  # characters of an .xlsx cell
 def table_writer(file: IO[str], dialect: str = "plain") -> Any:
     """Make a writer of csv rows, with the methods of `csv.writer`.
 
-    dialect: "plain" has commas and lines ending in LF, and changes no text. "excel" is for spreadsheets where the
-        decimal sign is a comma: a byte order mark, semicolons, 0,5 for 0.5, lines ending in CR LF, and an
-        apostrophe before text that the spreadsheet would compute.
+    Args:
+        dialect: "plain" has commas and lines ending in LF, and changes no text. "excel" is for spreadsheets where the
+            decimal sign is a comma: a byte order mark, semicolons, 0,5 for 0.5, lines ending in CR LF, and an
+            apostrophe before text that the spreadsheet would compute.
     """
     return csv_writer(file) if dialect == "plain" else _ExcelCsv(file)
 
@@ -56,14 +57,16 @@ def _excel_cell(value: Any) -> str:
 class SheetWriter:
     """Writes an .xlsx file: a header and rows. Text is kept as text, also where it looks like a formula.
 
-    raises: ModelError where openpyxl is not installed
+    Raises:
+        ModelError: if openpyxl is not installed
     """
 
     def __init__(self, file: IO[bytes], columns: Sequence[str], widths: Sequence[int], number_format: str) -> None:
         """Start a sheet.
 
-        widths: of the first columns, in characters
-        number_format: of fractions, as Excel writes it, such as "0.0%"
+        Args:
+            widths: of the first columns, in characters
+            number_format: of fractions, as Excel writes it, such as "0.0%"
         """
         require("openpyxl", "xlsx", "an .xlsx file")
         from openpyxl import Workbook
@@ -79,7 +82,8 @@ class SheetWriter:
     def writerow(self, row: Iterable[Any]) -> None:
         """Write one row.
 
-        raises: OptionError where the file is full
+        Raises:
+            OptionError: if the file is full
         """
         self._num_rows += 1
         if self._num_rows > MAX_SHEET_ROWS:
@@ -113,7 +117,8 @@ def valid_unicode(text: str) -> str:
 def data_frame(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "pandas.DataFrame":
     """Make a pandas data frame, with columns also where there is no row.
 
-    raises: ModelError where pandas is not installed
+    Raises:
+        ModelError: if pandas is not installed
     """
     require("pandas", "pandas", "to_pandas()")
     import pandas

@@ -15,7 +15,8 @@ JOINERS = "\u200c\u200d"  # they have no width; emoji, Persian and Indic words a
 def parse_duration(time_limit: str) -> float:
     """Read a length of time, in seconds; 0 for none.
 
-    raises: OptionError
+    Raises:
+        OptionError
 
     >>> parse_duration("5m"), parse_duration("1.5h"), parse_duration("40"), parse_duration("")
     (300.0, 5400.0, 40.0, 0.0)

@@ -39,8 +39,9 @@ class ModelWithAuxiliaryLosses(keras.Model):  # type: ignore[misc]
 def add_auxiliary_outputs(spec: Architecture, network: keras.Model, changes: dict[str, Any]) -> keras.Model:
     """Add the auxiliary classifiers with which the paper trains the network; give the network itself where it has none.
 
-    network: pixels to probabilities, whose variables are shared
-    changes: see `build_architecture`
+    Args:
+        network: pixels to probabilities, whose variables are shared
+        changes: see `build_architecture`
     """
     if not spec.auxiliary:
         return network

@@ -19,9 +19,13 @@ def build_architecture(
 
     in:  float32 (batch, image_size, image_size, 3), RGB, 0 to 255
     out: float32 (batch, num_features)
-    changes: what differs from the paper, by the names of `ArchitectureOptions`
-    gray: whether its input is one channel of brightness instead of three colors
-    raises: OptionError where it cannot be built for this image size
+
+    Args:
+        changes: what differs from the paper, by the names of `ArchitectureOptions`
+        gray: whether its input is one channel of brightness instead of three colors
+
+    Raises:
+        OptionError: if it cannot be built for this image size
     """
     check_size(spec, image_size)
     keras.utils.set_random_seed(seed)

@@ -13,11 +13,12 @@ BATCH_NORM_MOMENTUM = 0.9  # of the moving averages; Keras's 0.99 needs more ste
 class ArchitectureOptions:
     """Differences from the paper that adapt an architecture to a small folder.
 
-    width       factor of the number of filters and units
-    batch_norm  whether each convolution and hidden layer is followed by a batch norm
-    dropout     fraction of units dropped where the paper drops any, and in `mlp` after each hidden layer
-    activation  of hidden layers, by its name in Keras, or "leaky_relu" with a slope of 0.1
-    hidden      units of the hidden layers of `mlp`
+    Attributes:
+        width: factor of the number of filters and units
+        batch_norm: whether each convolution and hidden layer is followed by a batch norm
+        dropout: fraction of units dropped where the paper drops any, and in `mlp` after each hidden layer
+        activation: of hidden layers, by its name in Keras, or "leaky_relu" with a slope of 0.1
+        hidden: units of the hidden layers of `mlp`
     """
 
     width: float = 1.0

@@ -15,16 +15,18 @@ OPTIONS_WITH_BATCH_NORM = ("width", "activation", "dropout")  # of networks whos
 class Architecture:
     """A published architecture without its last layer.
 
-    name        what `--model` takes
-    file        module of `models/architectures` that builds it and names its paper
-    function    function of that module
-    image_size  default height and width, in pixels
-    min_size    the smallest it can be built for, in pixels
-    arguments   further arguments of the function
-    defaults    values of `ArchitectureOptions` in its paper, where they differ from the class's own
-    options     fields of `ArchitectureOptions` that a user may change
-    family      the family whose name alone means this network; "" for the other members
-    auxiliary   inner layers that get an auxiliary classifier while it is trained; `build_auxiliary` in `file` builds it
+    Attributes:
+        name: what `--model` takes
+        file: module of `models/architectures` that builds it and names its paper
+        function: function of that module
+        image_size: default height and width, in pixels
+        min_size: the smallest it can be built for, in pixels
+        arguments: further arguments of the function
+        defaults: values of `ArchitectureOptions` in its paper, where they differ from the class's own
+        options: fields of `ArchitectureOptions` that a user may change
+        family: the family whose name alone means this network; "" for the other members
+        auxiliary: inner layers that get an auxiliary classifier while it is trained; `build_auxiliary` in `file` builds
+            it
     """
 
     name: str
@@ -104,9 +106,11 @@ def options_of(spec: Architecture | Backbone) -> tuple[str, ...]:
 def find_trainable(name: str) -> Architecture | Backbone:
     """Find a network that can be trained from scratch: an architecture, or a backbone of Keras Applications.
 
-    name: of the network or of its family, in any case
+    Args:
+        name: of the network or of its family, in any case
 
-    raises: OptionError with the nearest names
+    Raises:
+        OptionError: with the nearest names
 
     >>> find_trainable("LeNet-5").name, find_trainable("Xception").name, find_trainable("LeNet").name
     ('lenet5', 'xception', 'lenet5_relu')
