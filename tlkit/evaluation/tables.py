@@ -7,7 +7,7 @@ import numpy as np
 
 from tlkit.evaluation.report import Report
 
-MAX_PROBS, LIKELIEST = 100, 10  # of more classes than the first number, predictions have the likeliest ones alone
+MAX_PROBS, LIKELIEST = 100, 10  # of more classes than the first number, predictions have the most probable ones only
 Rows = tuple[Sequence[str], list[Sequence[Any]]]  # columns; rows
 
 
@@ -50,7 +50,7 @@ def prediction_rows(report: Report, paths: Sequence[str], probs: bool = True) ->
     """Every image with its true and its predicted class and its probabilities: predictions.csv.
 
     paths: of the report's images, in its order
-    probs: whether the probabilities of all classes follow, or the likeliest classes, each with its probability
+    probs: whether the probabilities of all classes follow, or the most probable classes, each with its probability
     """
     names, probabilities = report.class_names, report.probabilities
     if probs:

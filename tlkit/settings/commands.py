@@ -89,7 +89,7 @@ class EvaluateSettings:
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
     csv_dialect: CsvDialect = csv_dialect_option()
     probs: bool = setting(
-        False, "Output", "predictions.csv has every class, not only the ten likeliest of more than 100 classes."
+        False, "Output", "predictions.csv has every class, not only the ten most probable of more than 100 classes."
     )
 
     def __post_init__(self) -> None:
