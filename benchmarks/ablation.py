@@ -1,4 +1,4 @@
-"""What each choice of freeze lower is worth: one choice changed at a time, the rest as by default.
+"""Effects of single choices of freeze lower: one choice changed at a time, the others at their defaults.
 
     python benchmarks/ablation.py DATA [--seeds 0 1 2] [--only views presets] [--write]
 

@@ -57,7 +57,7 @@ def read_photo(file: Path, image: ImageSpec) -> DecodedImage | None:
 
 
 def infer(chunks: list[np.ndarray], engine: Engine) -> None:
-    """Run the network, one session per thread as the stage does, each opened anew."""
+    """Run the network, one new session per thread, as the stage does."""
     own = threading.local()
 
     def work(rows: np.ndarray) -> int:

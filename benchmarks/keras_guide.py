@@ -1,4 +1,4 @@
-"""The recipe of Keras's transfer-learning guide, written anew for any folder of images: what tlkit is timed against.
+"""The recipe of Keras's transfer-learning guide, written again for any folder of images, as a reference for timing.
 
     python benchmarks/keras_guide.py DATA [--epochs N] [--above LAYER]
 

@@ -66,7 +66,7 @@ def interleave(arms: Mapping[str, Callable[[], Result]], rounds: int) -> dict[st
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """One ratio per round, each of two measurements that stood next to each other."""
+    """Compute one ratio per round, of two measurements that followed each other."""
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 

@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
 
 
 def preamble(options: argparse.Namespace) -> str:
-    """What was run, with what, on how much of a machine."""
+    """Describe the benchmark: its command, versions and machine."""
     words = f"--rounds {options.rounds}" if not options.quick else "--quick"
     chosen = "" if options.only == list(SECTIONS) else f" --only {' '.join(options.only)}"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if _is_there(name))

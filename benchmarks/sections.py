@@ -1,4 +1,4 @@
-"""What is compared with what: one function per question, each a Markdown table of ratios."""
+"""Comparisons: one function per question, each writes a Markdown table of ratios."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def overlap(place: Workplace) -> str:
 
 
 def help_page(place: Workplace) -> str:
-    """How soon `tlkit --help` answers, and what it imports."""
+    """Measure how soon `tlkit --help` answers, and what it imports."""
     walls = [place.tlkit("--help").seconds for _ in range(10)]
     imported = place.python(IMPORTED_BY_HELP).facts
     rows = [

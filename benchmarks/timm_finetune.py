@@ -1,4 +1,4 @@
-"""The same job with timm on PyTorch: what tlkit is timed against besides Keras.
+"""The same job with timm on PyTorch, as a second reference for timing.
 
     python benchmarks/timm_finetune.py DATA [--epochs N] [--above BLOCK] [--pretrained]
 
@@ -52,7 +52,7 @@ def build(num_classes: int, above: int | None, pretrained: bool) -> Any:
 
 
 def accuracy(network: Any, batches: Any) -> float:
-    """The share that is told right."""
+    """Measure the fraction that is classified correctly."""
     network.eval()
     right = count = 0
     with torch.inference_mode():

@@ -3,7 +3,7 @@
     python benchmarks/tlkit_predict.py RUN DATA [--engine NAME]
 
 The last line is JSON: images, and images per second after start-up (importing, opening the run and a first batch
-are not counted; the second pass opens its sessions anew all the same).
+are not counted; the second pass opens new sessions all the same).
 """
 
 import argparse

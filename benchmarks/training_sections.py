@@ -1,4 +1,4 @@
-"""What a whole training is compared with: the guide's script, logistic regression, the other strategies."""
+"""Comparisons of whole trainings: with the guide's script, logistic regression, the other strategies."""
 
 import json
 import statistics
@@ -104,7 +104,7 @@ def upper_blocks(place: Workplace) -> str:
 
 
 def strategies(place: Workplace) -> str:
-    """What `--freeze auto` chooses, against each strategy by itself, each with a cache of its own."""
+    """Compare the choice of `--freeze auto` with each strategy, each with a cache of its own."""
     rows = []
     for dataset in DATASETS:
         done = {name: _one_strategy(place, dataset, name) for name in ("all", "lower", "auto")}

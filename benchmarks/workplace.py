@@ -1,4 +1,4 @@
-"""Where the benchmarks run: a folder that is thrown away, with its own caches, runs and (quick) small data."""
+"""The place of the benchmarks: a temporary folder with its own caches, runs and (quick) small data."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ QUICK_IMAGES = 60
 
 @dataclass
 class Workplace:
-    """What every section needs.
+    """The needs of every section.
 
     folder   thrown away at the end
     data     the image folder of each name in `DATASETS`

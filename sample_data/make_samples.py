@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 Color = tuple[float, float, float]  # red, green, blue, 0 to 255
-Point = tuple[float, float]  # x, y in pixels of the large picture, y downwards
+Point = tuple[float, float]  # x, y in pixels of the large image, y downwards
 Part = tuple[Color, float, list[Point]]  # paint, thickness of a line or 0 to fill, points in a unit square
-Thing = list[Part]  # stands on (0, 0)
+Thing = list[Part]  # its foot is at (0, 0)
 
 SEED, PER_CLASS, QUALITY = 7, 40, 85
 SIZE, SCALE = (128, 96), 4
@@ -103,7 +103,7 @@ DESERTS: tuple[tuple[Color | None, bool, Color, int, tuple[Thing, ...]], ...] = 
 
 
 class Scene:
-    """A picture under way: the light, the horizon in pixels, and a random generator."""
+    """An image that is being drawn: the light, the horizon in pixels, and a random generator."""
 
     def __init__(self, light: Light, random: np.random.Generator) -> None:
         self.light, self.random = light, random
@@ -154,7 +154,7 @@ class Scene:
         return list(zip(x.tolist(), (y + height * swing + slope * (x - WIDTH / 2)).tolist(), strict=True))
 
     def put(self, parts: Thing, x: float, y: float, size: float) -> None:
-        """Stand a thing on a point, with a soft shadow, facing either way."""
+        """Place a thing on a point, with a soft shadow, facing either way."""
         self.haze([(x - 0.4 * size, y - 0.06 * size, x + 0.5 * size, y + 0.07 * size)], self.lit((90, 70, 60)), 5, 0.4)
         side = size if self.random.random() < 0.5 else -size
         for color, thickness, points in parts:

@@ -2,7 +2,7 @@
 
 Each backbone is checked in a process of its own, since TensorFlow never gives memory back. Its row is in
 `docs/backbones.csv` as soon as it is checked, also when its process crashed: started again, the command
-goes on with the next backbone. Rows of other versions of tlkit, Keras or TensorFlow are checked again.
+continues with the next backbone. Rows of other versions of tlkit, Keras or TensorFlow are checked again.
 At the end the rows become `docs/backbones.md`.
 """
 
@@ -116,7 +116,7 @@ def worst_detail(findings: list[tuple[str, bool, str]]) -> str:
 
 
 def has_failed(row: dict[str, str]) -> bool:
-    """Whether a property does not hold, or nothing is known."""
+    """Tell whether a property does not hold, or nothing is known."""
     return bool(row["error"]) or not all(is_passed for _, is_passed, _ in json.loads(row["findings"]))
 
 

@@ -1,4 +1,4 @@
-"""Small files and pictures that several tests make."""
+"""Small files and images that several tests make."""
 
 import io
 import os
@@ -49,7 +49,7 @@ def touch(root: Path, *paths: str) -> Path:
 
 
 def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
-    """The bytes of a picture as a file of this format."""
+    """Encode an image as a file of this format."""
     file = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
     return file.getvalue()

@@ -62,7 +62,7 @@ def shared_body():
 
 
 def run_network(network, values):
-    """What a network gives for values, without the seconds that `predict` takes to compile."""
+    """Run a network on values, without the seconds that `predict` takes to compile."""
     return keras.ops.convert_to_numpy(network(values, training=False))
 
 

@@ -1,7 +1,7 @@
 """Finished runs that many tests read, each trained once for all workers.
 
 A test never writes into one of them; `copy_run` gives it a copy that it may damage. What else a test trains is its
-own affair and bears `@pytest.mark.training`.
+own affair and has the mark `@pytest.mark.training`.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ import pytest
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Any:
     """Call `make(folder)` in the first worker that asks, and give its result, pickled, to every worker.
 
-    make: fills the folder; where it fails, the next worker that asks begins anew
+    make: fills the folder; where it fails, the next worker that asks starts again
     """
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -52,7 +52,7 @@ def group_of_test(root: Path, nodeid: str) -> str:
 
 @cache
 def shares_a_training(file: Path) -> bool:
-    """Tell whether tests of a file bear `@pytest.mark.training` and share a fixture of their module."""
+    """Tell whether tests of a file have the mark `@pytest.mark.training` and share a fixture of their module."""
     text = file.read_text(encoding="utf-8")
     return "pytest.mark.training" in text and 'scope="module"' in text
 
@@ -153,7 +153,7 @@ def classic_run(classic_result):
 
 @pytest.fixture(scope="session")
 def comparison(colors, tmp_path_factory):
-    """The result of a comparison of four candidates, two of which need training; its `run` holds a run of each."""
+    """The result of a comparison of four candidates; two need training. Its `run` holds a run of each."""
     import tlkit
 
     pytest.importorskip("sklearn")

@@ -1,4 +1,4 @@
-"""What a person meets in Python: short reprs, data frames, options as help, mistakes that are explained."""
+"""The Python interface: short reprs, data frames, options as help, mistakes that are explained."""
 
 import inspect
 from dataclasses import fields

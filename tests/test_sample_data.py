@@ -27,7 +27,7 @@ def load(path):
 
 
 def two_commonest_colors(image):
-    """Red, green and blue of the commonest color, then of the next, of the 8 that fit the picture best."""
+    """Red, green and blue of the commonest color, then of the next, of the 8 that fit the image best."""
     reduced = image.quantize(8)
     palette = np.reshape(reduced.getpalette(), (-1, 3))
     (_, first), (_, second), *_ = sorted(reduced.getcolors(), reverse=True)
@@ -35,7 +35,7 @@ def two_commonest_colors(image):
 
 
 def grain(image):
-    """How much each of 12 bands of rows changes from one pixel to the next, downwards and to the right."""
+    """Measure the change from pixel to pixel in each of 12 bands of rows, downwards and to the right."""
     gray = np.asarray(image.convert("L"), float)
     steps = [np.abs(np.diff(gray, axis=axis, append=np.take(gray, [-1], axis))).mean(1) for axis in (0, 1)]
     return np.concatenate([step.reshape(12, -1).mean(1) for step in steps])

@@ -106,7 +106,7 @@ HEAVY = (
 
 
 def keras_modules():
-    """LOADS_KERAS without what the package `models.architectures` has besides: its registry knows names only."""
+    """LOADS_KERAS, with the modules of `models.architectures` but its registry, which knows names only."""
     inside = {name for name in PACKAGE if name.startswith("tlkit.models.architectures.")}
     listed = {name for name in LOADS_KERAS if name != "tlkit.models.architectures."}
     return listed | inside - {"tlkit.models.architectures.registry"}
@@ -408,7 +408,7 @@ print("loaded:", *sorted(set(sys.modules) & set(sys.argv[1].split(","))))
 
 
 def loaded(names, *args):
-    """Which of these modules a command imports."""
+    """List those of these modules that a command imports."""
     done = run_python(LOADED, ",".join(names), *map(str, args))
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1].split()[1:]

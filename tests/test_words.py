@@ -18,6 +18,13 @@ from tlkit.cli import main
 
 ROOT = Path(tlkit.__file__).parents[1]
 PACKAGE = read_package(ROOT / "tlkit")
+SCRIPTS = parse_package(
+    {
+        file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
+        for folder in ("benchmarks", "docs/tutorial", "sample_data")
+        for file in (ROOT / folder).glob("*.py")
+    }
+)
 
 FORBIDDEN = {  # a regular expression, and what to say instead
     r"(?:is|are|was|were|been|not) told": "says, prints, or is distinguished",
@@ -99,7 +106,7 @@ def test_help_pages_use_plain_words():
 
 def test_messages_use_plain_words():
     found = []
-    for module in PACKAGE.values():
+    for module in (*PACKAGE.values(), *SCRIPTS.values()):
         for text in messages(module.tree):
             found += offences(text.value, module.path, text.lineno)
     assert found == []
@@ -116,7 +123,7 @@ def test_documents_use_plain_words(pattern):
 
 def test_docstrings_and_comments_use_plain_words():
     found = []
-    for module in PACKAGE.values():
+    for module in (*PACKAGE.values(), *SCRIPTS.values()):
         for _, text in docstrings(module.tree):
             found += offences(NO_PROSE.sub("`", text.value), module.path, text.lineno)
         for line, text in comments(module.source):
@@ -134,7 +141,8 @@ def badly_begun(tree: ast.Module, path: str) -> list[str]:
 
 
 def test_docstrings_begin_with_a_thing_or_an_imperative():
-    assert [found for module in PACKAGE.values() for found in badly_begun(module.tree, module.path)] == []
+    modules = (*PACKAGE.values(), *SCRIPTS.values())
+    assert [found for module in modules for found in badly_begun(module.tree, module.path)] == []
 
 
 def test_public_functions_and_methods_have_docstrings_wherever_they_are():

@@ -1,4 +1,4 @@
-"""Count the layers of every network anew for `tlkit/models/catalog.csv`: `python -m tests.write_catalog`.
+"""Count the layers of every network for `tlkit/models/catalog.csv`: `python -m tests.write_catalog`.
 
 Year, accuracy and source are entered manually; a new network needs a line with them.
 """

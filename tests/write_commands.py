@@ -24,7 +24,7 @@ def commands(group: click.Command = main, words: tuple[str, ...] = ()) -> Iterat
 
 
 def help_of(words: tuple[str, ...]) -> str:
-    """What a command prints for --help."""
+    """Give the long help page of a command."""
     return CliRunner(env={"COLUMNS": "80"}).invoke(main, [*words, "--help"], prog_name="tlkit").output
 
 

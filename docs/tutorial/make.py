@@ -1,4 +1,4 @@
-"""Runs the tutorial's commands, draws its pictures and writes its page: every number in it is one just measured.
+"""Runs the tutorial's commands, draws its plots and writes its page; every number is measured in this run.
 
 usage: python docs/tutorial/make.py [FOLDER]     runs and cache go to FOLDER, build/tutorial unless given
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import page
-import pictures
+import plots
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def measure() -> dict[str, str]:
-    """What the commands print, and some of what they write, by the names the template has."""
-    strangers = pictures.make_strangers(Path("strangers"), Path("scenes/beach/beach_01.jpg"))
+    """Run the commands, and collect outputs and figures by their names in the template."""
+    strangers = plots.make_strangers(Path("strangers"), Path("scenes/beach/beach_01.jpg"))
     printed = {"sample": tlkit("sample", "digits", "digits")}
     printed["scenes"] = head(
         tlkit(*train("scenes", "colors"), "--classifier", "logistic", "--validation-split", 0.3), 3
@@ -92,7 +92,7 @@ def rows_of(file: str) -> list[dict[str, str]]:
 
 
 def wrong() -> dict[str, str]:
-    """How many of the validation images LeNet takes for another digit, and how sure of that it is."""
+    """Count the validation images that LeNet misclassifies, and find its highest confidence in one."""
     rows = rows_of("compare/lenet/predictions_val.csv")
     sure = [float(row["confidence"]) for row in rows if row["label"] != row["class"]]
     return {"mistakes": str(len(sure)), "images": str(len(rows)), "surest": f"{max(sure):.2f}" if sure else "–"}
@@ -106,12 +106,12 @@ def transfer() -> str:
 
 
 def draw() -> None:
-    """Every picture of the page."""
-    pictures.draw_colors(Path("scenes"), HERE / "colors.png")
-    pictures.draw_hog(Path("digits"), HERE / "hog.png")
-    pictures.draw_templates(Path("compare/linear/model.keras"), HERE / "templates.png")
-    pictures.draw_map(Path("map.npz"), HERE / "map.png")
-    pictures.draw_mistakes(Path("digits"), Path("compare/lenet"), HERE / "mistakes.png")
+    """Draw every plot of the page."""
+    plots.draw_colors(Path("scenes"), HERE / "colors.png")
+    plots.draw_hog(Path("digits"), HERE / "hog.png")
+    plots.draw_templates(Path("compare/linear/model.keras"), HERE / "templates.png")
+    plots.draw_map(Path("map.npz"), HERE / "map.png")
+    plots.draw_mistakes(Path("digits"), Path("compare/lenet"), HERE / "mistakes.png")
     shutil.copyfile("compare/lenet/plots/curves.png", HERE / "curves.png")
     shutil.copyfile("compare/compare.png", HERE / "compare.png")
 
@@ -122,12 +122,12 @@ def head(text: str, lines: int) -> str:
 
 
 def tlkit(*words: object) -> str:
-    """What a command prints."""
+    """Run a command, and give its output."""
     return command(sys.executable, "-m", "tlkit", *map(str, words))
 
 
 def command(*words: str) -> str:
-    """What a program prints; CalledProcessError where it fails."""
+    """Run a program, and give its output; CalledProcessError if it fails."""
     print(" ".join(words[1:]), file=sys.stderr)
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 

@@ -1,6 +1,6 @@
 """The tutorial's page: `template.md` with the figures of `figures.json` filled in.
 
-usage: python docs/tutorial/page.py     writes README.md anew, without measuring
+usage: python docs/tutorial/page.py     writes README.md again, without measuring
 """
 
 import json

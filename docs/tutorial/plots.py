@@ -1,4 +1,4 @@
-"""The tutorial's pictures."""
+"""The tutorial's plots."""
 
 import csv
 from pathlib import Path
@@ -55,7 +55,7 @@ def _draw_cells(axes: Any, gray: np.ndarray) -> None:
 
 
 def draw_templates(model: Path, file: Path) -> None:
-    """What each class adds up: the weights of a linear classifier as pictures, blue for, red against."""
+    """Draw the weights of a linear classifier as images: blue for a class, red against it."""
     network = keras.saving.load_model(model, compile=False)
     kernel = next(layer for layer in reversed(network.layers) if isinstance(layer, keras.layers.Dense)).get_weights()[0]
     side = int((len(kernel) // 3) ** 0.5)
@@ -90,7 +90,7 @@ def draw_map(table: Path, file: Path) -> None:
 
 
 def draw_mistakes(root: Path, run: Path, file: Path, count: int = 8) -> None:
-    """The validation images that a run takes for another class, the surest mistakes first."""
+    """Draw the misclassified validation images of a run, the most confident first."""
     with (run / "predictions_val.csv").open(newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["label"] != row["class"]]
     rows.sort(key=lambda row: -float(row["confidence"]))
@@ -107,7 +107,7 @@ def draw_mistakes(root: Path, run: Path, file: Path, count: int = 8) -> None:
 
 
 def make_strangers(folder: Path, photo: Path) -> list[str]:
-    """Files of pictures that are no digits; their paths."""
+    """Write images that show no digit, and give their paths."""
     folder.mkdir()
     random = np.random.default_rng(0)
     drawn = {
