@@ -138,13 +138,13 @@ def test_training_screen_says_what_only_some_trainings_have(finetuned):
     metrics = {
         "selected_on_validation": False,
         "advice": {"reason": "few images."},
-        "diagnosis": [{"words": "too small.", "next": "more epochs"}],
+        "diagnosis": [{"words": "too small.", "next": "tlkit finetune 'my photos' --folds 5"}],
         "seeds": {"least": 0.25, "median": 0.5, "greatest": 0.75},
     }
     lines = screen(made_up(finetuned, metrics=metrics))
     for line in (
         "check       too small.",
-        "            Try more epochs.",
+        "try         tlkit finetune 'my photos' --folds 5",
         "chosen      few images.",
         "seeds       accuracy from 25.0 % to 75.0 % with other seeds, median 50.0 %",
     ):

@@ -25,7 +25,8 @@ from tlkit.data.split import split_folder
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed, pixel_extractor
 from tlkit.runs.run import InferenceStage
-from tlkit.training.recipe import FitDetails
+from tlkit.training.diagnosis import TrainingRequest
+from tlkit.training.recipe import FitDetails, Repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class ColorSettings:
     epochs: int = 2
     freeze: str = "none"
     backbone: str = "colors"
+    engine: str = "classic"
     time_limit: str = ""
 
 
@@ -101,12 +103,13 @@ class ColorRecipe:
         arrays = {"weights": 2 * means, "bias": -np.square(means).sum(axis=1)}
         scaler = Scaler(np.zeros(6, np.float32), np.ones(6, np.float32))
         classifier = ScaledClassifier("logistic", 1.0, scaler, arrays)
-        return ColorModel(ClassicPipeline(describe, classifier), dataset, self._details())
+        return ColorModel(ClassicPipeline(describe, classifier), dataset, self._details(dataset))
 
-    def _details(self):
+    def _details(self, dataset):
         names = ("backbone", "freeze", "image_size")
         manifest = {name: getattr(self.settings, name) for name in names}
         return FitDetails(
+            TrainingRequest(self.command, self.settings, dataset.folder.root),
             manifest | ImageSpec(self.settings.image_size).as_json() | {"precision": "float32", "engine": "classic"},
             selected_on_validation=False,
             notes=("of this run only", *["--time-limit cut it short."] * bool(self.settings.time_limit)),
@@ -132,7 +135,7 @@ class ColorModel:
         return self.pipeline.predict_proba(self.dataset.features.load(images))
 
     def repeat(self, progress):
-        return {"folds": None, "seeds": None}
+        return Repeats()
 
 
 def candidate(name, *, kind="from scratch", min_seconds=1, in_fit=nothing, trained=None, settings=None, **fields):

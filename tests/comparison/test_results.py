@@ -5,10 +5,9 @@ import pytest
 from tests.comparison.recipes import candidate, use_candidates
 from tlkit.comparison import results
 from tlkit.comparison.compare import compare
-from tlkit.comparison.results import CandidateResult, command_line, find_best, measure_speed, notes_of
+from tlkit.comparison.results import CandidateResult, find_best, measure_speed, notes_of
 from tlkit.errors import RunError
 from tlkit.runs.run import Run
-from tlkit.settings.training import FinetuneSettings
 
 
 def test_find_best_of_equals_takes_the_simplest():
@@ -39,13 +38,6 @@ def test_read_result_other_images_are_refused(colors, tmp_path, monkeypatch, cac
     fewer = results.ValidationSet(images.paths[1:], images.classes[1:], images.commonest, images.num_classes)
     with pytest.raises(RunError, match="was measured on other images"):
         results.read_result(candidate("one"), run, fewer, "", {})
-
-
-def test_command_line_names_what_is_not_the_default(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = FinetuneSettings(backbone="mobilenet_025", freeze="all", seed=3)
-    words = command_line("finetune", settings, tmp_path / "my photos")
-    assert words == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze all --seed 3"
 
 
 def test_notes_of_a_run_with_damaged_metrics_are_refused(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 from typing import get_args, get_type_hints
 
 from tests.settings.classes import CLASSES, FIELDS, NUMBERS, make, refusal
-from tlkit.settings.base import LIMITS, option_name, to_json, unwrap_optional
+from tlkit.settings.base import LIMITS, command_line, option_name, to_json, unwrap_optional
 from tlkit.settings.training import FinetuneSettings, TrainSettings
 
 
@@ -164,3 +164,10 @@ def test_unwrap_optional_takes_none_away():
     assert hints["epochs"] == (int, False)
     assert hints["activation"][1]
     assert not unwrap_optional(get_type_hints(FinetuneSettings)["freeze"])[1]
+
+
+def test_command_line_names_what_is_not_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = FinetuneSettings(backbone="mobilenet_025", freeze="all", seed=3)
+    words = command_line("finetune", settings, tmp_path / "my photos")
+    assert words == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze all --seed 3"

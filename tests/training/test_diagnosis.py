@@ -1,13 +1,17 @@
-"""What a history tells, in words."""
+"""The findings of a history, and the commands that they advise."""
 
 import math
+import shlex
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tlkit.cli.finetune import finetune
 from tlkit.evaluation.report import Report
-from tlkit.settings.training import FinetuneSettings
-from tlkit.training.diagnosis import FitEvidence, check_baseline, diagnose
+from tlkit.settings.training import FinetuneSettings, TrainSettings, settings_from
+from tlkit.training.diagnosis import FitEvidence, TrainingRequest, check_baseline, diagnose
 from tlkit.training.finetune import finetune_recipe
 from tlkit.training.loop.history import EpochRecord
 
@@ -16,10 +20,32 @@ def record(epoch=1, loss=0.5, accuracy=0.9, val_accuracy=0.88):
     return EpochRecord("head", epoch, 0.002, loss, accuracy, 0.5, val_accuracy, 0.1)
 
 
-def findings_of(*records, images=500, folds=False, loss="cross-entropy", freeze="all"):
-    last = finetune_recipe(FinetuneSettings(freeze=freeze)).phases()[-1]
-    evidence = FitEvidence(records, records[-1], 4, 4 * images, images, folds, loss, last)
-    return [(finding.finding, finding.suggestion) for finding in diagnose(evidence)]
+def findings_of(*records, images=500, can_fold=True, loss="cross-entropy", **options):
+    """What is found of a training of the folder "my photos", with the command to try."""
+    given = FinetuneSettings(**{"freeze": "all"} | options)
+    last = finetune_recipe(given).with_decided_freeze("all").phases()[-1]
+    evidence = FitEvidence(
+        history=records,
+        best=records[-1],
+        num_classes=4,
+        num_train=4 * images,
+        num_validation=images,
+        loss=loss,
+        advice=last,
+        given=given,
+        can_fold=can_fold,
+    )
+    request = TrainingRequest("finetune", given, Path("my photos"))
+    return [(found.finding, request.command_with(found.changes)) for found in diagnose(evidence)]
+
+
+def accepted(command):
+    """The settings that a command is parsed to; its options have an effect."""
+    start, name, *words = shlex.split(command)
+    assert (start, name) == ("tlkit", "finetune")
+    parameters = finetune.make_context(name, words).params
+    settings = FinetuneSettings(**{item.name: parameters[item.name] for item in fields(FinetuneSettings)})
+    return finetune_recipe(settings).given
 
 
 def test_diagnose_good_training_says_nothing():
@@ -29,8 +55,8 @@ def test_diagnose_good_training_says_nothing():
 @pytest.mark.parametrize(("loss", "is_high"), [(1.19 * math.log(4), False), (1.21 * math.log(4), True)])
 def test_diagnose_first_loss_above_chance_is_too_high_a_learning_rate(loss, is_high):
     findings = findings_of(record(loss=loss), record(2))
-    assert [("learning rate too high" in words, suggestion) for words, suggestion in findings] == (
-        [(True, "--learning-rate 0.0007, or `tlkit lr-find`")] if is_high else []
+    assert [("learning rate too high" in words, command) for words, command in findings] == (
+        [(True, "tlkit finetune 'my photos' --freeze all --learning-rate 0.0007")] if is_high else []
     )
 
 
@@ -39,13 +65,14 @@ def test_diagnose_first_loss_of_another_kind_is_not_judged():
 
 
 @pytest.mark.parametrize(
-    ("freeze", "suggestion"), [("all", "--dropout 0.7"), ("lower", "--augment medium"), ("none", "--augment medium")]
+    ("freeze", "suggestion"), [("all", "--dropout 0.7"), ("lower", "--augment strong"), ("none", "--augment strong")]
 )
 def test_diagnose_gap_is_overfitting(freeze, suggestion):
     [(words, following)] = findings_of(record(accuracy=0.99, val_accuracy=0.7), freeze=freeze)
     assert "training accuracy 99.0 %, validation accuracy 70.0 %" in words
     assert "overfitting" in words
-    assert following.endswith(suggestion)
+    assert suggestion in following
+    assert accepted(following) != FinetuneSettings(freeze=freeze)
 
 
 def test_diagnose_overfitting_is_a_gap_that_chance_cannot_explain():
@@ -62,34 +89,52 @@ def test_diagnose_overfitting_is_a_gap_that_chance_cannot_explain():
 
 
 @pytest.mark.parametrize(
-    ("freeze", "suggestion"), [("all", "--freeze lower"), ("lower", "--upper-epochs 20"), ("none", "more --epochs")]
+    ("freeze", "suggestion"), [("all", "--freeze lower"), ("lower", "--upper-epochs 60"), ("none", "--epochs 200")]
 )
 def test_diagnose_low_accuracy_on_both_is_underfitting(freeze, suggestion):
     [(words, following)] = findings_of(record(accuracy=0.6, val_accuracy=0.58), freeze=freeze)
     assert "underfitting" in words
-    assert following == suggestion
+    assert suggestion in following
+    assert accepted(following) != FinetuneSettings(freeze=freeze)
 
 
 def test_diagnose_few_images_cannot_tell():
     [(words, following)] = findings_of(record(), images=30)
     assert words.startswith("only 30 validation images")
-    assert following.startswith("--folds 5")
-    assert findings_of(record(), images=30, folds=True) == []
+    assert following == "tlkit finetune 'my photos' --freeze all --folds 5"
+    assert findings_of(record(), images=30, folds=3) == []
+    [(words, following)] = findings_of(record(), images=30, can_fold=False)
+    assert (words.endswith("Add images."), following) == (True, "")
+
+
+def test_advice_has_the_options_that_were_given_and_repeats_none():
+    low = record(accuracy=0.6, val_accuracy=0.58)
+    [(_, following)] = findings_of(low, freeze="auto", backbone="mobilenet_025", time_limit="5m")
+    assert following == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze lower"
+    [(_, following)] = findings_of(record(accuracy=0.99, val_accuracy=0.7), dropout=0.8)
+    assert following == ""
+    assert TrainingRequest("train", TrainSettings(model="mlp"), Path("x")).comparison() == "tlkit compare x"
 
 
 def test_check_baseline_finds_a_run_that_learned_nothing():
     labels = np.arange(100, dtype=np.int32) % 2
     guesses = np.eye(2, dtype=np.float32)[np.random.default_rng(0).integers(0, 2, 100)]
-    finding = check_baseline(Report(("cat", "dog"), labels, guesses))
-    assert "not significantly better than always answering 'cat' (50.0 %)" in finding.finding
-    assert "compare" in finding.suggestion
-    assert check_baseline(Report(("cat", "dog"), labels, np.eye(2, dtype=np.float32)[labels])) is None
+    words = check_baseline(Report(("cat", "dog"), labels, guesses))
+    assert "not significantly better than always answering 'cat' (50.0 %)" in words
+    assert check_baseline(Report(("cat", "dog"), labels, np.eye(2, dtype=np.float32)[labels])) == ""
 
 
 def test_diagnose_kept_start_says_nothing_of_training_images():
     assert findings_of(record(), record(0, loss=math.nan, accuracy=math.nan)) == []
 
 
-def test_diagnosis_json_has_its_keys(finetuned):
+def test_diagnosis_in_metrics_names_the_folder_and_the_options_of_the_run(finetuned, classic_result, colors):
     [finding] = finetuned.metrics.diagnosis
-    assert finding.keys() == {"words", "next"}
+    assert finding["words"].startswith("only 6 validation images")
+    given = finetuned.run.read_json("settings.json")
+    assert accepted(finding["next"]) == settings_from(given | {"folds": 5, "engine": "auto", "resize": "auto"})
+    assert finding["next"].startswith(f"tlkit finetune {colors} --backbone mobilenet_025 --freeze all")
+    [finding] = classic_result.metrics.diagnosis
+    assert finding["next"] == (
+        f"tlkit train {colors} --validation-split 0.5 --descriptor histogram --classifier logistic"
+    )

@@ -75,7 +75,8 @@ def _print_findings(screen: "Screen", result: "TrainingResult") -> None:
         screen.blank()
     for finding in metrics.diagnosis:
         screen.entry("check", finding["words"], style=WARN)
-        screen.entry("", f"Try {finding['next']}.")
+        if finding["next"]:
+            screen.command("try", finding["next"])
     for note in metrics.notes:
         screen.entry("check", note, style=WARN)
     if metrics.advice:

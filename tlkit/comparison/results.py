@@ -1,12 +1,10 @@
 """Results of a finished candidate: accuracy, speed, size."""
 
-import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,6 @@ from tlkit.evaluation.metrics import PairedComparison, mcnemar, wilson_interval
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run
 from tlkit.runs.unfinished import was_resumed
-from tlkit.settings.base import option_name
 from tlkit.training.recipe import TrainingMetrics
 from tlkit.utils.text import format_duration, format_rate
 
@@ -209,14 +206,3 @@ def _metrics(run: Run) -> TrainingMetrics:
     except (KeyError, TypeError):
         file = run.path / "metrics.json"
         raise RunError(f"'{file}' is damaged; restore it, or start a new comparison.") from None
-
-
-def command_line(command: str, settings: Any, data: Path) -> str:
-    """Give what to type for one training by itself, here."""
-    here = Path.cwd()
-    words = ["tlkit", command, str(data.relative_to(here) if data.is_relative_to(here) else data)]
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        if value != item.default:
-            words += [option_name(item.name), str(value)]
-    return shlex.join(words)

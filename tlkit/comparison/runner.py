@@ -25,7 +25,6 @@ from tlkit.comparison.results import (
     FeatureSource,
     ValidationSet,
     baseline_result,
-    command_line,
     measure_speed,
     notes_of,
     read_result,
@@ -36,6 +35,7 @@ from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.runs.run import RUN_FILES, UNFINISHED, Run, delete_run, is_done
 from tlkit.runs.unfinished import has_progress
+from tlkit.settings.base import command_line
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
 from tlkit.training.recipe import Recipe
 from tlkit.training.resume import resume

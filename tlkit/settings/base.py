@@ -4,8 +4,10 @@ import inspect
 import math
 import operator
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import Field, asdict, field, fields, is_dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -113,6 +115,31 @@ def option_name(field_name: str) -> str:
     '--image-size'
     """
     return OPTION_NAMES.get(field_name) or "--" + field_name.replace("_", "-")
+
+
+def typed_option(field_name: str, value: Any) -> str:
+    """Name the option as it is typed for a value: a switch that is off begins with --no.
+
+    >>> typed_option("head_first", False), typed_option("views", 3)
+    ('--no-head-first', '--views')
+    """
+    return f"--no-{option_name(field_name)[2:]}" if value is False else option_name(field_name)
+
+
+def command_line(command: str, settings: Any, data: Path) -> str:
+    """Write the command for these settings, as a shell reads it from the current folder.
+
+    >>> from tlkit.settings.training import FinetuneSettings
+    >>> command_line("finetune", FinetuneSettings(folds=5, head_first=False), Path("my photos"))
+    "tlkit finetune 'my photos' --folds 5 --no-head-first"
+    """
+    here = Path.cwd()
+    words = ["tlkit", command, str(data.relative_to(here) if data.is_relative_to(here) else data)]
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value != item.default:
+            words += [typed_option(item.name, value), *([] if isinstance(value, bool) else [str(value)])]
+    return shlex.join(words)
 
 
 def settings_or_options(

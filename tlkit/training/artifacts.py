@@ -77,7 +77,10 @@ def training_metrics(
     """Put together what metrics.json says."""
     split, folds = dataset.split, repeats.folds
     headline = folds.report if folds else test or report
-    figures, worthless = report.as_json(), check_baseline(headline)
+    figures, request = report.as_json(), details.request
+    diagnosis = [{"words": found.finding, "next": request.command_with(found.changes)} for found in details.diagnosis]
+    if words := check_baseline(headline):
+        diagnosis.insert(0, {"words": words, "next": request.comparison()})
     names = ("accuracy", "macro_f1", "baseline_accuracy", "baseline_class", "beats_baseline")
     return TrainingMetrics(
         **{name: figures[name] for name in names},
@@ -92,7 +95,7 @@ def training_metrics(
         test=test.as_json() if test else None,
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
-        diagnosis=[*([worthless.as_json()] if worthless else []), *map(dict, details.diagnosis)],
+        diagnosis=diagnosis,
         notes=[*dataset.folder.notes, *details.notes, *conflict_notes(dataset.folder, CONFLICTS)],
         figures=dict(details.figures),
         folds=folds.as_json() if folds else None,

@@ -7,7 +7,9 @@ on batches of 32 its statistics are noise, and cost 20 points of accuracy in the
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import keras
 
@@ -35,8 +37,8 @@ class BlocksPhase:
     """Trains the upper blocks and the head; where no epoch is better than the start, the start is kept."""
 
     name = "blocks"
-    overfitting = "--augment medium"
-    underfitting = "--upper-epochs 20"
+    overfitting: Mapping[str, Any] = {"freeze": "lower", "augment": "strong"}
+    underfitting: Mapping[str, Any] = {"freeze": "lower", "upper_epochs": 60}
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress

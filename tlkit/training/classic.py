@@ -27,7 +27,7 @@ from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
-from tlkit.training.diagnosis import FEW_IMAGES, few_images
+from tlkit.training.diagnosis import FEW_IMAGES, Diagnosis, TrainingRequest, few_images
 from tlkit.training.option_effects import CLASSIC, refuse_without_effect
 from tlkit.training.recipe import FitDetails, Repeats, TrainingResult
 from tlkit.training.session import run_training
@@ -70,7 +70,8 @@ def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":
     """
     require("scikit-learn", "classic", "--descriptor" if settings.descriptor else "--features")
     refuse_without_effect(settings, CLASSIC)
-    return ClassicRecipe(_resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings))
+    resolved = _resolve_descriptors(settings) if settings.descriptor else _resolve_network(settings)
+    return ClassicRecipe(resolved, settings)
 
 
 def _resolve_descriptors(settings: ClassicSettings) -> ClassicSettings:
@@ -115,9 +116,13 @@ class ClassicDataset:
 
 @dataclass(frozen=True)
 class ClassicRecipe:
-    """The recipe of a classic classifier."""
+    """The recipe of a classic classifier.
+
+    given  its settings as they were given, before anything was resolved
+    """
 
     settings: ClassicSettings
+    given: ClassicSettings
     command = "train"
 
     @property
@@ -168,7 +173,8 @@ class ClassicRecipe:
         if not settings.features:  # a pyramid needs a local descriptor
             is_local = any(row.is_local for row in find_descriptors(best))
             settings = replace(settings, descriptor=best, pyramid=settings.pyramid if is_local else 1)
-        details = _details(dataset, settings, best, results)
+        request = TrainingRequest(self.command, self.given, dataset.folder.root)
+        details = _details(dataset, settings, request, best, results)
         return ClassicModel(vectors.select(best.split("+")), classifier, details)
 
 
@@ -197,14 +203,19 @@ def _accuracy(result: SearchResult) -> float | None:
 
 
 def _details(
-    dataset: ClassicDataset, settings: ClassicSettings, best: str, results: Mapping[str, SearchResult]
+    dataset: ClassicDataset,
+    settings: ClassicSettings,
+    request: TrainingRequest,
+    best: str,
+    results: Mapping[str, SearchResult],
 ) -> FitDetails:
     split, image = dataset.split, ImageSpec(settings.image_size, **settings.pixel_options)
     names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "precision")
     manifest = image.as_json() | {name: getattr(settings, name) for name in names}
     few = len(split.validation) < FEW_IMAGES  # there is no history, but they are too few for every classifier
-    diagnosis = {"words": f"{few_images(len(split.validation))}.", "next": "more photos, or --validation-split 0.5"}
+    words = f"{few_images(len(split.validation))}. Add images, or hold more of them out."
     return FitDetails(
+        request=request,
         manifest=manifest | {"engine": "classic" if settings.descriptor else settings.engine},
         selected_on_validation=False,
         notes=(*pixel_notes(dataset.folder.survey, image), *split.notes),
@@ -214,7 +225,7 @@ def _details(
             "classifier_options": results[best].options,
         },
         advice=_advice(best, results),
-        diagnosis=(diagnosis,) if few else (),
+        diagnosis=(Diagnosis(words, {"validation_split": 0.5}),) if few else (),
     )
 
 

@@ -1,41 +1,59 @@
 """Diagnosis of a training from its history, with the next command to try."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from tlkit.evaluation.metrics import difference_interval
 from tlkit.evaluation.report import Report
+from tlkit.settings.base import command_line
+from tlkit.settings.commands import CompareSettings
 from tlkit.training.loop.history import EpochRecord
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
+NUM_FOLDS = 5  # that are advised
 OVERFITTING_GAP = 0.03  # of accuracy, between training and validation: the whole 95 % interval of the gap lies above
 UNDERFITTING = 0.8  # of the training images correct at the end, below which there is more to learn
 
 
 class Advice(Protocol):
-    """The advice of the last phase of a training: `Phase`."""
+    """The options that the last phase of a training advises, by name: `Phase`."""
 
-    overfitting: str
-    underfitting: str
+    overfitting: Mapping[str, Any]
+    underfitting: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """A training as it was asked for: the command, the options as they were given, and DATA."""
+
+    command: str
+    options: Any
+    data: Path
+
+    def command_with(self, changes: Mapping[str, Any]) -> str:
+        """Write the command with some options changed; "" if that changes nothing."""
+        changed = replace(self.options, **changes)
+        return "" if changed == self.options else command_line(self.command, changed, self.data)
+
+    def comparison(self) -> str:
+        """Write the command that compares other models on the same images."""
+        return command_line("compare", CompareSettings(), self.data)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """One finding.
 
-    finding     what was seen, and what it means
-    suggestion  options to try, as typed
+    finding  what was seen, and what it means
+    changes  options to try, by name
     """
 
     finding: str
-    suggestion: str
-
-    def as_json(self) -> dict[str, str]:
-        """Give the entry of metrics.json."""
-        return {"words": self.finding, "next": self.suggestion}
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,7 +64,8 @@ class FitEvidence:
     best     the epoch whose weights were kept
     loss     its name
     advice   of the last phase
-    cross_validated  whether `--folds` measures on every image
+    given    the options as they were given
+    can_fold whether `--folds` could measure on every image
     """
 
     history: Sequence[EpochRecord]
@@ -54,9 +73,10 @@ class FitEvidence:
     num_classes: int
     num_train: int
     num_validation: int
-    cross_validated: bool
+    can_fold: bool
     loss: str
     advice: Advice
+    given: Any
 
 
 def diagnose(evidence: FitEvidence) -> list[Diagnosis]:
@@ -70,15 +90,15 @@ def few_images(num_validation: int) -> str:
     return f"only {num_validation} validation images: the accuracy is too uncertain to compare models"
 
 
-def check_baseline(report: Report) -> Diagnosis | None:
-    """Find out whether a classifier is no better than always answering the same class."""
+def check_baseline(report: Report) -> str:
+    """Say so if a classifier is not significantly better than always answering the same class; "" if it is."""
     if report.beats_baseline:
-        return None
+        return ""
     name, accuracy = report.baseline
-    return Diagnosis(
+    return (
         f"the accuracy ({100 * report.accuracy:.1f} %) is not significantly better than always answering '{name}' "
-        f"({100 * accuracy:.1f} %): nothing was learned, or there are too few images to show it. Check the labels.",
-        "`tlkit compare`, which trains simpler and larger models on the same images",
+        f"({100 * accuracy:.1f} %): nothing was learned, or there are too few images to show it. Check the labels, "
+        "and compare other models."
     )
 
 
@@ -90,15 +110,17 @@ def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
     peak = max(record.learning_rate for record in evidence.history if record.phase == first.phase)
     return Diagnosis(
         f"learning rate too high: the loss of the first epoch is {first.loss:.2f}, above {bound:.2f} "
-        "(1.2 times the loss of random guessing).",
-        f"--learning-rate {peak / 3:.1g}, or `tlkit lr-find`",
+        "(1.2 times the loss of random guessing). Try a lower one; `tlkit lr-find` suggests one.",
+        {"upper_learning_rate" if first.phase == "blocks" else "learning_rate": float(f"{peak / 3:.1g}")},
     )
 
 
 def _check_num_validation(evidence: FitEvidence) -> Diagnosis | None:
-    if evidence.num_validation >= FEW_IMAGES or evidence.cross_validated:
+    if evidence.num_validation >= FEW_IMAGES or evidence.given.folds:
         return None
-    return Diagnosis(f"{few_images(evidence.num_validation)}.", "--folds 5 to measure on every image")
+    if not evidence.can_fold:
+        return Diagnosis(f"{few_images(evidence.num_validation)}. Add images.", {})
+    return Diagnosis(f"{few_images(evidence.num_validation)}. Measure on every image.", {"folds": NUM_FOLDS})
 
 
 def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
@@ -112,9 +134,14 @@ def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
     ]
     accuracies = f"training accuracy {100 * training:.1f} %, validation accuracy {100 * validation:.1f} %."
     if difference_interval(*counts)[0] > OVERFITTING_GAP:
-        return Diagnosis(
-            f"overfitting: {accuracies}", f"more images of the confused classes, {evidence.advice.overfitting}"
-        )
+        words = f"overfitting: {accuracies} Add images of the confused classes, or regularize more."
+        return Diagnosis(words, _stronger(evidence.advice.overfitting, evidence.given))
     if training < UNDERFITTING and validation < UNDERFITTING:
-        return Diagnosis(f"underfitting: {accuracies}", evidence.advice.underfitting)
+        changes = {**_stronger(evidence.advice.underfitting, evidence.given), "time_limit": ""}
+        return Diagnosis(f"underfitting: {accuracies} Train more.", changes)
     return None
+
+
+def _stronger(advised: Mapping[str, Any], given: Any) -> Mapping[str, Any]:
+    """Leave out of the advised options what was given as high, or higher."""
+    return {name: value for name, value in advised.items() if isinstance(value, str) or value > getattr(given, name)}

@@ -45,14 +45,14 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     raises: OptionError, ModelError, RunError
     """
     require_tensorboard(settings)
-    asked = settings
+    given = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.from_run:
         source = previous_run(settings.from_run)
         settings = _with_options_of(source, settings)
         engine: Any = choose_engine(settings.engine, settings.precision)
-        refuse_without_effect(asked, FINETUNE, vars(settings) | {"is_pretrained": True}, source.inherited())
-        return _recipe(replace(settings, engine=engine), source, is_random=False)
+        refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": True}, source.inherited())
+        return _recipe(replace(settings, engine=engine), given, source, is_random=False)
     engine = choose_engine(settings.engine, settings.precision)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
@@ -61,14 +61,17 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     is_random = not backbone.is_pretrained
     freeze: Any = "none" if settings.freeze == "auto" and is_random else settings.freeze
     settings = replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
-    refuse_without_effect(asked, FINETUNE, vars(settings) | {"is_pretrained": not is_random})
-    return _recipe(settings, backbone, is_random)
+    refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": not is_random})
+    return _recipe(settings, given, backbone, is_random)
 
 
-def _recipe(settings: FinetuneSettings, source: PretrainedBackbone | PreviousRun, is_random: bool) -> NetworkRecipe:
+def _recipe(
+    settings: FinetuneSettings, given: FinetuneSettings, source: PretrainedBackbone | PreviousRun, is_random: bool
+) -> NetworkRecipe:
     return NetworkRecipe(
         command="finetune",
         settings=settings,
+        given=given,
         source=source,
         freeze=settings.freeze,
         make_head=finetune_head,

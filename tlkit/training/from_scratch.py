@@ -53,7 +53,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
     check_size(row, size)
     refuse_without_effect(settings, TRAIN, {"model": row.name})
     engine: Any = choose_engine(settings.engine, settings.precision)
-    settings = replace(settings, model=row.name, image_size=size, engine=engine)
+    given, settings = settings, replace(settings, model=row.name, image_size=size, engine=engine)
     source: NetworkSource
     if row.name in ARCHITECTURES:
         architecture = ARCHITECTURES[row.name]
@@ -63,6 +63,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
     return NetworkRecipe(
         command="train",
         settings=settings,
+        given=given,
         source=source,
         freeze="none",
         make_head=scratch_head,

@@ -18,6 +18,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec
+from tlkit.errors import DataError
 from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
 from tlkit.models.head import Head
@@ -26,6 +27,7 @@ from tlkit.runs.run import InferenceStage, Run
 from tlkit.settings.training import NetworkSettings
 from tlkit.training.artifacts import predict_stored, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
+from tlkit.training.diagnosis import NUM_FOLDS, FitEvidence, TrainingRequest, diagnose
 from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
@@ -46,6 +48,7 @@ class NetworkRecipe:
     """The recipe of a network.
 
     command               "finetune" or "train"
+    given                 its settings as they were given, before anything was resolved
     freeze                "all", "lower", "none", or "auto" until it is decided
     make_head             from settings and the number of training images
     make_plan             of the first phase, from settings, the number of training images, and what selects the epoch
@@ -56,6 +59,7 @@ class NetworkRecipe:
 
     command: str
     settings: NetworkSettings
+    given: NetworkSettings
     source: NetworkSource
     freeze: str
     make_head: Callable[[Any, int], Head]
@@ -178,8 +182,6 @@ class NetworkRecipe:
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)
 
     def _details(self, dataset: NetworkDataset, fitted: "FittedNetwork", decided: list[str]) -> FitDetails:
-        from tlkit.training.diagnosis import FitEvidence, diagnose
-
         split, last = dataset.split, self.phases()[-1]
         evidence = FitEvidence(
             history=fitted.history,
@@ -187,13 +189,15 @@ class NetworkRecipe:
             num_classes=split.train.num_classes,
             num_train=len(split.train),
             num_validation=len(split.validation),
-            cross_validated=self.settings.folds > 0,
             loss=self.settings.loss,
             advice=last,
+            given=self.given,
+            can_fold=_can_fold(dataset, self.settings),
         )
         names = split.train.class_names
         source_notes = [*self._weights_notes(), *self.source.notes(names)]
         return FitDetails(
+            request=TrainingRequest(self.command, self.given, dataset.folder.root),
             manifest=self._manifest(split) | {"cut": fitted.cut},
             selected_on_validation=True,
             notes=(
@@ -207,7 +211,7 @@ class NetworkRecipe:
             figures={"epochs": len(fitted.history), "best_epoch": fitted.best.epoch},
             history=tuple(record.as_row() for record in fitted.history),
             best_epoch=fitted.best.epoch,
-            diagnosis=tuple(finding.as_json() for finding in diagnose(evidence)),
+            diagnosis=tuple(diagnose(evidence)),
         )
 
     def _manifest(self, split: Split) -> dict[str, Any]:
@@ -238,6 +242,15 @@ class NetworkRecipe:
                 f"the best epoch is selected by {SELECTED_BY[criterion]}.{weigh}"
             )
         return notes
+
+
+def _can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:
+    """Tell whether the folds that a diagnosis advises can be made."""
+    try:
+        check_repeats(dataset, replace(settings, folds=NUM_FOLDS, seeds=""))
+    except DataError:
+        return False
+    return True
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tlkit.classic.descriptors import DESCRIPTORS
 from tlkit.data.augment import NO_AUGMENTATION, Augmentation
 from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import ARCHITECTURES, options_of
-from tlkit.settings.base import option_name
+from tlkit.settings.base import typed_option
 from tlkit.settings.shared import AugmentSettings, LoggingSettings
 from tlkit.settings.training import (
     BlocksSettings,
@@ -78,15 +78,6 @@ def changed_options(asked: Any, inherited: Mapping[str, Any]) -> dict[str, Any]:
     values = {item.name: getattr(asked, item.name) for item in fields(asked)}
     usual = {item.name: (item.default, inherited.get(item.name, item.default)) for item in fields(asked)}
     return {name: value for name, value in values.items() if value not in usual[name]}
-
-
-def typed_option(name: str, value: Any) -> str:
-    """Write an option as it is typed: a switch that is off begins with --no.
-
-    >>> typed_option("head_first", False), typed_option("views", 3)
-    ('--no-head-first', '--views')
-    """
-    return f"--no-{option_name(name)[2:]}" if value is False else option_name(name)
 
 
 def _names(*settings_classes: type) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ The third phase, the upper blocks, is in `blocks_phase.py`; which phases a train
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,13 +61,13 @@ class Phase(Protocol):
     """One phase of a training; it holds no state.
 
     name          in history.csv and of its checkpoint
-    overfitting   what to try where it overfits, as typed
-    underfitting  what to try where it underfits
+    overfitting   options to try if it overfits, by name
+    underfitting  options to try if it underfits
     """
 
     name: str
-    overfitting: str
-    underfitting: str
+    overfitting: Mapping[str, Any]
+    underfitting: Mapping[str, Any]
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
@@ -91,8 +91,8 @@ class HeadPhase:
     """Trains the head on the features of a frozen network."""
 
     name = "head"
-    overfitting = "--dropout 0.7"
-    underfitting = "--freeze lower"
+    overfitting: Mapping[str, Any] = {"dropout": 0.7}
+    underfitting: Mapping[str, Any] = {"freeze": "lower"}
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
@@ -121,8 +121,8 @@ class FullPhase:
     """Trains everything, on images with new augmentation in every epoch."""
 
     name = "whole"
-    overfitting = "--augment medium"
-    underfitting = "more --epochs"
+    overfitting: Mapping[str, Any] = {"augment": "strong"}
+    underfitting: Mapping[str, Any] = {"epochs": 200}
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress

@@ -28,6 +28,7 @@ from tlkit.features.extractor import FeatureExtractor
 from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
 from tlkit.runs.run import InferenceStage, Run
+from tlkit.training.diagnosis import Diagnosis, TrainingRequest
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress, Stopwatch
 
@@ -85,15 +86,17 @@ class Recipe(Protocol[DatasetT]):
 class FitDetails:
     """The entries of a fit in metrics.json and model.json that are not in its report.
 
+    request        what was asked for, from which commands to try next are made
     manifest       entries of model.json
     figures        entries of metrics.json that only this kind of training has
     history        one row per epoch, phase after phase, by the columns of history.csv; empty without epochs
     best_epoch     of the last phase, whose weights were kept; None without epochs
     advice         what was decided for the user, and why; with the key "reason"
     forecast       seconds and disk_bytes that were expected
-    diagnosis      findings and what to try, with the keys "words" and "next"
+    diagnosis      findings, the most serious first
     """
 
+    request: TrainingRequest
     manifest: Mapping[str, Any]
     selected_on_validation: bool
     notes: tuple[str, ...] = ()
@@ -102,7 +105,7 @@ class FitDetails:
     best_epoch: int | None = None
     advice: Mapping[str, Any] | None = None
     forecast: Mapping[str, Any] | None = None
-    diagnosis: tuple[Mapping[str, str], ...] = ()
+    diagnosis: tuple[Diagnosis, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ class TrainingMetrics:
     headline                which figures to quote: "folds", "test" or "validation"
     test                    figures on the test images; None without any
     features_reused         images whose features were cached
+    diagnosis               findings as "words", and as "next" the command to try; "" if there is none
     left_out                files by the reason why they were skipped
     folds                   cross-validated figures, see `CrossValidation`; None where not asked for
     seeds                   see `cross_validation.py`; None where not asked for
