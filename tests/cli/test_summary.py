@@ -28,8 +28,8 @@ def test_summary_json_has_totals_and_every_layer(tmp_path):
         *("num_classes", "layers"),
     ]
     assert list(summary["layers"][0]) == [
-        *("name", "kind", "output", "window", "stride", "padding", "parameters", "trainable"),
-        *("multiply_adds", "receptive_field", "memory"),
+        *("name", "kind", "output", "kernel", "stride", "padding", "parameters", "trainable"),
+        *("multiply_adds", "field", "memory", "inputs"),
     ]
     assert (tmp_path / "net.svg").read_text().startswith("<svg")
 

@@ -25,9 +25,9 @@ def layer_of(summary, name):
 
 
 def test_output_size_of_worked_examples():
-    assert output_size(32, window=5, stride=1, padding=2) == 32
-    assert output_size(10, window=5, stride=1, padding=2) == 10
-    assert output_size(227, window=11, stride=4, padding=0) == 55
+    assert output_size(32, kernel=5, stride=1, padding=2) == 32
+    assert output_size(10, kernel=5, stride=1, padding=2) == 10
+    assert output_size(227, kernel=11, stride=4, padding=0) == 55
 
 
 def test_summarize_three_convolutions():
@@ -39,7 +39,7 @@ def test_summarize_three_convolutions():
     assert [row.parameters for row in summary.layers] == [0, 608, 3216, 544]
     assert [row.output for row in summary.layers[1:]] == [(32, 32, 8), (32, 32, 16), (32, 32, 32)]
     assert layer_of(summary, "first").padding == 2
-    assert [row.receptive_field for row in summary.layers] == [1, 5, 9, 9]
+    assert [row.field for row in summary.layers] == [1, 5, 9, 9]
     assert layer_of(summary, "second").multiply_adds == 32 * 32 * 5 * 5 * 8 * 16
 
 
@@ -72,14 +72,14 @@ def test_summarize_depth_and_multiply_adds_are_published_ones(name, depth, milli
 def test_summarize_receptive_fields_are_published_ones():
     """AlexNet's are in Araujo (2019, Distill); a window of 3 × 3 after a stride of 2 adds four pixels."""
     summary = summary_of("alexnet", width=0.1)
-    assert [layer_of(summary, name).receptive_field for name in ("conv1", "conv2", "conv5", "pool5")] == [
+    assert [layer_of(summary, name).field for name in ("conv1", "conv2", "conv5", "pool5")] == [
         11,
         51,
         163,
         195,
     ]
     vgg = summary_of("vgg11", image_size=32, width=0.1)
-    assert layer_of(vgg, "block2_conv1").receptive_field - layer_of(vgg, "block1_pool").receptive_field == 2 * 2
+    assert layer_of(vgg, "block2_conv1").field - layer_of(vgg, "block1_pool").field == 2 * 2
 
 
 # properties of every network
@@ -94,11 +94,11 @@ def test_summarize_sizes_follow_formula_and_parameters_add_up(name):
     assert summary.total_parameters == model.count_params()
     for layer in model.layers:
         row = layer_of(summary, layer.name)
-        if row.window:
-            assert row.output[0] == output_size(layer.input.shape[1], row.window[0], row.stride, row.padding), row
-        if type(layer) is keras.layers.Conv2D and layer.use_bias and row.window[0] == row.window[1]:
+        if row.kernel:
+            assert row.output[0] == output_size(layer.input.shape[1], row.kernel[0], row.stride, row.padding), row
+        if type(layer) is keras.layers.Conv2D and layer.use_bias and row.kernel[0] == row.kernel[1]:
             depth, filters = layer.input.shape[-1], layer.filters
-            assert row.parameters == convolution_parameters(row.window[0], depth, filters)
+            assert row.parameters == convolution_parameters(row.kernel[0], depth, filters)
         assert row.memory == 4 * math.prod(row.output)
 
 

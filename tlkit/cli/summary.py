@@ -1,21 +1,19 @@
 """`tlkit summary MODEL|RUN`."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
     from tlkit.models.summary import LayerSummary, ModelSummary
-
-
-COLUMNS = ("layer", "kind", "output", "kernel", "stride", "padding", "parameters", "multiply-adds", "field", "kB")
 
 
 @click.command(
@@ -24,10 +22,10 @@ COLUMNS = ("layer", "kind", "output", "kernel", "stride", "padding", "parameters
     common=("output", "as_json", "image_size", "num_classes", "width", "gray"),
 )
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, cls=GroupedOption, group="Output", help="JSON output.")
 @output_option("SVG file to write: a diagram of the network.", "Output")
+@report_options
 @options_from(SummarySettings)
-def summary(model: str, as_json: bool, output: Path | None, settings: SummarySettings) -> None:
+def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     """Show the layers of a network: sizes, parameters and cost.
     MODEL is the name of a network or a run folder.
 
@@ -46,20 +44,26 @@ def summary(model: str, as_json: bool, output: Path | None, settings: SummarySet
     start_keras()
     from tlkit.models.summary import build_whole_network, summarize
 
-    network = build_whole_network(spec, **asdict(settings)) if spec else _load_from_run(model)
-    summarized = summarize(network)
+    network, name = (build_whole_network(spec, **asdict(settings)), spec.name) if spec else _load_from_run(model)
+    summarized = replace(summarize(network), name=name)
     if output:
         from tlkit.models.diagram import draw_network
         from tlkit.utils.files import write_new
 
         write_new(output, draw_network(summarized))
-    click.echo(json.dumps(_as_json(summarized, network), indent=2) if as_json else "\n".join(_lines(summarized)))
+    if reporting().as_json:
+        click.echo(json.dumps(_as_json(summarized, network), indent=2))
+    else:
+        _print(summarized)
 
 
-def _load_from_run(run: str) -> Any:
+def _load_from_run(path: str) -> "tuple[Any, str]":
+    """Load the network of a run, and the name of its architecture."""
     from tlkit.engines.keras import load_network
 
-    return load_network(open_run(run).network_file())
+    run = open_run(path)
+    network = load_network(run.network_file())
+    return network, str(run.read_json("model.json").get("backbone", network.name))
 
 
 def _as_json(summarized: "ModelSummary", network: Any) -> dict[str, Any]:
@@ -70,39 +74,44 @@ def _as_json(summarized: "ModelSummary", network: Any) -> dict[str, Any]:
     }
 
 
-def _lines(summarized: "ModelSummary") -> list[str]:
-    rows = [COLUMNS, *(_cells(layer) for layer in summarized.layers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_line(row, widths) for row in rows]
+HEADER = ("layer", "kind", "output", "kernel", "stride", "padding", "parameters", "multiply-adds", "field", "kB")
+LEFT = (0, 1)  # columns that are aligned to the left
+DROPPED = (9, 7, 1, 5, 4, 3)  # columns that a narrow terminal does not get, the first of them first
+
+
+def _print(summarized: "ModelSummary") -> None:
+    """Print a row for each layer, and the totals."""
+    from tlkit.cli.screen import FAINT, STRONG, Screen
+    from tlkit.utils.text import format_size
+
+    screen = Screen()
+    if reporting().verbosity > QUIET:
+        screen.table(HEADER, [_row(layer) for layer in summarized.layers], LEFT, DROPPED)
+        screen.line(("field: receptive field in pixels; kB: size of the output", FAINT))
+        screen.blank()
     fixed = summarized.total_parameters - summarized.trainable_parameters
     memory = sum(layer.memory for layer in summarized.layers)
-    return [
-        click.style(lines[0], bold=True),
-        *lines[1:],
-        "",
-        f"{summarized.name}: {summarized.total_parameters:,} parameters ({fixed:,} not trainable), "
+    screen.line(
+        (summarized.name, STRONG),
+        f": {summarized.total_parameters:,} parameters ({fixed:,} not trainable), "
         f"{summarized.depth} layers with weights",
-        f"{summarized.multiply_adds:,} multiply-adds and {memory / 1e6:.1f} MB of activations per image "
-        f"of {summarized.image_size}×{summarized.image_size} pixels",
-    ]
+    )
+    screen.line(
+        f"{summarized.multiply_adds:,} multiply-adds and {format_size(memory)} of activations per image "
+        f"of {summarized.image_size}×{summarized.image_size} pixels"
+    )
 
 
-def _cells(layer: "LayerSummary") -> tuple[str, ...]:
+def _row(layer: "LayerSummary") -> tuple[str, ...]:
     return (
         layer.name,
         layer.kind,
         "×".join(map(str, layer.output)),
-        "×".join(map(str, layer.window or ())),
+        "×".join(map(str, layer.kernel or ())),
         str(layer.stride or ""),
         "" if layer.padding is None else f"{layer.padding:g}",
         f"{layer.parameters:,}" if layer.parameters else "",
         f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
-        str(layer.receptive_field),
+        str(layer.field),
         f"{layer.memory / 1e3:,.1f}",
     )
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join(names + numbers).rstrip()

@@ -23,26 +23,28 @@ class LayerSummary:
     Attributes:
         kind: its class in Keras
         output: shape without the batch: (height, width, depth), or (units,)
-        window: (height, width) of the kernel or the pooling window
+        kernel: (height, width) of the kernel or the pooling window
         padding: rows of zeros on either side, z in (N + 2z − P) / s + 1; a half where one side has one more
         parameters: weights and biases; of a batch norm its moving statistics, too
         trainable: how many of them training may change
         multiply_adds: for one image; of convolutions and dense layers only
-        receptive_field: height in pixels of the part of the image that one value depends on, padding included
+        field: receptive field: height in pixels of the part of the image that one value depends on, with padding
         memory: bytes of the output for one image, as float32
+        inputs: names of the layers it gets its inputs from
     """
 
     name: str
     kind: str
     output: tuple[int, ...]
-    window: tuple[int, int] | None
+    kernel: tuple[int, int] | None
     stride: int | None
     padding: float | None
     parameters: int
     trainable: int
     multiply_adds: int
-    receptive_field: int
+    field: int
     memory: int
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def build_whole_network(
         check_size(spec, size)
         build = getattr(keras.applications, spec.constructor)
         whole: keras.Model = build(weights=None, input_shape=(size, size, 3), classes=num_classes, **spec.options)
+        whole.name = spec.name
         return whole
     body = build_architecture(spec, size, {"width": width}, gray)
     whole = attach_head(body, Head(0.0, False, ()), num_classes)
@@ -113,22 +116,22 @@ def summarize(model: keras.Model) -> ModelSummary:
     return ModelSummary(model.name, int(model.input.shape[1]), depths[id(model.output)], tuple(layers.values()))
 
 
-def output_size(size: int, window: int, stride: int, padding: float) -> int:
+def output_size(size: int, kernel: int, stride: int, padding: float) -> int:
     """Compute the height of a convolution's or a pooling's output: (N + 2z − P) / s + 1, rounded down.
 
-    >>> output_size(32, window=5, stride=1, padding=2)
+    >>> output_size(32, kernel=5, stride=1, padding=2)
     32
     """
-    return math.floor((size + 2 * padding - window) / stride) + 1
+    return math.floor((size + 2 * padding - kernel) / stride) + 1
 
 
-def convolution_parameters(window: int, depth: int, filters: int) -> int:
+def convolution_parameters(kernel: int, depth: int, filters: int) -> int:
     """Count the weights and biases of a convolution: [(P · P · d) + 1] · K.
 
     >>> convolution_parameters(5, 3, 8), convolution_parameters(5, 8, 16), convolution_parameters(1, 16, 32)
     (608, 3216, 544)
     """
-    return (window * window * depth + 1) * filters
+    return (kernel * kernel * depth + 1) * filters
 
 
 def _receptive_field(
@@ -142,8 +145,8 @@ def _receptive_field(
     if not inputs:
         return 1, 1
     field, step = max(input_fields)
-    if _window(layer):
-        return field + (_dilated_window(layer) - 1) * step, step * (_stride(layer) or 1)
+    if _kernel_size(layer):
+        return field + (_dilated_kernel(layer) - 1) * step, step * (_stride(layer) or 1)
     if len(inputs[0].shape) == 4 and len(output.shape) == 2:  # flattened or averaged
         return field + (int(inputs[0].shape[1]) - 1) * step, step
     return field, step
@@ -151,20 +154,21 @@ def _receptive_field(
 
 def _summarize_layer(layer: Any, inputs: list[Any], output: Any, receptive_field: int) -> LayerSummary:
     shape = tuple(int(length) for length in output.shape[1:])
-    window, stride = _window(layer), _stride(layer)
+    kernel, stride = _kernel_size(layer), _stride(layer)
     kernel_weights = sum(math.prod(kernel.shape) for kernel in _kernels(layer))
     return LayerSummary(
         name=layer.name,
         kind=type(layer).__name__,
         output=shape,
-        window=window,
+        kernel=kernel,
         stride=stride,
-        padding=_padding(layer, inputs[0].shape[1], shape[0]) if window and stride else None,
+        padding=_padding(layer, inputs[0].shape[1], shape[0]) if kernel and stride else None,
         parameters=_count(getattr(layer, "weights", [])),
         trainable=_count(getattr(layer, "trainable_weights", [])),
         multiply_adds=math.prod(shape[:-1]) * kernel_weights,  # a kernel's weight is used once per output position
-        receptive_field=receptive_field,
+        field=receptive_field,
         memory=FLOAT_BYTES * math.prod(shape),
+        inputs=tuple(tensor._keras_history[0].name for tensor in inputs),
     )
 
 
@@ -177,24 +181,24 @@ def _kernels(layer: Any) -> list[Any]:
     return [weight for weight in getattr(layer, "weights", []) if "kernel" in weight.path.split("/")[-1]]
 
 
-def _window(layer: Any) -> tuple[int, int] | None:
+def _kernel_size(layer: Any) -> tuple[int, int] | None:
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     return (int(size[0]), int(size[1])) if size and len(size) == 2 else None
 
 
 def _stride(layer: Any) -> int | None:
     strides = getattr(layer, "strides", None)
-    return int(strides[0]) if strides and _window(layer) else None
+    return int(strides[0]) if strides and _kernel_size(layer) else None
 
 
 def _padding(layer: Any, input_height: int, output_height: int) -> float:
     if layer.padding == "valid":
         return 0.0
-    missing = (output_height - 1) * (_stride(layer) or 1) + _dilated_window(layer) - input_height
+    missing = (output_height - 1) * (_stride(layer) or 1) + _dilated_kernel(layer) - input_height
     return max(0.0, missing / 2)
 
 
-def _dilated_window(layer: Any) -> int:
-    """Compute the height of a window with the gaps of a dilated one."""
-    window, dilation = _window(layer) or (1, 1), getattr(layer, "dilation_rate", (1, 1))
-    return int((window[0] - 1) * dilation[0] + 1)
+def _dilated_kernel(layer: Any) -> int:
+    """Compute the height of a kernel with the gaps of a dilated one."""
+    kernel, dilation = _kernel_size(layer) or (1, 1), getattr(layer, "dilation_rate", (1, 1))
+    return int((kernel[0] - 1) * dilation[0] + 1)
