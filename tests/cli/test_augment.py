@@ -1,5 +1,7 @@
 """`tlkit augment`: a contact sheet."""
 
+import json
+
 from tests.cli.commands import refused, tlkit
 
 
@@ -7,11 +9,22 @@ def test_augment_draws_a_sheet_and_names_its_images(colors, tmp_path):
     sheet = tmp_path / "sheet.png"
     done = tlkit("augment", colors, "-o", sheet, "--images", "3", "--image-size", "32")
     assert (done.exit_code, done.stderr) == (0, "")
-    first, *names, last = done.stdout.splitlines()
-    assert first.startswith("3 images with 8 views")
-    assert names == ["blue/0.png", "green/0.png", "red/0.png"]
-    assert last == f"file  {sheet}"
+    first, head, *names, last = done.stdout.splitlines()
+    assert first == "3 images, 8 views each, the first unchanged"
+    assert (head, names) == ("image (row)", ["blue/0.png", "green/0.png", "red/0.png"])
+    assert last.split() == ["file", str(sheet)]
     assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_augment_as_json_names_the_file_and_its_images(colors, tmp_path):
+    done = tlkit("augment", colors, "-o", tmp_path / "x.png", "--images", "2", "--views", "3", "--json")
+    content = json.loads(done.stdout)
+    assert content == {
+        "file": str(tmp_path / "x.png"),
+        "images": ["blue/0.png", "green/0.png"],
+        "views": 3,
+        "notes": [],
+    }
 
 
 def test_augment_shows_what_the_named_command_sees(signs, colors, tmp_path):

@@ -163,7 +163,7 @@ def test_output_without_a_name_takes_the_next_free_one(home, name, times):
     for file in expected:
         done = tlkit(*FILES[name][0])
         assert done.exit_code == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == (f"plot        {file}" if name == "lr-find" else f"file  {file}")
+        assert done.stdout.splitlines()[-1] == f"{'plot' if name == 'lr-find' else 'file':<12}{file}"
     after = everything(home)
     assert after.keys() - before.keys() == set(expected)
     assert {path: after[path] for path in before} == before
@@ -221,7 +221,7 @@ def test_cache_is_made_and_marked_and_emptied(home, cache):
     assert "tlkit" in lines[1]
     assert list(cache.glob("features/*/*.npy"))
     done = tlkit("cache", "clear")
-    assert (done.exit_code, done.stdout.endswith(" MB removed\n")) == (0, True)
+    assert (done.exit_code, done.stdout.endswith("B removed\n")) == (0, True)
     after = everything(home)
     assert after.keys() - before.keys() == {"cache", "cache/CACHEDIR.TAG"}
     assert {path: after[path] for path in before} == before
@@ -247,7 +247,7 @@ def test_cache_clear_leaves_what_is_not_the_caches_at_every_level(home, cache):
     folders = {f"runs/{KEY}/engine", f"runs/.tlkit-{'2' * 16}.tmp"}
     assert gone == {*OURS, *folders}
     assert {path: after[path] for path in after} == {path: before[path] for path in after}
-    assert f"files that tlkit did not write: .hidden, engines/{KEY[:-1]}.tflite" in done.stdout
+    assert f"files that tlkit did not write: .hidden, engines/{KEY[:-1]}.tflite" in " ".join(done.stdout.split())
 
 
 def foreign(home, kind):

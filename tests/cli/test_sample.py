@@ -11,7 +11,7 @@ def test_sample_digits_writes_a_folder_of_classes(tmp_path):
     pytest.importorskip("sklearn")
     done = tlkit("sample", "digits", tmp_path / "digits")
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith("1797 images")
+    assert done.stdout.startswith("1,797 images")
     assert f"tlkit finetune {tmp_path / 'digits'}" in done.stdout
     folder = read_folder(tmp_path / "digits")
     assert folder.class_names == tuple("0123456789")

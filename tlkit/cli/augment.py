@@ -1,13 +1,19 @@
 """`tlkit augment DATA`."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import options_from, output_option
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import ContactSheetSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.command(
@@ -17,6 +23,7 @@ from tlkit.settings.commands import ContactSheetSettings
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("PNG file to write.", default="augment.png")
+@report_options
 @options_from(ContactSheetSettings)
 def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     """Draw a contact sheet of augmented images of DATA.
@@ -30,7 +37,6 @@ def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     from tlkit.data.folder import read_folder
     from tlkit.data.image import ImageSpec
     from tlkit.training.option_effects import AUGMENT, refuse_without_effect
-    from tlkit.utils.text import escape_control_chars
 
     refuse_without_effect(settings, AUGMENT)
     class_names, asked = read_folder(data).class_names, settings.hflip
@@ -41,8 +47,26 @@ def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     views = AugmentedViews(settings.views, settings.seed, augmentation)
     note = flip_note(class_names, augmentation.hflip) if asked is None and augmentation != NO_AUGMENTATION else None
     names = draw_contact_sheet(data, output, spec, views, settings.images)
-    click.echo(f"{len(names)} images with {settings.views} views each, the first unchanged:")
-    click.echo("\n".join(escape_control_chars(name) for name in names))
-    if note:
-        click.echo(f"note: {escape_control_chars(note)}")
-    click.echo(f"file  {escape_control_chars(str(output))}")
+    content: dict[str, Any] = {
+        "file": str(output),
+        "images": names,
+        "views": settings.views,
+        "notes": [note] if note else [],
+    }
+    if reporting().as_json:
+        click.echo(json.dumps(content, indent=2))
+    else:
+        _print(**content)
+
+
+def _print(file: str, images: "Sequence[str]", views: int, notes: "Sequence[str]") -> None:
+    """Print which image is in which row of the sheet."""
+    from tlkit.cli.screen import STRONG, WARN, Screen
+
+    screen = Screen()
+    screen.line((f"{len(images)} images", STRONG), f", {views} views each, the first unchanged")
+    if reporting().verbosity > QUIET:
+        screen.table(("image (row)",), [[name] for name in images])
+        for note in notes:
+            screen.entry("note", note, style=WARN)
+    screen.entry("file", file)

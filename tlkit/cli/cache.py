@@ -1,11 +1,13 @@
 """`tlkit cache`."""
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.help import GroupedCommand, HelpGroup
+from tlkit.cli.reporting import QUIET, report_options, reporting
 
 if TYPE_CHECKING:
     from tlkit.utils.cache import CachePart
@@ -19,35 +21,55 @@ def cache() -> None:
     """
 
 
-@cache.command(cls=GroupedCommand, examples=("tlkit cache info",))
+@cache.command(cls=GroupedCommand, examples=("tlkit cache info", "tlkit cache info --json"))
+@report_options
 def info() -> None:
     """Show the folder and the size of the cache."""
+    from tlkit.cli.screen import STRONG, WARN, Screen
     from tlkit.errors import OptionError
     from tlkit.utils.cache import cache_dir, cache_sizes, is_cache
-    from tlkit.utils.text import escape_control_chars
+    from tlkit.utils.text import format_size
 
-    click.echo(escape_control_chars(f"{cache_dir()}"))
+    problem = ""
     try:
         with suppress(OSError):
             is_cache()
     except OptionError as error:
-        click.echo(escape_control_chars(str(error)))
+        problem = str(error)
+    sizes = {} if problem else cache_sizes(_parts())
+    if reporting().as_json:
+        parts = {name: {"files": count, "bytes": size} for name, (count, size) in sizes.items()}
+        click.echo(json.dumps({"folder": str(cache_dir()), "problem": problem, "parts": parts}, indent=2))
         return
-    for name, (count, size) in cache_sizes(_parts()).items():
-        click.echo(f"{name:<9} {count:6d} files  {size / 1e6:10.1f} MB")
+    screen = Screen()
+    screen.entry("cache", str(cache_dir()))
+    if problem:
+        screen.entry("problem", problem, style=WARN)
+        return
+    if reporting().verbosity > QUIET:
+        rows = [[name, f"{count:,}", format_size(size)] for name, (count, size) in sizes.items()]
+        screen.table(("part", "files", "size"), rows)
+    screen.entry("total", (format_size(sum(size for _, size in sizes.values())), STRONG))
 
 
 @cache.command(cls=GroupedCommand, examples=("tlkit cache clear",))
+@report_options
 def clear() -> None:
     """Remove all cached files; they are computed again if needed."""
+    from tlkit.cli.screen import GOOD, WARN, Screen
     from tlkit.utils.cache import clear_cache
-    from tlkit.utils.text import escape_control_chars
+    from tlkit.utils.text import format_size
 
     freed, others = clear_cache(_parts())
-    click.echo(f"{freed / 1e6:.1f} MB removed")
+    if reporting().as_json:
+        click.echo(json.dumps({"removed_bytes": freed, "kept": [str(path) for path in others]}, indent=2))
+        return
+    screen = Screen()
+    screen.line((f"{format_size(freed)} removed", GOOD))
     if others:
-        named = ", ".join(escape_control_chars(str(path)) for path in others[:3]) + ", ..." * (len(others) > 3)
-        click.echo(f"kept {len(others)} files that tlkit did not write: {named}")
+        named = ", ".join(str(path) for path in others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
+        files = "1 file" if len(others) == 1 else f"{len(others):,} files"
+        screen.entry("kept", f"{files} that tlkit did not write: {named}", style=WARN)
 
 
 def _parts() -> "list[CachePart]":

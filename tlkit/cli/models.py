@@ -1,4 +1,4 @@
-"""`tlkit models [NETWORK] [--json] [--measure] [-o zoo.png] [--cuts]`."""
+"""`tlkit models [NETWORK] [--json] [--measure] [-o networks.png] [--cuts]`."""
 
 import json
 import math
@@ -6,22 +6,21 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tlkit.cli.console import Console
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import output_option
-from tlkit.cli.screen import terminal_width
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.errors import OptionError
-from tlkit.utils.text import wrap
 
 if TYPE_CHECKING:
+    from tlkit.cli.screen import Part
     from tlkit.models.catalog import CatalogEntry
-    from tlkit.models.cut import Cut
 
-
+Speeds = dict["CatalogEntry", float | str]  # images per second, or why there is none
 HALF_BYTES = 2  # activations are kept in float16
 TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
 
@@ -37,7 +36,6 @@ TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
     common=("output", "as_json", "measure", "cuts", "image_size"),
 )
 @click.argument("network", required=False)
-@click.option("--json", "as_json", is_flag=True, help="JSON output with all figures and their sources.")
 @click.option(
     "--measure", is_flag=True, help="Speed on this machine in images/s; takes seconds to minutes per network."
 )
@@ -50,7 +48,8 @@ TITLES = {"finetune": "finetune --backbone", "train": "train --model"}
     default=0,
     help="Image height and width in pixels for --cuts; 0 for the network's default.",
 )
-def models(network: str | None, as_json: bool, measure: bool, output: Path | None, cuts: bool, image_size: int) -> None:
+@report_options
+def models(network: str | None, measure: bool, output: Path | None, cuts: bool, image_size: int) -> None:
     """List networks with their size, cost and accuracy.
     Give NETWORK to list one network or family.
 
@@ -59,12 +58,12 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
     """
     from tlkit.training.option_effects import MODELS, refuse_first
 
-    given = {"image_size": image_size, "json": as_json, "measure": measure, "output": output}
+    given = {"image_size": image_size, "json": reporting().as_json, "measure": measure, "output": output}
     refuse_first({name: value for name, value in given.items() if value}, MODELS, {"cuts": cuts})
     if cuts:
         if not network:
             raise OptionError("--cuts needs the name of a backbone, e.g. `tlkit models mobilenet_v2 --cuts`.")
-        click.echo("\n".join(_cut_lines(network, image_size)))
+        _print_cuts(network, image_size)
         return
     from tlkit.models.catalog import find_entries, load_catalog
 
@@ -72,11 +71,16 @@ def models(network: str | None, as_json: bool, measure: bool, output: Path | Non
     if output:
         _draw(entries, output)
     speeds = _measure(entries) if measure else {}
-    if as_json:
-        facts = [entry.as_json() | ({"images_per_second": speeds[entry]} if measure else {}) for entry in entries]
-        click.echo(json.dumps(facts, indent=2))
+    if reporting().as_json:
+        click.echo(json.dumps([entry.as_json() | _speed_json(speeds.get(entry)) for entry in entries], indent=2))
     else:
-        click.echo("\n".join(_lines(entries, speeds)))
+        _print(entries, speeds)
+
+
+def _speed_json(speed: float | str | None) -> dict[str, float | str | None]:
+    if speed is None:
+        return {}
+    return {"images_per_second": speed} if isinstance(speed, float) else {"images_per_second": None, "reason": speed}
 
 
 def _draw(entries: list["CatalogEntry"], output: Path) -> None:
@@ -87,20 +91,21 @@ def _draw(entries: list["CatalogEntry"], output: Path) -> None:
     plot_catalog(entries, output)
 
 
-def _measure(entries: list["CatalogEntry"]) -> dict["CatalogEntry", float | None]:
-    """Measure images per second; None for a network this machine has no memory for.
+def _measure(entries: list["CatalogEntry"]) -> "Speeds":
+    """Measure images per second.
 
     Each is measured in a process of its own: TensorFlow never gives back the memory of a conversion.
     """
-    console, speeds = Console(), dict["CatalogEntry", float | None]()
+    console, speeds = Console(), Speeds()
     with console.stage("measuring", len(entries), "networks") as advance:
         for entry in entries:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 try:
-                    speeds[entry] = round(process.submit(_measure_one, entry).result(), 1)
+                    speeds[entry] = float(f"{process.submit(_measure_one, entry).result():.4g}")
                 except BrokenProcessPool:
-                    speeds[entry] = None
-                    console.note(f"{entry.name} was not measured: the process ended, probably out of memory.")
+                    speeds[entry] = "the process ended, probably out of memory"
+                except Exception as error:  # of TensorFlow: the other networks are measured
+                    speeds[entry] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
             advance(1)
     return speeds
 
@@ -115,53 +120,79 @@ def _measure_one(entry: "CatalogEntry") -> float:
     return images_per_second(build_whole_network(entry.spec))
 
 
-def _lines(entries: list["CatalogEntry"], speeds: dict["CatalogEntry", float | None]) -> list[str]:
-    lines = list[str]()
+def _print(entries: list["CatalogEntry"], speeds: Speeds) -> None:
+    """Print a table per command, why a network has no speed, and what the columns mean."""
+    from tlkit.cli.screen import BAD, FAINT, Screen
+
+    screen = Screen()
     for command, title in TITLES.items():
         of_command = [entry for entry in entries if entry.command == command]
         if of_command:
-            lines += ["", _head(title, bool(speeds)), *(_line(entry, speeds) for entry in of_command)]
-    return [*lines[1:], "", _legend(entries)]
+            header = [title, *HEADER, *["images/s"] * bool(speeds), ""]
+            screen.table(header, [_row(item, speeds) for item in of_command], (0, len(header) - 1), DROPPED)
+            screen.blank()
+    for entry, reason in speeds.items():
+        if isinstance(reason, str):
+            screen.entry("no speed", f"{entry.name}: {reason}", style=BAD)
+    if reporting().verbosity > QUIET:
+        for sentence in _legend(entries):
+            screen.line((sentence, FAINT))
 
 
-def _head(title: str, is_measured: bool) -> str:
-    names = f"{'pixels':>6} {'min':>5} {'year':>4} {'depth':>5} {'params/M':>8} {'MB':>7} {'ops/G':>8} {'top-1':>5}"
-    return click.style(f"{title:<23} {names}{'  images/s' * is_measured}", bold=True)
+HEADER = ("pixels", "min", "year", "depth", "params/M", "MB", "ops/G", "top-1")
+DROPPED = (2, 6, 4, 3, 1, 7)  # columns that a narrow terminal does not get, the first of them first
 
 
-def _line(entry: "CatalogEntry", speeds: dict["CatalogEntry", float | None]) -> str:
-    top1 = f"{entry.top1:.1f}" if entry.top1 else ""
-    size = f"{entry.parameters / 1e6:>8.2f} {entry.size / 1e6:>7.1f} {entry.multiply_adds / 1e9:>8.3f} {top1:>5}"
-    speed = f"{speeds[entry] or math.nan:>10.1f}" if entry in speeds else ""
-    cached = "  cached" if entry.command == "finetune" and entry.weights_cached else ""
-    pixels = f"{entry.spec.image_size:>6} {entry.spec.min_size:>5}"
-    return f"{entry.name:<23} {pixels} {entry.year:>4} {entry.depth:>5} {size}{speed}{cached}"
+def _row(entry: "CatalogEntry", speeds: Speeds) -> "list[Part]":
+    from tlkit.cli.screen import GOOD
+    from tlkit.utils.text import format_rate
+
+    speed = speeds.get(entry)
+    measured = [format_rate(speed) if isinstance(speed, float) else "–"] if speeds else []
+    return [
+        entry.name,
+        str(entry.spec.image_size),
+        str(entry.spec.min_size),
+        str(entry.year),
+        str(entry.depth),
+        f"{entry.parameters / 1e6:.2f}",
+        f"{entry.size / 1e6:.1f}",
+        f"{entry.multiply_adds / 1e9:.3f}",
+        f"{entry.top1:.1f}" if entry.top1 else "",
+        *measured,
+        ("cached", GOOD) if entry.command == "finetune" and entry.weights_cached else "",
+    ]
 
 
-def _legend(entries: list["CatalogEntry"]) -> str:
+def _legend(entries: list["CatalogEntry"]) -> list[str]:
+    """Explain the columns, and what a name means, in sentences."""
     from tlkit.models.architectures.registry import families
 
-    text = (
-        "params/M: million parameters with 1,000 classes; MB: their size as float32\n"
-        "ops/G: billion multiply-adds for one image of the default size; min: minimum image size\n"
-        "top-1: published ImageNet accuracy in %; --json lists the sources"
-    )
+    lines = [
+        "pixels: default image size; min: minimum image size; params/M: million parameters with 1,000 classes; "
+        "MB: their size as float32; ops/G: billion multiply-adds for one image of the default size; "
+        "top-1: published ImageNet accuracy (%). The sources are in --json."
+    ]
     if len(entries) <= 2:
-        return text
+        return lines
     members = ", ".join(f"{family} ({name})" for family, name in families().items())
-    more = "cached: ImageNet weights are on this machine; `train --model` also accepts every backbone"
-    names = "\n".join(wrap(f"The name of a family means one of its networks: {members}.", terminal_width()))
-    return f"{text}\n{more}\n{names}"
+    return [
+        *lines,
+        "cached: ImageNet weights are on this machine. `train --model` also accepts every backbone.",
+        f"The name of a family means one of its networks: {members}.",
+    ]
 
 
-def _cut_lines(backbone: str, image_size: int) -> list[str]:
+def _print_cuts(backbone: str, image_size: int) -> None:
+    """Print the cut points of a backbone."""
+    from tlkit.cli.screen import FAINT, GOOD, Screen
     from tlkit.models.backbones import find_backbone
     from tlkit.models.keras_setup import start_keras
 
     spec = find_backbone(backbone)
     start_keras()
     from tlkit.models.build import build_backbone
-    from tlkit.models.cut import choose_cut, cut_points
+    from tlkit.models.cut import choose_cut, cut_points, parameters_below
 
     body = build_backbone(spec, "none", image_size or spec.image_size)
     cuts = [cut for cut in cut_points(body) if len(cut.shape) == 3]
@@ -169,15 +200,13 @@ def _cut_lines(backbone: str, image_size: int) -> list[str]:
         chosen = choose_cut(body, cuts, "auto").index
     except OptionError:  # it has none; the list says so
         chosen = -1
-    head = f"{'cut point':<32} {'shape':>16} {'below':>12} {'above':>12} {'kB/view':>10}"
-    return [head, *(_cut_line(body, cut, cut.index == chosen) for cut in cuts)]
-
-
-def _cut_line(body: Any, cut: "Cut", is_auto: bool) -> str:
-    from tlkit.models.cut import parameters_below
-
-    below = parameters_below(body, cut)
-    shape = "×".join(str(length) for length in cut.shape)
-    space = HALF_BYTES * math.prod(cut.shape) / 1e3
-    line = f"{cut.name:<32} {shape:>16} {below:>12,} {body.count_params() - below:>12,} {space:>10.1f}"
-    return line + ("  auto" if is_auto else "")
+    rows: list[list[Part]] = []
+    for cut in cuts:
+        below = parameters_below(body, cut)
+        space = HALF_BYTES * math.prod(cut.shape) / 1e3
+        counts = [f"{below:,}", f"{body.count_params() - below:,}", f"{space:,.1f}"]
+        rows.append([cut.name, "×".join(map(str, cut.shape)), *counts, ("auto", GOOD) if cut.index == chosen else ""])
+    screen = Screen()
+    screen.table(("cut point", "shape", "frozen", "trained", "kB/view", ""), rows, (0, 5), (1,))
+    if reporting().verbosity > QUIET:
+        screen.line(("frozen, trained: parameters below and above the cut; auto: what --cut auto chooses", FAINT))

@@ -1,5 +1,6 @@
 """`tlkit sample`."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -16,7 +17,10 @@ def sample() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def digits(folder: Path) -> None:
     """Write 1,797 handwritten digits to FOLDER, by class."""
+    from tlkit.cli.screen import STRONG, Screen
     from tlkit.data.sample_datasets import write_digits
 
     count = write_digits(folder)
-    click.echo(f"{count} images of handwritten digits in {folder}\nnext  tlkit finetune {folder}")
+    screen = Screen()
+    screen.line((f"{count:,} images of handwritten digits", STRONG), f" in {folder}")
+    screen.command("next", shlex.join(["tlkit", "finetune", str(folder)]))

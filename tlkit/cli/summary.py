@@ -30,7 +30,8 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     MODEL is the name of a network or a run folder.
 
     Output size is (N + 2z − P)/s + 1 for input size N, kernel P, stride s, padding z. A convolution with
-    K filters on d channels has (P·P·d + 1)·K parameters. "field" is the receptive field in pixels.
+    K filters on d channels has (P·P·d + 1)·K parameters. "field" is the receptive field in pixels, "kB" the size of the
+    output of one image as float32.
     """
     from tlkit.models.architectures.registry import find_trainable, options_of
     from tlkit.models.keras_setup import start_keras
@@ -87,7 +88,7 @@ def _print(summarized: "ModelSummary") -> None:
     screen = Screen()
     if reporting().verbosity > QUIET:
         screen.table(HEADER, [_row(layer) for layer in summarized.layers], LEFT, DROPPED)
-        screen.line(("field: receptive field in pixels; kB: size of the output", FAINT))
+        screen.line(("field: receptive field in pixels", FAINT))
         screen.blank()
     fixed = summarized.total_parameters - summarized.trainable_parameters
     memory = sum(layer.memory for layer in summarized.layers)

@@ -68,8 +68,8 @@ class CatalogEntry:
 
     def as_json(self) -> dict[str, Any]:
         """Give every fact, with the source in words."""
-        sizes = {"image_size": self.spec.image_size, "least_size": self.spec.min_size, "size_bytes": self.size}
-        return vars(self) | sizes | {"source": SOURCES.get(self.source), "weights_here": self.weights_cached}
+        sizes = {"image_size": self.spec.image_size, "min_size": self.spec.min_size, "size_bytes": self.size}
+        return vars(self) | sizes | {"source": SOURCES.get(self.source), "weights_cached": self.weights_cached}
 
 
 @cache

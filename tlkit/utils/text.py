@@ -55,12 +55,14 @@ def format_rate(per_second: float) -> str:
 
 
 def format_size(num_bytes: float) -> str:
-    """Write a size on disk or in memory, never 0.
+    """Write a size on disk or in memory; 0 only where it is exact.
 
-    >>> format_size(23_200_000), format_size(1_234_000_000), format_size(51_200), format_size(12)
-    ('23.2 MB', '1,234.0 MB', '51 kB', '1 kB')
+    >>> format_size(23_200_000), format_size(1_234_000_000), format_size(51_200), format_size(12), format_size(0)
+    ('23.2 MB', '1,234.0 MB', '51 kB', '1 kB', '0 kB')
     """
-    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 100_000 else f"{max(1, round(num_bytes / 1e3))} kB"
+    if num_bytes >= 100_000:
+        return f"{num_bytes / 1e6:,.1f} MB"
+    return f"{max(round(num_bytes / 1e3), int(num_bytes > 0))} kB"
 
 
 def sparkline(values: Sequence[float]) -> str:
