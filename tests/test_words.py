@@ -56,6 +56,7 @@ FORBIDDEN = {  # a regular expression, and what to say instead
 WORDS = re.compile(r"(?<![\w/-])(?:" + "|".join(FORBIDDEN) + r")(?![\w/-])", re.IGNORECASE)
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "sample_data/**/*.md")
 NO_PROSE = re.compile(r"(?<!`)`[^`\n]+`(?!`)|\]\([^)\n]*\)|\{\{\w+\}\}|<!--.*?-->")  # names, links, figures to fill in
+ARTICLES = ("The ", "A ", "An ", "Its ", "Every ", "Each ", "One ", "raises:")  # no imperative begins so
 SKIPPED_FIRST_WORDS = ("What ", "How ", "Whether ", "Which ", "Where ", "The way ", "See ")
 
 
@@ -143,6 +144,19 @@ def badly_begun(tree: ast.Module, path: str) -> list[str]:
 def test_docstrings_begin_with_a_thing_or_an_imperative():
     modules = (*PACKAGE.values(), *SCRIPTS.values())
     assert [found for module in modules for found in badly_begun(module.tree, module.path)] == []
+
+
+def is_property(node: ast.AST) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in getattr(node, "decorator_list", ()))
+
+
+def test_docstrings_of_functions_begin_with_an_imperative():
+    found = []
+    for module in PACKAGE.values():
+        for node, text in docstrings(module.tree):
+            if isinstance(node, Function) and not is_property(node) and text.value.startswith(ARTICLES):
+                found.append(f"{module.path}:{text.lineno} {text.value.splitlines()[0]}")
+    assert found == []
 
 
 def test_public_functions_and_methods_have_docstrings_wherever_they_are():

@@ -120,12 +120,12 @@ def _append_positions(grid: np.ndarray) -> np.ndarray:
 
 
 def _brightness(pixels: np.ndarray) -> np.ndarray:
-    """float32 (height, width), 0 to 1."""
+    """Compute the brightness: float32 (height, width), 0 to 1."""
     return pixels.astype(np.float32) @ np.array(LUMA, np.float32) / 255
 
 
 def _gray_levels(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (height, width)."""
+    """Reduce to levels of gray: uint8 (height, width)."""
     return np.rint(pixels.astype(np.float32) @ np.array(LUMA, np.float32)).astype(np.uint8)
 
 

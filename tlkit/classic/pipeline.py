@@ -176,7 +176,7 @@ def open_pipeline(file: Path) -> ClassicPipeline:
 
 
 def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """raises: ValueError where they would not fit into memory, or a member is not an array"""
+    """Read the arrays; ValueError if they would not fit into memory, or a member is not an array"""
     with zipfile.ZipFile(file) as members:
         if sum(member.file_size for member in members.infolist()) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES >> 30} GB")
@@ -189,7 +189,7 @@ def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _read_descriptors(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> DescriptorPipeline:
-    """raises: ValueError where they cannot be computed here; ModelError where a package is missing"""
+    """Read the descriptors; ValueError if they cannot be computed here, ModelError if a package is missing"""
     if metadata["descriptor_version"] != DESCRIPTOR_VERSION:
         raise ValueError("its descriptors are from another version of tlkit")
     names, sizes, levels = (metadata[name] for name in DESCRIPTOR_FIELDS)

@@ -68,7 +68,7 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
 
 
 def _refuse_others(run: Path) -> None:
-    """raises: OptionError where an option of the comparison was typed together with --resume"""
+    """Refuse options of the comparison next to --resume with an OptionError"""
     from tlkit.errors import OptionError
     from tlkit.settings.base import option_name
 

@@ -62,7 +62,7 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
 
 
 def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
-    """raises: OptionError where the folder would lie among the images, or options of its files have no effect"""
+    """Refuse a folder among the images, and options of its files without effect, with an OptionError"""
     from tlkit.errors import OptionError
     from tlkit.utils.files import refuse_inside
 

@@ -70,7 +70,7 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
 
 
 def _choose_format(settings: PredictSettings, output: Path | None) -> str:
-    """raises: OptionError where an option would have no effect, or a format needs a file"""
+    """Choose the format; OptionError if an option would have no effect, or a format needs a file"""
     from tlkit.cli.output import choose_format
     from tlkit.errors import OptionError
     from tlkit.inference.tables import BINARY_FORMATS

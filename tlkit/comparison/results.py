@@ -200,7 +200,7 @@ def notes_of(candidate: Candidate, run: Run) -> list[str]:
 
 
 def _metrics(run: Run) -> TrainingMetrics:
-    """raises: RunError"""
+    """Read the metrics; RunError if there are none."""
     try:
         return TrainingMetrics.from_json(run.read_json("metrics.json"))
     except (KeyError, TypeError):

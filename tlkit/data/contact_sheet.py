@@ -49,7 +49,7 @@ def draw_contact_sheet(
 
 
 def _alternate_classes(folder: ImageFolder) -> list[int]:
-    """Positions of all images: the first of each class, then the second of each, and so on."""
+    """List the positions of all images: the first of each class, then the second of each, and so on."""
     labels = folder.labels
     rank = np.zeros(len(labels), dtype=np.int64)
     for label in range(folder.num_classes):

@@ -206,7 +206,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8, or 1 where the tag is missing or nonsense."""
+    """Read the orientation: 1 to 8, or 1 if the tag is missing or invalid."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # EXIF is free-form: a broken one must not cost a good image

@@ -136,7 +136,7 @@ def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
 
 
 def _parents_of_classes(top: Path, root: Path, subsets: dict[str, str]) -> dict[str, str]:
-    """Folders whose subfolders are classes, below those of the subsets; there, too, wrappers are passed through."""
+    """List the folders whose subfolders are classes, below those of the subsets and below wrappers."""
     training = [name for name, subset in subsets.items() if subset == "train"]
     known = {composed(name) for folder in training for name in class_folders(_inside_wrappers(top / folder, ()))}
     parents = {}
@@ -165,7 +165,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -> None:
-    """raises: DataError where two folders are the same subset, or none is for training"""
+    """Refuse two folders of the same subset, and none for training, with a DataError"""
     names = list(subsets)
     if "train" not in subsets.values() and not has_run:
         raise DataError(f"'{folder}' has {' and '.join(names)} but no 'train' folder; add one.")
@@ -176,7 +176,7 @@ def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -
 
 
 def _refuse_parts(folder: Path, names: Sequence[str], subsets: dict[str, str]) -> None:
-    """raises: DataError where subfolders are parts of a download or of a split, not classes"""
+    """Refuse subfolders that are parts of a download or of a split, not classes, with a DataError"""
     if len(names) < 2 or len(subsets) == len(names):
         return
     beside = [name for name in names if name not in subsets]

@@ -206,7 +206,7 @@ class _GroupAssignment:
             self._assign(movable[-1 if subset == TRAIN else 0], subset)
 
     def _can_leave(self, group: str, target: str) -> bool:
-        """A group may leave a less important subset, and training where others of each of its classes stay."""
+        """Tell whether a group may move: from training if others of its classes stay, else to a subset before its own."""
         source = self.subset[group]
         if group in self.previous:
             return False
@@ -259,7 +259,7 @@ def _groups_in_conflict(folder: ImageFolder) -> list[list[int]]:
 
 
 def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
-    """Positions of images to drop, with the held-out image each is a copy of."""
+    """Find images to drop: their positions, with the held-out image each is a copy of."""
     originals: dict[str, str] = {}
     copies = {}
     for subset in (TEST, VALIDATION, ""):
@@ -275,13 +275,13 @@ def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
 def _previously_trained_on(
     folder: ImageFolder, assigned: np.ndarray, previous_subsets: Mapping[str, str]
 ) -> dict[int, str]:
-    """Positions of images that the folder holds out, though the run this one starts from was trained on them."""
+    """Find images that the folder holds out, though the run this one starts from was trained on them."""
     held_out = np.flatnonzero(assigned != "").tolist()
     return {index: TRAINED_ON for index in held_out if previous_subsets.get(folder.groups[index]) == TRAIN}
 
 
 def _require_images(folder: ImageFolder, subsets: dict[str, ImageFolder]) -> None:
-    """raises: DataError where a class has no training image, or there is no validation image"""
+    """Require a training image of each class and a validation image; else DataError"""
     train = subsets[TRAIN]
     empty = [name for name, count in zip(train.class_names, train.class_counts, strict=True) if count == 0]
     if empty:

@@ -111,7 +111,7 @@ class ThreadedRunner:
         self._thread = threading.local()
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Inputs (rows, …) to outputs (rows, …)."""
+        """Run the engine on inputs (rows, …), and give outputs (rows, …)."""
         if not hasattr(self._thread, "session"):
             self._thread.session = self._engine.session()
         return run_in_batches(self._engine, self._thread.session, rows)

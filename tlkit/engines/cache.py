@@ -68,7 +68,7 @@ def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedMo
 
 
 def weights_digest(network: Any) -> str:
-    """SHA-256 over every array of a Keras model, in order, with its shape."""
+    """Hash every array of a Keras model, in order, with its shape (SHA-256)."""
     digest = hashlib.sha256()
     for value in network.get_weights():
         digest.update(f"{value.dtype}{value.shape}".encode())

@@ -37,7 +37,7 @@ class KerasEngine:
 
 
 def load_network(file: Path) -> Any:
-    """A model saved by tlkit.
+    """Load a model that tlkit saved.
 
     Raises:
         ValueError, OSError: as Keras raises them
@@ -60,7 +60,7 @@ def save_network(network: Any, file: Path) -> None:
 
 
 def to_litert(network: Any, pixels: bool) -> bytes:
-    """A Keras model as the bytes of a `.tflite` file with a batch of one, in float32.
+    """Convert a Keras model to the bytes of a `.tflite` file with a batch of one, in float32.
 
     Args:
         pixels: the input is uint8, as decoded; else float32, as features are

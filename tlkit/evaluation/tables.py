@@ -41,13 +41,13 @@ def class_rows(report: Report) -> Rows:
 
 
 def confusion_rows(report: Report) -> Rows:
-    """The confusion matrix, a row per true class, a column per predicted one: confusion_matrix.csv."""
+    """Write the confusion matrix, a row per true class, a column per predicted one: confusion_matrix.csv."""
     names = report.class_names
     return ("class", *names), [[name, *row] for name, row in zip(names, report.confusion.tolist(), strict=True)]
 
 
 def prediction_rows(report: Report, paths: Sequence[str], probs: bool = True) -> Rows:
-    """Every image with its true and its predicted class and its probabilities: predictions.csv.
+    """Write every image with its true and its predicted class and its probabilities: predictions.csv.
 
     paths: of the report's images, in its order
     probs: whether the probabilities of all classes follow, or the most probable classes, each with its probability
@@ -71,7 +71,7 @@ def prediction_rows(report: Report, paths: Sequence[str], probs: bool = True) ->
 
 
 def wrong_rows(report: Report, paths: Sequence[str]) -> Rows:
-    """Every image that is classified wrongly, the most confident mistake first: wrong.csv."""
+    """Write every misclassified image, the most confident first: wrong.csv."""
     names, confidence = report.class_names, report.probabilities.max(axis=1)
     return ("path", "class", "label", "confidence"), [
         [paths[index], names[report.labels[index]], names[report.predicted[index]], confidence[index]]

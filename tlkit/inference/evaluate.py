@@ -159,7 +159,7 @@ def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Repor
 
 
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
-    """The images of the run's own `split.csv`."""
+    """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
     root = Path(run.read_settings()["data"])
     if not root.is_dir():
@@ -172,7 +172,7 @@ def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_Lab
 
 
 def _images_of(folder: ImageFolder, split: str) -> tuple[list[_LabeledFile], str]:
-    """The images of a folder: its test images, else its validation images, else all."""
+    """Collect the images of a folder: its test images, else its validation images, else all."""
     present = [subset for subset in (TEST, VALIDATION) if subset in folder.subsets]
     subset = (present or ["all"])[0] if split == "auto" else split
     if subset in SUBSETS and subset not in folder.subsets:

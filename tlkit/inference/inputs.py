@@ -105,7 +105,7 @@ def _is_row(entry: FileEntry) -> bool:
 
 
 def _array_image(array: np.ndarray) -> Image.Image:
-    """raises: OptionError where the array is no RGB image of bytes"""
+    """Turn an array into an image; OptionError if it is not an RGB image of bytes"""
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise OptionError(
             f"an array is {array.dtype} {array.shape}; expected uint8 (height, width, 3), RGB from 0 to 255."
@@ -121,7 +121,7 @@ def _prepare(image: Image.Image, spec: ImageSpec) -> DecodedImage | ImageError:
 
 
 def _read(file: Any) -> bytes | ImageError:
-    """raises: OptionError where the file gives text"""
+    """Read a file object; OptionError if it gives text"""
     try:
         data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

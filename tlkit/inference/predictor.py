@@ -105,7 +105,7 @@ class Predictor:
         ]
 
     def _classify(self, images: list[DecodedImage]) -> Iterable[np.ndarray]:
-        """Probabilities of each; RunError where they are not those of the run's classes."""
+        """Compute the probabilities of each; RunError if they are not those of the run's classes."""
         if not images:
             return ()
         probabilities = self._run(np.stack([image.pixels for image in images]))

@@ -76,7 +76,7 @@ class PreviousRun:
         return keras.Model(network.input, first.input, name=self.name)
 
     def identity(self, cut: str = "") -> tuple[object, ...] | None:
-        """Its weights are known once it is built."""
+        """Give None: its weights are known only once it is built."""
         return None
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
@@ -123,7 +123,7 @@ def previous_run(path: str | Path) -> PreviousRun:
 
 @lru_cache(1)
 def _load_once(file: Path, sha256: str) -> Any:
-    """The network of a file of this content, to be read, not trained."""
+    """Load the network of a file of this content, to be read, not trained."""
     return _load(file)
 
 
@@ -137,7 +137,7 @@ def _load(file: Path) -> Any:
 def _transfer_columns(
     new: list[np.ndarray], previous: list[np.ndarray], columns: list[tuple[int, int]]
 ) -> list[np.ndarray]:
-    """Weights whose last axis is the classes, with the columns of known classes taken over."""
+    """Copy the columns of known classes to weights whose last axis is the classes."""
     for weights, previous_weights in zip(new, previous, strict=True):
         for column, previous_column in columns:
             weights[..., column] = previous_weights[..., previous_column]

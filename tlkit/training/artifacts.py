@@ -135,7 +135,7 @@ def write_folds(run: Run, folds: CrossValidation) -> None:
 
 
 def _mistakes(report: Report, images: ImageFolder, spec: ImageSpec) -> Iterator[Mistake]:
-    """The misclassified images, the most confident first; those that have gone meanwhile are left out."""
+    """List the misclassified images, the most confident first; files that no longer exist are left out."""
     for index in report.mistakes:
         label = int(report.predicted[index])
         try:

@@ -262,7 +262,7 @@ def probe_depths(
 
 
 def _probe_accuracy(values: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> float:
-    """The fraction of images that the classifier of the other folds classifies correctly."""
+    """Measure the fraction of images that the classifier of the other folds classifies correctly."""
     parts = [folds == fold for fold in range(PROBE_FOLDS)]
     squares = [values[part].T @ values[part] for part in parts]
     products = [values[part].T @ (targets[part] - targets.mean(axis=0)) for part in parts]

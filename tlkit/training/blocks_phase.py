@@ -127,7 +127,7 @@ def layer_lr_multipliers(top: keras.Model, network: keras.Model, lowest: float) 
 
 
 def _disk_limit(cache_limit: float) -> float:
-    """Bytes that activations may take.
+    """Compute the bytes that activations may take.
 
     cache_limit: in GB; 0 for a fraction of the free disk
     """
@@ -160,7 +160,7 @@ def _only(folder: ImageFolder, paths: set[str]) -> ImageFolder:
 
 
 def _require_unchanged(folder: ImageFolder, split: Split, again: list[ImageFolder]) -> None:
-    """Files are read a second time; they must hold what was split."""
+    """Require that files, which are read a second time, still hold what was split."""
     before = dict(zip(folder.paths, folder.sha256, strict=True))
     pairs = [pair for images in again for pair in zip(images.paths, images.sha256, strict=True)]
     changed = [path for path, sha256 in pairs if before[path] != sha256]

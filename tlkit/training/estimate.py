@@ -154,7 +154,7 @@ def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimat
 
 
 def _count_subsets(folder: ImageFolder, fraction: float) -> tuple[int, int]:
-    """Images to train on and held out, before the files are read."""
+    """Count training and held-out images before the files are read."""
     given = sum(bool(subset) and subset != "train" for subset in folder.subsets)
     held_out = given + round((len(folder) - given) * (0.0 if given else fraction))
     return max(1, len(folder) - held_out), held_out

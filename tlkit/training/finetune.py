@@ -100,6 +100,6 @@ def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> Finetun
 
 
 def require_tensorboard(settings: NetworkSettings) -> None:
-    """raises: OptionError where TensorBoard is asked for and not installed"""
+    """Require TensorBoard if its curves are asked for; else OptionError"""
     if settings.tensorboard and not find_spec("tensorboard"):
         raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")

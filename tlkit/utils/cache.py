@@ -36,7 +36,7 @@ class CachePart:
 
 
 def cache_dir() -> Path:
-    """`TLKIT_CACHE`, or the platform's cache folder of this user."""
+    """Find the cache folder: `TLKIT_CACHE`, or the platform's for this user."""
     if chosen := os.environ.get("TLKIT_CACHE"):
         return Path(chosen).expanduser()
     from platformdirs import user_cache_path

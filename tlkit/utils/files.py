@@ -36,7 +36,7 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that replaces `path` only when the block ends without an error.
 
     For what tlkit itself owns: files of a run folder or of the cache. `open_new` opens what the user names.
-    Until the end the content lies in a hidden file beside `path`, which an error removes.
+    Until the end the content is in a hidden file beside `path`, which an error removes.
     Text is UTF-8; a file name that is not UTF-8 is written with the bytes it has on disk.
     """
     temporary = temporary_beside(path)
@@ -105,7 +105,7 @@ def check_new_file(path: str | Path) -> None:
 def open_new(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a new file that gets its name when the block ends without an error, and never replaces anything.
 
-    Every output that the user names is opened here. Until the end the content lies in a hidden file beside it.
+    Every output that the user names is opened here. Until the end the content is in a hidden file beside it.
 
     Raises:
         OptionError: as `check_new_file` does, and if something has taken the name meanwhile

@@ -65,7 +65,7 @@ def take_until_done(items: Iterator[Item], future: Future[Any], max_items: int) 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Limit matrix products to one thread, for ours keep the processors busy already.
+    """Limit matrix products to one thread, because our threads keep the processors busy already.
 
     Two pools of threads on two processors slow each other down: dense SIFT takes half the time so, Fisher
     vectors a third (docs/decisions/014). Without threadpoolctl, which scikit-learn brings, nothing changes.

@@ -45,7 +45,7 @@ def _upright_fonts() -> list[FontEntry]:
 
 @cache
 def _characters(file: str, index: int) -> frozenset[int]:
-    """The characters that a font file has; none where it cannot be drawn with."""
+    """List the characters of a font file; none if it cannot be drawn with."""
     try:
         return frozenset(FT2Font(file, face_index=index).get_charmap())
     except (OSError, RuntimeError):

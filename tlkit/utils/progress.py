@@ -47,7 +47,7 @@ class Silent:
         self.notes.append(text)
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Stopwatch:
@@ -63,5 +63,5 @@ class Stopwatch:
         self.laps[name], self._last = round(self.laps.get(name, 0) + now - self._last, 3), now
 
     def total(self) -> float:
-        """Seconds since the start."""
+        """Give the seconds since the start."""
         return round(time.perf_counter() - self._started, 3)

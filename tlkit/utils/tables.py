@@ -44,7 +44,8 @@ class _ExcelCsv:
 
 
 def _excel_cell(value: Any) -> str:
-    """
+    """Write a value as a cell of the dialect.
+
     >>> _excel_cell(0.5), _excel_cell("=1+1"), _excel_cell(-3), _excel_cell(None)
     ('0,5', "'=1+1", '-3', '')
     """

@@ -66,7 +66,7 @@ def format_size(num_bytes: float) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw a curve in one line of blocks, from its smallest to its largest value, without what is no number.
+    """Draw a curve in one line of blocks, from its smallest to its largest value; NaN is left out.
 
     >>> sparkline([3, 2, 1, 1, 2])
     '█▅▁▁▅'
@@ -170,7 +170,7 @@ def quote_names(names: Sequence[str]) -> str:
 def shorten_middle(text: str, width: int) -> str:
     """Shorten a text to at most `width` columns of a terminal by leaving out its middle.
 
-    The end keeps more than the start: of a path it tells files apart.
+    The end keeps more than the start, because it distinguishes the files of a folder.
 
     >>> shorten_middle("campo novembro/IMG_4292.HEIC", 20)
     'campo …IMG_4292.HEIC'

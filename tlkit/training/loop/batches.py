@@ -105,7 +105,7 @@ def _blend(values: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
 def _cut_and_paste(
     features: np.ndarray, other: np.ndarray, ratio: float, random: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """A rectangle of each map replaced by that of another one, and the fraction that is left of its own."""
+    """Replace a rectangle of each map by that of another one; give also the fraction that is left of its own."""
     height, width = features.shape[1:3]
     tall, wide = (round(length * np.sqrt(1 - ratio)) for length in (height, width))
     top, left = random.integers(0, height - tall + 1), random.integers(0, width - wide + 1)

@@ -65,7 +65,7 @@ def fit(
 def _start(
     model: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, checkpoint: Checkpoint | None
 ) -> TrainingState:
-    """The state to train from, with the model compiled accordingly."""
+    """Give the state to train from, with the model compiled for it."""
     num_images = len(samples[0].targets)
 
     def prepare(state: TrainingState) -> None:
@@ -145,7 +145,7 @@ def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPla
 
 
 def _evaluate(model: keras.Model, samples: Samples, plan: FitPlan) -> dict[str, float]:
-    """The loss against the smoothed labels and the accuracy; and the criterion, where that is another."""
+    """Compute the loss against the smoothed labels and the accuracy; and the criterion, if that is another."""
     size = min(PREDICT_BATCH, plan.batch_size)
     starts = range(0, len(samples.targets), size)
     probabilities = np.concatenate([model.predict_on_batch(samples.features[k : k + size]) for k in starts])
