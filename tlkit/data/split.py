@@ -206,7 +206,7 @@ class _GroupAssignment:
             self._assign(movable[-1 if subset == TRAIN else 0], subset)
 
     def _can_leave(self, group: str, target: str) -> bool:
-        """Tell whether a group may move: from training if others of its classes stay, else to a subset before its own."""
+        """Tell whether a group may move: from training if others of its classes stay, else to an earlier subset."""
         source = self.subset[group]
         if group in self.previous:
             return False
