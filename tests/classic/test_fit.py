@@ -6,7 +6,15 @@ import pytest
 pytest.importorskip("sklearn")
 
 from tlkit.classic.classifiers import CLASSIFIER_FAMILIES, CLASSIFIERS
-from tlkit.classic.fit import ColumnGroup, FitOptions, fit_classifier, fit_scaler, group_columns, select_columns
+from tlkit.classic.fit import (
+    ColumnGroup,
+    FitOptions,
+    are_constant,
+    fit_classifier,
+    fit_scaler,
+    group_columns,
+    select_columns,
+)
 from tlkit.classic.model_selection import GroupedLabels
 from tlkit.errors import OptionError
 
@@ -94,3 +102,11 @@ def test_fit_classifier_with_few_images_of_a_class_gives_probabilities(classifie
         probabilities = fitted.predict_proba(values)
         assert probabilities.shape == (len(labels), len(counts))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_are_constant_means_the_same_values_in_every_image_but_for_rounding():
+    row = random_rows()[:1]
+    assert are_constant(np.repeat(row, 5, axis=0))
+    assert are_constant(np.repeat(row, 5, axis=0) * (1 + 1e-9 * np.arange(5)[:, None]))
+    assert are_constant(np.zeros((3, 2), np.float32))
+    assert not are_constant(np.array([[0, 1], [0, 1], [0, 1.01]]))

@@ -16,7 +16,7 @@ from tests.shared_runs import copy_run
 from tests.training.stops import StoppedError
 from tlkit.classic.descriptors import DESCRIPTORS, compute_sift, descriptor_sizes, find_descriptors
 from tlkit.classic.pipeline import open_pipeline
-from tlkit.errors import ModelError, OptionError, RunError
+from tlkit.errors import DataError, ModelError, OptionError, RunError
 from tlkit.features import vectors
 from tlkit.inference.predictor import Predictor, predict
 from tlkit.settings.training import ClassicSettings, settings_from
@@ -403,3 +403,37 @@ def test_predict_command_refuses_class_names_of_another_number(classic_run, colo
     content = run.read_json("model.json")
     run.write_json("model.json", content | {"class_names": content["class_names"][1:]})
     assert "but its model has" in refused(4, "predict", run.path, colors / "red" / "0.png")
+
+
+# images that show nothing
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """Two classes of blank images: shades of red and of blue."""
+    for name, shift in (("red", 0), ("blue", 2)):
+        (tmp_path / "blank" / name).mkdir(parents=True)
+        for number in range(8):
+            color = np.roll(np.array([200 - number, 20, 30], np.uint8), shift)
+            (tmp_path / "blank" / name / f"{number}.png").write_bytes(encoded(np.full((40, 40, 3), color, np.uint8)))
+    return tmp_path / "blank"
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("classifier", ["naive-bayes", "logistic"])
+@pytest.mark.parametrize("descriptor", ["hog", "haralick", "hog+lbp"])
+def test_blank_images_show_nothing_to_a_descriptor_of_shapes(descriptor, classifier, blank, tmp_path):
+    settings = ClassicSettings(descriptor=descriptor, classifier=classifier)
+    with pytest.raises(
+        DataError, match=rf"nothing to tell classes apart: all 12 .* of {descriptor.replace('+', '.')}; check"
+    ):
+        train_classic(blank, tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.training
+def test_auto_passes_by_descriptors_to_which_all_images_are_the_same(blank, tmp_path):
+    result = train_classic(blank, tmp_path / "run", ClassicSettings(descriptor="auto", classifier="naive-bayes"))
+    assert result.report.accuracy == 1
+    assert "hog" not in result.metrics.advice["tried"]
+    assert all("histogram" in name for name in result.metrics.advice["tried"])

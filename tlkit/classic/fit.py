@@ -57,6 +57,14 @@ def select_columns(
     return np.concatenate(columns, axis=1), new_groups
 
 
+def are_constant(values: np.ndarray) -> bool:
+    """Tell whether all images have the same values, but for rounding.
+
+    values: (images, values)
+    """
+    return bool((np.ptp(values, axis=0) <= CONSTANT_RANGE * np.abs(values).max()).all())
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """Options of fitting a classifier.

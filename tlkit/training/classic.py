@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.classic.descriptors import DESCRIPTORS, descriptor_sizes, find_descriptors, require_packages
-from tlkit.classic.fit import FitOptions, refit, select_columns, select_model
+from tlkit.classic.fit import FitOptions, are_constant, refit, select_columns, select_model
 from tlkit.classic.model_selection import GroupedLabels, SearchResult
 from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipeline, to_bytes
 from tlkit.data.folder import ImageFolder
@@ -20,7 +20,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine
-from tlkit.errors import require
+from tlkit.errors import DataError, require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
@@ -185,15 +185,24 @@ def _fit_best(
     candidates: Sequence[str],
     progress: Progress,
 ) -> tuple[str, ScaledClassifier, Mapping[str, SearchResult]]:
-    """Fit the best candidate: its name, the classifier, and what folds showed of each candidate."""
+    """Fit the best candidate: its name, the classifier, and what folds showed of each candidate.
+
+    raises: DataError where all images have the same descriptors
+    """
     values, groups = vectors.load(train, progress), vectors.column_groups(train)
     labels = GroupedLabels(train.labels, train.groups)
     options = FitOptions(settings.classifier, settings.pca, settings.seed, progress)
     columns = {name: partial(select_columns, values, groups, name.split("+")) for name in candidates}
+    columns = {name: select for name, select in columns.items() if not are_constant(select()[0])}
+    if not columns:
+        raise DataError(
+            f"the images show nothing to tell classes apart: all {len(train)} training images have the same values of "
+            f"{', '.join(candidates)}; check the images, or choose other features."
+        )
     selected = {name: select_model(*select(), labels, options) for name, select in columns.items()}
     results = {name: result for name, (_, result) in selected.items()}
     known = {name: accuracy for name, result in results.items() if (accuracy := _accuracy(result)) is not None}
-    best = max(known, key=lambda name: known[name]) if known else candidates[-1]  # without folds the fullest
+    best = max(known, key=lambda name: known[name]) if known else list(columns)[-1]  # without folds the fullest
     return best, refit(columns[best]()[0], labels, selected[best], options), results
 
 
