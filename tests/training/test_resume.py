@@ -1,6 +1,7 @@
 """A run that was stopped: what it needs to be resumed, kills, signals. That it ends the same is in test_recipe.py."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -156,7 +157,10 @@ def test_interrupted_command_says_so_with_code_130(name, colors, tmp_path):
     process.send_signal(name)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "Interrupted." in output
+    said = re.fullmatch(r"Stopped after (\d+) of 100,000 epochs\. Continue: (.+)", output.splitlines()[-1])
+    assert said, output
+    assert int(said[1]) > 0
+    assert said[2] == f"tlkit train --resume {tmp_path / 'run'}"
     assert (tmp_path / "run" / "UNFINISHED").exists()
 
 

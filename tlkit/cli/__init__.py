@@ -13,7 +13,7 @@ import click
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.compare import compare
-from tlkit.cli.console import take_signals, was_interrupted
+from tlkit.cli.console import describe_interrupt, take_signals, was_interrupted
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
@@ -29,7 +29,6 @@ from tlkit.cli.train import train
 from tlkit.errors import TlkitError
 
 INTERRUPTED = 130
-INTERRUPTED_NOTE = "Interrupted. Finished work is saved; continue with --resume RUN if a run was started."
 
 
 class _Group(HelpGroup):
@@ -65,18 +64,23 @@ class _Group(HelpGroup):
             _say(f"Error: {error}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _say(INTERRUPTED_NOTE)
-            ctx.exit(INTERRUPTED)
+            self._end_interrupted(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if was_interrupted():  # C code below TensorFlow turns the interrupt into an error of its own
-                _say(INTERRUPTED_NOTE)
-                ctx.exit(INTERRUPTED)
+                self._end_interrupted(ctx)
             if os.environ.get("TLKIT_DEBUG"):
                 raise
             _say(f"Error: {_describe_unexpected(error)} Set TLKIT_DEBUG=1 for a traceback.")
             ctx.exit(1)
+
+    def _end_interrupted(self, ctx: click.Context) -> None:
+        name = ctx.invoked_subcommand or ""
+        command = self.get_command(ctx, name)
+        can_resume = command is not None and any(parameter.name == "resume" for parameter in command.params)
+        _say(describe_interrupt(name, can_resume))
+        ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

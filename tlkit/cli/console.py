@@ -1,11 +1,13 @@
 """Progress on the terminal: a bar while a stage runs, one line when it has ended; notes and signals."""
 
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -61,6 +63,24 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def describe_interrupt(command: str, can_resume: bool) -> str:
+    """Say after an interrupt how far the running command came, and what continues it.
+
+    can_resume: whether the command has --resume
+    """
+    from tlkit.runs.run import UNFINISHED
+
+    run, epochs = reporting().run, reporting().epochs
+    if not can_resume:
+        return "Stopped. Nothing was lost."
+    if run is None or not (run / UNFINISHED).exists():
+        return "Stopped before anything was trained. Nothing was lost."
+    after = f" after {epochs[0]} of {_count(epochs[1], 'epochs')}" if epochs else ""
+    if command == "compare":  # the epochs are those of one candidate
+        after = ""
+    return f"Stopped{after}. Continue: {shlex.join(['tlkit', command, '--resume', str(run)])}"
+
+
 class Console:
     """A `Progress` for people, made before any work starts.
 
@@ -80,17 +100,24 @@ class Console:
         self._epochs: list[Mapping[str, Any]] = []
         self._bars: Any = None
 
+    def run_started(self, path: Path) -> None:
+        """Keep the folder for the message after an interrupt."""
+        reporting().run = path
+
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Show a bar with a rate and the time left, where somebody can see it; then a line with the result."""
         title, started, done = TITLES.get(name, name), time.monotonic(), 0
         self._epochs = []
+        reporting().epochs = (0, total) if unit == "epochs" else None
         with self._bar(title, total) as update:
 
             def advance(count: int) -> None:
                 """Count units; write nothing until the stage ends."""
                 nonlocal done
                 done += count
+                if unit == "epochs":
+                    reporting().epochs = (done, total)
                 update(count, "" if unit == "epochs" else _rate(done, time.monotonic() - started, unit))
 
             yield advance

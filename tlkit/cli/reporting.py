@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,10 +15,16 @@ KEY = "tlkit.reporting"  # of the context's `meta`
 
 @dataclass
 class Reporting:
-    """Form and amount of output that were asked for."""
+    """Form and amount of output that were asked for, and how far the command has come.
+
+    run: folder of the run that is being made; None before there is one
+    epochs: done and planned ones of the running stage; None for a stage of something else
+    """
 
     as_json: bool = False
     verbosity: int = NORMAL
+    run: Path | None = None
+    epochs: tuple[int, int] | None = None
 
 
 def reporting() -> Reporting:

@@ -86,6 +86,7 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
         where nothing could be trained, what the last candidate failed for
     """
     started, progress = time.monotonic(), progress or Silent()
+    progress.run_started(run.path)
     data, settings = read_request(run)
     with suppress(OSError):  # where the cache cannot be written, nothing is kept
         claim_cache()  # at once, for a candidate that is refused is left out
@@ -238,6 +239,9 @@ class Deadline:
 
     def __init__(self, inner: Progress, seconds: float) -> None:
         self._inner, self._end = inner, time.monotonic() + seconds
+
+    def run_started(self, path: Path) -> None:
+        """Drop the folder of a candidate: the comparison is what can be continued."""
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:

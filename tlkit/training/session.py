@@ -52,6 +52,7 @@ def complete_run(
 
     raises: DataError, ModelError, RunError, OptionError
     """
+    progress.run_started(run.path)
     dataset = recipe.load(folder, progress)
     save_or_check_split(run, dataset.split)
     stopwatch.lap("features")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 Advance = Callable[[int], None]
@@ -10,6 +11,9 @@ Advance = Callable[[int], None]
 
 class Progress(Protocol):
     """A receiver of progress reports. The command line draws bars; the library is silent by default."""
+
+    def run_started(self, path: Path) -> None:
+        """Report the folder of the run that is being made or continued."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Start a stage of `total` units; call the yielded function with the number of units just done."""
@@ -33,6 +37,9 @@ class Silent:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+
+    def run_started(self, path: Path) -> None:
+        """Show nothing."""
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:

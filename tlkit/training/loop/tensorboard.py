@@ -21,6 +21,10 @@ class TensorBoard:
         self._progress, self._folder = progress, folder
         self._writers: dict[str, Any] = {}
 
+    def run_started(self, path: Path) -> None:
+        """Pass the folder on."""
+        self._progress.run_started(path)
+
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Pass the stage on."""
         return self._progress.stage(name, total, unit)
