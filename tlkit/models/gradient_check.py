@@ -34,9 +34,10 @@ FIXED_WIDTH = ("lenet5",)  # its table of connections is for its own width
 class EntryCheck:
     """The comparison of both gradients of one entry of a weight.
 
-    gradient  the analytic one
-    error     difference of both, relative to the larger of them
-    allowed   the largest error that passes: `TOLERANCE`, and the part that rounding of the loss alone may cause
+    Attributes:
+        gradient: the analytic one
+        error: difference of both, relative to the larger of them
+        allowed: the largest error that passes: `TOLERANCE`, and the part that rounding of the loss alone may cause
     """
 
     gradient: float
@@ -45,17 +46,17 @@ class EntryCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether both gradients agree."""
+        """True if both gradients agree."""
         return self.error <= self.allowed
 
     @property
     def is_comparable(self) -> bool:
-        """Whether the gradient is large enough: of one that is nearly zero, rounding hides any error."""
+        """True if the gradient is large enough: rounding hides any error of one that is nearly zero."""
         return self.allowed <= MAX_ALLOWED
 
     @property
     def reason(self) -> str:
-        """What most of the allowed error is for."""
+        """The main cause of the allowed error."""
         return "tolerance" if self.allowed <= 2 * TOLERANCE else "rounding"
 
 
@@ -63,8 +64,9 @@ class EntryCheck:
 class LayerGradientCheck:
     """The comparison of both gradients in one layer.
 
-    parameters  trainable weights and biases of the layer
-    entries     of its weights, randomly drawn
+    Attributes:
+        parameters: trainable weights and biases of the layer
+        entries: of its weights, randomly drawn
     """
 
     name: str
@@ -73,7 +75,7 @@ class LayerGradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether both gradients agree in every entry."""
+        """True if both gradients agree in every entry."""
         return all(entry.passed for entry in self.entries)
 
     @property
