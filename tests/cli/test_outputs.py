@@ -17,9 +17,9 @@ pytest.importorskip("skimage")
 from tests.cli.commands import refused, tlkit
 from tests.making import needs_permissions
 from tlkit.comparison.cache import fingerprint, run_key
-from tlkit.comparison.candidates import cached_backbones
 from tlkit.data.folder import read_folder
 from tlkit.features.store import FeatureKey, FeatureStore
+from tlkit.models.backbones import cached_backbones
 from tlkit.runs.run import RUN_FILES
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.cache import MARK, claim_cache

@@ -6,11 +6,10 @@ import pytest
 
 from tests.comparison.recipes import ColorSettings
 from tlkit.comparison.cache import fingerprint, has_speed, read_request, run_key
-from tlkit.comparison.candidates import cached_backbones
 from tlkit.comparison.compare import start_comparison
 from tlkit.data.folder import read_folder
 from tlkit.errors import RunError
-from tlkit.models.backbones import find_backbone, imagenet_file
+from tlkit.models.backbones import cached_backbones, find_backbone, imagenet_file
 from tlkit.settings.commands import CompareSettings
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.utils.progress import Silent

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tlkit.comparison.candidates import build_candidates, cached_backbones, missing_requirements
+from tlkit.comparison.candidates import build_candidates, missing_requirements
 from tlkit.errors import OptionError
+from tlkit.models.backbones import cached_backbones
 from tlkit.settings.commands import CompareSettings
 
 

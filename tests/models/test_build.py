@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 
 import h5py
@@ -21,7 +22,7 @@ from tests.networks import (
 )
 from tlkit.data.image import ImageSpec, decode_square
 from tlkit.errors import ModelError, OptionError
-from tlkit.models.backbones import BACKBONES, imagenet_file
+from tlkit.models.backbones import BACKBONES, find_backbone, imagenet_file
 
 MOBILENET, SMALL_V2 = BACKBONES["mobilenet_025"], BACKBONES["mobilenet_v2_035"]
 
@@ -166,6 +167,14 @@ def test_build_backbone_failed_download_names_file_and_ways_out(empty_home):
     assert "could not be downloaded" in sentence
     for way in ("copy the file there", "KERAS_HOME", "--weights FILE", "--weights none"):
         assert way in sentence
+    url = rf"download https://\S+/{re.escape(MOBILENET.weights_name(224))} and copy"
+    assert re.search(url, sentence)
+    assert "are here" not in sentence
+    for name in ("mobilenet_v2", "mobilenet_v2_035"):
+        imagenet_file(find_backbone(name), 224).parent.mkdir(exist_ok=True)
+        imagenet_file(find_backbone(name), 224).write_bytes(bytes(len(name)))
+    sentence = refusal(MOBILENET, "imagenet", 224)
+    assert sentence.endswith("or use a backbone whose weights are here: mobilenet_v2, mobilenet_v2_035.")
 
 
 def test_build_backbone_broken_file_in_keras_cache_is_named(monkeypatch, tmp_path):

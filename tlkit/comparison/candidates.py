@@ -8,7 +8,7 @@ from typing import Any
 
 from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import find_trainable
-from tlkit.models.backbones import BACKBONES, imagenet_file
+from tlkit.models.backbones import BACKBONES, cached_backbones
 from tlkit.settings.commands import CompareSettings
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training.classic import classic_recipe
@@ -78,13 +78,6 @@ def _candidate_name(asked: str, names: Sequence[str]) -> str:
             f"`tlkit finetune DATA --backbone {network}` downloads them."
         )
     return name
-
-
-def cached_backbones() -> list[str]:
-    """List the backbones whose official weights need no download, the smallest file first."""
-    files = {row.name: imagenet_file(row, row.image_size) for row in BACKBONES.values()}
-    sizes = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
-    return sorted(sizes, key=lambda name: sizes[name])
 
 
 def missing_requirements() -> list[str]:

@@ -19,7 +19,7 @@ from tlkit.comparison.cache import (
     read_request,
     run_key,
 )
-from tlkit.comparison.candidates import BASELINES, Candidate, build_candidates, cached_backbones, missing_requirements
+from tlkit.comparison.candidates import BASELINES, Candidate, build_candidates, missing_requirements
 from tlkit.comparison.results import (
     CandidateResult,
     FeatureSource,
@@ -33,6 +33,7 @@ from tlkit.comparison.results import (
 )
 from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.models.backbones import cached_backbones
 from tlkit.runs.run import RUN_FILES, UNFINISHED, Run, delete_run, is_done
 from tlkit.runs.unfinished import has_progress
 from tlkit.settings.base import command_line

@@ -190,6 +190,13 @@ def imagenet_file(spec: Backbone, image_size: int) -> Path:
     return Path(home) / "models" / spec.weights_name(image_size)
 
 
+def cached_backbones() -> list[str]:
+    """List the backbones whose official weights need no download, the smallest file first."""
+    files = {spec.name: imagenet_file(spec, spec.image_size) for spec in BACKBONES.values()}
+    sizes = {name: file.stat().st_size for name, file in files.items() if file.is_file()}
+    return sorted(sizes, key=lambda name: sizes[name])
+
+
 def normalize_name(name: str) -> str:
     """Drop what does not matter when names are compared: case, blanks, underscores and hyphens."""
     return re.sub(r"[\s_-]", "", name.lower())

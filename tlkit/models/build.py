@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,20 @@ import keras
 import numpy as np
 
 from tlkit.errors import ModelError
-from tlkit.models.backbones import CAFFE, FINER_MAP, LAST_MAP, TF, TORCH, Backbone, check_size, imagenet_file
+from tlkit.models.backbones import (
+    CAFFE,
+    FINER_MAP,
+    LAST_MAP,
+    TF,
+    TORCH,
+    Backbone,
+    cached_backbones,
+    check_size,
+    imagenet_file,
+)
 from tlkit.models.cut import cut_points
 
+MAX_NAMES = 5  # of backbones that a message lists
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB from 0 to 1, in Keras's torch mode
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # of 0 to 255, in Keras's caffe mode
@@ -155,9 +167,13 @@ def _load_imagenet(spec: Backbone, image_size: int) -> keras.Model:
             problem = f"'{file}' cannot be loaded ({_first_line(error)}); delete it to download it again, or"
         else:
             problem = f"the ImageNet weights {file.name} are not in '{file.parent}' and could not be downloaded;"
+            if url := re.search(r"https://[^\s:]+", str(error)):  # Keras names it
+                problem += f" download {url.group()} and"
+        names = [name for name in cached_backbones() if name != spec.name]
+        others = f", or use a backbone whose weights are here: {', '.join(names[:MAX_NAMES])}" if names else ""
         raise ModelError(
             f"{problem} copy the file there, set KERAS_HOME to a folder that has it, "
-            "or use --weights FILE or --weights none."
+            f"use --weights FILE or --weights none{others}."
         ) from None
 
 
