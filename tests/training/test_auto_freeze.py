@@ -142,14 +142,15 @@ def test_decide_images_like_imagenet_freeze_all(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, LIKE, math.inf)
     assert decision.options == {"freeze": "all"}
     assert decision.advice["likeness"] == pytest.approx(0.06)
-    assert "similar to ImageNet" in decision.messages[0]
+    assert "similar to those of ImageNet" in decision.messages[0]
     assert decision.forecast is None
+    assert decision.messages[0].startswith("Only the head is trained. Training the upper blocks, too, should add less")
 
 
 def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, math.inf)
     assert decision.options == {"freeze": "lower"}
-    assert "different from ImageNet" in decision.messages[0]
+    assert "different from those of ImageNet" in decision.messages[0]
     assert decision.advice["seconds"] == pytest.approx(decision.forecast["seconds"], abs=0.1)
     assert decision.forecast["seconds"] > 0
 
@@ -157,7 +158,8 @@ def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
 def test_decide_without_time_starts_nothing_that_cannot_end(auto_freeze, inputs):
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, 0.0)
     assert decision.options == {"freeze": "all"}
-    assert "--time-limit" in decision.messages[0]
+    assert "does not fit in --time-limit" in decision.messages[0]
+    assert decision.forecast is None  # of the upper blocks, which are not trained
 
 
 def test_decide_network_that_cannot_be_cut_freezes_all(auto_freeze, inputs):
@@ -173,7 +175,8 @@ def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, input
     assert "estimated: " in free.messages[0]
     hurried = auto_freeze.decide(recipe_with(freeze="none"), inputs, None, 0.1)
     assert hurried.options == {"epochs": 1}
-    assert hurried.notes == hurried.messages
+    assert hurried.messages == [f"--time-limit allows 1 of {hurried.planned_epochs} epochs."]
+    assert hurried.forecast["seconds"] < recipe_with(freeze="none").estimate(inputs).seconds
 
 
 def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
@@ -184,7 +187,8 @@ def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
     assert auto_freeze.fit_into(75, expected, "all")[0] == {"epochs": 6}
     assert auto_freeze.fit_into(35, expected, "lower")[0] == {"freeze": "all"}
     assert auto_freeze.fit_into(5, expected, "none")[0] == {"epochs": 1}
-    assert auto_freeze.fit_into(500, expected, "lower") == ({}, [])
+    assert auto_freeze.fit_into(500, expected, "lower") == ({}, "")
+    assert auto_freeze.fit_into(35, expected, "lower")[1].endswith("They fit in 1 min 15 s more.")
 
 
 def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freeze, inputs, tmp_path):
@@ -193,7 +197,7 @@ def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freez
         decision = auto_freeze.decide(recipe, inputs, probes, math.inf)
         run.write_json(auto_freeze.DECISION_FILE, asdict(decision))
         content = run.read_json(auto_freeze.DECISION_FILE)
-        assert content.keys() == {"options", "messages", "notes", "advice", "forecast"}
+        assert content.keys() == {"options", "messages", "notes", "advice", "forecast", "planned_epochs"}
         progress, no_dataset = Silent(), None  # it would fail if anything was measured
         assert auto_freeze.choose_strategy(run, recipe, no_dataset, Stopwatch(), progress) == decision
         assert progress.notes == []

@@ -109,6 +109,7 @@ def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, cons
     assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))
     assert blocks.epoch_seconds == pytest.approx(0.1 * (10 + 60 / 32 / 3))
     assert blocks.disk > head.disk
+    assert len(constant_step) == 2  # the head is timed once
     together = recipe_with(freeze="lower", views=4, head_first=False).estimate(inputs)
     assert together.fixed_seconds == pytest.approx(blocks.fixed_seconds - head.seconds)
 
@@ -132,3 +133,10 @@ def test_estimate_costs_of_every_strategy_trains_nothing(estimate, colors, tmp_p
     assert list(costs) == ["all", "lower", "none"]
     assert all(cost.seconds > 0 and cost.disk > 0 for cost in costs.values())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_estimate_costs_of_upper_blocks_contain_those_of_the_head(estimate, colors, weights_file):
+    recipe = recipe_with(weights=str(weights_file), image_size=32)
+    costs = estimate.estimate_costs(colors, recipe)
+    assert 0 < costs["all"].seconds < costs["lower"].seconds
+    assert costs["all"].disk < costs["lower"].disk

@@ -107,3 +107,20 @@ def test_note_on_imbalanced_classes_says_what_selected_the_epoch(counts, reason,
         f"('a' {counts[0] * 4 // 5}, 'b' {counts[1] * 4 // 5} training images): the best epoch is selected by {reason}"
     )
     assert any(note in words for words in result.metrics.notes)
+
+
+@pytest.mark.training
+def test_note_on_a_time_limit_says_where_it_stopped_and_that_accuracy_was_rising(colors, tmp_path, monkeypatch):
+    """The estimate of an epoch leaves time for three; the first epochs of a slow training each improve it."""
+    from tlkit.training import auto_freeze, phases
+
+    monkeypatch.setattr(phases, "step_seconds", lambda network, batch_size: 10.0)
+    monkeypatch.setattr(auto_freeze, "WRITING_SECONDS", -30.0)
+    settings = TrainSettings(
+        model="linear", image_size=8, epochs=9, batch_size=30, learning_rate=1e-3, optimizer="sgd", time_limit="10"
+    )
+    result = train(colors, tmp_path / "run", settings)
+    epochs, accuracies = len(result.history), [row["val_accuracy"] for row in result.history]
+    assert 1 < epochs < 9
+    rising = "; accuracy was still rising" if accuracies[-1] > max(accuracies[:-1]) else ""
+    assert f"stopped at {epochs} of 9 epochs by --time-limit{rising}." in result.metrics.notes

@@ -194,8 +194,8 @@ def training_seconds(run: Run) -> float | None:
 def notes_of(candidate: Candidate, run: Run) -> list[str]:
     """Say what was chosen automatically, and what a time limit has cut short."""
     metrics = _metrics(run)
-    notes = [f"{metrics.advice['reason']}."] if metrics.advice else []
-    notes += [note for note in metrics.notes if note.startswith("--time-limit")]
+    notes = [metrics.advice["reason"]] if metrics.advice else []
+    notes += [note for note in metrics.notes if "--time-limit" in note]
     return [f"{candidate.title}: {note}" for note in notes]
 
 

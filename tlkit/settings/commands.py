@@ -61,7 +61,11 @@ class CompareSettings(PixelSettings):
         "Comma-separated models to compare, e.g. classic,lenet; any network of `tlkit models` works. "
         "Default: the usual ones.",
     )
-    time_limit: str = setting("", "Main", "Time budget for all models, e.g. 15m; models that do not fit are skipped.")
+    time_limit: str = setting(
+        "",
+        "Main",
+        "Time budget for all models, e.g. 15m (a bare number is seconds); models that do not fit are skipped.",
+    )
     validation_split: float = setting(
         0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
     )

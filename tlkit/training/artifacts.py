@@ -21,7 +21,7 @@ from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.runs.run import MODEL, InferenceStage, Run
-from tlkit.training.diagnosis import check_baseline
+from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_write
 
@@ -96,7 +96,12 @@ def training_metrics(
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
         diagnosis=diagnosis,
-        notes=[*dataset.folder.notes, *details.notes, *conflict_notes(dataset.folder, CONFLICTS)],
+        notes=[
+            *dataset.folder.notes,
+            *details.notes,
+            *check_time_limit(request.options, seconds),
+            *conflict_notes(dataset.folder, CONFLICTS),
+        ],
         figures=dict(details.figures),
         folds=folds.as_json() if folds else None,
         seeds=repeats.seeds,

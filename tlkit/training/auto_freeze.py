@@ -10,7 +10,7 @@ A decision is written into the run folder, so that a resumed run does not measur
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,11 +87,12 @@ class FreezeAdvice:
 class FreezeDecision:
     """The layers to train, as stored in `checkpoint-strategy.json`.
 
-    options   that change
-    messages  for a person, at once
-    notes     for the run
-    advice    see `FreezeAdvice`; None where nothing was probed
-    forecast  seconds and disk_bytes that are expected; None where that was not measured
+    options         that change
+    messages        for a person, at once
+    notes           for the run
+    advice          see `FreezeAdvice`; None where nothing was probed
+    forecast        seconds and disk_bytes that are expected; None where that was not measured
+    planned_epochs  of the last phase, where `--time-limit` allows fewer; else 0
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class FreezeDecision:
     notes: list[str] = field(default_factory=list)
     advice: dict[str, Any] | None = None
     forecast: dict[str, Any] | None = None
+    planned_epochs: int = 0
 
 
 def choose_strategy(
@@ -115,8 +117,8 @@ def choose_strategy(
         except TypeError:
             file = run.path / DECISION_FILE
             raise RunError(f"'{file}' is damaged; remove it and use --resume again to repeat the decision.") from None
-    limit, train = recipe.settings.time_limit, dataset.split.train
-    left = parse_duration(limit) - stopwatch.total() - WRITING_SECONDS if limit else math.inf
+    limit, train = parse_duration(recipe.settings.time_limit), dataset.split.train
+    left = limit - stopwatch.total() - WRITING_SECONDS if limit else math.inf
     probes = None
     if recipe.freeze == "auto":
         features = dataset.features.load(train)
@@ -149,20 +151,32 @@ def decide(
     if recipe.freeze == "all" and left == math.inf:
         return FreezeDecision()  # takes seconds; not worth measuring
     expected = recipe.estimate(inputs)
-    options, notes = fit_into(left, expected, recipe.freeze)
-    estimate = f"estimated: {format_duration(expected.seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
-    return FreezeDecision(options, notes or [estimate], notes, forecast=_forecast(expected))
+    options, message = fit_into(left, expected, recipe.freeze)
+    if "freeze" in options:
+        return FreezeDecision(options, [message], [message])
+    allowed = replace(expected, epochs=next(iter(options.values()), expected.epochs))
+    estimate = f"estimated: up to {format_duration(allowed.seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
+    planned = expected.epochs if options else 0
+    return FreezeDecision(options, [message or estimate], forecast=_forecast(allowed), planned_epochs=planned)
 
 
-def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str, Any], list[str]]:
+def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str, Any], str]:
     """Choose what of a strategy fits into the seconds there are, and say so."""
     epochs = expected.epochs_within(left)
     if epochs == expected.epochs:
-        return {}, []
+        return {}, ""
     if freeze == "lower" and epochs < MIN_BLOCK_EPOCHS:
-        return {"freeze": "all"}, ["--time-limit is too short to train upper blocks; only the head is trained."]
+        needed = _limit_for(expected, left)
+        return {"freeze": "all"}, (
+            f"only the head is trained: the upper blocks do not fit in --time-limit. They fit in {needed}."
+        )
     name = "upper_epochs" if freeze == "lower" else "epochs"
-    return {name: max(1, epochs)}, [f"--time-limit allows {max(1, epochs)} of {expected.epochs} epochs."]
+    return {name: max(1, epochs)}, f"--time-limit allows {max(1, epochs)} of {expected.epochs} epochs."
+
+
+def _limit_for(expected: CostEstimate, left: float) -> str:
+    """Write how much longer the time limit must be for all epochs to fit."""
+    return f"{format_duration(expected.seconds - left)} more"
 
 
 def _decide_by_probes(
@@ -170,30 +184,44 @@ def _decide_by_probes(
 ) -> FreezeDecision:
     """Train upper blocks where that is expected to be worth its time."""
     if not pays_off(gain := expected_gain(probes), 0):
-        return _advised(advise(probes, "all", "Training upper blocks should add less than 1 point."))
+        return _advised(advise(probes, "all", "Training the upper blocks, too, should add less than 1 point."))
     try:
         expected = recipe.changed({"freeze": "lower"}).estimate(inputs)
     except OptionError as error:
         return _advised(advise(probes, "all", f"Upper blocks cannot be trained: {str(error).split(';')[0]}."))
-    epochs = expected.epochs_within(left)
-    seconds = expected.fixed_seconds + epochs * expected.epoch_seconds
-    promise = f"Training upper blocks should add about {100 * gain:.0f} points"
-    if epochs < MIN_BLOCK_EPOCHS:
-        why = f"{promise} but does not fit in --time-limit."
-        return _advised(advise(probes, "all", why, expected.seconds), expected)
-    if not pays_off(gain, seconds):
-        why = f"{promise} but takes about {format_duration(seconds)}; --freeze lower trains them anyway."
-        return _advised(advise(probes, "all", why, seconds), expected)
-    why = f"{promise} and takes about {format_duration(seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
-    fewer = {"upper_epochs": epochs} if epochs < expected.epochs else {}
-    return _advised(advise(probes, "lower", why, seconds), expected, fewer)
+    allowed = replace(expected, epochs=expected.epochs_within(left))
+    points = f"about {100 * gain:.0f} points"
+    promise = f"Training the upper blocks, too, should add {points}"
+    if allowed.epochs < MIN_BLOCK_EPOCHS:
+        why = f"{promise} but does not fit in --time-limit: it takes {_limit_for(expected, left)}."
+        return _advised(advise(probes, "all", why, expected.seconds))
+    if not pays_off(gain, allowed.seconds):
+        why = f"{promise} but takes up to {format_duration(allowed.seconds)}; --freeze lower trains them anyway."
+        return _advised(advise(probes, "all", why, allowed.seconds))
+    disk = f"{expected.disk / 1e9:.2f} GB of disk space"
+    why = f"That should add {points} and takes up to {format_duration(allowed.seconds)} and {disk}."
+    return _advised(advise(probes, "lower", why, allowed.seconds), expected, allowed)
 
 
 def _advised(
-    advice: FreezeAdvice, expected: CostEstimate | None = None, options: Mapping[str, Any] | None = None
+    advice: FreezeAdvice, expected: CostEstimate | None = None, allowed: CostEstimate | None = None
 ) -> FreezeDecision:
-    options = {"freeze": advice.strategy} | dict(options or {})
-    return FreezeDecision(options, [advice.reason], [], advice.as_json(), _forecast(expected) if expected else None)
+    """Decide as advised.
+
+    expected: of the strategy that is trained, where it was estimated
+    allowed: the part of it that fits into the time there is
+    """
+    options: dict[str, Any] = {"freeze": advice.strategy}
+    if expected is None or allowed is None:
+        return FreezeDecision(options, [advice.reason], advice=advice.as_json())
+    fewer = allowed.epochs < expected.epochs
+    return FreezeDecision(
+        options | ({"upper_epochs": allowed.epochs} if fewer else {}),
+        [advice.reason],
+        advice=advice.as_json(),
+        forecast=_forecast(allowed),
+        planned_epochs=expected.epochs if fewer else 0,
+    )
 
 
 def _forecast(expected: CostEstimate) -> dict[str, Any]:
@@ -203,18 +231,14 @@ def _forecast(expected: CostEstimate) -> dict[str, Any]:
 def advise(probes: Mapping[str, float], strategy: str, why: str, seconds: float | None = None) -> FreezeAdvice:
     """Advise a strategy.
 
-    why: the sentence between the probes and the strategy
+    why: the sentence that gives the reason
     """
     similarity = imagenet_similarity(probes)
-    start = "Linear probes"
+    trained = {"all": "Only the head is trained.", "lower": "The upper blocks are trained, too."}[strategy]
+    images = ""
     if similarity is not None:
-        start = f"The images are {'similar to' if similarity > 0 else 'different from'} ImageNet (linear probes"
-    accuracies = ", ".join(
-        f"{100 * accuracy:.1f} % on {'all features' if name == ALL_DEPTHS else f'the {name}'}"
-        for name, accuracy in probes.items()
-    )
-    text = f"{start}: {accuracies}{')' * (similarity is not None)}. {why} Using --freeze {strategy}."
-    return FreezeAdvice(strategy, text, probes, similarity, expected_gain(probes), seconds)
+        images = f" The images are {'similar to' if similarity > 0 else 'different from'} those of ImageNet."
+    return FreezeAdvice(strategy, f"{trained} {why}{images}", probes, similarity, expected_gain(probes), seconds)
 
 
 def imagenet_similarity(probes: Mapping[str, float]) -> float | None:

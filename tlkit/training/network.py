@@ -34,6 +34,7 @@ from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
 from tlkit.utils.progress import Progress, Stopwatch
 
 if TYPE_CHECKING:
+    from tlkit.training.auto_freeze import FreezeDecision
     from tlkit.training.estimate import CostEstimate, EstimateInput
     from tlkit.training.phases import FittedNetwork, Phase
 
@@ -177,7 +178,7 @@ class NetworkRecipe:
         watch: Progress = TensorBoard(progress, run.path / FOLDER) if self.settings.tensorboard else progress
         initial_weights = dataset.network.get_weights()
         fitted = fit_phases(recipe.phases(), recipe, dataset, watch, run.path)
-        details = recipe._details(dataset, fitted, decision.notes)
+        details = recipe._details(dataset, fitted, [*decision.notes, *_notes_on_limit(fitted, decision)])
         details = replace(details, advice=decision.advice, forecast=decision.forecast)
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)
 
@@ -242,6 +243,17 @@ class NetworkRecipe:
                 f"the best epoch is selected by {SELECTED_BY[criterion]}.{weigh}"
             )
         return notes
+
+
+def _notes_on_limit(fitted: "FittedNetwork", decision: "FreezeDecision") -> list[str]:
+    """Say where a time limit ended the last phase, and whether more epochs would have helped."""
+    allowed = decision.options.get("upper_epochs") or decision.options.get("epochs")
+    accuracies = [record.val_accuracy for record in fitted.last_phase if record.epoch]
+    if not decision.planned_epochs or len(accuracies) != allowed:
+        return []  # early stopping ended it
+    is_rising = len(accuracies) > 1 and accuracies[-1] > max(accuracies[:-1])
+    rising = "; accuracy was still rising" if is_rising else ""
+    return [f"stopped at {allowed} of {decision.planned_epochs} epochs by --time-limit{rising}."]
 
 
 def _can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:

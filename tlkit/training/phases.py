@@ -113,7 +113,9 @@ class HeadPhase:
         cut = inputs.network.output
         top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
         plan = training.plan(inputs.images[0], LOSS)
-        cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
+        if plan.batch_size not in inputs.head_step:
+            inputs.head_step[plan.batch_size] = step_seconds(top, plan.batch_size)
+        cost = before.then(0.0, inputs.head_step[plan.batch_size], inputs.images, plan)
         return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * sum(inputs.images))
 
 
