@@ -25,7 +25,7 @@ PCA, CLASSIFIERS = ("--classifier", "knn", "--pca", 32), ("svm", "logistic")  # 
 
 
 def main() -> None:
-    """Everything, from an empty folder."""
+    """Measure and draw everything, from an empty folder."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "tutorial").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "keras").mkdir(parents=True)
@@ -60,12 +60,12 @@ def measure() -> dict[str, str]:
 
 
 def train(data: str, descriptor: str) -> tuple[object, ...]:
-    """The words of a classic training into `<data>-<descriptor>`."""
+    """Give the words of a classic training into `<data>-<descriptor>`."""
     return "train", data, "--descriptor", descriptor, "-o", f"{data}-{descriptor}"
 
 
 def pixels() -> dict[str, str]:
-    """Nearest neighbors on the pixels of the digits, on their principal components, and two other classifiers."""
+    """Train nearest neighbors on pixels and on principal components, and two other classifiers on pixels."""
     trained = {"pixels_knn": ("--classifier", "knn"), "pixels_pca": PCA}
     trained |= {f"pixels_{name}": ("--classifier", name) for name in CLASSIFIERS}
     printed = {
@@ -80,13 +80,13 @@ def pixels() -> dict[str, str]:
 
 
 def accuracies() -> dict[str, str]:
-    """Accuracies of the candidates that were compared."""
+    """Collect the accuracies of the candidates that were compared."""
     results = {row["model"]: row for row in rows_of("compare/compare.csv")}
-    return {name: f"{float(results[name]['accuracy']):.3f}" for name in COMPARED}
+    return {name: f"{100 * float(results[name]['accuracy']):.1f} %" for name in COMPARED}
 
 
 def rows_of(file: str) -> list[dict[str, str]]:
-    """The rows of a csv file."""
+    """Read the rows of a csv file."""
     with Path(file).open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
@@ -94,12 +94,13 @@ def rows_of(file: str) -> list[dict[str, str]]:
 def wrong() -> dict[str, str]:
     """Count the validation images that LeNet misclassifies, and find its highest confidence in one."""
     rows = rows_of("compare/lenet/predictions_val.csv")
-    sure = [float(row["confidence"]) for row in rows if row["label"] != row["class"]]
-    return {"mistakes": str(len(sure)), "images": str(len(rows)), "surest": f"{max(sure):.2f}" if sure else "–"}
+    confidences = [float(row["confidence"]) for row in rows if row["label"] != row["class"]]
+    highest = f"{100 * max(confidences):.0f} %" if confidences else "–"
+    return {"mistakes": str(len(confidences)), "images": str(len(rows)), "highest": highest}
 
 
 def transfer() -> str:
-    """The three lines in which the demo compares what was transferred with what was not."""
+    """Run the demo, and give the lines that compare transfer with training from scratch."""
     lines = command(sys.executable, str(ROOT / "sample_data" / "demo.py"), "demo").splitlines()
     start = next(index for index, line in enumerate(lines) if "test images of 5 to 9" in line)
     return "\n".join(lines[start : start + 3])
@@ -117,7 +118,7 @@ def draw() -> None:
 
 
 def head(text: str, lines: int) -> str:
-    """The first lines of what was printed, without the empty one before them."""
+    """Give the first lines of a text, without the empty one before them."""
     return "\n".join(text.strip("\n").splitlines()[:lines])
 
 
