@@ -108,7 +108,7 @@ def _show_short_page(ctx: click.Context, parameter: click.Parameter, is_given: b
 
 
 def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
-    """Write each example on a line of its own, for wrapped ones cannot be pasted."""
+    """Write each example on a line of its own, because wrapped ones cannot be pasted."""
     if examples:
         with formatter.section("Examples"):
             for example in examples:

@@ -203,7 +203,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--resume RUN`; the command calls `resume_run` where it is given."""
+    """Add `--resume RUN`; the command calls `resume_run` if it is given."""
     return click.option(
         "--resume",
         type=click.Path(path_type=Path),

@@ -242,10 +242,11 @@ def check_file(file: Path, has_codec: bool) -> None:
 def write_table(table: Table, file: Path, csv_dialect: str = "plain") -> list[Path]:
     """Write a table, and beside one that cannot hold them the arrays of its codec.
 
-    returns: the files
-
     Args:
         csv_dialect: of a .csv file, "plain" or "excel"
+
+    Returns:
+        The files
 
     Raises:
         OptionError: if one is there already

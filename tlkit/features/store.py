@@ -65,8 +65,9 @@ class FeatureRecord:
 class FeatureStore:
     """The records of one key: those cached by earlier runs, and those this run adds.
 
-    folder   of the shards
-    damaged  number of shards that were not what had been written
+    Attributes:
+        folder: of the shards
+        damaged: number of shards that were not what had been written
     """
 
     def __init__(self, key: FeatureKey) -> None:

@@ -139,11 +139,12 @@ def double_precision() -> Iterator[None]:
 def check_gradients(model: keras.Model, per_layer: int = 4, seed: int = 0) -> list[LayerGradientCheck]:
     """Compare the gradients of the cross-entropy at randomly drawn weights.
 
-    returns: one result per layer with trainable weights, from the pixels up; batch norms use the batch
-
     Args:
         model: built in float64, pixels to probabilities; weights that are all zero get random values
         per_layer: how many entries of each weight are moved
+
+    Returns:
+        One result per layer with trainable weights, from the pixels up; batch norms use the batch
     """
     random = np.random.default_rng(seed)
     _fill_zeros(model, random)

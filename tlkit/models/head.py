@@ -32,8 +32,8 @@ class Head:
 def attach_head(body: Any, head: Head, num_classes: int) -> Any:
     """Put a new head on a backbone: one model that shares the backbone's variables.
 
-    in:  float32 (batch, image_size, image_size, 3), RGB, 0 to 255
-    out: float32 (batch, num_classes), each row sums to 1
+    Its input is float32 (batch, image_size, image_size, 3), RGB, 0 to 255; its output float32 (batch, num_classes),
+    each row sums to 1.
 
     The logits of a linear layer on the plain features are added to those of the hidden layers on
     standardized features ("wide and deep", Cheng 2016): the first is better with few images, the

@@ -113,11 +113,11 @@ class PretrainedBackbone:
         return top
 
     def subsets(self) -> Mapping[str, str]:
-        """No image was in any subset before."""
+        """Give no subset: there is no previous run."""
         return {}
 
     def notes(self, class_names: Sequence[str]) -> list[str]:
-        """There is nothing to say."""
+        """Give no note."""
         return []
 
 
@@ -153,7 +153,7 @@ class ScratchArchitecture:
         return build_architecture(self.row, self.image_size, self.changes, self.gray, self.seed)
 
     def identity(self, cut: str = "") -> tuple[object, ...] | None:
-        """It is trained as a whole, so that nothing below a cut is cached."""
+        """Give None: it is trained as a whole, so nothing below a cut is cached."""
         return None
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
@@ -166,9 +166,9 @@ class ScratchArchitecture:
         return add_auxiliary_outputs(self.row, top, self.changes)
 
     def subsets(self) -> Mapping[str, str]:
-        """No image was in any subset before."""
+        """Give no subset: there is no previous run."""
         return {}
 
     def notes(self, class_names: Sequence[str]) -> list[str]:
-        """There is nothing to say."""
+        """Give no note."""
         return []

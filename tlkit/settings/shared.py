@@ -55,7 +55,7 @@ class PixelSettings:
 
     @property
     def pixel_options(self) -> dict[str, Any]:
-        """The same as values: what is not resolved yet is what most images need."""
+        """The same as values; what is not resolved yet has the value that most images need."""
         resize = "crop" if self.resize == "auto" else self.resize
         limits = {"gray_range": parse_gray_range(self.gray_range), "max_megapixels": self.max_megapixels}
         return {"resize": resize, **limits}

@@ -118,7 +118,8 @@ def cache_sizes(parts: Sequence[CachePart]) -> dict[str, tuple[int, int]]:
 def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:
     """Remove from the cache what tlkit wrote; its root stays, marked.
 
-    returns: the bytes that were removed, and as paths from the root what was left because it is not tlkit's
+    Returns:
+        The bytes that were removed, and as paths from the root what was left because it is not tlkit's
 
     Raises:
         OptionError: if the folder is not tlkit's cache

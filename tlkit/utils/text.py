@@ -132,7 +132,8 @@ def _visible(text: str) -> str:
 def lookalike_names(names: Sequence[str]) -> list[list[str]]:
     """Find names that people may take for one: they differ in case, in blanks, or in what cannot be seen.
 
-    returns: groups of two or more, written so that no two look the same
+    Returns:
+        Groups of two or more, written so that no two look the same
 
     >>> lookalike_names(["cat", "Dog", "dog", "dog "])
     [['Dog', 'dog', 'dog ']]
