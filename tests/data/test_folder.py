@@ -407,3 +407,12 @@ def test_folders_of_one_name_in_two_spellings_are_one_class_with_a_note(tmp_path
         [note] = folder.notes
         assert "'caf\\xe9' and 'cafe\\u0301'" in note
         assert "they are one class" in note
+
+
+def test_a_class_of_validation_that_is_spelled_otherwise_is_refused_with_the_right_name(tmp_path):
+    touch(tmp_path, "train/disc/1.jpg", "train/square/1.jpg", "val/Disc/1.jpg", "val/square/1.jpg")
+    assert "unknown class 'Disc'; expected only disc, square; rename it to 'disc'." in refused(tmp_path)
+
+
+def test_images_outside_of_folders_are_counted_where_there_is_no_class(tmp_path):
+    assert "it has no subfolder, but 2 files; expected" in refused(touch(tmp_path, "cat.1.jpg", "dog.2.jpg"))

@@ -249,3 +249,13 @@ def test_system_folders_are_no_part_of_a_layout(tmp_path):
     folder = read_folder(touch(tmp_path, *images("a", "b", *names, *(f"a/{name}" for name in names))))
     assert folder.paths == ("a/1.jpg", "b/1.jpg")
     assert len(folder.skipped) == 2 * len(names)
+
+
+def test_images_and_labels_of_a_detection_data_set_are_no_classes_and_hold_none(tmp_path):
+    for name in ("images/train/1.jpg", "images/val/2.jpg", "labels/train/1.txt", "labels/val/2.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(
+        DataError, match="'images' and 'labels', which look like parts .* sort the images into one folder"
+    ):
+        find_layout(tmp_path)

@@ -27,6 +27,7 @@ GROUPED = {
     "changed": [f"leaf {number}{end}" for number in range(9) for end in ("", "_flip", "_rot90", "-noisy")],
     "changed first": [f"{start}cat.{number}" for number in range(9) for start in ("", "flipped_", "rotated_")],
     "copies": [f"IMG_{number}{end}" for number in range(9) for end in ("", " (1)", " - Copy")],
+    "masks": [f"benign ({number}){end}" for number in range(9) for end in ("", "_mask")],
     "keras": [f"aug_{number}_{71 * number + 13 * copy}" for number in range(20) for copy in range(5)],
     "roboflow": [f"dog-{number}_jpg.rf.{copy:032x}" for number in range(20) for copy in range(3)],
     "bursts": [f"IMG_20190321_1435{second:02}_BURST00{k}" for second in (2, 12, 40) for k in range(5)],
@@ -77,6 +78,11 @@ def test_the_note_has_an_example_and_what_to_do():
     assert "such as 'p000_00.png' and 'p000_01.png'" in note
     assert "accuracy may be too high" in note
     assert "into train/, or all into val/" in note
+
+
+def test_an_annotation_beside_each_image_is_no_relative():
+    images = [(f"a/{number}.{end}", "", "a") for number in range(20) for end in ("jpg", "xml", "json", "txt")]
+    assert related_notes(images) == []
 
 
 def test_equal_names_in_other_folders_and_classes_are_no_relatives():

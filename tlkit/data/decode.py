@@ -1,6 +1,7 @@
 """From the bytes of one file to an upright RGB image, or one sentence why not."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ SIGNATURES = (  # (offset, bytes, what such a file is)
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
     (0, b"PK\3\4", "a ZIP archive"),
     (128, b"DICM", "a DICOM file"),
+    (0, b"version https://git-lfs", "a Git LFS pointer; `git lfs pull` fetches the image"),
 )
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -160,7 +162,8 @@ def _reasons(data: bytes) -> Iterator[None]:
     except MemoryError:
         raise ImageError("needs more memory than there is") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise ImageError(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+        said = re.sub(r" \(\d+ bytes not processed\)", "", " ".join(str(error).split()))  # one reason for all
+        raise ImageError(f"is damaged ({said or type(error).__name__})") from None
 
 
 def _open(data: bytes) -> Image.Image:

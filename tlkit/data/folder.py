@@ -14,6 +14,8 @@ from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 from tlkit.utils.text import lookalike_names, quote_names
 
+OUTSIDE = "not inside a class folder"
+
 
 @dataclass(frozen=True)
 class ImageFolder:
@@ -109,7 +111,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     entries = list(list_files(root))
     skipped = [entry for entry in entries if entry.reason]
     located = [(entry.path, *layout.subset_and_class(entry.path)) for entry in entries if not entry.reason]
-    skipped += [FileEntry(path, "not inside a class folder") for path, _, name in located if not name]
+    skipped += [FileEntry(path, OUTSIDE) for path, _, name in located if not name]
     skipped += [FileEntry(path, f"in {UNKNOWN}/, which is reserved") for path, _, name in located if name == UNKNOWN]
     images = [(path, subset, name) for path, subset, name in located if name not in ("", UNKNOWN)]
     allowed = set(class_names) or layout.training_classes()
@@ -155,8 +157,10 @@ def _refuse_other_classes(layout: Layout, allowed: set[str]) -> None:
         if composed(name) not in allowed:
             shown = sorted(allowed, key=natural_key)
             listed = ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+            alike = [known for known in shown if lookalike_names([known, composed(name)])]
+            way_out = f"rename it to '{alike[0]}'" if alike else "rename or remove it"
             raise DataError(
-                f"'{layout.root / parent}' has an unknown class '{name}'; expected only {listed}; rename or remove it."
+                f"'{layout.root / parent}' has an unknown class '{name}'; expected only {listed}; {way_out}."
             )
 
 
@@ -166,6 +170,8 @@ def _require_classes(layout: Layout, classes: set[str], with_files: set[str], sk
         training = [parent for parent, subset in layout.parents.items() if subset == "train"]
         where = f"its '{training[0]}' folder" if training else "it"
         found = f"one subfolder ('{min(classes)}')" if classes else "no subfolder"
+        num_outside = sum(entry.reason == OUTSIDE for entry in skipped)
+        found += f", but {num_outside:,} files" if num_outside and not classes else ""
         raise DataError(
             f"'{root}' is not a folder of classes: {where} has {found}; "
             "expected two or more subfolders of images, one per class."

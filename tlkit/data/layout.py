@@ -207,8 +207,11 @@ def _way_out(folder: Path, names: Sequence[str]) -> str:
 
 
 def _has_classes(folder: Path) -> bool:
-    """Tell whether a folder holds at least two subfolders and no image beside them."""
-    return len(class_folders(folder)) > 1 and not _holds_images(folder)
+    """Tell whether a folder holds at least two subfolders and no image beside them, or subsets with such."""
+    names = class_folders(folder)
+    if names and all(map(_subset_of, names)):
+        return any(_has_classes(folder / name) for name in names)
+    return len(names) > 1 and not _holds_images(folder)
 
 
 def _check_nested(folder: Path) -> list[str]:

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from statistics import median
 
+from tlkit.data.layout import IMAGE_SUFFIXES
+
 MIN_GROUPS = 3  # of a class, to be no coincidence
 MIN_FRACTION = 0.1  # of all images that have relatives, above which there is a note
 MIN_GROUPED = 0.5  # of the images of a class, where a number of the name is taken for that of a patient or a video
@@ -20,9 +22,10 @@ BURST_SECONDS, MIN_BURST = 1, 3  # between two images of a burst; images of one
 CHANGES = (  # made of an image by people or programs
     r"aug(?:mented|mentation)?|copy|copie|kopie|edit(?:ed)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:at(?:e|ed|ion))?"
     r"|nois[ey]|blur(?:red|ry)?|bright(?:ness|er|ened)?|dark(?:er|ened)?|contrast|zoom(?:ed)?|shift(?:ed)?|shear(?:ed)?"
-    r"|crop(?:ped)?|resized?|scaled?|gray|grey|orig(?:inal)?|hdr|burst|cover|transformed"
+    r"|crop(?:ped)?|resized?|scaled?|gray|grey|orig(?:inal)?|hdr|burst|cover|transformed|masks?|seg(?:mentation)?"
 )
-CHANGED_END = re.compile(rf"(?:[ _.\-]+(?:{CHANGES})[ _.\-]*\d*|[ _.\-]*\(\d+\)|\.rf\.[0-9a-f]+)+$", re.IGNORECASE)
+CHANGED_END = re.compile(rf"(?:[ _.\-]+(?:{CHANGES})[ _.\-]*\d*|\.rf\.[0-9a-f]+)+$", re.IGNORECASE)
+NUMBERED_COPY = re.compile(r"[ _.\-]*\(\d+\)$")
 CHANGED_START = re.compile(rf"^(?:copy of|{CHANGES})[ _.\-]+(?=.)", re.IGNORECASE)
 INDEX = re.compile(r"^(.*?)(?<!\d)\d{1,6}[a-z]?$", re.IGNORECASE | re.DOTALL)  # what comes before the last number
 DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)(?:[\-_.]\d\d[\-_.]\d\d)?|(?<!\d)(?:19|20)\d{6}(?:\d{4,9})?(?!\d)")
@@ -39,8 +42,9 @@ def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
     """
     paths, subsets = [path for path, _, _ in images], [subset for _, subset, _ in images]
     images_of_class = defaultdict[str, list[int]](list)
-    for index, (_, _, name) in enumerate(images):
-        images_of_class[name].append(index)
+    for index, (path, _, name) in enumerate(images):
+        if PurePosixPath(path).suffix.lower() in ("", *IMAGE_SUFFIXES):  # not the annotation of an image
+            images_of_class[name].append(index)
     groups = [
         group
         for indices in images_of_class.values()
@@ -61,6 +65,8 @@ def _related(paths: Sequence[str], images: Sequence[int]) -> list[list[int]]:
     """Find groups of images of one class; none where what is found looks like chance."""
     names = [PurePosixPath(path) for path in paths]
     stems = [CHANGED_START.sub("", CHANGED_END.sub("", name.stem)) or name.stem for name in names]
+    known = set(stems)
+    stems = [original if (original := NUMBERED_COPY.sub("", stem)) in known else stem for stem in stems]
     by_stem, by_number = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
     for name, stem, image in zip(names, stems, images, strict=True):
         by_stem[f"{name.parent}/{stem}"].append(image)
