@@ -100,3 +100,15 @@ def test_the_five_minute_path_works_as_it_is_typed(tmp_path, shared_data):
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert {"runs/finetune-001/DONE", "runs/finetune-001/plots/wrong.png"} <= written
+
+
+def test_links_lead_to_files():
+    broken, found = [], 0
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sample_data/*.md")]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):
+            if not re.match(r"\w+:", target):
+                found += 1
+                path = (file.parent / target.split("#")[0]) if not target.startswith("#") else file
+                broken += [f"{file.relative_to(ROOT)}: {target}"] * (not path.exists())
+    assert broken == []
+    assert found > 20

@@ -425,7 +425,7 @@ def blank(tmp_path):
 def test_blank_images_show_nothing_to_a_descriptor_of_shapes(descriptor, classifier, blank, tmp_path):
     settings = ClassicSettings(descriptor=descriptor, classifier=classifier)
     with pytest.raises(
-        DataError, match=rf"nothing to tell classes apart: all 12 .* of {descriptor.replace('+', '.')}; check"
+        DataError, match=rf"classes cannot be distinguished: all 12 .* of {descriptor.replace('+', '.')}; check"
     ):
         train_classic(blank, tmp_path / "run", settings)
     assert not (tmp_path / "run").exists()

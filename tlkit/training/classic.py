@@ -196,7 +196,7 @@ def _fit_best(
     columns = {name: select for name, select in columns.items() if not are_constant(select()[0])}
     if not columns:
         raise DataError(
-            f"the images show nothing to tell classes apart: all {len(train)} training images have the same values of "
+            f"the classes cannot be distinguished: all {len(train)} training images have the same values of "
             f"{', '.join(candidates)}; check the images, or choose other features."
         )
     selected = {name: select_model(*select(), labels, options) for name, select in columns.items()}

@@ -224,7 +224,7 @@ class NetworkRecipe:
     def _weights_notes(self) -> list[str]:
         if self.source.is_pretrained or self.freeze == "none":
             return []
-        return ["a frozen backbone with random weights is worth little; add --freeze none, or give it --weights."]
+        return ["a frozen backbone with random weights gives poor features; use --freeze none, or --weights."]
 
     def _data_notes(self, split: Split) -> list[str]:
         """Write the notes about the classes: mirrored views that may mislead, and rare classes."""
