@@ -146,6 +146,16 @@ def test_docstrings_begin_with_a_thing_or_an_imperative():
     assert [found for module in modules for found in badly_begun(module.tree, module.path)] == []
 
 
+def test_docstrings_have_the_sections_of_google():
+    """Not `raises: OptionError` at the end of a text, but a section that tools read."""
+    found = []
+    for module in PACKAGE.values():
+        for _, text in docstrings(module.tree):
+            if re.search(r"^ *(?:raises|returns|yields|args): ", text.value, re.MULTILINE):
+                found.append(f"{module.path}:{text.lineno}")
+    assert found == []
+
+
 def is_property(node: ast.AST) -> bool:
     return any("property" in ast.unparse(decorator) for decorator in getattr(node, "decorator_list", ()))
 

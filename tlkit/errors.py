@@ -57,10 +57,13 @@ class GateError(TlkitError):
 def require(package: str, extra: str, why: str) -> None:
     """Check that an optional package is installed, without importing it.
 
-    package: its name as people write it
-    extra: the extra of tlkit that installs it
-    why: the option or thing that needs it, the subject of the message
-    raises: ModelError
+    Args:
+        package: its name as people write it
+        extra: the extra of tlkit that installs it
+        why: the option or thing that needs it, the subject of the message
+
+    Raises:
+        ModelError
     """
     if not find_spec(MODULES_OF_PACKAGES.get(package, package.lower())):
         raise ModelError(f"{why} needs {package}, which is not installed: pip install 'tlkit[{extra}]'.")

@@ -42,9 +42,14 @@ class Finding:
 def check_backbone(name: str, image_size: int = 0) -> tuple[Finding, ...]:
     """Try every property a backbone must have, with random weights; minutes for the large ones.
 
-    image_size: in pixels; 0 for the smallest at which there is something to cut
-    returns: one finding per property, in the order of `CHECKS`
-    raises: OptionError for an unknown name or too small a size
+    Args:
+        image_size: in pixels; 0 for the smallest at which there is something to cut
+
+    Returns:
+        One finding per property, in the order of `CHECKS`
+
+    Raises:
+        OptionError: for an unknown name or too small a size
     """
     row = find_backbone(name)
     subject = _Subject(row.name, image_size or max(MIN_SIZE, row.min_size))
@@ -166,7 +171,8 @@ def _growth(subject: _Subject, before: np.ndarray) -> float:
     Random weights make some networks chaotic: inception_v3 at 75 pixels turns 1e-6 into 2e-3, so
     two engines that round differently cannot agree better.
 
-    before: the body's output
+    Args:
+        before: the body's output
     """
     noise = np.random.default_rng(1).standard_normal(subject.pixels.shape, dtype=np.float32)
     scale = 1e-5 * np.linalg.norm(subject.pixels) / np.linalg.norm(noise)

@@ -15,9 +15,10 @@ FoldScores = tuple[np.ndarray, np.ndarray]  # scores (rows, classes of the fold)
 class Fold:
     """The training and the held-out rows of one fold.
 
-    values       float32 (rows, values), the training rows
-    labels       int (rows,)
-    test_values  float32 (held-out rows, values)
+    Attributes:
+        values: float32 (rows, values), the training rows
+        labels: int (rows,)
+        test_values: float32 (held-out rows, values)
     """
 
     values: np.ndarray
@@ -29,13 +30,14 @@ class Fold:
 class Classifier:
     """One kind of classifier: fitted by scikit-learn, applied by NumPy.
 
-    create             hyperparameters and a seed to an estimator that is not fitted yet
-    export             a fitted estimator to arrays
-    decision_function  arrays and float32 (rows, values) to scores (rows, classes); the highest score wins
-    grid               the values of each hyperparameter that the grid search compares
-    is_probabilistic   whether scores are probabilities already
-    validate           raises ValueError where prediction with these arrays might never end
-    score_grid         scores of a fold for each candidate, where all together cost less than one by one
+    Attributes:
+        create: hyperparameters and a seed to an estimator that is not fitted yet
+        export: a fitted estimator to arrays
+        decision_function: arrays and float32 (rows, values) to scores (rows, classes); the highest score wins
+        grid: the values of each hyperparameter that the grid search compares
+        is_probabilistic: whether scores are probabilities already
+        validate: raises ValueError where prediction with these arrays might never end
+        score_grid: scores of a fold for each candidate, where all together cost less than one by one
     """
 
     name: str
@@ -53,7 +55,8 @@ def score_candidates(
 ) -> Iterator[FoldScores]:
     """Score the held-out rows of a fold with each candidate: fit, export and apply it as a run does.
 
-    candidates: hyperparameters by name
+    Args:
+        candidates: hyperparameters by name
     """
     for options in candidates:
         fitted = fit_quietly(classifier.create(options, seed), fold.values, fold.labels)

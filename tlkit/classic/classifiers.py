@@ -82,7 +82,8 @@ def export_forest(fitted: Any) -> dict[str, np.ndarray]:
 def validate_forest(arrays: Arrays) -> None:
     """Check that the children of a node come after it, so that every walk down a tree ends.
 
-    raises: ValueError
+    Raises:
+        ValueError
     """
     nodes = np.arange(len(arrays["feature"]))
     is_inner = arrays["feature"] >= 0

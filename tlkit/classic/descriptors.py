@@ -20,16 +20,17 @@ SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # side of a bin to step between patches, in pi
 class Descriptor:
     """One kind of handcrafted features.
 
-    key                  part of the cache key that names the computation: equal for descriptors that differ only in
-                         how patches are encoded, and never changed with a function's name
-    compute              uint8 (height, width, 3) to float32 (values,); a local one gives float16 (patches, values + 2),
-                         the last two the patch's center as fractions of width and height
-    image_size           default height and width of the image it is computed on, in pixels
-    min_size             the smallest height and width that it accepts
-    source               the paper
-    standardize_columns  whether its values have different units, so that each column is standardized by itself
-    is_local             whether it describes patches, which are then encoded as one vector
-    package              the package whose version its values depend on
+    Attributes:
+        key: part of the cache key that names the computation: equal for descriptors that differ only in how patches are
+            encoded, and never changed with a function's name
+        compute: uint8 (height, width, 3) to float32 (values,); a local one gives float16 (patches, values + 2), the
+            last two the patch's center as fractions of width and height
+        image_size: default height and width of the image it is computed on, in pixels
+        min_size: the smallest height and width that it accepts
+        source: the paper
+        standardize_columns: whether its values have different units, so that each column is standardized by itself
+        is_local: whether it describes patches, which are then encoded as one vector
+        package: the package whose version its values depend on
     """
 
     name: str
@@ -206,7 +207,8 @@ DESCRIPTORS = {
 def find_descriptors(names: str) -> list[Descriptor]:
     """Look up descriptors whose names are joined by +, such as "hog+histogram".
 
-    raises: OptionError
+    Raises:
+        OptionError
     """
     parts = names.split("+")
     if "auto" in parts:
@@ -224,7 +226,8 @@ def find_descriptors(names: str) -> list[Descriptor]:
 def require_packages(descriptors: Sequence[Descriptor]) -> None:
     """Check that the packages of some descriptors are installed.
 
-    raises: ModelError
+    Raises:
+        ModelError
     """
     for descriptor in descriptors:
         if descriptor.package == SKIMAGE:
@@ -236,8 +239,11 @@ def descriptor_sizes(descriptors: Sequence[Descriptor], size: int) -> tuple[int,
 
     A single descriptor gets the size asked for; of several, each gets at most its own.
 
-    size: height and width asked for, in pixels; 0 for each descriptor's own
-    raises: OptionError where a descriptor does not accept so small an image
+    Args:
+        size: height and width asked for, in pixels; 0 for each descriptor's own
+
+    Raises:
+        OptionError: if a descriptor does not accept so small an image
     """
     sizes: tuple[int, ...]
     if size and len(descriptors) == 1:

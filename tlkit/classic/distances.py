@@ -20,8 +20,10 @@ class GaussianSVM:
     2,017 rows of 4,224 values, six classes, two cores: 0.14 s instead of 2.9 s. The kernel of more than
     `MAX_KERNEL_ROWS` rows would not fit into memory; SVC then computes it piece by piece.
 
-    gamma_scale: gamma is this times 1 / (number of values × their variance), scikit-learn's "scale"
     options: of SVC
+
+    Args:
+        gamma_scale: gamma is this times 1 / (number of values × their variance), scikit-learn's "scale"
     """
 
     def __init__(self, gamma_scale: float = 1.0, **options: Any) -> None:
@@ -33,7 +35,8 @@ class GaussianSVM:
     def fit(self, values: np.ndarray, labels: np.ndarray, distances: np.ndarray | None = None) -> "GaussianSVM":
         """Fit on float32 (rows, values) and int (rows,).
 
-        distances: squared, of every row to every other, where they are known: float64 (rows, rows)
+        Args:
+            distances: squared, of every row to every other, where they are known: float64 (rows, rows)
         """
         self.gamma = self._gamma_scale / max(values.shape[1] * float(values.var()), MIN_VARIANCE)
         if len(values) > MAX_KERNEL_ROWS:
@@ -91,7 +94,8 @@ def _rbf_kernel(distances: np.ndarray, gamma: float) -> np.ndarray:
 def _ovr_decision(arrays: Arrays, kernel: np.ndarray) -> np.ndarray:
     """Compute one score per class as scikit-learn does: votes of the pairs, plus less than one for the margins.
 
-    kernel: of each row with each support vector, (rows, support vectors)
+    Args:
+        kernel: of each row with each support vector, (rows, support vectors)
     """
     if len(arrays["per_class"]) == 2:
         decision = kernel @ arrays["weights"][0] + arrays["bias"][0]
@@ -158,7 +162,8 @@ def score_knn(arrays: Arrays, values: np.ndarray) -> np.ndarray:
 def nearest_neighbors(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find which of the others is the nearest to each row: int (rows,).
 
-    values, others: float32 (rows, values)
+    Args:
+        values, others: float32 (rows, values)
     """
     lengths = squared_lengths(others)
     return in_chunks_of_rows(lambda chunk: squared_distances(chunk, others, lengths).argmin(axis=1), values)
@@ -167,7 +172,8 @@ def nearest_neighbors(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 def squared_distances(values: np.ndarray, others: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     """Compute the squared distance of every row to every other: float64 (rows, others), never negative.
 
-    lengths: of the others, squared, where they are known: with few rows they are most of the work
+    Args:
+        lengths: of the others, squared, where they are known: with few rows they are most of the work
     """
     lengths = squared_lengths(others) if lengths is None else lengths
     distances = np.empty((len(values), len(others)))

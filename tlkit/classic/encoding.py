@@ -19,7 +19,8 @@ PoolCell = Callable[[np.ndarray], np.ndarray]  # mask of a cell's patches, bool 
 def sample_patches(image_patches: Iterable[np.ndarray], num_images: int, seed: int) -> np.ndarray:
     """Draw patches for a vocabulary, as many of each image: (patches, values).
 
-    image_patches: of one image after the other, so that they need not be in memory together
+    Args:
+        image_patches: of one image after the other, so that they need not be in memory together
     """
     rng, per_image = np.random.default_rng(seed), max(1, -(-MAX_PATCHES // num_images))
     return np.concatenate([patches[np.sort(rng.permutation(len(patches))[:per_image])] for patches in image_patches])
@@ -28,8 +29,11 @@ def sample_patches(image_patches: Iterable[np.ndarray], num_images: int, seed: i
 def fit_vocabulary(kind: str, patches: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Fit what local descriptors are encoded with: k-means for "bow", a mixture of Gaussians for "fisher".
 
-    patches: (patches, values + 2), of training images only
-    returns: arrays by name
+    Args:
+        patches: (patches, values + 2), of training images only
+
+    Returns:
+        Arrays by name
     """
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.permutation(len(patches))[:MAX_PATCHES])
@@ -68,9 +72,10 @@ def _fit_gaussians(values: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def encode(vocabulary: Arrays, patches: np.ndarray, levels: int) -> np.ndarray:
     """Encode the local descriptors of an image as one vector: float32, of length 1.
 
-    vocabulary: as fitted
-    patches: (patches, values + 2)
-    levels: of the spatial pyramid (Lazebnik 2006): 1 for the whole image, 2 with its quarters
+    Args:
+        vocabulary: as fitted
+        patches: (patches, values + 2)
+        levels: of the spatial pyramid (Lazebnik 2006): 1 for the whole image, 2 with its quarters
     """
     values = patches[:, :-POSITION_COLUMNS].astype(np.float32)
     positions = patches[:, -POSITION_COLUMNS:].astype(np.float32)

@@ -19,7 +19,8 @@ CONSTANT_RANGE = 1e-6  # a column with a smaller range, relative to the largest 
 class ColumnGroup:
     """The columns of one descriptor, or of a network's features.
 
-    standardize_columns  whether they have different units, so that each column is standardized by itself
+    Attributes:
+        standardize_columns: whether they have different units, so that each column is standardized by itself
     """
 
     name: str
@@ -30,7 +31,8 @@ class ColumnGroup:
 def group_columns(descriptors: Iterable[tuple[str, int, bool]]) -> list[ColumnGroup]:
     """Lay column groups one after the other.
 
-    descriptors: name, number of columns, and whether to standardize each column, of one group after the other
+    Args:
+        descriptors: name, number of columns, and whether to standardize each column, of one group after the other
     """
     groups, start = [], 0
     for name, length, standardize_columns in descriptors:
@@ -44,8 +46,11 @@ def select_columns(
 ) -> tuple[np.ndarray, list[ColumnGroup]]:
     """Keep some groups of columns, in the order of the names.
 
-    values: (images, values)
-    returns: the columns, and the groups at their new places
+    Args:
+        values: (images, values)
+
+    Returns:
+        The columns, and the groups at their new places
     """
     by_name = {group.name: group for group in groups}
     selected = [by_name[name] for name in names]
@@ -60,7 +65,8 @@ def select_columns(
 def are_constant(values: np.ndarray) -> bool:
     """Tell whether all images have the same values, but for rounding.
 
-    values: (images, values)
+    Args:
+        values: (images, values)
     """
     return bool((np.ptp(values, axis=0) <= CONSTANT_RANGE * np.abs(values).max()).all())
 
@@ -69,8 +75,9 @@ def are_constant(values: np.ndarray) -> bool:
 class FitOptions:
     """Options of fitting a classifier.
 
-    classifier      the name of a classifier or a family
-    num_components  principal components that values are projected to; 0 for no projection
+    Attributes:
+        classifier: the name of a classifier or a family
+        num_components: principal components that values are projected to; 0 for no projection
     """
 
     classifier: str
@@ -84,9 +91,12 @@ def fit_classifier(
 ) -> tuple[ScaledClassifier, SearchResult]:
     """Fit scaler and hyperparameters, then the classifier on all training images.
 
-    values: float32 (images, values)
-    groups: of the columns; each gets the same weight
-    raises: OptionError where the images have fewer principal components than asked for
+    Args:
+        values: float32 (images, values)
+        groups: of the columns; each gets the same weight
+
+    Raises:
+        OptionError: if the images have fewer principal components than asked for
     """
     scaler, result = select_model(values, groups, grouped, options)
     return refit(values, grouped, (scaler, result), options), result
@@ -106,7 +116,8 @@ def refit(
 ) -> ScaledClassifier:
     """Fit the selected classifier on all training images.
 
-    selected: what `select_model` returned
+    Args:
+        selected: what `select_model` returned
     """
     scaler, result = selected
     classifier = result.classifier
@@ -124,7 +135,8 @@ def refit(
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """Fit the factor of scores whose softmax has the lowest cross-entropy (Guo 2017, with the factor inverted).
 
-    scores: of held-out images, (images, classes)
+    Args:
+        scores: of held-out images, (images, classes)
     """
     rows = np.arange(len(labels))
     losses = [-np.mean(np.log(softmax(scores * factor)[rows, labels] + 1e-12)) for factor in TEMPERATURES]
@@ -136,8 +148,11 @@ def fit_scaler(values: np.ndarray, groups: Sequence[ColumnGroup], num_components
 
     Columns with different units are standardized one by one, and constant columns become 0.
 
-    num_components: 0 for no projection
-    raises: OptionError where the images have fewer principal components than `num_components`
+    Args:
+        num_components: 0 for no projection
+
+    Raises:
+        OptionError: if the images have fewer principal components than `num_components`
     """
     mean, factor = values.mean(axis=0, dtype=np.float64), np.zeros(values.shape[1])
     for group in groups:
@@ -166,7 +181,8 @@ def _scale_factors(values: np.ndarray, standardize_columns: bool) -> np.ndarray:
 def principal_components(values: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Compute the first principal components of centered rows: float32 (count, values).
 
-    raises: OptionError where there are fewer than `count`
+    Raises:
+        OptionError: if there are fewer than `count`
     """
     if count > min(values.shape):
         raise OptionError(

@@ -22,8 +22,11 @@ SIFT_FLAT = 1e-2  # a patch with less gradient per pixel, of 0 to 1, is flat
 def hog(gray: np.ndarray) -> np.ndarray:
     """Compute histograms of oriented gradients, with square roots taken (Arandjelović 2012).
 
-    gray: float32 (height, width), 0 to 1
-    returns: float32 (blocks down × blocks across × 108,), blocks one cell apart; zero where a block is flat
+    Args:
+        gray: float32 (height, width), 0 to 1
+
+    Returns:
+        float32 (blocks down × blocks across × 108,), blocks one cell apart; zero where a block is flat
     """
     cells = pool_orientations(orientation_maps(gray, HOG_ORIENTATIONS), HOG_CELL)
     blocks = sliding_blocks(cells, HOG_BLOCK, 1)
@@ -36,10 +39,13 @@ def hog(gray: np.ndarray) -> np.ndarray:
 def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
     """Compute RootSIFT of all patches that lie inside an image (Lowe 2004; Arandjelović 2012).
 
-    maps: orientation maps of the image, with 8 orientations
-    bin_size: side of a bin, in pixels; a patch is four of them wide
-    step: pixels between neighboring patches; a multiple of `bin_size`
-    returns: float32 (rows, columns, 128), each of length 1; zero where a patch is flat
+    Args:
+        maps: orientation maps of the image, with 8 orientations
+        bin_size: side of a bin, in pixels; a patch is four of them wide
+        step: pixels between neighboring patches; a multiple of `bin_size`
+
+    Returns:
+        float32 (rows, columns, 128), each of length 1; zero where a patch is flat
     """
     patches = sliding_blocks(pool_orientations(maps, bin_size), SIFT_BINS, step // bin_size)
     is_flat = patches.sum(axis=-1, keepdims=True) < SIFT_FLAT * (SIFT_BINS * bin_size) ** 2
@@ -51,8 +57,11 @@ def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
 def orientation_maps(gray: np.ndarray, num_orientations: int) -> np.ndarray:
     """Split the gradient magnitude of each pixel between the two nearest orientations.
 
-    gray: float32 (height, width), 0 to 1
-    returns: float32 (orientations, height, width); orientation k is k / num_orientations of a turn from right to down
+    Args:
+        gray: float32 (height, width), 0 to 1
+
+    Returns:
+        float32 (orientations, height, width); orientation k is k / num_orientations of a turn from right to down
     """
     down, across = np.gradient(gray)
     position = np.arctan2(down, across) % (2 * np.pi) * (num_orientations / (2 * np.pi))
@@ -66,7 +75,8 @@ def orientation_maps(gray: np.ndarray, num_orientations: int) -> np.ndarray:
 def pool_orientations(maps: np.ndarray, bin_size: int) -> np.ndarray:
     """Sum orientation maps in the bins of a grid that fills the image: (rows, columns, orientations).
 
-    bin_size: side of a bin, in pixels; its triangle is twice as wide
+    Args:
+        bin_size: side of a bin, in pixels; its triangle is twice as wide
     """
     down, across = (_triangles(length, bin_size) for length in maps.shape[1:])
     sums = np.einsum("ph,ohw->opw", down, maps, optimize=True) @ across.T
@@ -85,7 +95,8 @@ def _triangles(length: int, bin_size: int) -> np.ndarray:
 def sliding_blocks(bins: np.ndarray, side: int, stride: int) -> np.ndarray:
     """Cut square blocks out of a grid of bins: (rows, columns, side × side × orientations).
 
-    side, stride: of the blocks, in bins
+    Args:
+        side, stride: of the blocks, in bins
     """
     windows = np.lib.stride_tricks.sliding_window_view(bins, (side, side), axis=(0, 1))
     windows = np.moveaxis(windows[::stride, ::stride], 2, -1)

@@ -20,8 +20,9 @@ MAX_SEARCH_IMAGES = 4000  # in the folds; of more, a sample, as the time of an R
 class GroupedLabels:
     """The labels of the training images, and which images are equal.
 
-    labels  int (images,)
-    groups  one value per image, the same for equal images, which stay in one fold
+    Attributes:
+        labels: int (images,)
+        groups: one value per image, the same for equal images, which stay in one fold
     """
 
     labels: np.ndarray
@@ -36,10 +37,11 @@ class GroupedLabels:
 class SearchResult:
     """A classifier with hyperparameters, and its accuracy in cross-validation.
 
-    options   hyperparameters by name
-    accuracy  on held-out images; NaN where there are too few images for folds
-    scores    of each image, by a classifier that was not fitted on it: float64 (images, classes)
-    labels    of these images: int (images,)
+    Attributes:
+        options: hyperparameters by name
+        accuracy: on held-out images; NaN where there are too few images for folds
+        scores: of each image, by a classifier that was not fitted on it: float64 (images, classes)
+        labels: of these images: int (images,)
     """
 
     classifier: Classifier
@@ -54,8 +56,9 @@ def grid_search(
 ) -> SearchResult:
     """Find the classifier and hyperparameters with the best cross-validated accuracy; of equals, the first.
 
-    values: float32 (images, values), scaled
-    classifier: the name of a classifier or a family
+    Args:
+        values: float32 (images, values), scaled
+        classifier: the name of a classifier or a family
     """
     rows = sample_rows(grouped.labels, seed)
     if len(rows) < len(values):

@@ -20,10 +20,11 @@ from tlkit.classic.encoding import encode
 class DescriptorPipeline:
     """Handcrafted features: pixels to a vector.
 
-    descriptors   their names, in order
-    sizes         height and width of the image that each is computed on, in pixels
-    levels        of the spatial pyramid over local descriptors
-    vocabularies  of local descriptors, by name, once they are fitted
+    Attributes:
+        descriptors: their names, in order
+        sizes: height and width of the image that each is computed on, in pixels
+        levels: of the spatial pyramid over local descriptors
+        vocabularies: of local descriptors, by name, once they are fitted
     """
 
     descriptors: tuple[str, ...]
@@ -39,7 +40,8 @@ class DescriptorPipeline:
     def concatenate(self, computed: Sequence[np.ndarray]) -> np.ndarray:
         """Concatenate the descriptors of one image, local ones encoded: float32 (values,).
 
-        computed: what each descriptor has computed, in order
+        Args:
+            computed: what each descriptor has computed, in order
         """
         return np.concatenate(self._encode_local(computed)).astype(np.float32)
 
@@ -70,8 +72,9 @@ class DescriptorPipeline:
 class Scaler:
     """Scaling and projection of feature vectors before the classifier.
 
-    mean, factor  float32 (values,): subtracted first, then multiplied with
-    components    float32 (components, values): principal components to project on; None for no projection
+    Attributes:
+        mean, factor: float32 (values,): subtracted first, then multiplied with
+        components: float32 (components, values): principal components to project on; None for no projection
     """
 
     mean: np.ndarray
@@ -90,9 +93,10 @@ class Scaler:
 class ScaledClassifier:
     """A fitted classifier with its scaler: feature vectors to probabilities.
 
-    classifier   its name
-    temperature  factor of scores before the softmax, where scores are not probabilities already
-    arrays       the exported classifier
+    Attributes:
+        classifier: its name
+        temperature: factor of scores before the softmax, where scores are not probabilities already
+        arrays: the exported classifier
     """
 
     classifier: str
@@ -111,7 +115,8 @@ class ScaledClassifier:
 class ClassicPipeline:
     """A classic model: pixels, or the features of a network, to probabilities.
 
-    descriptors  None where the input is a network's features
+    Attributes:
+        descriptors: None where the input is a network's features
     """
 
     descriptors: DescriptorPipeline | None
@@ -120,7 +125,8 @@ class ClassicPipeline:
     def predict_proba(self, inputs: np.ndarray) -> np.ndarray:
         """Compute probabilities: float32 (images, classes).
 
-        inputs: uint8 (images, side, side, 3), or float32 (images, values) without descriptors
+        Args:
+            inputs: uint8 (images, side, side, 3), or float32 (images, values) without descriptors
         """
         if self.descriptors is None:
             return self.classifier.predict_proba(inputs)
@@ -153,7 +159,9 @@ def to_bytes(pipeline: ClassicPipeline) -> bytes:
 def open_pipeline(file: Path) -> ClassicPipeline:
     """Read a pipeline and run it once, so that a damaged or forged file is found here and not while predicting.
 
-    raises: ValueError, OSError where the file holds no pipeline; ModelError where a package is missing
+    Raises:
+        ValueError, OSError: if the file holds no pipeline
+        ModelError: if a package is missing
     """
     try:
         arrays = _read_arrays(file)

@@ -52,7 +52,8 @@ def was_interrupted() -> bool:
 def raise_if_interrupted() -> None:
     """Raise again what C code below TensorFlow may have swallowed.
 
-    raises: KeyboardInterrupt
+    Raises:
+        KeyboardInterrupt
     """
     if _received:
         raise KeyboardInterrupt
@@ -66,7 +67,8 @@ def _interrupt(number: int, frame: Any) -> None:
 def describe_interrupt(command: str, can_resume: bool) -> str:
     """Say after an interrupt how far the running command came, and what continues it.
 
-    can_resume: whether the command has --resume
+    Args:
+        can_resume: whether the command has --resume
     """
     from tlkit.runs.run import UNFINISHED
 
@@ -88,7 +90,8 @@ class Console:
     is silenced for libraries that print to it. Where standard error is no terminal, it writes one
     plain line per stage.
 
-    stage_lines: whether a stage that has ended leaves a line
+    Args:
+        stage_lines: whether a stage that has ended leaves a line
     """
 
     def __init__(self, stage_lines: bool = True) -> None:
@@ -159,7 +162,8 @@ class Console:
     def note(self, text: str, transient: bool = False) -> None:
         """Write one sentence on stderr; a transient one is dim, and is left out where nobody watches.
 
-        raises: KeyboardInterrupt with a transient one, where C code has made an error of an interrupt
+        Raises:
+            KeyboardInterrupt: with a transient one, if C code has made an error of an interrupt
         """
         if transient:
             raise_if_interrupted()
@@ -175,7 +179,8 @@ class Console:
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """Show the loss, the accuracy and the best so far; an interrupt that was swallowed ends the training here.
 
-        raises: KeyboardInterrupt
+        Raises:
+            KeyboardInterrupt
         """
         raise_if_interrupted()
         self._epochs.append(row)

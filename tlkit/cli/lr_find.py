@@ -73,7 +73,8 @@ def _print(result: "RateCurve", output: Path) -> None:
 def _training_settings(network: LrFindSettings, settings: FinetuneSettings) -> NetworkSettings:
     """Give the settings of the training to try: of `tlkit train` where its network is named.
 
-    raises: OptionError where an option of the other training was changed
+    Raises:
+        OptionError: if an option of the other training was changed
     """
     from tlkit.training.option_effects import LR_FIND_NETWORK, refuse_without_effect
 

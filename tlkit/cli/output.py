@@ -115,8 +115,11 @@ def _print_next_steps(screen: "Screen", result: "TrainingResult") -> None:
 def choose_format(requested: str, output: Path | None, is_terminal: bool) -> str:
     """Choose a format: the requested one, or for "auto" by the output.
 
-    output: the file to write; None for standard output
-    raises: OptionError for a file with an unknown ending
+    Args:
+        output: the file to write; None for standard output
+
+    Raises:
+        OptionError: for a file with an unknown ending
     """
     if requested != "auto":
         return requested

@@ -37,8 +37,9 @@ class TerminalTable:
     ) -> None:
         """Start a table.
 
-        trained_on: images that a note says this of
-        root: the start of paths that is left out, of a folder that is the only input
+        Args:
+            trained_on: images that a note says this of
+            root: the start of paths that is left out, of a folder that is the only input
         """
         self._file, self._columns, self._trained_on, self._root = file, columns, trained_on, root
         self._width = shutil.get_terminal_size().columns
@@ -194,7 +195,8 @@ def write_predictions(
 ) -> Counts:
     """Write each prediction as soon as it is there.
 
-    skip_unreadable: leave out inputs that are no readable image
+    Args:
+        skip_unreadable: leave out inputs that are no readable image
     """
     counts = Counts()
     for prediction in _counted(predictions, counts):

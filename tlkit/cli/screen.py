@@ -101,8 +101,9 @@ class Screen:
     ) -> None:
         """Print rows below a dim header; the first column is shortened in the middle where the table is too wide.
 
-        left: columns that are aligned to the left
-        dropped: columns that a narrow terminal does not get, the first of them first
+        Args:
+            left: columns that are aligned to the left
+            dropped: columns that a narrow terminal does not get, the first of them first
         """
         from rich.cells import cell_len
 

@@ -19,7 +19,8 @@ MIN_CONFUSIONS = 2  # of two classes, to be worth a line
 def print_verdict(screen: Screen, report: "Report", images: str, style: str = STRONG) -> None:
     """Print the accuracy with its counts, its interval, and the baseline of the same images.
 
-    images: what they are called, such as "validation images"
+    Args:
+        images: what they are called, such as "validation images"
     """
     print_accuracy(screen, report.num_correct, len(report.labels), images, style)
     class_name, accuracy = report.baseline
@@ -31,7 +32,8 @@ def print_verdict(screen: Screen, report: "Report", images: str, style: str = ST
 def print_accuracy(screen: Screen, correct: int, total: int, images: str, style: str = STRONG) -> None:
     """Print an accuracy with its counts, and its 95 % interval.
 
-    images: what they are called, with an addition after a comma, such as "images, each held out once"
+    Args:
+        images: what they are called, with an addition after a comma, such as "images, each held out once"
     """
     from tlkit.evaluation.metrics import wilson_interval
 
@@ -55,7 +57,8 @@ def interval(low: float, high: float) -> str:
 def print_classes(screen: Screen, report: "Report", table: str = "per_class.csv") -> None:
     """Print recall and precision of each class; of many classes only the worst and the best.
 
-    table: where all of them are listed
+    Args:
+        table: where all of them are listed
     """
     scores = sorted(report.scores, key=lambda score: (score.support == 0, score.recall, score.precision))
     few = len(scores) <= MAX_CLASSES
@@ -85,8 +88,9 @@ def _class_row(name: str, recall: float, precision: float, support: int) -> list
 def print_mistakes(screen: Screen, report: "Report", paths: Sequence[str], files: Sequence[str]) -> None:
     """Print the most confident mistakes by name, and which classes are confused most often.
 
-    paths: of the images, in the order of the report
-    files: where all mistakes are listed and shown
+    Args:
+        paths: of the images, in the order of the report
+        files: where all mistakes are listed and shown
     """
     order = report.mistakes
     if not order:
@@ -112,7 +116,8 @@ def print_mistakes(screen: Screen, report: "Report", paths: Sequence[str], files
 def print_left_out(screen: Screen, skipped: Sequence["FileEntry"], table: str = "") -> None:
     """Print which files were left out, by reason; up to three names each.
 
-    table: where all of them are listed
+    Args:
+        table: where all of them are listed
     """
     from tlkit.data.listing import HIDDEN
 

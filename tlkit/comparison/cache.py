@@ -60,8 +60,9 @@ def fingerprint(folder: ImageFolder, progress: Progress) -> str:
 def run_key(images: str, command: str, settings: Any, backbones: Sequence[str] = ()) -> str:
     """Hash all that a training's result depends on where nothing limits its time, or that of a whole comparison.
 
-    images: the folder's fingerprint
-    backbones: names of those whose official weights it starts from, or may start from
+    Args:
+        images: the folder's fingerprint
+        backbones: names of those whose official weights it starts from, or may start from
     """
     versions = [(package, installed_version(package)) for package in PACKAGES]
     rows = [find_backbone(name) for name in backbones]
@@ -104,7 +105,8 @@ def load_cached_run(key: str, target: Path) -> bool:
 def cache_run(key: str, run: Path) -> None:
     """Keep a copy of a finished candidate, where the cache can be written; it replaces one that was damaged.
 
-    raises: OptionError where the cache folder is not tlkit's
+    Raises:
+        OptionError: if the cache folder is not tlkit's
     """
     cached = _folder() / key
     copied = temporary_beside(cached)
@@ -142,7 +144,8 @@ def has_speed(run: Path) -> bool:
 def read_request(run: Run) -> tuple[Path, CompareSettings]:
     """Read the images and the settings that a comparison was started with.
 
-    raises: RunError where another tlkit began it, which had other settings
+    Raises:
+        RunError: if another tlkit began it, which had other settings
     """
     request = run.read_json("settings.json")
     names = {item.name for item in fields(CompareSettings)}
@@ -162,7 +165,8 @@ def read_request(run: Run) -> tuple[Path, CompareSettings]:
 def check_unchanged(run: Run, key: str) -> None:
     """Require that the inputs of a comparison are those it was started with.
 
-    raises: RunError
+    Raises:
+        RunError
     """
     if (run.path / KEY_FILE).exists() and run.read_json(KEY_FILE) != key:
         raise RunError(
@@ -174,8 +178,11 @@ def check_unchanged(run: Run, key: str) -> None:
 def prepare_folders(run: Run, key: str, names: Sequence[str]) -> None:
     """Keep what a comparison depends on, and remove half-written files; nothing is changed before in a resumed one.
 
-    names: of the candidates that will be trained in it
-    raises: RunError where the folder of one of them is a link, or holds one where tlkit would write
+    Args:
+        names: of the candidates that will be trained in it
+
+    Raises:
+        RunError: if the folder of one of them is a link, or holds one where tlkit would write
     """
     existing = [run.path / name for name in names if os.path.lexists(run.path / name)]
     for path in existing:

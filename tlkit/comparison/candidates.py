@@ -23,15 +23,17 @@ DEFAULT_BACKBONE = "mobilenet_v2"  # whose upper blocks are trained where no fro
 class Candidate:
     """One kind of classifier.
 
-    name             what it is asked for by, and the name of its run folder
-    title            what it is, in words
-    kind             "baseline", "handcrafted", "from scratch" or "pretrained"
-    min_seconds      it is started only with this much time, enough for a small folder; a longer limit is divided in
-                     proportion
-    make_settings    its settings, from the accuracies of the candidates trained before it; None where it is not trained
-    make_recipe      its recipe, from its settings
-    required_freeze  "freeze" in its model.json, where a lack of time could have made it another; "" for any
-    needs_weights    whether it starts from the official weights of the backbone in its settings
+    Attributes:
+        name: what it is asked for by, and the name of its run folder
+        title: what it is, in words
+        kind: "baseline", "handcrafted", "from scratch" or "pretrained"
+        min_seconds: it is started only with this much time, enough for a small folder; a longer limit is divided in
+            proportion
+        make_settings: its settings, from the accuracies of the candidates trained before it; None where it is not
+            trained
+        make_recipe: its recipe, from its settings
+        required_freeze: "freeze" in its model.json, where a lack of time could have made it another; "" for any
+        needs_weights: whether it starts from the official weights of the backbone in its settings
     """
 
     name: str
@@ -47,7 +49,8 @@ class Candidate:
 def build_candidates(settings: CompareSettings) -> list[Candidate]:
     """Make the candidates that can be trained on this machine: the usual ones, or those asked for, from the simplest.
 
-    raises: OptionError for a name that neither a candidate nor a network has, and where weights are missing
+    Raises:
+        OptionError: for a name that neither a candidate nor a network has, and if weights are missing
     """
     candidates = [*BASELINES, *(candidate for group in CANDIDATE_GROUPS.values() for candidate in group(settings))]
     if not settings.only:

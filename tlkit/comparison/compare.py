@@ -29,10 +29,11 @@ PLOT_FILE = "compare.png"
 class Comparison:
     """A finished comparison.
 
-    run         its folder; each candidate's run is a folder in it
-    results     one per candidate, from the simplest
-    num_images  validation images, the same for all
-    notes       what a person should know
+    Attributes:
+        run: its folder; each candidate's run is a folder in it
+        results: one per candidate, from the simplest
+        num_images: validation images, the same for all
+        notes: what a person should know
     """
 
     run: Run
@@ -44,7 +45,8 @@ class Comparison:
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a data frame with the columns of compare.csv, one row per candidate, from the simplest.
 
-        raises: ModelError where pandas is not installed
+        Raises:
+            ModelError: if pandas is not installed
         """
         return data_frame(COLUMNS, result_rows(self.results))
 
@@ -58,11 +60,17 @@ def compare(
 ) -> Comparison:
     """Train and measure classifiers on a folder, from chance to upper blocks of a pretrained network.
 
-    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
-    output: the folder to make; the next free `runs/compare-NNN` where it is None
-    progress: gets a transient note before each candidate, and one after it
-    options: fields of `CompareSettings`, in place of `settings`
-    raises: DataError, ModelError, RunError, OptionError
+    Args:
+        data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+        output: the folder to make; the next free `runs/compare-NNN` where it is None
+        progress: gets a transient note before each candidate, and one after it
+        options: fields of `CompareSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
     """
     run = start_comparison(
         data, output, settings_or_options(CompareSettings, settings, options, data=data, output=output)
@@ -78,7 +86,8 @@ def compare(
 def resume_comparison(path: str | Path, progress: Progress | None = None) -> Comparison:
     """Continue a comparison that was stopped.
 
-    raises: as `compare`
+    Raises:
+        TlkitError: as `compare`
     """
     run = reopen_run(Path(path))
     if (command := command_of(run)) != "compare":
@@ -89,7 +98,10 @@ def resume_comparison(path: str | Path, progress: Progress | None = None) -> Com
 def start_comparison(data: str | Path, output: str | Path | None, settings: CompareSettings) -> Run:
     """Make the folder of a comparison.
 
-    raises: DataError, OptionError, RunError
+    Raises:
+        DataError
+        OptionError
+        RunError
     """
     folder = read_folder(data)
     if not any(candidate.make_settings for candidate in build_candidates(settings)):

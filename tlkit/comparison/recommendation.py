@@ -23,8 +23,9 @@ class Recommendation:
 def recommend(results: Sequence[CandidateResult], baselines: Sequence[CandidateResult] = ()) -> Recommendation:
     """Choose the best candidate, or one that is as good and cheaper.
 
-    results: from the simplest candidate; at least one that was trained
-    baselines: the best must be significantly better than these; they may be among the results
+    Args:
+        results: from the simplest candidate; at least one that was trained
+        baselines: the best must be significantly better than these; they may be among the results
     """
     best = find_best([result for result in results if result.command])
     cheaper = [result for result in results if _is_as_good(result, best) and _is_cheaper(result, best)]

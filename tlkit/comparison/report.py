@@ -67,7 +67,8 @@ WIDTH = 11.0  # of the figure, in inches
 def draw_comparison(results: Sequence[CandidateResult], recommendation: Recommendation, title: str, file: Path) -> None:
     """Draw a PNG with the simplest candidate below.
 
-    title: what was classified
+    Args:
+        title: what was classified
     """
     height = 1.7 + 0.42 * len(results)
     figure = Figure(figsize=(WIDTH, height))

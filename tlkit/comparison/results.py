@@ -25,16 +25,17 @@ MINIMUM_SIGN = "≥ "  # before seconds that leave something out
 class CandidateResult:
     """Accuracy, speed and size of a candidate.
 
-    name, title, kind       of the candidate
-    accuracy                on the validation images
-    interval                of it, 95 %; None where it is known exactly
-    correct                 bool (images,): which of them it got right; None of "chance"
-    selected_on_validation  whether epochs or layers were chosen on these images
-    seconds                 that training takes from nothing, when it was trained; None where nobody knows
-    features_cached         whether they leave out what reading takes, for features were cached before the comparison
-    images_per_second       that `predict` classifies, reading included, when it was trained
-    num_bytes               of the files that `predict` needs
-    command                 that trains it
+    Attributes:
+        name, title, kind: of the candidate
+        accuracy: on the validation images
+        interval: of it, 95 %; None where it is known exactly
+        correct: bool (images,): which of them it got right; None of "chance"
+        selected_on_validation: whether epochs or layers were chosen on these images
+        seconds: that training takes from nothing, when it was trained; None where nobody knows
+        features_cached: whether they leave out what reading takes, for features were cached before the comparison
+        images_per_second: that `predict` classifies, reading included, when it was trained
+        num_bytes: of the files that `predict` needs
+        command: that trains it
     """
 
     name: str
@@ -78,9 +79,10 @@ def format_speed(result: CandidateResult) -> str:
 class ValidationSet:
     """The validation images of a comparison.
 
-    paths, classes  in the order of `predictions_val.csv`
-    commonest       class among these images
-    num_classes     of the folder
+    Attributes:
+        paths, classes: in the order of `predictions_val.csv`
+        commonest: class among these images
+        num_classes: of the folder
     """
 
     paths: tuple[str, ...]
@@ -117,8 +119,11 @@ def read_result(
 ) -> CandidateResult:
     """Read what a finished candidate shows.
 
-    extraction_seconds: by candidates of this comparison; those of this one are added, where it computed features
-    raises: RunError where it was measured on other images
+    Args:
+        extraction_seconds: by candidates of this comparison; those of this one are added, where it computed features
+
+    Raises:
+        RunError: if it was measured on other images
     """
     rows = run.read_rows("predictions_val.csv")
     if tuple(row["path"] for row in rows) != images.paths:

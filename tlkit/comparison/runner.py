@@ -53,16 +53,17 @@ REPORT_SECONDS = 5.0  # for tables and the plot at the end
 class ComparisonState:
     """A comparison under way.
 
-    run                 its folder
-    root                of the images
-    images              their fingerprint
-    end                 when all should be done, on the monotonic clock
-    validation_set      the validation images, once a candidate was measured on them
-    results             of the candidates that are done
-    baselines           results of what needs no training, asked for or not
-    notes               what a person should know
-    extraction_seconds  that reading the images took candidates of this comparison
-    failure             why the last candidate that was left out was
+    Attributes:
+        run: its folder
+        root: of the images
+        images: their fingerprint
+        end: when all should be done, on the monotonic clock
+        validation_set: the validation images, once a candidate was measured on them
+        results: of the candidates that are done
+        baselines: results of what needs no training, asked for or not
+        notes: what a person should know
+        extraction_seconds: that reading the images took candidates of this comparison
+        failure: why the last candidate that was left out was
     """
 
     run: Run
@@ -81,10 +82,15 @@ class ComparisonState:
 def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonState:
     """Train the candidates that are missing, and measure all of them.
 
-    run: of a comparison that was started, perhaps stopped
-    progress: gets a transient note before each candidate, and one after it; an interrupt it raises ends the comparison
-    raises: DataError, RunError; OptionError where the cache folder is not tlkit's;
-        where nothing could be trained, what the last candidate failed for
+    Args:
+        run: of a comparison that was started, perhaps stopped
+        progress: gets a transient note before each candidate, and one after it; an interrupt it raises ends the
+            comparison
+
+    Raises:
+        DataError
+        RunError
+        OptionError: if the cache folder is not tlkit's; if nothing could be trained, what the last candidate failed for
     """
     started, progress = time.monotonic(), progress or Silent()
     progress.run_started(run.path)
@@ -125,7 +131,8 @@ def _run_all(state: ComparisonState, candidates: list[Candidate]) -> None:
 def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence[Candidate]) -> None:
     """Add the candidate's result, or note why there is none.
 
-    later: the candidates that follow
+    Args:
+        later: the candidates that follow
     """
     assert candidate.make_settings
     assert candidate.make_recipe
@@ -160,9 +167,10 @@ def _without_traceback(error: Exception) -> TlkitError:
 class TimeSlot:
     """A candidate's part of the time limit, in seconds; infinite where there is none.
 
-    seconds      that it should take
-    left         until all must be over
-    min_seconds  the candidate is started only if this much time is left
+    Attributes:
+        seconds: that it should take
+        left: until all must be over
+        min_seconds: the candidate is started only if this much time is left
     """
 
     seconds: float
@@ -179,7 +187,9 @@ def _time_slot(left: float, candidate: Candidate, later: Sequence[Candidate]) ->
 def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any], slot: TimeSlot) -> Run:
     """Get a candidate's finished and measured run: from its folder, from the cache, or by training it.
 
-    raises: OutOfTimeError, RunError where something else is in its folder, and all errors of a training
+    Raises:
+        OutOfTimeError
+        RunError: if something else is in its folder, and all errors of a training
     """
     run = Run(state.run.path / candidate.name)
     if is_done(run.path) and has_speed(run.path):
@@ -248,7 +258,8 @@ class Deadline:
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Start a stage of the inner progress, and check the time at every step.
 
-        raises: OutOfTimeError, before the first step, too
+        Raises:
+            OutOfTimeError: before the first step, too
         """
         self._check()
         with self._inner.stage(name, total, unit) as advance:
@@ -272,7 +283,8 @@ class Deadline:
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """Pass the epoch on, and check the time.
 
-        raises: OutOfTimeError
+        Raises:
+            OutOfTimeError
         """
         self._inner.on_epoch_end(row)
         self._check()

@@ -21,9 +21,10 @@ FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite
 class Augmentation(AffineLimits):
     """Limits of how far views differ from the image; each draw is uniform within its limits, 0 leaves it out.
 
-    brightness  fraction, either way; likewise contrast, about middle gray, and saturation
-    noise       maximum standard deviation of Gaussian noise, as a fraction of white
-    erase       maximum fraction of the area that a gray rectangle hides in half of the views (Zhong 2020)
+    Attributes:
+        brightness: fraction, either way; likewise contrast, about middle gray, and saturation
+        noise: maximum standard deviation of Gaussian noise, as a fraction of white
+        erase: maximum fraction of the area that a gray rectangle hides in half of the views (Zhong 2020)
     """
 
     brightness: float = 0.0
@@ -36,8 +37,9 @@ class Augmentation(AffineLimits):
     def from_options(preset: str, amounts: Mapping[str, float | None]) -> "Augmentation":
         """Take a preset, and replace single amounts where they are given.
 
-        preset: a key of `PRESETS`
-        amounts: by field name; None leaves the preset's
+        Args:
+            preset: a key of `PRESETS`
+            amounts: by field name; None leaves the preset's
         """
         given = {name: amount for name, amount in amounts.items() if amount is not None}
         return replace(PRESETS[preset], **given)  # type: ignore[arg-type]
@@ -78,10 +80,13 @@ class ViewTransform(Protocol):
     def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
         """Transform one image.
 
-        plain: uint8 (image_size, image_size, 3)
-        oversized: uint8 (side, side, 3)
-        sha256: of the file's bytes, hexadecimal
-        returns: uint8
+        Args:
+            plain: uint8 (image_size, image_size, 3)
+            oversized: uint8 (side, side, 3)
+            sha256: of the file's bytes, hexadecimal
+
+        Returns:
+            uint8
         """
 
 
@@ -89,9 +94,10 @@ class ViewTransform(Protocol):
 class AugmentedViews:
     """Several views of each image, the first of them plain.
 
-    count         views per image
-    seed          decides every draw, together with the view's number and the image's bytes
-    augmentation  how far the views differ
+    Attributes:
+        count: views per image
+        seed: decides every draw, together with the view's number and the image's bytes
+        augmentation: how far the views differ
     """
 
     count: int
@@ -133,8 +139,11 @@ def augment_image(
 ) -> np.ndarray:
     """Make one random view of an oversized image, in a single bilinear resampling.
 
-    oversized: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
-    returns: uint8 (image_size, image_size, 3); gray where a view looks past the border
+    Args:
+        oversized: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
+
+    Returns:
+        uint8 (image_size, image_size, 3); gray where a view looks past the border
     """
     affine = sample_affine(len(oversized), image_size, augmentation, random)
     image = Image.fromarray(oversized).transform(
@@ -152,8 +161,9 @@ def augment_image(
 class AugmentedBatches:
     """Images with new augmentation in every epoch: indexing gives uint8 (images, image_size, image_size, 3).
 
-    oversized  indexed by positions, gives uint8 (images, side, side, 3), as an array or `StoredFeatures` do
-    sha256     of each image; with the seed and the epoch it decides every draw
+    Attributes:
+        oversized: indexed by positions, gives uint8 (images, side, side, 3), as an array or `StoredFeatures` do
+        sha256: of each image; with the seed and the epoch it decides every draw
     """
 
     def __init__(
@@ -203,7 +213,8 @@ def flip_sensitive_class(class_names: Sequence[str]) -> str | None:
 def flip_note(class_names: Sequence[str], hflip: bool) -> str | None:
     """Say what mirroring may do to a class that depends on left and right; None where there is no such class.
 
-    hflip: whether half of the views are mirrored
+    Args:
+        hflip: whether half of the views are mirrored
     """
     name = flip_sensitive_class(class_names)
     if name is None:

@@ -22,10 +22,16 @@ def draw_contact_sheet(
 ) -> list[str]:
     """Write a PNG with one line of views per image.
 
-    spec: with the resize "auto" it is chosen as in a training
-    num_images: lines at most; files that cannot be read are passed over
-    returns: the paths of the images, relative to `data`, in the order of the lines
-    raises: DataError where no image can be read; OptionError where `file` exists, or would lie among the images
+    Args:
+        spec: with the resize "auto" it is chosen as in a training
+        num_images: lines at most; files that cannot be read are passed over
+
+    Returns:
+        The paths of the images, relative to `data`, in the order of the lines
+
+    Raises:
+        DataError: if no image can be read
+        OptionError: if `file` exists, or would lie among the images
     """
     check_new_file(file)
     folder = read_folder(data).surveyed()

@@ -58,7 +58,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # th
 def read_file(path: Path) -> bytes:
     """Read a regular file of at most `MAX_BYTES`; pipes and devices are never opened.
 
-    raises: ImageError
+    Raises:
+        ImageError
     """
     try:
         status = path.stat()
@@ -76,11 +77,16 @@ def read_file(path: Path) -> bytes:
 def open_upright(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
     """Decode and turn upright, with JPEGs reduced while decoding but no further than `short_side` pixels.
 
-    data: the bytes of a file in one of `FORMATS`
-    short_side: the shorter side the caller needs, in pixels
-    max_megapixels: of the image as decoded
-    returns: mode RGB, or a mode of more than 8 bits; alpha on white or black
-    raises: ImageError
+    Args:
+        data: the bytes of a file in one of `FORMATS`
+        short_side: the shorter side the caller needs, in pixels
+        max_megapixels: of the image as decoded
+
+    Returns:
+        Mode RGB, or a mode of more than 8 bits; alpha on white or black
+
+    Raises:
+        ImageError
     """
     with _reasons(data):
         _open(data).verify()  # finds a PNG's bad checksum, which load() overlooks
@@ -92,7 +98,8 @@ def open_upright(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAP
 def opened_upright(image: Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
     """Do as `open_upright` with an image that Pillow has opened already; it stays as it is.
 
-    raises: ImageError
+    Raises:
+        ImageError
     """
     with _reasons(b""):
         _check_size(*image.size, max_megapixels)
@@ -102,8 +109,11 @@ def opened_upright(image: Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -
 def to_rgb(image: Image.Image, gray_range: tuple[float, float] | None = None) -> Image.Image:
     """Turn an upright image into RGB.
 
-    gray_range: the values that become black and white in images of more than 8 bits; None guesses from the image
-    raises: ImageError
+    Args:
+        gray_range: the values that become black and white in images of more than 8 bits; None guesses from the image
+
+    Raises:
+        ImageError
     """
     return Image.fromarray(scale_to_bytes(np.asarray(image), gray_range)).convert("RGB") if is_deep(image) else image
 
@@ -116,7 +126,8 @@ def is_deep(image: Image.Image) -> bool:
 def drafted_size(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
     """Find the (width, height) at which `open_upright` would decode, from the header alone.
 
-    raises: ImageError
+    Raises:
+        ImageError
     """
     with _reasons(data):
         return _drafted(_open(data), short_side, max_megapixels).size
@@ -126,9 +137,10 @@ def drafted_size(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAP
 class Header:
     """Facts about an image that its file holds before decoding.
 
-    size       width and height as stored, in pixels
-    is_deep    whether it has gray values of more than 8 bits
-    is_series  whether it holds several pages or frames
+    Attributes:
+        size: width and height as stored, in pixels
+        is_deep: whether it has gray values of more than 8 bits
+        is_series: whether it holds several pages or frames
     """
 
     size: tuple[int, int]
@@ -184,8 +196,9 @@ def _open_heif(data: bytes) -> Image.Image:
 def _drafted(image: Image.Image, short_side: int, max_megapixels: float) -> Image.Image:
     """Ask a JPEG decoder for the smallest of 1/1, 1/2, 1/4, 1/8 that still has `short_side` pixels.
 
-    raises: ImageError where more than `max_megapixels` would have to be decoded. A progressive JPEG
-        holds all its coefficients in memory, so it counts at full size.
+    Raises:
+        ImageError: if more than `max_megapixels` would have to be decoded. A progressive JPEG holds all its
+            coefficients in memory, so it counts at full size.
     """
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
@@ -241,10 +254,13 @@ def _visible_brightness(image: Image.Image) -> float:
 def scale_to_bytes(gray: np.ndarray, gray_range: tuple[float, float] | None = None) -> np.ndarray:
     """Scale gray values of more than 8 bits to uint8.
 
-    gray_range: the values that become 0 and 255; what lies outside is clipped. Where it is None, integers up to
-        4095 are taken as 12-bit data, up to 65535 as 16-bit; floats from 0 to 1 as fractions, from 0 to 255 as
-        they are; anything else is stretched from its smallest to its largest value
-    raises: ImageError for NaN or Inf
+    Args:
+        gray_range: the values that become 0 and 255; what lies outside is clipped. Where it is None, integers up to
+            4095 are taken as 12-bit data, up to 65535 as 16-bit; floats from 0 to 1 as fractions, from 0 to 255 as they
+            are; anything else is stretched from its smallest to its largest value
+
+    Raises:
+        ImageError: for NaN or Inf
 
     >>> scale_to_bytes(np.array([0, 2048, 4095], "uint16")).tolist()
     [0, 128, 255]

@@ -21,16 +21,17 @@ OUTSIDE = "not inside a class folder"
 class ImageFolder:
     """Images with their classes, in natural order of their paths.
 
-    root         the folder the paths are relative to
-    class_names  in label order, sorted naturally
-    paths        one per image, relative to `root`, with `/`
-    labels       int32 (images,), an index into `class_names`
-    subsets      one per image: "train", "validation" or "test" where the folder says so, else ""
-    sha256       one per image, of the file's bytes, hexadecimal; empty until the files are read
-    groups       one per image: images with equal pixels share it; empty until the files are read
-    skipped      files that are no part of this, each with its reason
-    notes        what a person should know of the folder
-    survey       what the headers of the files say; None until they are read
+    Attributes:
+        root: the folder the paths are relative to
+        class_names: in label order, sorted naturally
+        paths: one per image, relative to `root`, with `/`
+        labels: int32 (images,), an index into `class_names`
+        subsets: one per image: "train", "validation" or "test" where the folder says so, else ""
+        sha256: one per image, of the file's bytes, hexadecimal; empty until the files are read
+        groups: one per image: images with equal pixels share it; empty until the files are read
+        skipped: files that are no part of this, each with its reason
+        notes: what a person should know of the folder
+        survey: what the headers of the files say; None until they are read
     """
 
     root: Path
@@ -99,9 +100,12 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     Reads names only. Classes are matched by name across subsets, in Unicode's composed form. Nested folders belong to
     their class; see `layout.py` for what is a class.
 
-    class_names: the classes of a finished run, in label order; then fewer of them may be there
-    raises: DataError where this is no such folder, a class is empty or not among `class_names`,
-        or fewer than two classes are found
+    Args:
+        class_names: the classes of a finished run, in label order; then fewer of them may be there
+
+    Raises:
+        DataError: if this is no such folder, a class is empty or not among `class_names`, or fewer than two classes are
+            found
     """
     root = Path(root)
     if not root.is_dir():

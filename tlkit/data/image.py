@@ -22,11 +22,12 @@ PADDING = (128, 128, 128)
 class ImageSpec:
     """The square that a network sees, and how a file becomes one.
 
-    size            height and width, in pixels
-    resize          how an image becomes square, a key of `RESIZES`: "crop" takes the central square, "pad" adds gray
-                    bars, "squash" changes the proportions
-    gray_range      values that become black and white, in images of more than 8 bits; None guesses for each
-    max_megapixels  of an image as decoded; a larger one cannot be read
+    Attributes:
+        size: height and width, in pixels
+        resize: how an image becomes square, a key of `RESIZES`: "crop" takes the central square, "pad" adds gray bars,
+            "squash" changes the proportions
+        gray_range: values that become black and white, in images of more than 8 bits; None guesses for each
+        max_megapixels: of an image as decoded; a larger one cannot be read
     """
 
     size: int
@@ -38,7 +39,10 @@ class ImageSpec:
     def from_json(content: Mapping[str, Any]) -> "ImageSpec":
         """Read the entries of a model.json.
 
-        raises: KeyError, TypeError, ValueError where they are not what `as_json` gives
+        Raises:
+            KeyError
+            TypeError
+            ValueError: if they are not what `as_json` gives
         """
         low, high = (0.0, 1.0) if content["gray_range"] is None else map(float, content["gray_range"])
         gray_range = None if content["gray_range"] is None else (low, high)
@@ -67,9 +71,10 @@ class ImageSpec:
 class DecodedImage:
     """One file, read once.
 
-    pixels  uint8 (size, size, 3), RGB: the plain view; or (views, size, size, 3): all views
-    sha256  of the file's bytes, hexadecimal
-    group   32 hexadecimal digits; equal for files with equal pixels, under all options
+    Attributes:
+        pixels: uint8 (size, size, 3), RGB: the plain view; or (views, size, size, 3): all views
+        sha256: of the file's bytes, hexadecimal
+        group: 32 hexadecimal digits; equal for files with equal pixels, under all options
     """
 
     pixels: np.ndarray
@@ -80,7 +85,8 @@ class DecodedImage:
 def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = None) -> DecodedImage:
     """Decode a file's bytes to the plain view, or to what `views` makes of it, and compute its hashes.
 
-    raises: ImageError
+    Raises:
+        ImageError
     """
     oversized = spec.oversized
     upright = open_upright(data, oversized.size, spec.max_megapixels)
@@ -98,10 +104,15 @@ def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = Non
 def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
     """Decode the square that a network sees of an image that is not augmented, in training and prediction alike.
 
-    data: the bytes of a file in one of `decode.FORMATS`
-    returns: uint8 (size, size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on white or black,
-        reduced with antialiasing in one resampling
-    raises: ImageError, with a reason that the user understands
+    Args:
+        data: the bytes of a file in one of `decode.FORMATS`
+
+    Returns:
+        uint8 (size, size, 3), RGB, 0 to 255; upright (EXIF applied), alpha on white or black, reduced with antialiasing
+        in one resampling
+
+    Raises:
+        ImageError: with a reason that the user understands
     """
     upright = open_upright(data, spec.oversized.size, spec.max_megapixels)
     return _square(to_rgb(upright, spec.gray_range), spec)
@@ -110,7 +121,8 @@ def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
 def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
     """Make the square of an image that Pillow has opened already; it is no file, so it has no hashes.
 
-    raises: ImageError
+    Raises:
+        ImageError
     """
     upright = opened_upright(image, spec.max_megapixels)
     return DecodedImage(_square(to_rgb(upright, spec.gray_range), spec), "", "")

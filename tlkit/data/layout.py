@@ -34,10 +34,11 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 class Layout:
     """The places of the classes in a folder.
 
-    root     the folder
-    parents  folders whose subfolders are classes, relative to `root`, each with its subset: "" for the root itself,
-             and "" for no subset
-    notes    what a person should know
+    Attributes:
+        root: the folder
+        parents: folders whose subfolders are classes, relative to `root`, each with its subset: "" for the root itself,
+            and "" for no subset
+        notes: what a person should know
     """
 
     root: Path
@@ -68,8 +69,11 @@ def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
     A folder that holds nothing but one other is passed through, with a note. Names of subsets are known in any case
     and with the usual synonyms.
 
-    class_names: the classes of a finished run; a folder of such a name is a class
-    raises: DataError where the subfolders are rather parts of a download, or an index, than classes
+    Args:
+        class_names: the classes of a finished run; a folder of such a name is a class
+
+    Raises:
+        DataError: if the subfolders are rather parts of a download, or an index, than classes
     """
     top = _inside_wrappers(root, class_names)
     names = [name for name in class_folders(top) if composed(name) not in class_names]
@@ -91,7 +95,8 @@ def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
 def class_folders(folder: Path) -> list[str]:
     """List the subfolders that may be classes, in natural order.
 
-    raises: DataError where the folder cannot be read
+    Raises:
+        DataError: if the folder cannot be read
     """
     try:
         with os.scandir(folder) as entries:
@@ -217,7 +222,8 @@ def _has_classes(folder: Path) -> bool:
 def _check_nested(folder: Path) -> list[str]:
     """Note that the images of all classes lie in folders below them.
 
-    raises: DataError where the subfolders are the letters of an index rather than classes
+    Raises:
+        DataError: if the subfolders are the letters of an index rather than classes
     """
     names = class_folders(folder)
     if len(names) < 2 or any(_holds_images(folder / name) for name in names):

@@ -22,8 +22,9 @@ HIDDEN = "hidden or system file"
 class FileEntry:
     """A file below a folder.
 
-    path    relative to the folder, with `/`
-    reason  why the file is left out; None where it is not
+    Attributes:
+        path: relative to the folder, with `/`
+        reason: why the file is left out; None where it is not
     """
 
     path: str

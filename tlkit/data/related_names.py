@@ -37,8 +37,9 @@ CAMERA = re.compile(r"1\d\d[_\-]\d{4}")  # its folder and a number
 def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
     """Say that images may have relatives in another subset, where file names look like it.
 
-    images: path, subset and class of each; where the folder itself has validation images, relatives in one subset are
-        no matter
+    Args:
+        images: path, subset and class of each; where the folder itself has validation images, relatives in one subset
+            are no matter
     """
     paths, subsets = [path for path, _, _ in images], [subset for _, subset, _ in images]
     images_of_class = defaultdict[str, list[int]](list)

@@ -22,8 +22,12 @@ def write_digits(folder: Path) -> int:
     source: UCI's "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, 1998.
     The folder gets its name when all are written: an interrupted run leaves nothing there.
 
-    returns: the number of files
-    raises: OptionError where `folder` exists or cannot be written; DataError where scikit-learn is missing
+    Returns:
+        The number of files
+
+    Raises:
+        OptionError: if `folder` exists or cannot be written
+        DataError: if scikit-learn is missing
     """
     taken = OptionError(f"'{folder}' already exists; choose a new folder.")
     if os.path.lexists(folder):

@@ -51,11 +51,14 @@ def split_folder(
     an image in every subset where it has enough groups, training first, then validation. Subsets that the folder
     itself gives win, and copies of their images are dropped from training.
 
-    folder: with hashes; its files have been read
-    validation_split, test_split: fraction of the images of each class, each in [0, 1), sum below 1
-    previous_subsets: the subset of each group in a run this one starts from: the group keeps it; an
-        image that was trained on there and is held out by the folder itself is dropped
-    raises: DataError where a class has no training image or no validation image is left
+    Args:
+        folder: with hashes; its files have been read
+        validation_split, test_split: fraction of the images of each class, each in [0, 1), sum below 1
+        previous_subsets: the subset of each group in a run this one starts from: the group keeps it; an image that was
+            trained on there and is held out by the folder itself is dropped
+
+    Raises:
+        DataError: if a class has no training image or no validation image is left
     """
     previous = previous_subsets or {}
     given = {subset for subset in (VALIDATION, TEST) if subset in folder.subsets}
@@ -77,8 +80,11 @@ def split_folder(
 def fold_splits(folder: ImageFolder, folds: int, validation_split: float, seed: int) -> list[Split]:
     """Make one split per fold, in which the fold is the test subset.
 
-    validation_split: fraction of the other images, on which the best epoch is chosen
-    raises: DataError where a class has too few images to be in every training subset
+    Args:
+        validation_split: fraction of the other images, on which the best epoch is chosen
+
+    Raises:
+        DataError: if a class has too few images to be in every training subset
     """
     fold_of_image = assign_folds(folder, folds, seed)
     return [_fold_split(folder, fold_of_image == fold, validation_split, seed) for fold in range(folds)]
@@ -124,7 +130,8 @@ def assign_groups(
     The groups of the lowest ranks are for validation, the next ones for test, the others for training
     (docs/decisions/020).
 
-    fractions: of the images of each class, by subset; training gets the rest
+    Args:
+        fractions: of the images of each class, by subset; training gets the rest
     """
     assignment = _GroupAssignment(folder, fractions, seed, previous_subsets)
     groups = assignment.groups
@@ -141,13 +148,14 @@ def assign_groups(
 class _GroupAssignment:
     """The subset of each group while images are assigned.
 
-    fractions  of the images of a class, by subset
-    wanted     subsets that get images, the more important first
-    images     of a group, by label
-    groups     with images of a label, by label, the lowest hash first
-    previous   the subset a group has in a previous run, where that is wanted
-    subset     by group, once it is assigned
-    count      of assigned groups, by (label, subset)
+    Attributes:
+        fractions: of the images of a class, by subset
+        wanted: subsets that get images, the more important first
+        images: of a group, by label
+        groups: with images of a label, by label, the lowest hash first
+        previous: the subset a group has in a previous run, where that is wanted
+        subset: by group, once it is assigned
+        count: of assigned groups, by (label, subset)
     """
 
     def __init__(
@@ -239,7 +247,8 @@ def conflict_rows(folder: ImageFolder) -> list[tuple[str, str, str]]:
 def conflict_notes(folder: ImageFolder, table: str = "") -> list[str]:
     """Name up to three pairs of equal images with different labels.
 
-    table: where all of them are listed
+    Args:
+        table: where all of them are listed
     """
     conflicts = _groups_in_conflict(folder)
     if not conflicts:

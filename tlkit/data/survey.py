@@ -26,10 +26,11 @@ ONE_FRAME = (b"\xff\xd8", b"BM")  # how files start that have 8 bits and one fra
 class Survey:
     """Facts from the headers of a folder's files.
 
-    deep       gray images of more than 8 bits that may be trained on
-    num_deep   all of them, held-out ones too
-    num_series  files with several pages or frames
-    cut_off    the fraction of each image that a central square leaves out, of a sample
+    Attributes:
+        deep: gray images of more than 8 bits that may be trained on
+        num_deep: all of them, held-out ones too
+        num_series: files with several pages or frames
+        cut_off: the fraction of each image that a central square leaves out, of a sample
     """
 
     deep: tuple[Path, ...]
@@ -51,7 +52,8 @@ class Survey:
 def survey_files(files: Sequence[Path], subsets: Sequence[str]) -> Survey:
     """Read headers: of every file that could be deep or a series, and of a sample for the shape.
 
-    subsets: of each file, as its folder says
+    Args:
+        subsets: of each file, as its folder says
     """
     sampled = set(sample_files(files))
 
@@ -95,7 +97,8 @@ def choose_resize(resize: str, survey: Survey) -> str:
 def choose_gray_range(gray_range: str, survey: Survey) -> str:
     """Choose the values that become black and white: as "LO,HI", or as it is where no image is deep.
 
-    gray_range: "full" for all that the files could hold, "auto" for what they do hold, or "LO,HI"
+    Args:
+        gray_range: "full" for all that the files could hold, "auto" for what they do hold, or "LO,HI"
     """
     if not survey.deep or gray_range not in ("auto", "full"):
         return gray_range
@@ -110,7 +113,8 @@ def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[fl
     darkest and brightest hundredth. Where at least half of a usual range is used, such as 12 bits, it is taken as a
     whole; else the limits are rounded, so that a few more images leave it as it is.
 
-    is_full: take all that 16 bits can hold, or of other numbers what is between the smallest and the largest
+    Args:
+        is_full: take all that 16 bits can hold, or of other numbers what is between the smallest and the largest
     """
     with ThreadPoolExecutor(count_workers()) as pool:
         measured = [limits for limits in ordered_map(pool, _limits, files) if limits]

@@ -17,12 +17,13 @@ MAX_ERASED_ASPECT = 3.3  # of an erased rectangle, the longer side to the shorte
 class AffineLimits:
     """Limits of a random affine map; each draw is uniform within its limit.
 
-    hflip     mirror left to right in half of the draws
-    rotation  degrees, either way
-    zoom      fraction by which a view is enlarged or reduced at most
-    shift     fraction of the width, and of the height, either way
-    shear     degrees, either way
-    crop      minimum fraction of the area a view shows; 1 for the whole (random resized crop: Szegedy 2014)
+    Attributes:
+        hflip: mirror left to right in half of the draws
+        rotation: degrees, either way
+        zoom: fraction by which a view is enlarged or reduced at most
+        shift: fraction of the width, and of the height, either way
+        shear: degrees, either way
+        crop: minimum fraction of the area a view shows; 1 for the whole (random resized crop: Szegedy 2014)
     """
 
     hflip: bool = False
@@ -39,8 +40,9 @@ def sample_affine(side: int, image_size: int, limits: AffineLimits, random: np.r
     A rectangle of random size, shape and position inside the square, enlarged or reduced, sheared,
     turned around its center, shifted, mirrored.
 
-    side: height and width of the square that is sampled, in pixels
-    image_size: height and width of the view, in pixels
+    Args:
+        side: height and width of the square that is sampled, in pixels
+        image_size: height and width of the view, in pixels
     """
     width, height, middle_x, middle_y = _sample_rectangle(side, limits.crop, random)
     zoom = math.exp(random.uniform(-1, 1) * math.log1p(limits.zoom))
@@ -72,7 +74,8 @@ def sample_color_matrix(
 ) -> tuple[float, ...] | None:
     """Draw brightness, contrast and saturation as one product: Pillow's 3 × 4 matrix; None where nothing changes.
 
-    brightness, contrast, saturation: maximum change of each, as a fraction either way
+    Args:
+        brightness, contrast, saturation: maximum change of each, as a fraction either way
     """
     limits = brightness, contrast, saturation
     if not any(limits):
@@ -87,8 +90,9 @@ def sample_color_matrix(
 def add_noise(view: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
     """Add Gaussian noise to every value.
 
-    view: uint8 (…)
-    deviation: standard deviation as a fraction of white
+    Args:
+        view: uint8 (…)
+        deviation: standard deviation as a fraction of white
     """
     noise = random.standard_normal(view.shape, dtype=np.float32) * np.float32(255 * deviation)
     noisy: np.ndarray = np.clip(view + noise, 0, 255).round().astype(np.uint8)
@@ -98,8 +102,9 @@ def add_noise(view: np.ndarray, deviation: float, random: np.random.Generator) -
 def random_erase(view: np.ndarray, max_area: float, random: np.random.Generator) -> np.ndarray:
     """Hide one random rectangle of a copy under gray (Zhong 2020).
 
-    view: uint8 (height, width, 3)
-    max_area: maximum fraction of the area that is hidden
+    Args:
+        view: uint8 (height, width, 3)
+        max_area: maximum fraction of the area that is hidden
     """
     height, width = view.shape[:2]
     area = random.uniform(min(MIN_ERASED, max_area), max_area)

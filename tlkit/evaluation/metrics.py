@@ -38,7 +38,8 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
 
     Newcombe's hybrid score interval, from the Wilson intervals of both (Newcombe 1998, Stat. Med. 17:873, method 10).
 
-    first, second: each the correct and all images
+    Args:
+        first, second: each the correct and all images
 
     >>> [round(bound, 4) for bound in difference_interval((56, 70), (48, 80))]
     [0.0524, 0.3339]
@@ -109,9 +110,10 @@ def worst_confusions(
 class PairedComparison:
     """Two classifiers compared on the same images.
 
-    difference  of the accuracies, first minus second
-    interval    95 % confidence interval of the difference
-    p           two-sided p-value of McNemar's exact test
+    Attributes:
+        difference: of the accuracies, first minus second
+        interval: 95 % confidence interval of the difference
+        p: two-sided p-value of McNemar's exact test
     """
 
     difference: float
@@ -125,7 +127,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> PairedComparison:
     The test is exact. The interval is Wald's with half an image added to each count (Agresti and Min 2005,
     Stat. Med. 24:729).
 
-    first, second: bool (images,), whether each classifier is correct
+    Args:
+        first, second: bool (images,), whether each classifier is correct
 
     >>> mcnemar(np.array([True] * 6), np.array([True] * 2 + [False] * 4)).p
     0.125

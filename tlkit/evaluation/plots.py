@@ -20,10 +20,11 @@ from tlkit.utils.text import distinct_names, shorten_middle, truncate
 class Mistake:
     """A misclassified image.
 
-    pixels      uint8 (height, width, 3)
-    label       index of its class
-    predicted   index of the predicted class
-    confidence  the probability of the predicted class
+    Attributes:
+        pixels: uint8 (height, width, 3)
+        label: index of its class
+        predicted: index of the predicted class
+        confidence: the probability of the predicted class
     """
 
     pixels: np.ndarray
@@ -41,7 +42,8 @@ CORRECT, WRONG = "#2166ac", "#c8402f"  # the colors of all images of a class
 def draw_confusion(report: Report, data_name: str, file: Path) -> None:
     """Draw the confusion matrix: fractions of each true class as color, images as numbers.
 
-    data_name: of the images, for the title
+    Args:
+        data_name: of the images, for the title
     """
     drawn = confused_classes(report.confusion, MAX_DRAWN_CLASSES)
     confusion, totals = report.confusion[np.ix_(drawn, drawn)], report.confusion.sum(axis=1)[drawn]
@@ -161,8 +163,9 @@ PHASES = {"head": "head", "blocks": "top blocks", "whole": "all layers"}  # what
 def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Path) -> None:
     """Draw loss and accuracy by epoch, for training and validation, one phase after the other.
 
-    history: one row per epoch, with the columns of `history.csv`
-    best_epoch: the epoch of the last phase whose weights were kept; a dotted line shows it
+    Args:
+        history: one row per epoch, with the columns of `history.csv`
+        best_epoch: the epoch of the last phase whose weights were kept; a dotted line shows it
     """
     figure = Figure(figsize=(9.6, 4), layout="constrained")
     epochs = list(range(1, len(history) + 1))
@@ -211,7 +214,8 @@ def _mark_phases(axes: Axes, phases: Sequence[str], starts: Sequence[int]) -> No
 def _mark_best(axes: Axes, best: int, num_epochs: int, height: float) -> None:
     """Draw a dotted line at the epoch whose weights were kept, and say so beside it.
 
-    height: of the text, as a fraction of the axes, where curves rarely are
+    Args:
+        height: of the text, as a fraction of the axes, where curves rarely are
     """
     axes.axvline(best, color=GRAY, linewidth=1.2, linestyle=":", zorder=1)
     left = best <= (num_epochs + 1) / 2
@@ -230,7 +234,8 @@ def _mark_best(axes: Axes, best: int, num_epochs: int, height: float) -> None:
 def draw_rates(rates: list[float], losses: list[float], suggested: float, file: Path) -> None:
     """Draw the loss at each learning rate of a range test, and the suggested rate.
 
-    raises: OptionError where `file` exists
+    Raises:
+        OptionError: if `file` exists
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()

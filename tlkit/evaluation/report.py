@@ -20,8 +20,9 @@ from tlkit.evaluation.metrics import (
 class Report:
     """Metrics of a classifier on labeled images.
 
-    probabilities  float32 (images, classes)
-    labels         int32 (images,)
+    Attributes:
+        probabilities: float32 (images, classes)
+        labels: int32 (images,)
     """
 
     class_names: tuple[str, ...]

@@ -16,9 +16,10 @@ def report_tables(
 ) -> dict[str, Rows]:
     """Make every table of a report, by the name of its file.
 
-    paths: of the report's images, in its order
-    predictions: name of the table that has every image
-    probs: whether it has the probability of every class, however many classes there are
+    Args:
+        paths: of the report's images, in its order
+        predictions: name of the table that has every image
+        probs: whether it has the probability of every class, however many classes there are
     """
     return {
         "per_class.csv": class_rows(report),
@@ -49,8 +50,9 @@ def confusion_rows(report: Report) -> Rows:
 def prediction_rows(report: Report, paths: Sequence[str], probs: bool = True) -> Rows:
     """Write every image with its true and its predicted class and its probabilities: predictions.csv.
 
-    paths: of the report's images, in its order
-    probs: whether the probabilities of all classes follow, or the most probable classes, each with its probability
+    Args:
+        paths: of the report's images, in its order
+        probs: whether the probabilities of all classes follow, or the most probable classes, each with its probability
     """
     names, probabilities = report.class_names, report.probabilities
     if probs:

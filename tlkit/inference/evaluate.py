@@ -31,13 +31,14 @@ NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a valid
 class Evaluation:
     """The figures of a run on some images.
 
-    report    the figures, of the images that count
-    counted   what these are for the run: "new", "validation" or "training"; "all" where all of a folder count
-    subset    of the run, or of the folder: "train", "validation", "test" or "all"
-    paths     of the images that count, in the order of the report's rows
-    skipped   files that do not count, each with its reason
-    apart     figures of each kind of images in a folder, by what they are for the run
-    recorded  correct and all validation images when the run was trained
+    Attributes:
+        report: the figures, of the images that count
+        counted: what these are for the run: "new", "validation" or "training"; "all" where all of a folder count
+        subset: of the run, or of the folder: "train", "validation", "test" or "all"
+        paths: of the images that count, in the order of the report's rows
+        skipped: files that do not count, each with its reason
+        apart: figures of each kind of images in a folder, by what they are for the run
+        recorded: correct and all validation images when the run was trained
     """
 
     report: Report
@@ -51,7 +52,8 @@ class Evaluation:
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a data frame with one row per image: path, class, label, confidence and p_<class> of every class.
 
-        raises: ModelError where pandas is not installed
+        Raises:
+            ModelError: if pandas is not installed
         """
         return data_frame(*prediction_rows(self.report, self.paths))
 
@@ -79,9 +81,14 @@ def evaluate(
     its best epoch was selected, are found by the hashes of their files and pixels, and measured apart. Where no image
     is new, the validation images count.
 
-    data: a folder of classes, matched by name; the run's own images where it is None
-    options: fields of `EvaluateSettings`, in place of `settings`
-    raises: DataError, RunError, ModelError
+    Args:
+        data: a folder of classes, matched by name; the run's own images where it is None
+        options: fields of `EvaluateSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        RunError
+        ModelError
     """
     run = run if isinstance(run, Run) else load_run(run)
     settings = settings_or_options(EvaluateSettings, settings, options, data=data)
@@ -136,7 +143,8 @@ def _classify(
 ) -> list[_ClassifiedImage]:
     """Classify images; those that cannot be are added to `skipped`.
 
-    kinds: what an image is for the run, by the hashes of its file and of its pixels; the others are new
+    Args:
+        kinds: what an image is for the run, by the hashes of its file and of its pixels; the others are new
     """
     classified = []
     with progress.stage("evaluating", len(images), "images") as advance:

@@ -26,8 +26,9 @@ EXPECTED = (
 class NamedInput:
     """One image to be classified.
 
-    name     its path, or what it is in angle brackets, such as "<array>"
-    content  a file to be read, the bytes of one, or the square that was made of an image in memory
+    Attributes:
+        name: its path, or what it is in angle brackets, such as "<array>"
+        content: a file to be read, the bytes of one, or the square that was made of an image in memory
     """
 
     name: str
@@ -36,7 +37,8 @@ class NamedInput:
     def decode(self, spec: ImageSpec, identify: bool) -> DecodedImage | ImageError:
         """Make the square that a network sees; an error is returned, not raised.
 
-        identify: also compute the hashes of the file and of its pixels
+        Args:
+            identify: also compute the hashes of the file and of its pixels
         """
         if isinstance(self.content, DecodedImage | ImageError):
             return self.content
@@ -52,7 +54,8 @@ def name_input(given: ImageInput, spec: ImageSpec) -> NamedInput:
 
     What the caller may change or close after this call is read here: a file object, an array, a Pillow image.
 
-    raises: OptionError where it is nothing that can be an image
+    Raises:
+        OptionError: if it is nothing that can be an image
     """
     if isinstance(given, str | os.PathLike):
         return NamedInput(str(given), Path(given))
@@ -70,7 +73,8 @@ def name_input(given: ImageInput, spec: ImageSpec) -> NamedInput:
 def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput]:
     """Give inputs one by one, also where a single one is given; an array of several images is taken apart.
 
-    raises: OptionError where it is neither an input nor several
+    Raises:
+        OptionError: if it is neither an input nor several
     """
     is_single = isinstance(inputs, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
     if is_single or hasattr(inputs, "read") or (isinstance(inputs, np.ndarray) and inputs.ndim != 4):

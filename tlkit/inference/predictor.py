@@ -57,9 +57,14 @@ class Predictor:
     def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1) -> None:
         """Open a run.
 
-        run: a finished run, or its folder
-        engine: "auto" for the one the run was made with
-        raises: RunError, ModelError, OptionError
+        Args:
+            run: a finished run, or its folder
+            engine: "auto" for the one the run was made with
+
+        Raises:
+            RunError
+            ModelError
+            OptionError
         """
         if top_k < 1:
             raise OptionError(f"top_k is {top_k}; expected at least 1.")
@@ -76,10 +81,13 @@ class Predictor:
     def predict(self, inputs: ImageInput | Iterable[ImageInput], identify: bool = False) -> Iterator[Prediction]:
         """Classify one image after the other, in their order, a few at a time; memory does not grow.
 
-        inputs: paths of files, bytes of image files, uint8 RGB arrays (height, width, 3), Pillow images, binary
-            file objects; or one of them. `tlkit.predict` also takes folders and patterns.
-        identify: also hash each file and its pixels, into `sha256` and `group`
-        raises: OptionError, at once or when its turn comes, where an input is nothing that can be an image
+        Args:
+            inputs: paths of files, bytes of image files, uint8 RGB arrays (height, width, 3), Pillow images, binary
+                file objects; or one of them. `tlkit.predict` also takes folders and patterns.
+            identify: also hash each file and its pixels, into `sha256` and `group`
+
+        Raises:
+            OptionError: at once or when its turn comes, if an input is nothing that can be an image
         """
         named = (name_input(given, self.manifest.image) for given in each_input(inputs))
         return self._predict_all(named, identify)
@@ -126,8 +134,13 @@ class Predictor:
 def open_run_engine(run: Run, engine: str = "auto") -> Engine:
     """Open what runs a finished run, over files checked against their hashes.
 
-    engine: "auto" for the one the run was made with
-    raises: RunError, ModelError, OptionError where the run has nothing that this engine can run
+    Args:
+        engine: "auto" for the one the run was made with
+
+    Raises:
+        RunError
+        ModelError
+        OptionError: if the run has nothing that this engine can run
     """
     if engine not in ("auto", *READABLE):
         raise OptionError(f"the engine is {engine!r}; expected auto or one of {', '.join(READABLE)}.")
@@ -161,11 +174,16 @@ def predict(
 ) -> Iterator[Prediction]:
     """Classify images with a finished run, one prediction per image, in order.
 
-    run: a finished run, or its folder
-    inputs: files, folders and patterns such as "new/*.jpg"; bytes of image files, uint8 RGB arrays (height,
-        width, 3), Pillow images, binary file objects; one of them or several
-    top_k: how many classes `Prediction.top` has
-    engine: "auto" for the one the run was made with
-    raises: RunError, ModelError, OptionError
+    Args:
+        run: a finished run, or its folder
+        inputs: files, folders and patterns such as "new/*.jpg"; bytes of image files, uint8 RGB arrays (height, width,
+            3), Pillow images, binary file objects; one of them or several
+        top_k: how many classes `Prediction.top` has
+        engine: "auto" for the one the run was made with
+
+    Raises:
+        RunError
+        ModelError
+        OptionError
     """
     return Predictor(run, engine, top_k).predict(expand_inputs(each_input(inputs)))

@@ -27,9 +27,10 @@ SHEET_WIDTHS = (44, 9, 24, 12)  # of the columns path, status, label, confidence
 class PredictionColumns:
     """The columns of every table of predictions: path, status, label, confidence, label_2, …, p_<class>, …, error.
 
-    class_names  in label order
-    top_k        how many of the most probable classes
-    probs        whether the probability of every class is a column
+    Attributes:
+        class_names: in label order
+        top_k: how many of the most probable classes
+        probs: whether the probability of every class is a column
     """
 
     class_names: tuple[str, ...]
@@ -204,8 +205,11 @@ BINARY_FORMATS = ("xlsx", "parquet")
 def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFrame":
     """Make a data frame of predictions, with the columns of `tlkit predict --format csv`.
 
-    returns: path, status, label, confidence, label_2, confidence_2, ... as many as `top_k` gave, and error
-    raises: ModelError where pandas is not installed
+    Returns:
+        Path, status, label, confidence, label_2, confidence_2, ... as many as `top_k` gave, and error
+
+    Raises:
+        ModelError: if pandas is not installed
     """
     predictions = list(predictions)
     columns = PredictionColumns((), max((len(prediction.top) for prediction in predictions), default=1) or 1)
@@ -215,9 +219,12 @@ def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFram
 def write_evaluation(evaluation: Evaluation, folder: Path, dialect: str = "plain", probs: bool = False) -> None:
     """Write a new folder with per_class.csv, confusion_matrix.csv, predictions.csv and wrong.csv.
 
-    dialect: "plain", or "excel" for spreadsheets
-    probs: whether predictions.csv has every class, also of more than 100
-    raises: OptionError where the folder exists or cannot be made
+    Args:
+        dialect: "plain", or "excel" for spreadsheets
+        probs: whether predictions.csv has every class, also of more than 100
+
+    Raises:
+        OptionError: if the folder exists or cannot be made
     """
     with new_folder(folder) as unfinished:
         tables = report_tables(evaluation.report, evaluation.paths, probs=probs)

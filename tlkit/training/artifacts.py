@@ -35,10 +35,13 @@ def save_network_files(
 ) -> tuple[tuple[InferenceStage, ...], Engine]:
     """Write a network as Keras opens it and as the engine runs it.
 
-    classifier: the whole, pixels to probabilities
-    top: its trained part, features to probabilities
-    extractor_file: its frozen part, converted; None where nothing is frozen
-    returns: what `predict` runs, in order; and an engine that turns cached features into the same probabilities
+    Args:
+        classifier: the whole, pixels to probabilities
+        top: its trained part, features to probabilities
+        extractor_file: its frozen part, converted; None where nothing is frozen
+
+    Returns:
+        What `predict` runs, in order; and an engine that turns cached features into the same probabilities
     """
     save_network(classifier, run.path / MODEL)
     if engine.name == "keras":

@@ -62,12 +62,14 @@ class Strategies(Protocol):
 class FreezeAdvice:
     """The evidence of linear probes on the images.
 
-    strategy    "all" or "lower"
-    reason      one sentence
-    probes      cross-validated accuracy of linear probes on the training images, by depth
-    similarity  the last map's less the finer map's: above 0, the images are like ImageNet's; None for a single depth
-    gain        accuracy that training the upper blocks is expected to add
-    seconds     it is expected to take; None where that was not measured
+    Attributes:
+        strategy: "all" or "lower"
+        reason: one sentence
+        probes: cross-validated accuracy of linear probes on the training images, by depth
+        similarity: the last map's less the finer map's: above 0, the images are like ImageNet's; None for a single
+            depth
+        gain: accuracy that training the upper blocks is expected to add
+        seconds: it is expected to take; None where that was not measured
     """
 
     strategy: str
@@ -87,12 +89,13 @@ class FreezeAdvice:
 class FreezeDecision:
     """The layers to train, as stored in `checkpoint-strategy.json`.
 
-    options         that change
-    messages        for a person, at once
-    notes           for the run
-    advice          see `FreezeAdvice`; None where nothing was probed
-    forecast        seconds and disk_bytes that are expected; None where that was not measured
-    planned_epochs  of the last phase, where `--time-limit` allows fewer; else 0
+    Attributes:
+        options: that change
+        messages: for a person, at once
+        notes: for the run
+        advice: see `FreezeAdvice`; None where nothing was probed
+        forecast: seconds and disk_bytes that are expected; None where that was not measured
+        planned_epochs: of the last phase, where `--time-limit` allows fewer; else 0
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -108,8 +111,11 @@ def choose_strategy(
 ) -> FreezeDecision:
     """Decide, or read what a stopped run has decided.
 
-    stopwatch: has run since the start of the command
-    raises: RunError
+    Args:
+        stopwatch: has run since the start of the command
+
+    Raises:
+        RunError
     """
     if (run.path / DECISION_FILE).exists():
         try:
@@ -143,8 +149,9 @@ def decide(
 ) -> FreezeDecision:
     """Decide which options change, and why.
 
-    probes: accuracy of linear probes by depth, for `--freeze auto`
-    left: seconds there are for what comes now
+    Args:
+        probes: accuracy of linear probes by depth, for `--freeze auto`
+        left: seconds there are for what comes now
     """
     if probes is not None:
         return _decide_by_probes(recipe, inputs, probes, left)
@@ -208,8 +215,9 @@ def _advised(
 ) -> FreezeDecision:
     """Decide as advised.
 
-    expected: of the strategy that is trained, where it was estimated
-    allowed: the part of it that fits into the time there is
+    Args:
+        expected: of the strategy that is trained, where it was estimated
+        allowed: the part of it that fits into the time there is
     """
     options: dict[str, Any] = {"freeze": advice.strategy}
     if expected is None or allowed is None:
@@ -231,7 +239,8 @@ def _forecast(expected: CostEstimate) -> dict[str, Any]:
 def advise(probes: Mapping[str, float], strategy: str, why: str, seconds: float | None = None) -> FreezeAdvice:
     """Advise a strategy.
 
-    why: the sentence that gives the reason
+    Args:
+        why: the sentence that gives the reason
     """
     similarity = imagenet_similarity(probes)
     trained = {"all": "Only the head is trained.", "lower": "The upper blocks are trained, too."}[strategy]
@@ -270,10 +279,13 @@ def probe_depths(
 ) -> dict[str, float]:
     """Cross-validate a ridge classifier, for each depth and for all depths together.
 
-    features: float (images, length), standardized here over all images
-    groups: of equal pixels; a group never lies on both sides of a fold
-    depths: columns by name
-    returns: accuracy by name, and as `ALL_DEPTHS` on all columns
+    Args:
+        features: float (images, length), standardized here over all images
+        groups: of equal pixels; a group never lies on both sides of a fold
+        depths: columns by name
+
+    Returns:
+        Accuracy by name, and as `ALL_DEPTHS` on all columns
     """
     positions = np.array([hash_to_unit(group, seed=PROBE_FOLDS) for group in groups])
     chosen = np.argsort(positions, kind="stable")[:MAX_PROBE_IMAGES]

@@ -80,8 +80,11 @@ def choose_activations(
 ) -> tuple[Cut, int, tuple[str, ...]]:
     """Choose the cut and the number of views that fit on the disk, and note where they are not what was asked for.
 
-    images: how many there are to train on, and how many held out
-    raises: OptionError
+    Args:
+        images: how many there are to train on, and how many held out
+
+    Raises:
+        OptionError
     """
     cuts = cut_points(network)
     wanted = choose_cut(network, cuts, training.settings.cut)
@@ -102,8 +105,11 @@ def choose_activations(
 def extractor_at_cut(network: keras.Model, cut: Cut, training: NetworkTraining) -> FeatureExtractor:
     """Prepare the part of a network below a cut inside it, converted where it was not before.
 
-    network: with the weights it was built with below the cut
-    raises: ModelError
+    Args:
+        network: with the weights it was built with below the cut
+
+    Raises:
+        ModelError
     """
     name = f"cut {cut.index}"
     spec = ExtractorSpec(training.image, training.engine, name)
@@ -129,7 +135,8 @@ def layer_lr_multipliers(top: keras.Model, network: keras.Model, lowest: float) 
 def _disk_limit(cache_limit: float) -> float:
     """Compute the bytes that activations may take.
 
-    cache_limit: in GB; 0 for a fraction of the free disk
+    Args:
+        cache_limit: in GB; 0 for a fraction of the free disk
     """
     if cache_limit:
         return cache_limit * 1e9

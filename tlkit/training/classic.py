@@ -48,10 +48,16 @@ def train_classic(
 ) -> TrainingResult:
     """Fit a classic classifier on the images of a folder, and leave a run folder.
 
-    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
-    output: the run folder to make; the next free `runs/train-NNN` where it is None
-    options: fields of `ClassicSettings`, in place of `settings`; HOG where neither is given
-    raises: DataError, ModelError, RunError, OptionError
+    Args:
+        data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+        output: the run folder to make; the next free `runs/train-NNN` where it is None
+        options: fields of `ClassicSettings`, in place of `settings`; HOG where neither is given
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
     """
     if settings is None and not options:
         settings = ClassicSettings(descriptor="hog")
@@ -66,7 +72,9 @@ def train_classic(
 def classic_recipe(settings: ClassicSettings) -> "ClassicRecipe":
     """Turn options into values: image size and engine are chosen.
 
-    raises: OptionError, ModelError where scikit-learn or what a descriptor needs is not installed
+    Raises:
+        OptionError
+        ModelError: if scikit-learn or what a descriptor needs is not installed
     """
     require("scikit-learn", "classic", "--descriptor" if settings.descriptor else "--features")
     refuse_without_effect(settings, CLASSIC)
@@ -96,7 +104,8 @@ def _resolve_network(settings: ClassicSettings) -> ClassicSettings:
 class ClassicDataset:
     """A `Dataset` of feature vectors.
 
-    settings  with every descriptor that was computed, and the image size
+    Attributes:
+        settings: with every descriptor that was computed, and the image size
     """
 
     vectors: FeatureVectors
@@ -118,7 +127,8 @@ class ClassicDataset:
 class ClassicRecipe:
     """The recipe of a classic classifier.
 
-    given  its settings as they were given, before anything was resolved
+    Attributes:
+        given: its settings as they were given, before anything was resolved
     """
 
     settings: ClassicSettings
@@ -187,7 +197,8 @@ def _fit_best(
 ) -> tuple[str, ScaledClassifier, Mapping[str, SearchResult]]:
     """Fit the best candidate: its name, the classifier, and what folds showed of each candidate.
 
-    raises: DataError where all images have the same descriptors
+    Raises:
+        DataError: if all images have the same descriptors
     """
     values, groups = vectors.load(train, progress), vectors.column_groups(train)
     labels = GroupedLabels(train.labels, train.groups)

@@ -35,8 +35,9 @@ class Fitted(Protocol):
 class RepeatedTraining:
     """A training that can be repeated from the same initial weights.
 
-    fit       trains on a split, with some options changed
-    settings  of the training that is repeated
+    Attributes:
+        fit: trains on a split, with some options changed
+        settings: of the training that is repeated
     """
 
     fit: Callable[[Split, Mapping[str, Any]], Fitted]
@@ -55,7 +56,8 @@ def cross_validate(training: RepeatedTraining, dataset: NetworkDataset, progress
 def check_repeats(dataset: NetworkDataset, settings: NetworkSettings) -> None:
     """Check that every fold and every seed has images to train on and to hold out, before anything is trained.
 
-    raises: DataError where one has not
+    Raises:
+        DataError: if one has not
     """
     _fold_splits(dataset, settings)
     _seed_splits(dataset, settings)

@@ -50,8 +50,9 @@ class TrainingRequest:
 class Diagnosis:
     """One finding.
 
-    finding  what was seen, and what it means
-    changes  options to try, by name
+    Attributes:
+        finding: what was seen, and what it means
+        changes: options to try, by name
     """
 
     finding: str
@@ -62,12 +63,13 @@ class Diagnosis:
 class FitEvidence:
     """The evidence for a diagnosis.
 
-    history  of every phase
-    best     the epoch whose weights were kept
-    loss     its name
-    advice   of the last phase
-    given    the options as they were given
-    can_fold whether `--folds` could measure on every image
+    Attributes:
+        history: of every phase
+        best: the epoch whose weights were kept
+        loss: its name
+        advice: of the last phase
+        given: the options as they were given
+        can_fold: whether `--folds` could measure on every image
     """
 
     history: Sequence[EpochRecord]
@@ -107,8 +109,9 @@ def check_baseline(report: Report) -> str:
 def check_time_limit(options: Any, seconds: Mapping[str, float]) -> list[str]:
     """Say by how much a training took longer than its time limit, and why.
 
-    options: as they were given
-    seconds: of scan, features, choose, fit and total
+    Args:
+        options: as they were given
+        seconds: of scan, features, choose, fit and total
     """
     limit = parse_duration(getattr(options, "time_limit", ""))
     excess = seconds["total"] - limit

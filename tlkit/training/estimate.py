@@ -35,9 +35,10 @@ LARGER_STEP = 16  # images in the larger of the training steps that are timed; a
 class CostEstimate:
     """Time and disk space of a training.
 
-    fixed_seconds  before the first epoch of the last phase
-    epoch_seconds  for one of the `epochs` of the last phase
-    disk           bytes of the cache
+    Attributes:
+        fixed_seconds: before the first epoch of the last phase
+        epoch_seconds: for one of the `epochs` of the last phase
+        disk: bytes of the cache
     """
 
     fixed_seconds: float = 0.0
@@ -63,9 +64,10 @@ class CostEstimate:
     def then(self, fixed_seconds: float, step_seconds: float, images: tuple[int, int], plan: FitPlan) -> "CostEstimate":
         """Add a phase.
 
-        fixed_seconds: before its first epoch
-        step_seconds: of a whole batch
-        images: how many there are to train on, and how many held out
+        Args:
+            fixed_seconds: before its first epoch
+            step_seconds: of a whole batch
+            images: how many there are to train on, and how many held out
         """
         train, held_out = images
         size = min(plan.batch_size, train)
@@ -86,10 +88,11 @@ class Throughput:
 class EstimateInput:
     """The inputs of an estimate.
 
-    network  without a head
-    engine   runs it, up to the features a head is trained on
-    files    images to measure with
-    images   how many there are to train on, and how many held out
+    Attributes:
+        network: without a head
+        engine: runs it, up to the features a head is trained on
+        files: images to measure with
+        images: how many there are to train on, and how many held out
     """
 
     network: keras.Model
@@ -143,7 +146,9 @@ class Estimable(Protocol):
 def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimate]:
     """Estimate every strategy on a folder of images, with an empty cache; nothing is trained.
 
-    raises: DataError, ModelError
+    Raises:
+        DataError
+        ModelError
     """
     folder = read_folder(data)
     source, spec = recipe.source, ExtractorSpec(recipe.image, recipe.engine)

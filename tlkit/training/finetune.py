@@ -29,11 +29,18 @@ def finetune(
 ) -> TrainingResult:
     """Adapt a pretrained network to a folder of images, and leave a run folder.
 
-    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
-    output: the run folder to make; the next free `runs/finetune-NNN` where it is None
-    options: fields of `FinetuneSettings`, in place of `settings`
-    raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
-        trained yet is then removed
+    Args:
+        data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+        output: the run folder to make; the next free `runs/finetune-NNN` where it is None
+        options: fields of `FinetuneSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
+
+    After an error, a run folder in which nothing was trained yet is removed.
     """
     recipe = finetune_recipe(settings_or_options(FinetuneSettings, settings, options, data=data, output=output))
     return run_training(recipe, data, output, progress)
@@ -42,7 +49,10 @@ def finetune(
 def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     """Turn options into values: a "choose for me" that does not depend on the images is replaced by what it means.
 
-    raises: OptionError, ModelError, RunError
+    Raises:
+        OptionError
+        ModelError
+        RunError
     """
     require_tensorboard(settings)
     given = settings
@@ -84,7 +94,9 @@ def _recipe(
 def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> FinetuneSettings:
     """Take the options that must be the previous run's from it.
 
-    raises: OptionError where another value was asked for; RunError
+    Raises:
+        OptionError: if another value was asked for
+        RunError
     """
     theirs = source.inherited()
     defaults = {item.name: item.default for item in fields(FinetuneSettings) if item.default is not MISSING}

@@ -28,11 +28,18 @@ def train(
 ) -> TrainingResult:
     """Train a network from random weights on a folder of images, and leave a run folder.
 
-    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
-    output: the run folder to make; the next free `runs/train-NNN` where it is None
-    options: fields of `TrainSettings`, in place of `settings`
-    raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
-        trained yet is then removed
+    Args:
+        data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+        output: the run folder to make; the next free `runs/train-NNN` where it is None
+        options: fields of `TrainSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
+
+    After an error, a run folder in which nothing was trained yet is removed.
     """
     return run_training(
         scratch_recipe(settings_or_options(TrainSettings, settings, options, data=data, output=output)),
@@ -45,7 +52,9 @@ def train(
 def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
     """Turn options into values: a "choose for me" that does not depend on the images is replaced by what it means.
 
-    raises: OptionError, ModelError
+    Raises:
+        OptionError
+        ModelError
     """
     require_tensorboard(settings)
     row = find_trainable(settings.model)

@@ -17,9 +17,10 @@ from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 class OptimizerDefaults:
     """Peak learning rates, and the weight decay, of an optimizer where none are asked for.
 
-    head_lr     of a head on a frozen network
-    blocks_lr   of the top blocks of a pretrained network
-    scratch_lr  of a network from scratch
+    Attributes:
+        head_lr: of a head on a frozen network
+        blocks_lr: of the top blocks of a pretrained network
+        scratch_lr: of a network from scratch
     """
 
     head_lr: float
@@ -208,13 +209,18 @@ def choose_block_epochs(num_images: int, batch_size: int) -> int:
 def fit_to_disk(sizes: Sequence[int], images: tuple[int, int], views: int, limit: float) -> tuple[int, int]:
     """Choose the cut point, and how many views of each image, that fit into the space there is.
 
-    sizes: numbers in one view's activations, by cut point, from the wanted one up
-    images: to train on, cached in float16 in every view; and held out, cached once in float32
-    limit: bytes
-    returns: a position in `sizes`, and the number of views
-    raises: OptionError
-
     Views are given up first, then layers to train.
+
+    Args:
+        sizes: numbers in one view's activations, by cut point, from the wanted one up
+        images: to train on, cached in float16 in every view; and held out, cached once in float32
+        limit: bytes
+
+    Returns:
+        A position in `sizes`, and the number of views
+
+    Raises:
+        OptionError
 
     >>> fit_to_disk([100, 50], images=(10, 5), views=5, limit=12_000)
     (0, 5)

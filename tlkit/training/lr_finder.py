@@ -32,11 +32,12 @@ SUGGESTION_DIVISOR = 10.0  # the learning rate of the lowest loss, divided by th
 class RateCurve:
     """Learning rates and losses of a range test.
 
-    rates      learning rates, rising
-    losses     at each, a moving average
-    suggested  a learning rate to train with
-    option     that sets it
-    phase      what was trained
+    Attributes:
+        rates: learning rates, rising
+        losses: at each, a moving average
+        suggested: a learning rate to train with
+        option: that sets it
+        phase: what was trained
     """
 
     rates: list[float]
@@ -51,9 +52,14 @@ def find_learning_rate(
 ) -> RateCurve:
     """Try learning rates from 1e-6 to 1 on what `finetune` or `train` would train last; nothing is kept.
 
-    settings: of a training from scratch, or of an adaptation, where freeze "auto" tries the head
-    options: fields of `FinetuneSettings`, in place of `settings`
-    raises: DataError, ModelError, OptionError
+    Args:
+        settings: of a training from scratch, or of an adaptation, where freeze "auto" tries the head
+        options: fields of `FinetuneSettings`, in place of `settings`
+
+    Raises:
+        DataError
+        ModelError
+        OptionError
     """
     kind: Any = type(settings) if type(settings) in SETTINGS_BY_COMMAND.values() else FinetuneSettings
     recipe = _recipe_to_try(settings_or_options(kind, settings, options, data=data))
@@ -74,7 +80,10 @@ def find_learning_rate(
 def _recipe_to_try(settings: NetworkSettings) -> NetworkRecipe:
     """Make the recipe whose last phase is tried, without options that change nothing here.
 
-    raises: OptionError, ModelError, RunError
+    Raises:
+        OptionError
+        ModelError
+        RunError
     """
     recipe: NetworkRecipe = RECIPES[type(settings)](settings).with_decided_freeze("all")
     recipe = RECIPES[type(settings)](recipe.settings)  # refuses what has no effect in the strategy that is tried

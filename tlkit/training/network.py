@@ -48,14 +48,15 @@ SELECTED_BY = {
 class NetworkRecipe:
     """The recipe of a network.
 
-    command               "finetune" or "train"
-    given                 its settings as they were given, before anything was resolved
-    freeze                "all", "lower", "none", or "auto" until it is decided
-    make_head             from settings and the number of training images
-    make_plan             of the first phase, from settings, the number of training images, and what selects the epoch
-    trains_batch_norms    whether batch norms learn offsets, scales and statistics
-    keep_initial_weights  whether the weights it starts from are kept where no epoch is better
-    flips_by_class        whether classes such as digits decide that no view is mirrored, unless options say so
+    Attributes:
+        command: "finetune" or "train"
+        given: its settings as they were given, before anything was resolved
+        freeze: "all", "lower", "none", or "auto" until it is decided
+        make_head: from settings and the number of training images
+        make_plan: of the first phase, from settings, the number of training images, and what selects the epoch
+        trains_batch_norms: whether batch norms learn offsets, scales and statistics
+        keep_initial_weights: whether the weights it starts from are kept where no epoch is better
+        flips_by_class: whether classes such as digits decide that no view is mirrored, unless options say so
     """
 
     command: str
@@ -135,7 +136,8 @@ class NetworkRecipe:
     def estimate(self, inputs: "EstimateInput") -> "CostEstimate":
         """Estimate what the phases take once the features, or the pixels, are there.
 
-        raises: OptionError where the network cannot be cut, or no disk is left
+        Raises:
+            OptionError: if the network cannot be cut, or no disk is left
         """
         from tlkit.training.estimate import CostEstimate
         from tlkit.training.phases import new_classifier
@@ -149,7 +151,8 @@ class NetworkRecipe:
     def load(self, folder: ImageFolder, progress: Progress) -> NetworkDataset:
         """Read the images while the network is still being built, and split them.
 
-        raises: DataError, also where --folds or --seeds ask for splits that cannot be made
+        Raises:
+            DataError: if --folds or --seeds ask for splits that cannot be made
         """
         subsets = self.source.subsets()
         with ThreadPoolExecutor(1) as background:
@@ -269,8 +272,9 @@ def _can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:
 class NetworkModel:
     """A trained network, as a `FittedModel`.
 
-    recipe           with everything decided
-    initial_weights  of the network before the first phase
+    Attributes:
+        recipe: with everything decided
+        initial_weights: of the network before the first phase
     """
 
     recipe: NetworkRecipe

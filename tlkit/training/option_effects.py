@@ -30,10 +30,11 @@ from tlkit.training.loop.plan import FIXED_WARM_UPS
 class NoEffect:
     """Options that change nothing in some case.
 
-    options  names of fields, or of parameters of the command
-    holds    tells the case from the facts: the resolved options, and what the command adds to them
-    because  the case in words, as the end of "--rotation has no effect ..."; {name} stands for a fact
-    instead  an option with which they have an effect; "" where there is none
+    Attributes:
+        options: names of fields, or of parameters of the command
+        holds: tells the case from the facts: the resolved options, and what the command adds to them
+        because: the case in words, as the end of "--rotation has no effect ..."; {name} stands for a fact
+        instead: an option with which they have an effect; "" where there is none
     """
 
     options: tuple[str, ...]
@@ -50,10 +51,13 @@ def refuse_without_effect(
 ) -> None:
     """Refuse options that were changed from their default and would change nothing.
 
-    asked: settings as they were given
-    facts: resolved values, by name; they take precedence over what was asked
-    inherited: values that are no more a choice than a default, by name
-    raises: OptionError for the first
+    Args:
+        asked: settings as they were given
+        facts: resolved values, by name; they take precedence over what was asked
+        inherited: values that are no more a choice than a default, by name
+
+    Raises:
+        OptionError: for the first
     """
     refuse_first(changed_options(asked, inherited or {}), table, vars(asked) | dict(facts or {}))
 
@@ -61,8 +65,11 @@ def refuse_without_effect(
 def refuse_first(changed: Mapping[str, Any], table: Sequence[NoEffect], facts: Mapping[str, Any]) -> None:
     """Refuse the first of some changed options that would change nothing.
 
-    changed: their values, by name
-    raises: OptionError
+    Args:
+        changed: their values, by name
+
+    Raises:
+        OptionError
     """
     case = SimpleNamespace(**facts)
     for row in table:

@@ -35,14 +35,15 @@ from tlkit.utils.progress import Progress
 class PhaseInput:
     """A phase, ready to be trained.
 
-    top             the part of the classifier that is trained, with exactly its layers trainable
-    model           the same for training, perhaps with auxiliary outputs; shares the top's variables
-    train, validation  samples at the cut
-    features        at the cut, at least of the held-out images
-    extractor_file  the converted network below the cut, where there is one
-    cut             the name of the cut point, where it lies inside the backbone
-    notes           what a person should know
-    unimproved      what a person should know where no epoch was better than the start
+    Attributes:
+        top: the part of the classifier that is trained, with exactly its layers trainable
+        model: the same for training, perhaps with auxiliary outputs; shares the top's variables
+        train, validation: samples at the cut
+        features: at the cut, at least of the held-out images
+        extractor_file: the converted network below the cut, where there is one
+        cut: the name of the cut point, where it lies inside the backbone
+        notes: what a person should know
+        unimproved: what a person should know where no epoch was better than the start
     """
 
     top: keras.Model
@@ -60,9 +61,10 @@ class PhaseInput:
 class Phase(Protocol):
     """One phase of a training; it holds no state.
 
-    name          in history.csv and of its checkpoint
-    overfitting   options to try if it overfits, by name
-    underfitting  options to try if it underfits
+    Attributes:
+        name: in history.csv and of its checkpoint
+        overfitting: options to try if it overfits, by name
+        underfitting: options to try if it underfits
     """
 
     name: str
@@ -74,8 +76,13 @@ class Phase(Protocol):
     ) -> PhaseInput:
         """Compute what is trained on and is not cached yet, and plan the phase.
 
-        classifier: pixels to probabilities, as the phases before left it
-        raises: DataError, OptionError, ModelError
+        Args:
+            classifier: pixels to probabilities, as the phases before left it
+
+        Raises:
+            DataError
+            OptionError
+            ModelError
         """
 
     def estimate(
@@ -83,7 +90,8 @@ class Phase(Protocol):
     ) -> CostEstimate:
         """Add what the phase takes to what comes before it.
 
-        raises: OptionError where it cannot be done
+        Raises:
+            OptionError: if it cannot be done
         """
 
 
@@ -164,13 +172,14 @@ class FullPhase:
 class FittedNetwork:
     """A classifier after its phases.
 
-    classifier      pixels to probabilities, the whole
-    top             features at the cut to probabilities; shares the classifier's variables
-    features        at the cut, at least of the held-out images
-    extractor_file  the converted network below the cut, where there is one
-    cut             the name of the cut point, where it lies inside the backbone
-    history         one record per epoch, phase after phase
-    notes           what a person should know
+    Attributes:
+        classifier: pixels to probabilities, the whole
+        top: features at the cut to probabilities; shares the classifier's variables
+        features: at the cut, at least of the held-out images
+        extractor_file: the converted network below the cut, where there is one
+        cut: the name of the cut point, where it lies inside the backbone
+        history: one record per epoch, phase after phase
+        notes: what a person should know
     """
 
     classifier: keras.Model
@@ -202,8 +211,14 @@ def fit_phases(
 ) -> FittedNetwork:
     """Put a head on a network and train one phase after the other.
 
-    checkpoints: a folder to write them to, and to continue from
-    raises: DataError, OptionError, ModelError, RunError
+    Args:
+        checkpoints: a folder to write them to, and to continue from
+
+    Raises:
+        DataError
+        OptionError
+        ModelError
+        RunError
     """
     train = dataset.split.train
     classifier = new_classifier(training, dataset.network, len(train), train.num_classes)
@@ -248,7 +263,8 @@ def new_classifier(training: NetworkTraining, network: keras.Model, num_images: 
 def trainable_top(classifier: keras.Model, cut: Any, frozen: set[str]) -> keras.Model:
     """Give the part of a classifier above a cut point's tensor, with exactly its layers trainable.
 
-    frozen: names of layers that keep their weights all the same: a backbone's batch norms
+    Args:
+        frozen: names of layers that keep their weights all the same: a backbone's batch norms
     """
     if cut is classifier.input:
         freeze(classifier, [], frozen)

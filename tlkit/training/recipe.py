@@ -78,7 +78,8 @@ class Recipe(Protocol[DatasetT]):
     def fit(self, dataset: DatasetT, run: Run, progress: Progress, stopwatch: Stopwatch) -> "FittedModel":
         """Train on the training images.
 
-        run: gets checkpoints, and is continued from those that are there
+        Args:
+            run: gets checkpoints, and is continued from those that are there
         """
 
 
@@ -86,14 +87,15 @@ class Recipe(Protocol[DatasetT]):
 class FitDetails:
     """The entries of a fit in metrics.json and model.json that are not in its report.
 
-    request        what was asked for, from which commands to try next are made
-    manifest       entries of model.json
-    figures        entries of metrics.json that only this kind of training has
-    history        one row per epoch, phase after phase, by the columns of history.csv; empty without epochs
-    best_epoch     of the last phase, whose weights were kept; None without epochs
-    advice         what was decided for the user, and why; with the key "reason"
-    forecast       seconds and disk_bytes that were expected
-    diagnosis      findings, the most serious first
+    Attributes:
+        request: what was asked for, from which commands to try next are made
+        manifest: entries of model.json
+        figures: entries of metrics.json that only this kind of training has
+        history: one row per epoch, phase after phase, by the columns of history.csv; empty without epochs
+        best_epoch: of the last phase, whose weights were kept; None without epochs
+        advice: what was decided for the user, and why; with the key "reason"
+        forecast: seconds and disk_bytes that were expected
+        diagnosis: findings, the most serious first
     """
 
     request: TrainingRequest
@@ -112,9 +114,10 @@ class FitDetails:
 class CrossValidation:
     """Every image, classified by the training that held it out: `--folds`.
 
-    report  of all these images; nothing was selected on them
-    paths   in the order of the report's rows
-    folds   the fold that each image was held out in, from 1
+    Attributes:
+        report: of all these images; nothing was selected on them
+        paths: in the order of the report's rows
+        folds: the fold that each image was held out in, from 1
     """
 
     report: Report
@@ -161,18 +164,19 @@ class FittedModel(Protocol):
 class TrainingMetrics:
     """The content of metrics.json.
 
-    accuracy                on the validation images, with its 95 % interval `accuracy_ci95`
-    selected_on_validation  whether epochs or strategy were chosen on these images
-    baseline_accuracy       of always answering `baseline_class`, the commonest class of the validation images
-    beats_baseline          whether the accuracy is significantly above that
-    headline                which figures to quote: "folds", "test" or "validation"
-    test                    figures on the test images; None without any
-    features_reused         images whose features were cached
-    diagnosis               findings as "words", and as "next" the command to try; "" if there is none
-    left_out                files by the reason why they were skipped
-    folds                   cross-validated figures, see `CrossValidation`; None where not asked for
-    seeds                   see `cross_validation.py`; None where not asked for
-    figures                 what only one kind of training has, such as `epochs` or `classifier`
+    Attributes:
+        accuracy: on the validation images, with its 95 % interval `accuracy_ci95`
+        selected_on_validation: whether epochs or strategy were chosen on these images
+        baseline_accuracy: of always answering `baseline_class`, the commonest class of the validation images
+        beats_baseline: whether the accuracy is significantly above that
+        headline: which figures to quote: "folds", "test" or "validation"
+        test: figures on the test images; None without any
+        features_reused: images whose features were cached
+        diagnosis: findings as "words", and as "next" the command to try; "" if there is none
+        left_out: files by the reason why they were skipped
+        folds: cross-validated figures, see `CrossValidation`; None where not asked for
+        seeds: see `cross_validation.py`; None where not asked for
+        figures: what only one kind of training has, such as `epochs` or `classifier`
     """
 
     accuracy: float
@@ -217,7 +221,8 @@ class TrainingMetrics:
     def from_json(content: Mapping[str, Any]) -> "TrainingMetrics":
         """Read the content of a metrics.json.
 
-        raises: KeyError, TypeError where something is missing
+        Raises:
+            KeyError, TypeError: if something is missing
         """
         names = set(TrainingMetrics.__dataclass_fields__) - {"figures"}
         known = {name: content[name] for name in names}
@@ -229,12 +234,13 @@ class TrainingMetrics:
 class TrainingResult:
     """A finished run and what it showed.
 
-    report   on the validation images, on which the best epoch was chosen
-    test     on the test images, which nothing was chosen on; None without any
-    folds    on all images, each held out once; None without `--folds`
-    metrics  what metrics.json holds
-    history  one row per epoch, phase after phase
-    skipped  files of DATA that were left out, with the reason
+    Attributes:
+        report: on the validation images, on which the best epoch was chosen
+        test: on the test images, which nothing was chosen on; None without any
+        folds: on all images, each held out once; None without `--folds`
+        metrics: what metrics.json holds
+        history: one row per epoch, phase after phase
+        skipped: files of DATA that were left out, with the reason
     """
 
     run: Run
@@ -251,9 +257,10 @@ class TrainingResult:
 class NetworkDataset:
     """A `Dataset` for a network.
 
-    network    a `keras.Model` from pixels to features, without a head
-    extractor  its frozen part, ready to run
-    features   of every readable image, by the extractor
+    Attributes:
+        network: a `keras.Model` from pixels to features, without a head
+        extractor: its frozen part, ready to run
+        features: of every readable image, by the extractor
     """
 
     network: Any

@@ -26,7 +26,8 @@ RECIPES: dict[type, Any] = {
 def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult:
     """Continue a stopped run, to the very weights it would have ended with.
 
-    raises: RunError where there is no such run, or images or packages have changed, and what the training raises
+    Raises:
+        RunError: if there is no such run, or images or packages have changed, and what the training raises
     """
     stopwatch = Stopwatch()
     run = reopen_run(Path(path))
@@ -40,7 +41,8 @@ def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult
 def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
     """Read the images' folder and the settings that a training started with.
 
-    raises: RunError where its settings.json is a comparison's, or damaged
+    Raises:
+        RunError: if its settings.json is a comparison's, or damaged
     """
     if command_of(run) == "compare":
         raise RunError(f"'{run.path}' is a comparison; `tlkit compare --resume {run.path}` continues it.")
@@ -57,7 +59,10 @@ def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
 def recipe_of(settings: TrainingSettings) -> Recipe[Any]:
     """Make the recipe of any training's settings.
 
-    raises: OptionError, ModelError, RunError
+    Raises:
+        OptionError
+        ModelError
+        RunError
     """
     recipe: Recipe[Any] = RECIPES[type(settings)](settings)
     return recipe

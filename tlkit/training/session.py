@@ -21,10 +21,17 @@ def run_training(
 ) -> TrainingResult:
     """Train from the start, and leave a run folder.
 
-    data: a folder with one subfolder per class, or with train/, val/ and test/ above them
-    output: the run folder to make; the next free `runs/<command>-NNN` where it is None
-    raises: DataError, ModelError, RunError, OptionError; a run folder in which nothing was
-        trained yet is then removed
+    Args:
+        data: a folder with one subfolder per class, or with train/, val/ and test/ above them
+        output: the run folder to make; the next free `runs/<command>-NNN` where it is None
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
+
+    After an error, a run folder in which nothing was trained yet is removed.
     """
     stopwatch = Stopwatch()
     folder = read_folder(data).surveyed()
@@ -50,7 +57,11 @@ def complete_run(
 ) -> TrainingResult:
     """Take every step between a run folder that was started and one that is finished.
 
-    raises: DataError, ModelError, RunError, OptionError
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
     """
     progress.run_started(run.path)
     dataset = recipe.load(folder, progress)

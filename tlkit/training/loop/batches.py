@@ -20,9 +20,10 @@ class Indexable(Protocol):
 class Samples:
     """Images to train on, or to evaluate.
 
-    features  (images, …); where they have `in_epoch`, that gives them as an epoch sees them
-    targets   one-hot float32 (images, classes)
-    weights   in the loss, float32 (images,), mean 1; all equal by default
+    Attributes:
+        features: (images, …); where they have `in_epoch`, that gives them as an epoch sees them
+        targets: one-hot float32 (images, classes)
+        weights: in the loss, float32 (images,), mean 1; all equal by default
     """
 
     def __init__(self, features: Indexable, targets: np.ndarray, weights: np.ndarray | None = None) -> None:
@@ -71,7 +72,8 @@ class Mixing:
     network they serve as well (manifold mixup: Verma 2018). Where both are given, each batch is mixed
     the one way or the other.
 
-    mixup, cutmix  alpha of the Beta distribution that the mixing ratio is drawn from; 0 for none
+    Attributes:
+        mixup, cutmix: alpha of the Beta distribution that the mixing ratio is drawn from; 0 for none
     """
 
     mixup: float = 0.0

@@ -26,14 +26,15 @@ SECONDS_BETWEEN = 2.0  # shorter epochs share a checkpoint: to redo them takes n
 class TrainingState:
     """Progress of a phase.
 
-    best          the weights of its best epoch; before the first, those it started from
-    batch_size    images per step; less than planned where memory did not suffice
-    history       one record per epoch
-    notes         what a person should know
-    ended         whether it is over
-    lr_scale      fraction of the planned learning rate; less than 1 after a divergence
-    restarted_at  the epoch after which batch size or learning rate was changed, and the optimizer restarted
-    divergences   how often it diverged
+    Attributes:
+        best: the weights of its best epoch; before the first, those it started from
+        batch_size: images per step; less than planned where memory did not suffice
+        history: one record per epoch
+        notes: what a person should know
+        ended: whether it is over
+        lr_scale: fraction of the planned learning rate; less than 1 after a divergence
+        restarted_at: the epoch after which batch size or learning rate was changed, and the optimizer restarted
+        divergences: how often it diverged
     """
 
     best: list[np.ndarray]
@@ -55,7 +56,8 @@ class TrainingState:
 class Checkpoint:
     """The checkpoint of one phase of one run.
 
-    file  a `.npz` of arrays and the rest as JSON; no pickle
+    Attributes:
+        file: a `.npz` of arrays and the rest as JSON; no pickle
     """
 
     file: Path
@@ -79,9 +81,14 @@ class Checkpoint:
     def load(self, model: keras.Model, prepare: Callable[[TrainingState], None]) -> TrainingState | None:
         """Put a model into the state that was saved.
 
-        prepare: compiles the model for a state, before its optimizer is filled
-        returns: the state; None where nothing was saved
-        raises: RunError where the file does not fit the model
+        Args:
+            prepare: compiles the model for a state, before its optimizer is filled
+
+        Returns:
+            The state; None where nothing was saved
+
+        Raises:
+            RunError: if the file does not fit the model
         """
         if not self.file.exists():
             return None

@@ -39,9 +39,15 @@ def fit(
     If a batch does not fit into memory, the batch size is halved; if the loss diverges, training
     restarts from the best weights at a lower learning rate, three times at most.
 
-    checkpoint: training continues from it where it exists, and writes it after epochs
-    returns: one record per epoch, and what a person should know
-    raises: ModelError where neither helps; RunError for a damaged checkpoint
+    Args:
+        checkpoint: training continues from it where it exists, and writes it after epochs
+
+    Returns:
+        One record per epoch, and what a person should know
+
+    Raises:
+        ModelError: if neither helps
+        RunError: for a damaged checkpoint
     """
     keras.utils.set_random_seed(plan.seed)
     state = _start(model, (train, validation), plan, checkpoint)
@@ -170,7 +176,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def halve_batch_size(state: TrainingState, plan: FitPlan) -> None:
     """Train on smaller batches from here on.
 
-    raises: ModelError where a batch is one image already
+    Raises:
+        ModelError: if a batch is one image already
     """
     if state.batch_size == 1:
         raise ModelError(
@@ -189,7 +196,8 @@ def has_diverged(record: EpochRecord, bound: float) -> bool:
 def reduce_learning_rate(state: TrainingState, record: EpochRecord, plan: FitPlan) -> None:
     """Continue at a lower learning rate; after the last time end with the best epoch so far.
 
-    raises: ModelError where there is none
+    Raises:
+        ModelError: if there is none
     """
     learning_rate = plan.optimizer.learning_rate
     what = f"phase '{plan.phase}' diverged in epoch {record.epoch} (loss {record.loss:.3g})"

@@ -17,11 +17,12 @@ HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_l
 class EpochRecord:
     """One epoch of a phase.
 
-    epoch               counted from 1; 0 for the weights a phase started from
-    learning_rate       at its last step
-    loss, accuracy      on the training images, while they were trained on; NaN for epoch 0
-    val_loss            on the validation images, against smoothed labels; likewise val_accuracy
-    val_criterion       what decides which epoch is best, where that is not the loss: less is better
+    Attributes:
+        epoch: counted from 1; 0 for the weights a phase started from
+        learning_rate: at its last step
+        loss, accuracy: on the training images, while they were trained on; NaN for epoch 0
+        val_loss: on the validation images, against smoothed labels; likewise val_accuracy
+        val_criterion: what decides which epoch is best, where that is not the loss: less is better
     """
 
     phase: str

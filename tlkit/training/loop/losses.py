@@ -23,8 +23,9 @@ class MulticlassHinge(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss of each image.
 
-        y_true: (images, classes), rows sum to 1, with one or two classes above 0
-        y_pred: probabilities (images, classes)
+        Args:
+            y_true: (images, classes), rows sum to 1, with one or two classes above 0
+            y_pred: probabilities (images, classes)
         """
         scores = keras.ops.log(keras.ops.maximum(y_pred, MIN_PROBABILITY))
         weights, classes = keras.ops.top_k(keras.ops.cast(y_true, scores.dtype), 2)

@@ -15,9 +15,10 @@ from tlkit.training.loop.plan import FIXED_WARM_UPS, OptimizerConfig
 class OptimizerSpec:
     """One of Keras's optimizers; `training/hyperparameters.py` has the default learning rates.
 
-    constructor         its name in `keras.optimizers`
-    uses_momentum       whether it takes momentum and nesterov
-    needs_weight_decay  whether its weight decay must be a number, not None
+    Attributes:
+        constructor: its name in `keras.optimizers`
+        uses_momentum: whether it takes momentum and nesterov
+        needs_weight_decay: whether its weight decay must be a number, not None
     """
 
     constructor: str
@@ -54,9 +55,10 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
 def make_schedule(name: str, learning_rate: float, steps: int, warm_up: float) -> Schedule:
     """Make the learning rate by step: a linear rise from 0, then the named schedule.
 
-    learning_rate: the peak
-    steps: in all
-    warm_up: fraction of the steps in which it rises
+    Args:
+        learning_rate: the peak
+        steps: in all
+        warm_up: fraction of the steps in which it rises
     """
     warm_up_steps = round(FIXED_WARM_UPS.get(name, warm_up) * steps)
     schedule = SCHEDULES[name](learning_rate, max(1, steps - warm_up_steps))
@@ -81,9 +83,10 @@ def plateau_factor(scores: Sequence[Any]) -> float:
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """A schedule after a linear rise from 0 (Goyal 2017).
 
-    learning_rate: the peak
-    steps: of the rise
-    then: a number or a schedule, whose steps are counted from the end of the rise
+    Args:
+        learning_rate: the peak
+        steps: of the rise
+        then: a number or a schedule, whose steps are counted from the end of the rise
     """
 
     def __init__(self, learning_rate: float, steps: int, then: Schedule) -> None:
@@ -109,8 +112,9 @@ def compile_model(
 ) -> None:
     """Make a model ready to train, with a new optimizer.
 
-    steps: in all
-    lr_scale: of the learning rate
+    Args:
+        steps: in all
+        lr_scale: of the learning rate
     """
     spec = OPTIMIZERS[config.name]
     options: dict[str, Any] = {"momentum": config.momentum, "nesterov": config.nesterov} if spec.uses_momentum else {}

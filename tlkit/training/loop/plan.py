@@ -13,13 +13,14 @@ FIXED_WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, b
 class OptimizerConfig:
     """An optimizer with its hyperparameters.
 
-    name            a key of `optimizers.OPTIMIZERS`
-    learning_rate   the peak
-    schedule        a key of `optimizers.SCHEDULES`
-    warm_up         fraction of the steps in which the learning rate rises from 0
-    clip_norm       global gradient norm; 0 for none
-    ema             decay of a moving average of the weights; 0 for none
-    lr_multipliers  of the learning rate, by the path of a variable; 1 where not named
+    Attributes:
+        name: a key of `optimizers.OPTIMIZERS`
+        learning_rate: the peak
+        schedule: a key of `optimizers.SCHEDULES`
+        warm_up: fraction of the steps in which the learning rate rises from 0
+        clip_norm: global gradient norm; 0 for none
+        ema: decay of a moving average of the weights; 0 for none
+        lr_multipliers: of the learning rate, by the path of a variable; 1 where not named
     """
 
     learning_rate: float
@@ -38,18 +39,19 @@ class OptimizerConfig:
 class FitPlan:
     """The plan of one training phase.
 
-    phase                 its name in history.csv
-    epochs                at most
-    batch_size            images per step
-    optimizer             with learning rate, schedule and weight decay
-    patience              epochs without a better one before training stops
-    loss                  a key of `losses.LOSSES`
-    label_smoothing       fraction of certainty taken from the labels
-    keep_initial_weights  whether the weights it starts from are kept where no epoch is better; the history then
-                          has an epoch 0
-    train_bn_offsets      whether the offsets of frozen batch norms are trained
-    criterion             what decides which epoch is best: see `history.choose_criterion`
-    lr_option             the option that sets the learning rate, for messages
+    Attributes:
+        phase: its name in history.csv
+        epochs: at most
+        batch_size: images per step
+        optimizer: with learning rate, schedule and weight decay
+        patience: epochs without a better one before training stops
+        loss: a key of `losses.LOSSES`
+        label_smoothing: fraction of certainty taken from the labels
+        keep_initial_weights: whether the weights it starts from are kept where no epoch is better; the history then has
+            an epoch 0
+        train_bn_offsets: whether the offsets of frozen batch norms are trained
+        criterion: what decides which epoch is best: see `history.choose_criterion`
+        lr_option: the option that sets the learning rate, for messages
     """
 
     phase: str

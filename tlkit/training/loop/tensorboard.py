@@ -14,7 +14,8 @@ SCALARS = ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy")
 class TensorBoard:
     """A `Progress` that passes everything on, and also writes each epoch's figures.
 
-    folder: gets one sub-folder per phase; `tensorboard --logdir` shows it
+    Args:
+        folder: gets one sub-folder per phase; `tensorboard --logdir` shows it
     """
 
     def __init__(self, progress: Progress, folder: Path) -> None:
