@@ -416,3 +416,23 @@ def test_a_class_of_validation_that_is_spelled_otherwise_is_refused_with_the_rig
 
 def test_images_outside_of_folders_are_counted_where_there_is_no_class(tmp_path):
     assert "it has no subfolder, but 2 files; expected" in refused(touch(tmp_path, "cat.1.jpg", "dog.2.jpg"))
+
+
+def test_a_folder_of_held_out_images_that_holds_none_is_noted(tmp_path):
+    touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "val/notes.txt")
+    folder = read_folder(tmp_path)
+    assert sorted(folder.notes) == [
+        "'test' has no images of its own in class folders; there are no test images.",
+        "'val' has no images of its own in class folders; validation images are taken from the training images.",
+    ]
+    assert len(folder) == 2
+
+
+def test_held_out_classes_that_are_links_to_those_of_training_hold_no_images(tmp_path):
+    touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg")
+    (tmp_path / "val").mkdir()
+    for name in "ab":
+        (tmp_path / "val" / name).symlink_to(tmp_path / "train" / name, target_is_directory=True)
+    folder = read_folder(tmp_path)
+    assert folder.paths == ("train/a/1.jpg", "train/b/1.jpg")
+    assert "'val' has no images of its own" in folder.notes[0]

@@ -124,7 +124,8 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     if not class_names:
         _require_classes(layout, allowed, {name for _, _, name in images}, skipped)
         class_names = tuple(sorted(allowed, key=natural_key))
-        name_notes = [*_name_notes(layout, class_names), *related_notes(images)]
+        subsets = {subset for _, subset, _ in images}
+        name_notes = [*_subset_notes(layout, subsets), *_name_notes(layout, class_names), *related_notes(images)]
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
         root=root,
@@ -135,6 +136,16 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         skipped=tuple(skipped),
         notes=(*layout.notes, *name_notes),
     )
+
+
+def _subset_notes(layout: Layout, subsets: set[str]) -> list[str]:
+    """Name folders of held-out images that hold none, and say what follows."""
+    instead = {"validation": "validation images are taken from the training images", "test": "there are no test images"}
+    return [
+        f"'{parent}' has no images of its own in class folders; {instead[subset]}."
+        for parent, subset in layout.parents.items()
+        if subset in instead and subset not in subsets
+    ]
 
 
 def _name_notes(layout: Layout, class_names: Sequence[str]) -> list[str]:
