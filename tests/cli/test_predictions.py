@@ -148,11 +148,13 @@ def test_nothing_that_predict_prints_is_wider_than_a_real_terminal(named, width)
 
 def test_table_has_no_color_where_nobody_looks_or_wants_any(run, square, monkeypatch):
     assert "\x1b" not in "".join(table(run, square)[0])
-    assert "\x1b" in "".join(table(run, square, color=True)[0])
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has it
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b" in "".join(table(run, square)[0])
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert "\x1b" not in "".join(table(run, square, color=True)[0]), name
+            assert "\x1b" not in "".join(table(run, square)[0]), name
 
 
 def test_training_images_of_a_run_without_a_split_are_none(own_run, colors):

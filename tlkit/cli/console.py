@@ -31,6 +31,12 @@ TITLES = {  # of stages, as people read them
     "hashing": "checking images",
 }
 TITLE_WIDTH = 20
+BAR_STYLES = {  # rich's own are pale on white
+    "bar.complete": GOOD,
+    "bar.finished": GOOD,
+    "progress.download": "none",
+    "progress.remaining": FAINT,
+}
 NARROW = 76  # columns below which there is no room for a bar and the time left
 
 _received: list[int] = []
@@ -194,6 +200,7 @@ class Console:
 def _progress_bars(terminal: IO[str]) -> Any:
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.theme import Theme
 
     width = terminal_width()
     bar = [BarColumn(bar_width=min(30, width - 68))] if width >= NARROW else []
@@ -204,7 +211,7 @@ def _progress_bars(terminal: IO[str]) -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[text]}"),
         *left,
-        console=RichConsole(file=terminal, force_terminal=True, width=width),
+        console=RichConsole(file=terminal, force_terminal=True, width=width, theme=Theme(BAR_STYLES)),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,  # what descriptor 2 is silenced for would come back through it

@@ -2,7 +2,6 @@
 
 import codecs
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -93,18 +92,20 @@ def _only_folder(inputs: tuple[str, ...]) -> str:
 
 def _echo_counts(counts: "Counts", output: Path | None, table_format: str) -> None:
     """Say on stderr what was written, for a person who looks at the table or has asked for a file."""
-    from tlkit.utils.text import escape_control_chars, wrap
+    from tlkit.cli.screen import LABEL_WIDTH, Screen
+    from tlkit.utils.text import escape_control_chars
 
     lines = [counts.summary()] if output or table_format == "table" else []
     lines += [counts.failures()] if counts.num_failed else []
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = [part for line in lines for part in wrap(line, width)]
     if output:
-        lines.append(f"file   {escape_control_chars(str(output))}")
+        lines.append(f"{'file':<{LABEL_WIDTH}}{escape_control_chars(str(output))}")
     elif table_format == "table" and sys.stdout.isatty():
-        lines.append("save   add -o result.csv")
-    click.echo("".join(f"{line}\n" for line in lines), err=True, nl=False)
+        lines.append(f"{'save':<{LABEL_WIDTH}}add -o result.csv")
+    for line in lines:
+        if sys.stderr.isatty():
+            Screen(sys.stderr).line(line)
+        else:
+            click.echo(line, err=True)
 
 
 def _with_standard_input(inputs: Iterable[str]) -> Iterator[str]:

@@ -1,28 +1,26 @@
 """Predictions for people: a table that fits the terminal, and what to say after the last row."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import click
-
-from tlkit.cli.screen import whole_percent
+from tlkit.cli.screen import BAD, FAINT, WARN, Screen, whole_percent
 from tlkit.errors import RunError
 from tlkit.inference.predictor import Prediction, top_classes
 from tlkit.inference.tables import PredictionColumns, PredictionWriter
 from tlkit.runs.run import Run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK
-from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle, wrap
+from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle
 
 UNSURE_RATIO = 0.5  # a row is unsure where the second class is at least this likely, as a fraction of the first
 BAR_WIDTH = 10
 MIN_WIDTH_OF_BARS = 72  # columns; a narrower terminal has none
 MIN_PATH = 16  # columns
 MAX_CLASS = 30  # columns
-CONTINUED = "    "  # before what does not fit on the row
+MAX_WIDTH = 1000  # columns of the table: paths may be long
+NOTE_INDENT = 4  # spaces before a note that does not fit on the row
 NUM_CLASSES_COUNTED = 5  # that are named after the last row
 
 
@@ -41,8 +39,8 @@ class TerminalTable:
             trained_on: images that a note says this of
             root: the start of paths that is left out, of a folder that is the only input
         """
-        self._file, self._columns, self._trained_on, self._root = file, columns, trained_on, root
-        self._width = shutil.get_terminal_size().columns
+        self._screen, self._columns, self._trained_on, self._root = Screen(file, MAX_WIDTH), columns, trained_on, root
+        self._width = self._screen.width
         self._bar_width = BAR_WIDTH if self._width >= MIN_WIDTH_OF_BARS else 0
         self._names = dict(zip(columns.class_names, distinct_names(columns.class_names), strict=True))
         needed = max(len("class"), *map(_columns_of, self._names.values()))
@@ -53,7 +51,7 @@ class TerminalTable:
     def write(self, prediction: Prediction) -> None:
         """Take one row. The first few decide how wide the first column is."""
         if self._path_width:
-            self._echo(prediction)
+            self._print(prediction)
         else:
             self._pending.append(prediction)
             if len(self._pending) == CHUNK:
@@ -64,7 +62,7 @@ class TerminalTable:
         if not self._path_width:
             self._start()
         for prediction in self._pending:
-            self._echo(prediction)
+            self._print(prediction)
         self._pending = []
 
     def _start(self) -> None:
@@ -74,7 +72,7 @@ class TerminalTable:
         self._path_width = min(max(needed, MIN_PATH), max(MIN_PATH, self._width - others))
         header = f"{pad('image', self._path_width)}  {pad('class', self._class_width)}  confidence"
         if self._pending:
-            click.secho(header, file=self._file, dim=True)
+            self._screen.line((header, FAINT))
 
     @property
     def _confidence_width(self) -> int:
@@ -83,10 +81,10 @@ class TerminalTable:
     def _shown_path(self, prediction: Prediction) -> str:
         return escape_control_chars(prediction.path.removeprefix(self._root))
 
-    def _echo(self, prediction: Prediction) -> None:
+    def _print(self, prediction: Prediction) -> None:
         path = pad(shorten_middle(self._shown_path(prediction), self._path_width), self._path_width)
         if prediction.error is not None:
-            self._echo_row(f"{path}  –", escape_control_chars(prediction.error), "red")
+            self._print_row(f"{path}  –", escape_control_chars(prediction.error), BAD)
             return
         assert prediction.probabilities is not None
         assert prediction.label is not None
@@ -95,17 +93,15 @@ class TerminalTable:
         bar = "█" * round(self._bar_width * prediction.confidence)
         confidence = pad(f"{whole_percent(prediction.confidence, ' '):>5}  {bar}", self._confidence_width)
         unsure = is_unsure(prediction)
-        self._echo_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), "yellow" if unsure else "")
+        self._print_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), WARN if unsure else "")
 
-    def _echo_row(self, row: str, note: str, color: str) -> None:
-        """Write a row and its note, on lines of their own where it does not fit."""
-        space = self._width - _columns_of(row) - 2
-        if note and _columns_of(note) <= space:
-            click.echo(f"{row}  {_colored(note, color)}", file=self._file)
+    def _print_row(self, row: str, note: str, style: str) -> None:
+        """Print a row and its note, on lines of their own where it does not fit."""
+        if _columns_of(f"{row}  {note}") <= self._width:
+            self._screen.line(f"{row}  ", (note, style))
             return
-        click.echo(row.rstrip(), file=self._file)
-        for line in wrap(note, self._width - len(CONTINUED)):
-            click.echo(CONTINUED + _colored(line, color), file=self._file)
+        self._screen.line(row)
+        self._screen.line((note, style), indent=NOTE_INDENT)
 
     def _notes(self, prediction: Prediction) -> list[str]:
         """Name the other classes that were asked for, or the second where it is nearly as likely."""
@@ -219,10 +215,6 @@ def is_unsure(prediction: Prediction) -> bool:
     assert prediction.probabilities is not None
     second, first = sorted(prediction.probabilities.tolist())[-2:]
     return bool(second >= UNSURE_RATIO * first)
-
-
-def _colored(text: str, color: str) -> str:
-    return click.style(text, fg=color) if color else text
 
 
 def _columns_of(text: str) -> int:

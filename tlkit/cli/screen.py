@@ -15,14 +15,15 @@ NARROW = 40  # columns below which a command has no room for so wide a label
 GAP = 2  # spaces between the columns of a table
 MIN_FIRST = 20  # columns of the first one, for which others are dropped
 GLUE = "\ue000"  # stands for a space at which no line may break
-GOOD, WARN, BAD, STRONG, FAINT = "green", "yellow", "red", "bold", "dim"
+GOOD, WARN, BAD = "color(28)", "color(166)", "color(160)"  # green, orange and red that show on white and on black
+STRONG, FAINT = "bold", "dim"
 
 Part = str | tuple[str, str]  # a text, or a text and its style
 
 
-def terminal_width() -> int:
+def terminal_width(max_width: int = MAX_WIDTH) -> int:
     """Give the columns of the terminal, or 80 where there is none."""
-    return min(MAX_WIDTH, max(MIN_WIDTH, shutil.get_terminal_size().columns))
+    return min(max_width, max(MIN_WIDTH, shutil.get_terminal_size().columns))
 
 
 def percent(fraction: float) -> str:
@@ -52,10 +53,10 @@ class Screen:
     Control characters in texts are escaped. `NO_COLOR`, `TERM=dumb` and pipes get no escape sequences.
     """
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None, max_width: int = MAX_WIDTH) -> None:
         from rich.console import Console
 
-        self.width = terminal_width()
+        self.width = terminal_width(max_width)
         self._console = Console(
             file=stream or sys.stdout,
             width=self.width,

@@ -223,21 +223,3 @@ def pad(text: str, width: int) -> str:
     from rich.cells import cell_len
 
     return text + " " * (width - cell_len(text))
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Break a text between words into lines of at most `width` columns of a terminal; longer words are broken, too.
-
-    >>> wrap("one two three", 8)
-    ['one two', 'three']
-    """
-    from rich.cells import cell_len, chop_cells
-
-    lines = [""]
-    for word in text.split(" "):
-        line = f"{lines[-1]} {word}" if lines[-1] else word
-        if cell_len(line) <= width:
-            lines[-1] = line
-        else:
-            lines += chop_cells(word, width) or [""]
-    return [line for line in lines if line]
