@@ -105,7 +105,7 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
 
 
 def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
-    from tlkit.cli.screen import Screen, percent
+    from tlkit.cli.screen import GLUE, Screen, percent
     from tlkit.cli.verdict import (
         interval,
         print_classes,
@@ -122,7 +122,8 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
         _print_recorded(screen, evaluation)
     if reporting().verbosity > QUIET:
         if 1 < top_k < len(report.class_names):
-            print_figure(screen, f"top {top_k}", f"{percent(report.top_k(top_k))}  among the {top_k} most probable")
+            figure = f"{100 * report.top_k(top_k):>5.1f}{GLUE}%  among the {top_k} most probable"
+            print_figure(screen, f"top {top_k}", figure)
         print_classes(screen, report)
         print_mistakes(screen, report, evaluation.paths, [])
         _print_apart(screen, evaluation)

@@ -84,7 +84,8 @@ def _print(checks: "list[LayerGradientCheck]") -> None:
         return
     screen.entry("verdict", ("passed", GOOD), f": the gradients of {compared} layers agree.")
     if silent := [check.name for check in checks if not check.num_comparable]:
-        words = f"{len(silent)} layers were not compared: all their entries that were tried have a gradient near zero"
+        layers = "1 layer was" if len(silent) == 1 else f"{len(silent)} layers were"
+        words = f"{layers} not compared: all their entries that were tried have a gradient near zero"
         screen.entry("check", f"{words} ({', '.join(silent)}). A higher --per-layer tries more.", style=WARN)
 
 
