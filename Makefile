@@ -7,7 +7,7 @@ DEMO := build/demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint fix docs sample bench backbones
+.PHONY: help install demo test test-all lint fix docs sample fuzz bench backbones
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ sample: $(READY)  ## Draw sample_data anew
 
 backbones: $(READY)  ## Check every backbone; each row is kept, so it goes on where it was stopped
 	$(BIN)/python -m tests.check_backbones
+
+fuzz: $(READY)  ## Absurd values for every option of every command; it continues where it was stopped
+	$(BIN)/python -m tests.fuzz
 
 bench: $(READY)  ## Time tlkit against the Keras guide's script; needs TLKIT_TEST_DATA and KERAS_HOME
 	$(BIN)/python benchmarks/run.py --write

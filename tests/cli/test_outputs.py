@@ -16,6 +16,7 @@ pytest.importorskip("skimage")
 
 from tests.cli.commands import refused, tlkit
 from tests.making import needs_permissions
+from tlkit.cli import main
 from tlkit.comparison.cache import fingerprint, run_key
 from tlkit.data.folder import read_folder
 from tlkit.features.store import FeatureKey, FeatureStore
@@ -41,7 +42,10 @@ RUNS = {  # a command that makes a run folder
     "train": (("train", "photos", "--descriptor", "colors", "--classifier", "knn"), ""),
     "compare": (("compare", "photos", "--only", "colors", "--format", "json"), ""),
 }
-COMMANDS = FILES | RUNS
+FOLDERS = {  # a command that makes another folder
+    "evaluate": (("evaluate", "runs/mine", "photos"), ""),
+}
+COMMANDS = FILES | RUNS | FOLDERS
 READS_PHOTOS = [name for name in COMMANDS if "photos" in COMMANDS[name][0]]
 TAKEN = {  # what may be where an output is asked for
     "a file": "notes/thesis.txt",
@@ -116,6 +120,22 @@ def test_output_of_a_name_that_cannot_be_made_is_refused_in_a_sentence(home, nam
         assert everything(home) == before, path[:20]
 
 
+def test_every_option_that_names_an_output_is_in_these_tables():
+    with_output = {
+        name for name, command in main.commands.items() if "output" in [item.name for item in command.params]
+    }
+    assert with_output == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_run_without_a_name_where_runs_cannot_be_a_folder_is_refused_in_a_sentence(home, name):
+    shutil.rmtree(home / "runs")
+    (home / "runs").write_text("a file of this name")
+    before = everything(home)
+    assert "cannot create the run folder 'runs'" in refused(2, *RUNS[name][0])
+    assert everything(home) == before
+
+
 @needs_permissions
 @pytest.mark.parametrize("name", COMMANDS)
 def test_output_in_a_folder_that_cannot_be_written_to_is_refused(home, name):
@@ -131,7 +151,7 @@ def test_output_among_the_images_is_refused(home, name, monkeypatch):
     for path in ("photos/new", "photos/red/new", "links/to photos/blue/new", "notes/../photos/new"):
         assert "is inside the image folder" in refused(2, *arguments, "-o", path + ending)
     monkeypatch.chdir(home / "photos")
-    if name != "features":  # which has no name of its own
+    if name not in ("features", "evaluate"):  # which have no name of their own
         assert "is inside the image folder" in refused(2, arguments[0], "../photos", *arguments[2:])
     assert everything(home) == before
 

@@ -12,6 +12,8 @@ from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
+    is_folder,
+    is_there,
     new_folder,
     next_free,
     open_new,
@@ -28,6 +30,14 @@ from tlkit.utils.files import (
 def test_what_is_written_is_what_is_there(tmp_path, content):
     atomic_write(tmp_path / "x", content)
     assert (tmp_path / "x").read_bytes() == (content if isinstance(content, bytes) else content.encode())
+
+
+def test_a_path_that_cannot_be_is_neither_a_folder_nor_there(tmp_path):
+    (tmp_path / "x").touch()
+    assert (is_folder(tmp_path), is_there(tmp_path)) == (True, True)
+    assert (is_folder(tmp_path / "x"), is_there(tmp_path / "x")) == (False, True)
+    for impossible in (tmp_path / ("n" * 5000), tmp_path / "x" / "y", f"{tmp_path}/\0"):
+        assert (is_folder(impossible), is_there(impossible)) == (False, False)
 
 
 def test_nothing_else_is_left_beside_a_file(tmp_path):

@@ -87,7 +87,9 @@ def _choose_format(settings: PredictSettings, output: Path | None) -> str:
 
 def _only_folder(inputs: tuple[str, ...]) -> str:
     """Give the folder that all images are in, with its slash; "" where there are several inputs."""
-    return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and Path(inputs[0]).is_dir() else ""
+    from tlkit.utils.files import is_folder
+
+    return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and is_folder(inputs[0]) else ""
 
 
 def _echo_counts(counts: "Counts", output: Path | None, table_format: str) -> None:

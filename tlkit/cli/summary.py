@@ -37,8 +37,9 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     from tlkit.models.keras_setup import start_keras
     from tlkit.runs.run import LATEST
     from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
+    from tlkit.utils.files import is_folder
 
-    is_run = Path(model).is_dir() or "/" in model or model == LATEST
+    is_run = is_folder(model) or "/" in model or model == LATEST
     spec = None if is_run else find_trainable(model)
     facts = {"is_run": is_run, "network": model, "options": options_of(spec) if spec else ()}
     refuse_without_effect(settings, SHOWN_NETWORK, facts)

@@ -17,6 +17,7 @@ from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
+from tlkit.utils.files import is_folder
 from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.tables import data_frame
 
@@ -170,7 +171,7 @@ def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_Lab
     """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
     root = Path(run.read_settings()["data"])
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"the images of '{run.path}' are not in '{root}' any more; give their folder as DATA.")
     rows = [row for row in run.read_rows("split.csv") if subset in (row["split"], "all")]
     if not rows:

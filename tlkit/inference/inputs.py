@@ -14,6 +14,7 @@ from tlkit.data.decode import MAX_BYTES, read_file
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_square, prepare_image
 from tlkit.data.listing import FileEntry, is_ignored, list_files
 from tlkit.errors import ImageError, OptionError
+from tlkit.utils.files import is_folder
 
 ImageInput = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
 EXPECTED = (
@@ -92,7 +93,7 @@ def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """
     for given in inputs:
         text = str(given) if isinstance(given, str | os.PathLike) else ""
-        if text and os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+        if text and is_folder(text):
             yield from (str(Path(text) / entry.path) for entry in list_files(Path(text)) if _is_row(entry))
         elif glob.has_magic(text) and not os.path.lexists(text):
             typed = Path(text).parts

@@ -3,6 +3,7 @@
 Nothing here imports Keras until a network is built. A previous run is a source, too: `runs/warm_start.py`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class PretrainedBackbone:
         file = imagenet_file(self.row, self.image_size) if is_imagenet else Path(self.weights)
         if not self.is_pretrained:
             weights = f"random {self.seed}"
-        elif file.is_file():
+        elif os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a name is too long
             weights = sha256_file(file)
         else:
             return None

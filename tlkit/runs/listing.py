@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tlkit.data.listing import natural_key
 from tlkit.errors import RunError
 from tlkit.runs.run import COMPARISON, DONE, RUN_FILES, UNFINISHED, parse_manifest
-from tlkit.utils.files import is_regular, owned_files
+from tlkit.utils.files import is_folder, is_regular, owned_files
 
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
 State = Literal["finished", "stopped", "damaged"]
@@ -78,7 +78,7 @@ def list_runs(folder: str | Path = "runs", sort: SortKey = "when") -> list[RunEn
         RunError: if there is no such folder
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise RunError(f"there is no folder '{folder}'; expected a folder of runs, e.g. runs.")
     entries = list[RunEntry]()
     for path in [folder] if _is_run(folder) else _runs_in(folder):

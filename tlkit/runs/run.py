@@ -18,6 +18,8 @@ from tlkit.utils.files import (
     atomic_open,
     atomic_write,
     csv_writer,
+    is_folder,
+    is_there,
     owned_files,
     remove_owned,
     sha256_file,
@@ -239,7 +241,7 @@ def mark_done(run: Run) -> None:
 
 def is_done(path: Path) -> bool:
     """Tell whether a folder holds a finished run."""
-    return (path / DONE).exists()
+    return is_there(path / DONE)
 
 
 def delete_run(run: Run) -> None:
@@ -262,7 +264,7 @@ def load_run(path: str | Path) -> Run:
         hint = "; give its `run`" if hasattr(path, "run") else ""
         raise OptionError(f"a run is of type {type(path).__name__}; expected a Run or the path of its folder{hint}.")
     path = find_run(path)
-    if not path.is_dir():
+    if not is_folder(path):
         raise RunError(f"there is no run folder '{path}'; {_finished_runs_hint()}.")
     run = Run(path)
     if not is_done(path):
@@ -283,7 +285,7 @@ def find_run(path: str | Path) -> Path:
     """
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
-    if str(path) == LATEST and not path.exists():
+    if str(path) == LATEST and not is_there(path):
         finished = [path for path in Path("runs").glob("*/") if is_done(path) and (path / "settings.json").is_file()]
         if not finished:
             raise RunError("there is no finished run in 'runs'; `tlkit finetune DATA` creates one.")
@@ -329,7 +331,7 @@ def _finished_runs_hint() -> str:
 
 
 def _unfinished_reason(run: Run) -> str:
-    if not (run.path / "settings.json").exists():
+    if not is_there(run.path / "settings.json"):
         return f"is not a run folder (it has no {DONE} file); {_finished_runs_hint()}"
     return f"is unfinished (it has no {DONE} file); `tlkit {command_of(run)} --resume {run.path}` continues it"
 

@@ -21,6 +21,7 @@ Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-
 
 MAX_UNITS = 65536  # of a hidden layer
 MAX_SEED = 2**31 - 1
+MAX_EPOCHS = 1_000_000
 
 
 def csv_dialect_option() -> Any:
@@ -104,7 +105,9 @@ class DataSettings(SplitSettings):
     augment: Preset = setting(
         "light", "Main", "Augmentation strength, if more than the head is trained; `tlkit augment` draws it."
     )
-    epochs: int = setting(0, "Main", "Maximum number of epochs; 0 to choose by the number of images.", min=0)
+    epochs: int = setting(
+        0, "Main", "Maximum number of epochs; 0 to choose by the number of images.", min=0, max=MAX_EPOCHS
+    )
     time_limit: str = setting(
         "",
         "Main",
@@ -279,7 +282,9 @@ class OptimizerSettings:
         min=0,
         below=1,
     )
-    patience: int = setting(8, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1)
+    patience: int = setting(
+        8, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1, max=MAX_EPOCHS
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

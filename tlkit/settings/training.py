@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tlkit.errors import OptionError
 from tlkit.settings.base import documented, setting, validate
 from tlkit.settings.shared import (
+    MAX_EPOCHS,
     AugmentSettings,
     DataSettings,
     HeadSettings,
@@ -52,7 +53,11 @@ class BlocksSettings:
     )
     views: int = setting(3, "Upper blocks", "Augmented copies per image; the first is unchanged.", min=1, max=100)
     upper_epochs: int = setting(
-        0, "Upper blocks", "Maximum number of epochs of the upper blocks; 0 to choose by the number of images.", min=0
+        0,
+        "Upper blocks",
+        "Maximum number of epochs of the upper blocks; 0 to choose by the number of images.",
+        min=0,
+        max=MAX_EPOCHS,
     )
     upper_batch_size: int = setting(32, "Upper blocks", "Batch size of the upper blocks, in images.", min=1, max=65536)
     upper_learning_rate: float | None = setting(
@@ -132,7 +137,9 @@ class ArchitectureSettings(VariantSettings):
     batch_size: int = setting(
         0, "Optimizer", "Batch size in images; 0 to choose by the number of images.", min=0, max=65536
     )
-    patience: int = setting(20, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1)
+    patience: int = setting(
+        20, "Optimizer", "Early stopping: epochs without improvement before training stops.", min=1, max=MAX_EPOCHS
+    )
 
 
 @documented

@@ -235,6 +235,16 @@ def refuse_inside(root: Path, output: str | Path) -> None:
                 raise OptionError(f"'{output}' is inside the image folder '{root}'; choose another file with -o.")
 
 
+def is_folder(path: str | Path) -> bool:
+    """Tell whether a path leads to a folder; `Path.is_dir` raises where a name is too long or a folder is closed."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """Tell whether a path leads to anything; `Path.exists` raises where a name is too long or a folder is closed."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_regular(file: Path) -> bool:
     """Tell whether `file` is a regular file, and no link to one."""
     with suppress(OSError):
