@@ -12,7 +12,7 @@ from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.related_names import related_notes
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
-from tlkit.utils.files import is_folder, is_there
+from tlkit.utils.files import is_folder, path_exists
 from tlkit.utils.text import lookalike_names, quote_names
 
 OUTSIDE = "not inside a class folder"
@@ -110,7 +110,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     """
     root = Path(root)
     if not is_folder(root):
-        found = "is a file" if is_there(root) else "does not exist"
+        found = "is a file" if path_exists(root) else "does not exist"
         raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
     layout = find_layout(root, class_names)
     entries = list(list_files(root))

@@ -19,8 +19,8 @@ from tlkit.utils.files import (
     atomic_write,
     csv_writer,
     is_folder,
-    is_there,
     owned_files,
+    path_exists,
     remove_owned,
     sha256_file,
     write_json,
@@ -206,7 +206,9 @@ def create_run(path: Path | None, command: str) -> Run:
         OptionError: if `path` exists, or nothing can be written
     """
     try:
-        run = Run(_make_folder(path) if path else _make_next_folder(Path("runs"), command))
+        run = Run(path or _make_next_folder(Path("runs"), command))
+        if path:
+            path.mkdir(parents=True)
         atomic_write(
             run.path / UNFINISHED, f"`tlkit {command}` is running or was interrupted; --resume continues it.\n"
         )
@@ -241,7 +243,7 @@ def mark_done(run: Run) -> None:
 
 def is_done(path: Path) -> bool:
     """Tell whether a folder holds a finished run."""
-    return is_there(path / DONE)
+    return path_exists(path / DONE)
 
 
 def delete_run(run: Run) -> None:
@@ -285,7 +287,7 @@ def find_run(path: str | Path) -> Path:
     """
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
-    if str(path) == LATEST and not is_there(path):
+    if str(path) == LATEST and not path_exists(path):
         finished = [path for path in Path("runs").glob("*/") if is_done(path) and (path / "settings.json").is_file()]
         if not finished:
             raise RunError("there is no finished run in 'runs'; `tlkit finetune DATA` creates one.")
@@ -331,14 +333,9 @@ def _finished_runs_hint() -> str:
 
 
 def _unfinished_reason(run: Run) -> str:
-    if not is_there(run.path / "settings.json"):
+    if not path_exists(run.path / "settings.json"):
         return f"is not a run folder (it has no {DONE} file); {_finished_runs_hint()}"
     return f"is unfinished (it has no {DONE} file); `tlkit {command_of(run)} --resume {run.path}` continues it"
-
-
-def _make_folder(path: Path) -> Path:
-    path.mkdir(parents=True)
-    return path
 
 
 def _make_next_folder(parent: Path, command: str) -> Path:
@@ -347,6 +344,7 @@ def _make_next_folder(parent: Path, command: str) -> Path:
     number = max((int(match[1]) for match in matches if match), default=0) + 1
     while True:
         try:
-            return _make_folder(parent / f"{command}-{number:03d}")
+            (path := parent / f"{command}-{number:03d}").mkdir(parents=True)
+            return path
         except FileExistsError:
             number += 1

@@ -9,7 +9,7 @@ from tlkit.data.split import Split
 from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
 from tlkit.runs.run import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
-from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, is_there, owned_files
+from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files, path_exists
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
@@ -25,7 +25,7 @@ def reopen_run(path: Path) -> Run:
     """
     if is_done(path):
         raise RunError(f"'{path}' is finished and cannot be resumed; {_use_of(path)}.")
-    if not is_there(path / UNFINISHED) or not is_there(path / "settings.json"):
+    if not path_exists(path / UNFINISHED) or not path_exists(path / "settings.json"):
         raise RunError(f"'{path}' is not an unfinished run; give the folder of an interrupted run.")
     refuse_links(path)
     return Run(path)

@@ -240,7 +240,7 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def is_there(path: str | Path) -> bool:
+def path_exists(path: str | Path) -> bool:
     """Tell whether a path leads to anything; `Path.exists` raises where a name is too long or a folder is closed."""
     return os.path.exists(path)  # noqa: PTH110
 
