@@ -1,5 +1,7 @@
 """The learning-rate range test."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,26 @@ def test_range_test_leaves_model_as_it_was_and_suggests_a_rate_that_learns():
     assert len(curve.rates) == len(curve.losses) <= STEPS
     assert curve.rates == sorted(curve.rates)
     assert min(curve.losses) < 0.7 * curve.losses[0]
-    assert 1e-4 < curve.suggested < 0.3
+    assert 1e-4 < curve.suggested < curve.lowest < 1
+
+
+def test_range_test_advances_to_its_end_where_the_loss_diverges():
+    class Counted(Silent):
+        total = 0
+
+        @contextmanager
+        def stage(self, name, total, unit):
+            self.total = -total
+
+            def advance(count):
+                self.total += count
+
+            yield advance
+
+    progress, stacked = Counted(), head(dropout=0.0, batch_norm=False)
+    curve = range_test(keras.Model(stacked.inputs, stacked.outputs), points(200), plan(optimizer="sgd"), progress)
+    assert progress.total == 0
+    assert len(curve.losses) <= 120
 
 
 def test_moving_average_starts_at_first_loss_and_leaves_out_infinity():
@@ -33,8 +54,16 @@ def test_moving_average_starts_at_first_loss_and_leaves_out_infinity():
     assert len(moving_average([1.0, 2.0, float("inf")])) == 2
 
 
-def test_suggest_rate_is_a_tenth_of_the_best():
-    assert suggest_rate([1e-3, 3.3e-2, 1.0], [2, 1, 9]) == 0.003
+def test_suggest_rate_is_where_the_loss_falls_most_steeply_before_its_minimum():
+    rates = np.geomspace(1e-6, 1, 121)
+    falling = 2.0 - 1.5 / (1 + (2e-3 / rates) ** 2)  # steepest at 2e-3 by the logarithm of the rate
+    losses = np.where(rates < 0.1, falling, 0.5 + 50 * (rates - 0.1))
+    losses[rates > 0.8] = 0.6  # a fall after the minimum is no descent of the training
+    assert suggest_rate(rates.tolist(), losses.tolist()) == 0.002
+
+
+def test_suggest_rate_of_a_loss_that_only_rises_is_the_lowest():
+    assert suggest_rate([1e-6, 1e-3, 1.0], [2, 3, 9]) == 1e-6
 
 
 @pytest.mark.training

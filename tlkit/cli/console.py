@@ -23,7 +23,7 @@ TITLES = {  # of stages, as people read them
     "head": "training the head",
     "blocks": "training top blocks",
     "whole": "training",
-    "rates": "trying rates",
+    "rates": "trying learning rates",
     "folds": "cross-validating",
     "fit": "fitting",
     "vocabulary": "finding visual words",

@@ -1,18 +1,21 @@
 """`tlkit lr-find DATA`."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import explicit_options, options_from, output_option
 from tlkit.cli.reporting import report_options, reporting
+from tlkit.settings.base import command_line
 from tlkit.settings.commands import LrFindSettings
 from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
 from tlkit.utils.text import sparkline
+
+TRAINED = {"head": "the head", "blocks": "the upper blocks", "whole": "all layers"}  # by phase
 
 if TYPE_CHECKING:
     from tlkit.training.lr_finder import RateCurve
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 @options_from(FinetuneSettings)
 def lr_find(data: Path, output: Path, network: LrFindSettings, settings: FinetuneSettings) -> None:
     """Suggest a learning rate by a range test on DATA.
-    The loss is measured and drawn while the learning rate grows.
+    The loss is measured and drawn while the learning rate grows. The suggestion is where the loss falls
+    most steeply.
 
     The test trains the layers that `tlkit finetune` with these options trains last: the head, with
     --freeze lower the upper blocks, with --freeze none all layers. With --model it trains a network
@@ -49,25 +53,33 @@ def lr_find(data: Path, output: Path, network: LrFindSettings, settings: Finetun
     from tlkit.utils.files import refuse_inside
 
     refuse_inside(data, output)
-    result = find_learning_rate(data, _training_settings(network, settings), Console())
+    training = _training_settings(network, settings)
+    result = find_learning_rate(data, training, Console())
     if reporting().as_json:
         click.echo(json.dumps(asdict(result) | {"plot": str(output)}, indent=2))
     else:
-        _print(result, output)
+        suggestion: Any = {result.option[2:].replace("-", "_"): result.suggested}
+        command = "train" if network.model else "finetune"
+        _print(result, output, command_line(command, replace(training, **suggestion), data))
     draw_rates(result.rates, result.losses, result.suggested, output)  # last: the suggestion is printed in any case
 
 
-def _print(result: "RateCurve", output: Path) -> None:
-    from tlkit.cli.screen import FAINT, STRONG, Screen
+def _print(result: "RateCurve", output: Path, command: str) -> None:
+    from tlkit.cli.screen import FAINT, STRONG, WARN, Screen
 
     screen = Screen()
-    screen.line((f"{result.option} {result.suggested:g}", STRONG), f"  suggested for: {result.phase}", indent=2)
-    lowest = result.rates[result.losses.index(min(result.losses))]
-    words = f"a tenth of {lowest:.2g}, the learning rate at which the loss was lowest"
-    screen.line((words, FAINT), indent=2)
-    screen.entry("loss", f"{sparkline(result.losses[:: max(1, len(result.losses) // 40)])}")
-    screen.entry("", f"at learning rates from {result.rates[0]:g} to {result.rates[-1]:.2g}")
+    screen.line((f"{result.option} {result.suggested:g}", STRONG), f"  suggested for {TRAINED[result.phase]}", indent=2)
+    if result.lowest > result.rates[0]:
+        words = f"Steepest descent: the loss falls fastest at this learning rate. It is lowest at {result.lowest:.1g}."
+        screen.line((words, FAINT), indent=2)
+    else:
+        screen.entry("check", "The loss never fell. Check the labels, or try another --batch-size.", style=WARN)
+    screen.blank()
+    screen.entry("loss", f"{sparkline(result.losses[:: -(-len(result.losses) // 40)])}")
+    end = " (higher ones diverge)" if result.rates[-1] < 1 else ""
+    screen.entry("", f"at learning rates from {result.rates[0]:g} to {result.rates[-1]:.1g}{end}")
     screen.entry("plot", str(output))
+    screen.command("next", command)
 
 
 def _training_settings(network: LrFindSettings, settings: FinetuneSettings) -> NetworkSettings:

@@ -242,9 +242,14 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     axes.semilogx(rates, losses, color=BLUE)
     axes.axvline(suggested, color=ORANGE, linewidth=1, linestyle="--")
     axes.annotate(
-        f"suggested {suggested:g}", (suggested, max(losses)), (4, -4), textcoords="offset points", color=ORANGE
+        f"suggested {suggested:g}\nsteepest descent",
+        (suggested, max(losses)),
+        (4, -16),
+        textcoords="offset points",
+        color=ORANGE,
     )
     axes.set_xlabel("learning rate", color=INK)
-    axes.set_title("loss as the learning rate grows", fontsize=11, color=INK)
+    axes.set_ylabel("training loss (moving average)", color=INK)
+    axes.set_title("Learning-rate range test: the loss as the learning rate grows", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     save_new_figure(figure, file)

@@ -25,7 +25,6 @@ from tlkit.utils.progress import Progress, Silent
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 120
 SMOOTHING = 0.9  # of the moving average of the loss
 STOP_FACTOR = 3.0  # times the first loss, where the test ends
-SUGGESTION_DIVISOR = 10.0  # the learning rate of the lowest loss, divided by this, is suggested
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class RateCurve:
     Attributes:
         rates: learning rates, rising
         losses: at each, a moving average
-        suggested: a learning rate to train with
+        suggested: where the loss falls most steeply
+        lowest: where the loss is lowest, too high to train with
         option: that sets it
         phase: what was trained
     """
@@ -43,6 +43,7 @@ class RateCurve:
     rates: list[float]
     losses: list[float]
     suggested: float
+    lowest: float
     option: str
     phase: str
 
@@ -101,7 +102,7 @@ def range_test(top: keras.Model, train: Samples, plan: FitPlan, progress: Progre
     compile_model(network, config, LOSSES[plan.loss](), STEPS)
     rates = np.geomspace(LOWEST, HIGHEST, STEPS).tolist()
     losses: list[float] = []
-    with progress.stage("rates", STEPS, "steps") as advance:
+    with progress.stage("rates", STEPS, "") as advance:
         for rate, indices in zip(rates, _batches(train, plan), strict=False):
             network.optimizer.learning_rate = rate
             network.reset_metrics()
@@ -110,10 +111,12 @@ def range_test(top: keras.Model, train: Samples, plan: FitPlan, progress: Progre
             losses.append(float(network.train_on_batch(*batch, return_dict=True)["loss"]))
             advance(1)
             if not losses[-1] < STOP_FACTOR * losses[0]:
+                advance(STEPS - len(losses))  # higher learning rates would only diverge more
                 break
     top.set_weights(weights)
     smooth = moving_average(losses)
-    return RateCurve(rates[: len(smooth)], smooth, suggest_rate(rates, smooth), plan.lr_option, plan.phase)
+    lowest = rates[int(np.argmin(smooth))]
+    return RateCurve(rates[: len(smooth)], smooth, suggest_rate(rates, smooth), lowest, plan.lr_option, plan.phase)
 
 
 def moving_average(losses: Sequence[float]) -> list[float]:
@@ -126,12 +129,18 @@ def moving_average(losses: Sequence[float]) -> list[float]:
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Suggest a tenth of the learning rate at which the loss was lowest, as one digit.
+    """Suggest the learning rate at which the loss falls most steeply on its way to the minimum, as one digit.
 
-    >>> suggest_rate([1e-3, 1e-2, 1e-1], [2.0, 1.0, 3.0])
-    0.001
+    The slope is by the logarithm of the learning rate. Where the loss never falls, the lowest rate is suggested.
+
+    >>> suggest_rate([1e-4, 1e-3, 1e-2, 1e-1, 1.0], [2.3, 2.2, 1.5, 1.0, 4.0])
+    0.01
     """
-    return float(f"{rates[int(np.argmin(losses))] / SUGGESTION_DIVISOR:.0e}")
+    lowest = int(np.argmin(losses))
+    if not lowest:
+        return float(f"{rates[0]:.0e}")
+    slopes = np.gradient(losses, np.log(rates[: len(losses)]))
+    return float(f"{rates[int(np.argmin(slopes[: lowest + 1]))]:.0e}")
 
 
 def _batches(train: Samples, plan: FitPlan) -> list[np.ndarray]:
