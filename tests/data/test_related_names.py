@@ -8,10 +8,11 @@ from tlkit.data.sample_datasets import write_digits
 
 
 def is_noted(stems, subsets=None):
-    paths = [f"a/{stem}.jpg" for stem in stems]
-    return bool(
-        related_notes([(path, subset, "a") for path, subset in zip(paths, subsets or [""] * len(paths), strict=True)])
-    )
+    """Whether there is a note for images of one class with these names, in folders of these subsets."""
+    if subsets is None:
+        return bool(related_notes([(f"a/{stem}.jpg", "", "a") for stem in stems]))
+    placed = zip(stems, subsets, strict=True)
+    return bool(related_notes([(f"{subset}/a/{stem}.jpg", subset, "a") for stem, subset in placed]))
 
 
 GROUPED = {

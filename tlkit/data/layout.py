@@ -116,7 +116,7 @@ def _key(name: str) -> str:
 
 
 def _subset_of(name: str) -> str:
-    """Name the subset that a folder's name stands for; "" for none."""
+    """Name the subset that a folder's name means; "" for none."""
     match = SUBSET_FOLDER.fullmatch(_key(name))
     return SUBSETS_BY_NAME[match[1]] if match else ""
 

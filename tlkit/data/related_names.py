@@ -1,7 +1,7 @@
 """Images that seem to show the same thing, by their file names: slices of a patient, bursts, frames, augmented copies.
 
-Images are not grouped yet, so relatives may be in two subsets; a note is all that is done. Names of cameras and plain
-numbering say nothing about relatives.
+Images are not grouped yet, so relatives may be in two subsets, and a note says so. Names of cameras and plain numbering
+say nothing about relatives.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from statistics import median
 
-from tlkit.data.layout import IMAGE_SUFFIXES
+from tlkit.data.layout import IMAGE_SUFFIXES, composed
 
 MIN_GROUPS = 3  # of a class, to be no coincidence
 MIN_FRACTION = 0.1  # of all images that have relatives, above which there is a note
@@ -35,11 +35,11 @@ CAMERA = re.compile(r"1\d\d[_\-]\d{4}")  # its folder and a number
 
 
 def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Say that images may have relatives in another subset, where file names look like it.
+    """Say that images may have relatives in another subset, if file names look like it.
 
     Args:
-        images: path, subset and class of each; where the folder itself has validation images, relatives in one subset
-            are no matter
+        images: path, subset and class of each; if the folder itself has validation images, only relatives in two
+            subsets count
     """
     paths, subsets = [path for path, _, _ in images], [subset for _, subset, _ in images]
     images_of_class = defaultdict[str, list[int]](list)
@@ -48,8 +48,8 @@ def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
             images_of_class[name].append(index)
     groups = [
         group
-        for indices in images_of_class.values()
-        for group in _related([paths[index] for index in indices], indices)
+        for name, indices in images_of_class.items()
+        for group in _related([_inside_class(paths[index], name) for index in indices], indices)
     ]
     if "validation" in subsets:
         groups = [group for group in groups if len({subsets[index] for index in group}) > 1]
@@ -62,9 +62,15 @@ def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-def _related(paths: Sequence[str], images: Sequence[int]) -> list[list[int]]:
-    """Find groups of images of one class; none where what is found looks like chance."""
-    names = [PurePosixPath(path) for path in paths]
+def _inside_class(path: str, class_name: str) -> PurePosixPath:
+    """Leave out the folder of the class and those above it: a patient may be in train/ and in val/."""
+    parts = PurePosixPath(path).parts
+    positions = [index for index, part in enumerate(parts[:-1]) if composed(part) == class_name]
+    return PurePosixPath(*parts[positions[0] + 1 :])
+
+
+def _related(names: Sequence[PurePosixPath], images: Sequence[int]) -> list[list[int]]:
+    """Find groups of images of one class, by their paths in it; none if what is found looks like chance."""
     stems = [CHANGED_START.sub("", CHANGED_END.sub("", name.stem)) or name.stem for name in names]
     known = set(stems)
     stems = [original if (original := NUMBERED_COPY.sub("", stem)) in known else stem for stem in stems]

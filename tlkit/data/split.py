@@ -290,7 +290,7 @@ def _previously_trained_on(
 
 
 def _require_images(folder: ImageFolder, subsets: dict[str, ImageFolder]) -> None:
-    """Require a training image of each class and a validation image; else DataError"""
+    """Require a training image of each class, and a validation image; DataError otherwise."""
     train = subsets[TRAIN]
     empty = [name for name, count in zip(train.class_names, train.class_counts, strict=True) if count == 0]
     if empty:

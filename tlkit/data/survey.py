@@ -175,7 +175,7 @@ class _Limits:
 
 
 def _limits(file: Path) -> _Limits | None:
-    """None where the image cannot be read, or has pixels that are no numbers."""
+    """Find the limits of an image; None if it cannot be read or has pixels that are not numbers."""
     try:
         gray = np.asarray(open_upright(read_file(file), 1)).ravel()
     except ImageError:

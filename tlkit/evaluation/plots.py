@@ -91,7 +91,7 @@ def _name_classes(axes: Axes, names: Sequence[str], totals: np.ndarray) -> None:
 
 
 def _confusion_colors(fractions: np.ndarray) -> np.ndarray:
-    """Blue for what is correct, red for what is wrong, the darker the larger the fraction: (classes, classes, 3)."""
+    """Color fractions: blue if correct, red if wrong, the darker the larger: (classes, classes, 3), 0 to 1."""
     full = np.tile(to_rgb(WRONG), (*fractions.shape, 1))
     full[np.diag_indices(len(fractions))] = to_rgb(CORRECT)
     strength = np.sqrt(fractions)[..., None]  # a few mistakes are visible
@@ -121,7 +121,7 @@ def _confusion_caption(report: Report, num_drawn: int, has_index: bool) -> str:
 
 
 def _class_label(name: str, label: int, missing: set[str]) -> str:
-    """Shorten a name; a class that no font can write has its index."""
+    """Shorten a name; give the index of a class if no font has its name."""
     return f"#{label}" if missing & set(name) else shorten_middle(name, MAX_LABEL)
 
 

@@ -30,7 +30,7 @@ def report_tables(
 
 
 def class_rows(report: Report) -> Rows:
-    """Precision, recall, F1, number of images and index of each class: per_class.csv.
+    """Write precision, recall, F1, number of images and index of each class: per_class.csv.
 
     Plots show the index of a class whose name no font has.
     """

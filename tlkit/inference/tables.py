@@ -57,7 +57,7 @@ class PredictionColumns:
 
 
 class PredictionWriter(Protocol):
-    """Writes predictions in one format."""
+    """Writer of predictions in one format."""
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction."""

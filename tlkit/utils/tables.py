@@ -56,7 +56,7 @@ def _excel_cell(value: Any) -> str:
 
 
 class SheetWriter:
-    """Writes an .xlsx file: a header and rows. Text is kept as text, also where it looks like a formula.
+    """Writer of an .xlsx file: a header and rows. Text is kept as text, also where it looks like a formula.
 
     Raises:
         ModelError: if openpyxl is not installed
