@@ -49,7 +49,7 @@ def _decode_chunk(files: list[Path], image: ImageSpec) -> int:
 
 
 def read_photo(file: Path, image: ImageSpec) -> DecodedImage | None:
-    """One file, decoded; None where it is no image."""
+    """Decode one file; None if it is not an image."""
     try:
         return decode_image(read_file(file), image)
     except ImageError:

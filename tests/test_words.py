@@ -28,7 +28,8 @@ SCRIPTS = parse_package(
 
 FORBIDDEN = {  # a regular expression, and what to say instead
     r"(?:is|are|was|were|been|not) told": "says, prints, or is distinguished",
-    r"told (?:apart|from)": "distinguished",
+    r"told (?:apart|from)|tells? (?:\w+ ){0,3}apart": "distinguished, distinguish",
+    r"(?<!there )(?:is|are) no (?:class(?:es)?|digit|file|folder|image|name|network|number|path|run)s?": "is not a",
     r"(?:go|goes|going|gone|went) on": "continue",
     r"for want of": "without, not enough",
     r"besides": "also, in addition",

@@ -52,7 +52,7 @@ def test_a_class_of_a_run_is_no_subset(tmp_path):
     assert set(folder.subsets) == {""}
 
 
-# parts of a download are no classes
+# parts of a download are not classes
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_classes_with_all_images_in_folders_below_are_noted(tmp_path):
     assert folder.class_names == ("animals", "vehicles")
     assert folder.notes == (
         "the images of 'animals' and 'vehicles' are in folders below, such as 'animals/cat'; "
-        "these folders are no classes.",
+        "these folders are not classes.",
     )
 
 

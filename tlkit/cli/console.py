@@ -93,7 +93,7 @@ class Console:
     """A `Progress` for people, made before any work starts.
 
     It draws on a duplicate of the terminal's descriptor, which keeps showing while descriptor 2
-    is silenced for libraries that print to it. Where standard error is no terminal, it writes one
+    is silenced for libraries that print to it. Where standard error is not a terminal, it writes one
     plain line per stage.
 
     Args:

@@ -124,7 +124,7 @@ class TrainingImages:
         self._hashes: dict[str, set[str]] = {}
         try:
             rows = run.read_rows("split.csv")
-        except RunError:  # a note next to the class is no reason to fail
+        except RunError:  # a note next to the class is not a reason to fail
             rows = []
         for row in rows:
             if row["split"] == "train":
@@ -192,7 +192,7 @@ def write_predictions(
     """Write each prediction as soon as it is there.
 
     Args:
-        skip_unreadable: leave out inputs that are no readable image
+        skip_unreadable: leave out inputs that are not readable images
     """
     counts = Counts()
     for prediction in _counted(predictions, counts):

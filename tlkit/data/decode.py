@@ -149,7 +149,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header | None:
-    """Read the header of a file; None where it is no image."""
+    """Read the header of a file; None where it is not an image."""
     try:
         if describe_special_file(path.stat().st_mode):  # a pipe would wait for ever
             return None

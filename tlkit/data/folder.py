@@ -30,7 +30,7 @@ class ImageFolder:
         subsets: one per image: "train", "validation" or "test" where the folder says so, else ""
         sha256: one per image, of the file's bytes, hexadecimal; empty until the files are read
         groups: one per image: images with equal pixels share it; empty until the files are read
-        skipped: files that are no part of this, each with its reason
+        skipped: files that are not part of this, each with its reason
         notes: what a person should know of the folder
         survey: what the headers of the files say; None until they are read
     """
@@ -105,8 +105,8 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         class_names: the classes of a finished run, in label order; then fewer of them may be there
 
     Raises:
-        DataError: if this is no such folder, a class is empty or not among `class_names`, or fewer than two classes are
-            found
+        DataError: if there is no such folder, a class is empty or not among `class_names`, or fewer than two classes
+            are found
     """
     root = Path(root)
     if not is_folder(root):

@@ -119,7 +119,7 @@ def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
 
 
 def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
-    """Make the square of an image that Pillow has opened already; it is no file, so it has no hashes.
+    """Make the square of an image that Pillow has opened already; it is not a file, so it has no hashes.
 
     Raises:
         ImageError

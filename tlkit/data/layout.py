@@ -19,7 +19,7 @@ SUBSETS_BY_NAME = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SUBSET_FOLDER = re.compile(rf"(?:seg)?({'|'.join(SUBSETS_BY_NAME)})(?:set|data|dataset|split|images?)?")
-PART_FOLDER = re.compile(  # of a download or of folds; beside another one of these it is no class
+PART_FOLDER = re.compile(  # of a download or of folds; beside another one of these it is not a class
     r".*(?:part|fold|split|chunk|shard|batch)\d+"
     r"|(?:train|test|val|valid|images?|imgs?|photos?|pictures?|data|dataset|set|subset|archive|folder|dir|disk)\d+"
     r"|(?:images?|imgs?|jpe?gimages|jpe?gs?|pngs?|labels?|annotations?|masks?|groundtruth|gt|metadata|samples?)"
@@ -230,7 +230,7 @@ def _check_nested(folder: Path) -> list[str]:
         return []
     inner = {name: class_folders(folder / name) for name in names}
     children = [child for group in inner.values() for child in group]
-    if not all(inner.values()) or len(set(children)) < len(children):  # a name in two classes is no class
+    if not all(inner.values()) or len(set(children)) < len(children):  # a name in two folders
         return []
     first = f"'{names[0]}/{inner[names[0]][0]}'"
     if all(LETTERS.fullmatch(name) for name in names) or all(_begin_with(name, inner[name]) for name in names):
@@ -239,7 +239,7 @@ def _check_nested(folder: Path) -> list[str]:
             "expected all classes on one level; give the folder of one letter as DATA, or move the folders of all "
             "letters up; if the letters are the classes, move the images up."
         )
-    return [f"the images of {quote_names(names)} are in folders below, such as {first}; these folders are no classes."]
+    return [f"the images of {quote_names(names)} are in folders below, such as {first}; these folders are not classes."]
 
 
 def _begin_with(letters: str, names: Sequence[str]) -> bool:

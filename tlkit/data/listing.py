@@ -71,7 +71,7 @@ def list_files(root: Path) -> Iterator[FileEntry]:
 
 
 def describe_special_file(mode: int) -> str | None:
-    """Name what is no regular file, from its `st_mode`; None for a regular file."""
+    """Name what is not a regular file, from its `st_mode`; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     if stat.S_ISDIR(mode):

@@ -106,5 +106,5 @@ def _seconds(stem: str) -> float:
     try:
         taken = datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S") if match else EPOCH
         return (taken - EPOCH).total_seconds()
-    except ValueError:  # it is no time
+    except ValueError:  # it is not a time
         return 0.0

@@ -98,7 +98,9 @@ def export_features(
     file = Path(output)
     check_file(file, has_codec=bool(settings.pca or settings.pq))
     if settings.csv_dialect != "plain" and file.suffix.lower() != ".csv":
-        raise OptionError(f"--csv-dialect is {settings.csv_dialect}, but '{file.name}' is no .csv file; leave it out.")
+        raise OptionError(
+            f"--csv-dialect is {settings.csv_dialect}, but '{file.name}' is not a .csv file; leave it out."
+        )
     refuse_inside(Path(data), file)
     require_packages_for(settings.pca, settings.pq)
     folder = read_folder(data).surveyed()

@@ -79,7 +79,7 @@ def run_layer(run: Run, layer: str) -> LayerOutput:
     """Find an output of the network of a finished run.
 
     Raises:
-        RunError: if its classifier is no network
+        RunError: if its classifier is not a network
     """
     file, weights = run.network_file(), run.manifest.sha256[MODEL]
     cut = f"layer {layer or 'of the head'} of {weights}"

@@ -89,7 +89,7 @@ def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput
 def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
 
-    A path that does not exist is given as it is, so that it becomes an error row. So is what is no path.
+    A path that does not exist is given as it is, so that it becomes an error row. So is what is not a path.
     """
     for given in inputs:
         text = str(given) if isinstance(given, str | os.PathLike) else ""

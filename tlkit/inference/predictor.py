@@ -24,11 +24,11 @@ class Prediction:
     """The answer of a run to one input.
 
     Attributes:
-        path: of the file; of what is no file, what it is in angle brackets, such as "<array>"
+        path: of the file; of what is not a file, what it is in angle brackets, such as "<array>"
         status: "ok" or "error"
         label: the most probable class, None where there is none
         confidence: its probability, 0 to 1
-        error: why the input is no image
+        error: why the input is not an image
         top: (class, probability), the most probable first
         probabilities: float32 (classes,), in label order; None where there are none
         sha256: of the file's bytes, hexadecimal; "" unless it was asked for

@@ -14,7 +14,7 @@ from tlkit.errors import ModelError
 NOISY_LOGGERS = (
     "absl",
     "tensorflow",
-)  # of Python code, whose handlers write to sys.stderr: in a notebook that is no file
+)  # of Python code, whose handlers write to sys.stderr: in a notebook that is not a file
 
 
 def start_keras() -> ModuleType:

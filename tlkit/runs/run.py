@@ -165,7 +165,7 @@ class Run:
         """Read `settings.json`: "command", "data" and the command's options.
 
         Raises:
-            RunError: if it is no object with a command and data
+            RunError: if it is not an object with a command and data
         """
         content = self.read_json("settings.json")
         if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("command", "data")):
@@ -192,7 +192,7 @@ class Run:
         """Find the run's network, for Keras to open, and check that its content is what the run wrote.
 
         Raises:
-            RunError: also if the run's classifier is no network
+            RunError: also if the run's classifier is not a network
         """
         if MODEL not in self.manifest.sha256:
             raise RunError(f"'{self.path}' contains a classic classifier; expected the run of a network.")
@@ -260,7 +260,7 @@ def load_run(path: str | Path) -> Run:
 
     Raises:
         RunError: it says what is there instead
-        OptionError: if it is no path
+        OptionError: if it is not a path
     """
     if not isinstance(path, str | os.PathLike):
         hint = "; give its `run`" if hasattr(path, "run") else ""

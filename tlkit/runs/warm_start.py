@@ -47,7 +47,7 @@ class PreviousRun:
         """Give the options that must be the previous run's, by name, and "hflip": None where it says nothing of it.
 
         Raises:
-            RunError: if its classifier is no network, or does not say how its head is built
+            RunError: if its classifier is not a network, or does not say how its head is built
         """
         self.run.network_file()
         content = self.run.read_json("model.json")

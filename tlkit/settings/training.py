@@ -238,7 +238,7 @@ def settings_from(content: dict[str, Any], command: str = "finetune") -> Trainin
         command: the settings' command, where the content does not name it
 
     Raises:
-        OptionError: for an unknown command, and for keys that are no setting of it
+        OptionError: for an unknown command, and for keys that are not its settings
     """
     command = content.get("command", command)
     if command not in SETTINGS_BY_COMMAND:

@@ -84,7 +84,7 @@ def check_new_file(path: str | Path) -> None:
 
     Raises:
         OptionError: if `path` exists, be it a broken link, a folder or a device; if its folder is missing or cannot
-            be written to; if it is no name of a file
+            be written to; if it is not a name of a file
     """
     if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - a Path has lost the slash of "name/"
         raise OptionError(f"'{path}' is not a file name; choose another file with -o.")

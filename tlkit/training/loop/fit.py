@@ -189,7 +189,7 @@ def halve_batch_size(state: TrainingState, plan: FitPlan) -> None:
 
 
 def has_diverged(record: EpochRecord, bound: float) -> bool:
-    """Tell whether an epoch's loss is no number, or above a bound."""
+    """Tell whether an epoch's loss is not a number, or above a bound."""
     return not np.isfinite([record.loss, record.val_loss]).all() or record.loss > bound
 
 
