@@ -60,6 +60,50 @@ def test_console_without_a_terminal_writes_one_line_per_stage_and_notes():
     assert (done.stdout, done.stderr) == ("", "reading images: 3 images, 1 s\nNote: one \\x1b[31mclass\n")
 
 
+def test_console_says_the_accuracy_of_the_epoch_that_is_kept():
+    def said(*rows):
+        @click.command()
+        def work():
+            progress = Console()
+            with progress.stage("head", 9, "epochs") as advance:
+                for row in rows:
+                    progress.on_epoch_end(EPOCH | row)
+                    advance(1)
+
+        return CliRunner().invoke(work, []).stderr
+
+    first, high = {"best_epoch": 1}, {"epoch": 2, "val_accuracy": 0.9, "best_epoch": 1}  # of a lower loss, the first
+    third = {"epoch": 3, "val_accuracy": 0.8, "best_epoch": 3}
+    assert said(first, high) == "training the head: 2 epochs, accuracy 50.0 % at epoch 1, 1 s\n"
+    assert said(first, high, third) == "training the head: 3 epochs, accuracy 50.0 % → 80.0 % at epoch 3, 1 s\n"
+    assert said(high) == "training the head: 1 epoch; the weights of epoch 1 are kept, 1 s\n"
+
+
+def test_console_interrupted_names_the_run_and_the_command(tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+
+    def said(command, can_resume=True, epochs=3, is_unfinished=True):
+        @click.command()
+        def work():
+            progress = Console()
+            progress.run_started(run)
+            (run / "UNFINISHED").unlink(missing_ok=True)
+            if is_unfinished:
+                (run / "UNFINISHED").touch()
+            with progress.stage("head" if epochs else "features", 9, "epochs" if epochs else "images") as advance:
+                advance(epochs)
+            click.echo(console.describe_interrupt(command, can_resume))
+
+        return CliRunner().invoke(work, []).stdout
+
+    assert said("train") == f"Stopped after 3 of 9 epochs. Continue: tlkit train --resume '{run}'\n"
+    assert said("train", epochs=0) == f"Stopped. Continue: tlkit train --resume '{run}'\n"
+    assert said("compare") == f"Stopped. Continue: tlkit compare --resume '{run}'\n"
+    assert said("finetune", is_unfinished=False) == "Stopped before anything was trained. Nothing was lost.\n"
+    assert said("predict", can_resume=False) == "Stopped. Nothing was lost.\n"
+
+
 @posix
 def test_console_on_a_terminal_draws_while_descriptor_2_is_silenced(monkeypatch):
     import pty
@@ -71,7 +115,9 @@ def test_console_on_a_terminal_draws_while_descriptor_2_is_silenced(monkeypatch)
         with progress.stage("training", 4, "epochs") as advance:
             advance(1)  # stopped early
         progress.note("done")
-    shown = os.read(reader, 100_000).decode()
+    shown = ""
+    while "done" not in shown:  # a terminal gives it piece by piece
+        shown += os.read(reader, 100_000).decode()
     os.close(reader)
     assert "training" in shown
     assert "0/4" in shown

@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 from rich.cells import cell_len
+from rich.style import Style
 
 from tests.cli.commands import tlkit
 from tlkit.comparison.compare import Comparison
@@ -225,6 +226,8 @@ def test_screen_has_color_only_where_it_is_wanted(name, colors, monkeypatch):
     assert "\x1b" not in plain
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has it
     monkeypatch.setenv("TERM", "xterm-256color")
+    for remembered in (Style.parse, Style._add):  # a style keeps the codes of the terminal it was first printed on
+        remembered.cache_clear()
     colored = shown(name, colors)
     assert "\x1b[" in colored
     assert re.sub(r"\x1b\[[\d;]*m", "", colored) == plain  # no color says what no word says

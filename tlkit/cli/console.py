@@ -227,11 +227,14 @@ def _rate(done: int, seconds: float, unit: str) -> str:
 
 
 def _describe_epochs(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say how many epochs there were, and how far the accuracy on the validation images rose."""
-    best = max(rows, key=lambda row: row["val_accuracy"])
-    first = rows[0]["val_accuracy"]
-    rise = f"{percent(first)} → " if best is not rows[0] else ""
-    return f"{_count(len(rows), 'epochs')}, accuracy {rise}{percent(best['val_accuracy'])} at epoch {best['epoch']}"
+    """Say how many epochs there were, and the accuracy on the validation images: of the first, and of the kept one."""
+    count, kept = _count(len(rows), "epochs"), rows[-1]["best_epoch"]
+    accuracies = {row["epoch"]: percent(row["val_accuracy"]) for row in rows}
+    if kept not in accuracies:  # it was before the first of these
+        return f"{count}; the weights of epoch {kept} are kept"
+    first = next(iter(accuracies))
+    rise = f"{accuracies[first]} → " if kept != first else ""
+    return f"{count}, accuracy {rise}{accuracies[kept]} at epoch {kept}"
 
 
 def _epoch_line(row: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ class Progress(Protocol):
         """
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """Report the end of an epoch with its row of `history.csv`."""
+        """Report the end of an epoch: its row of `history.csv`, and `best_epoch`, whose weights are kept so far."""
 
 
 class Silent:

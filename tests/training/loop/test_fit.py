@@ -128,7 +128,9 @@ def test_fit_reports_each_epoch_once():
     history = fit(head(), points(), points(seed=1), PLAN, progress).history
     assert progress.asked == ("head", 5, "epochs")
     assert progress.advanced == 5
-    assert progress.rows == [record.as_row() for record in history]
+    kept = [best_epoch(history[: number + 1]) for number in range(5)]
+    expected = [record.as_row() | {"best_epoch": epoch} for record, epoch in zip(history, kept, strict=True)]
+    assert progress.rows == expected
 
 
 def test_fit_selects_by_its_criterion():

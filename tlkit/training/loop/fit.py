@@ -60,7 +60,7 @@ def fit(
                     with ema_weights(model, plan.optimizer):
                         state.best = model.get_weights()
                 state.ended = _should_stop(state, plan)
-                progress.on_epoch_end(record.as_row())
+                progress.on_epoch_end(record.as_row() | {"best_epoch": best_epoch(state.history)})
                 advance(1)
             if checkpoint and (record or state.ended):
                 checkpoint.save(model, state)
