@@ -436,3 +436,11 @@ def test_held_out_classes_that_are_links_to_those_of_training_hold_no_images(tmp
     folder = read_folder(tmp_path)
     assert folder.paths == ("train/a/1.jpg", "train/b/1.jpg")
     assert "'val' has no images of its own" in folder.notes[0]
+
+
+def test_a_subset_without_a_readable_image_is_noted(tmp_path):
+    folder = read_folder(touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg"))
+    assert folder.readable([0, 1, 2]).notes == ()
+    assert folder.readable([0, 1]).notes == (
+        f"no validation image of '{tmp_path}' can be read; validation images are taken from the training images.",
+    )

@@ -99,6 +99,17 @@ def test_where_the_folder_has_validation_images_only_relatives_in_both_subsets_a
     assert is_noted(stems, by_number)
 
 
+def test_subsets_that_are_each_numbered_from_1_on_are_not_noted():
+    for stems in (GROUPED["patients"], GROUPED["some are augmented"], UNGROUPED["plain"]):
+        assert not is_noted([*stems, *stems], ["train"] * len(stems) + ["validation"] * len(stems))
+
+
+def test_test_images_that_are_numbered_as_the_training_images_are_not_noted_and_hide_no_relatives():
+    for kind, expected in (("plain", False), ("patients", True)):
+        stems = (UNGROUPED | GROUPED)[kind]
+        assert is_noted([*stems, *stems], ["train"] * len(stems) + ["test"] * len(stems)) == expected
+
+
 def test_real_folders_are_not_noted(shared_data):
     for name in ("trashnet", "hymenoptera", "sign_digits"):
         assert read_folder(shared_data / "images" / name).notes == (), name

@@ -16,6 +16,10 @@ from tlkit.utils.files import is_folder, path_exists
 from tlkit.utils.text import lookalike_names, quote_names
 
 OUTSIDE = "not inside a class folder"
+WITHOUT_IMAGES = {  # what follows if a folder of held-out images has none
+    "validation": "validation images are taken from the training images",
+    "test": "there are no test images",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,13 @@ class ImageFolder:
         """Read the headers of the files."""
         return replace(self, survey=survey_files(self.files, self.subsets))
 
+    def readable(self, positions: Sequence[int]) -> "ImageFolder":
+        """Take the images that can be read, with a note if a subset that the folder gives has none of them."""
+        images = self.subset(positions)
+        lost = [name for name in WITHOUT_IMAGES if name in self.subsets and name not in images.subsets]
+        notes = [f"no {name} image of '{self.root}' can be read; {WITHOUT_IMAGES[name]}." for name in lost]
+        return replace(images, notes=(*self.notes, *notes))
+
     def with_hashes(self, hashes: Sequence[tuple[str, str]]) -> "ImageFolder":
         """Add the (sha256, group) of each image."""
         return replace(self, sha256=tuple(sha for sha, _ in hashes), groups=tuple(group for _, group in hashes))
@@ -141,11 +152,10 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
 
 def _subset_notes(layout: Layout, subsets: set[str]) -> list[str]:
     """Name folders of held-out images that hold none, and say what follows."""
-    instead = {"validation": "validation images are taken from the training images", "test": "there are no test images"}
     return [
-        f"'{parent}' has no images of its own in class folders; {instead[subset]}."
+        f"'{parent}' has no images of its own in class folders; {WITHOUT_IMAGES[subset]}."
         for parent, subset in layout.parents.items()
-        if subset in instead and subset not in subsets
+        if subset in WITHOUT_IMAGES and subset not in subsets
     ]
 
 

@@ -6,7 +6,7 @@ say nothing about relatives.
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from statistics import median
@@ -39,20 +39,19 @@ def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
 
     Args:
         images: path, subset and class of each; if the folder itself has validation images, only relatives in two
-            subsets count
+            subsets count, and none of equal names, because every subset may be numbered from 1 on
     """
     paths, subsets = [path for path, _, _ in images], [subset for _, subset, _ in images]
-    images_of_class = defaultdict[str, list[int]](list)
-    for index, (path, _, name) in enumerate(images):
-        if PurePosixPath(path).suffix.lower() in ("", *IMAGE_SUFFIXES):  # not the annotation of an image
-            images_of_class[name].append(index)
-    groups = [
-        group
-        for name, indices in images_of_class.items()
-        for group in _related([_inside_class(paths[index], name) for index in indices], indices)
-    ]
-    if "validation" in subsets:
+    is_split = "validation" in subsets
+    images_of_class = defaultdict[str, dict[int, PurePosixPath]](dict)
+    for index, (path, subset, name) in enumerate(images):
+        is_image = PurePosixPath(path).suffix.lower() in ("", *IMAGE_SUFFIXES)  # not the annotation of one
+        if is_image and (is_split or subset != "test"):
+            images_of_class[name][index] = _inside_class(path, name) if is_split else PurePosixPath(path)
+    groups = [group for names in images_of_class.values() for group in _related(names)]
+    if is_split:
         groups = [group for group in groups if len({subsets[index] for index in group}) > 1]
+        groups = [group for group in groups if len({PurePosixPath(paths[index]).name for index in group}) == len(group)]
     if not groups or sum(map(len, groups)) < MIN_FRACTION * len(paths):
         return []
     first, second = (PurePosixPath(paths[index]).name for index in groups[0][:2])
@@ -69,33 +68,34 @@ def _inside_class(path: str, class_name: str) -> PurePosixPath:
     return PurePosixPath(*parts[positions[0] + 1 :])
 
 
-def _related(names: Sequence[PurePosixPath], images: Sequence[int]) -> list[list[int]]:
-    """Find groups of images of one class, by their paths in it; none if what is found looks like chance."""
-    stems = [CHANGED_START.sub("", CHANGED_END.sub("", name.stem)) or name.stem for name in names]
-    known = set(stems)
-    stems = [original if (original := NUMBERED_COPY.sub("", stem)) in known else stem for stem in stems]
+def _related(names: Mapping[int, PurePosixPath]) -> list[list[int]]:
+    """Find groups of images of one class, by their paths; none if what is found looks like chance."""
+    stems = {index: CHANGED_START.sub("", CHANGED_END.sub("", name.stem)) or name.stem for index, name in names.items()}
+    known = set(stems.values())
     by_stem, by_number = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
-    for name, stem, image in zip(names, stems, images, strict=True):
-        by_stem[f"{name.parent}/{stem}"].append(image)
+    for index, name in names.items():
+        original = NUMBERED_COPY.sub("", stems[index])
+        stem = original if original in known else stems[index]
+        by_stem[f"{name.parent}/{stem}"].append(index)
         if (match := INDEX.match(stem)) and re.search(r"\d", DATE.sub("", match[1])) and not CAMERA.fullmatch(stem):
-            by_number[f"{name.parent}/{match[1]}"].append(image)
+            by_number[f"{name.parent}/{match[1]}"].append(index)
     copies = [group for group in by_stem.values() if len(group) > 1]
     numbered = [group for group in by_number.values() if len(group) > 1]
     is_typical = bool(by_number) and 2 <= median(map(len, by_number.values())) <= MAX_GROUP
-    if not is_typical or sum(map(len, numbered)) < MIN_GROUPED * len(images):
+    if not is_typical or sum(map(len, numbered)) < MIN_GROUPED * len(names):
         numbered = []
-    bursts = _bursts([name.stem for name in names], images)
+    bursts = _bursts(names)
     return next((groups for groups in (numbered, copies, bursts) if len(groups) >= MIN_GROUPS), [])
 
 
-def _bursts(stems: Sequence[str], images: Sequence[int]) -> list[list[int]]:
+def _bursts(names: Mapping[int, PurePosixPath]) -> list[list[int]]:
     """Find images that were taken one right after the other, by the time in their names."""
-    taken = sorted((seconds, image) for stem, image in zip(stems, images, strict=True) if (seconds := _seconds(stem)))
+    taken = sorted((seconds, index) for index, name in names.items() if (seconds := _seconds(name.stem)))
     groups, last = list[list[int]](), -float("inf")
-    for seconds, image in taken:
+    for seconds, index in taken:
         if seconds - last > BURST_SECONDS:
             groups.append([])
-        groups[-1].append(image)
+        groups[-1].append(index)
         last = seconds
     return [group for group in groups if len(group) >= MIN_BURST]
 

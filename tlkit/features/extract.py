@@ -213,5 +213,5 @@ def _readable(folder: ImageFolder, results: list[RowOrError]) -> ImageFolder:
         for path, result in zip(folder.paths, results, strict=True)
         if isinstance(result, ImageError)
     ]
-    readable = folder.subset(list(records)).with_hashes([(row.sha256, row.group) for row in records.values()])
+    readable = folder.readable(list(records)).with_hashes([(row.sha256, row.group) for row in records.values()])
     return readable.with_skipped([*folder.skipped, *skipped])
