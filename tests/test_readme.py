@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.write_commands import PAGE
 from tlkit.cli import main
@@ -100,6 +102,35 @@ def test_the_five_minute_path_works_as_it_is_typed(tmp_path, shared_data):
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert {"runs/finetune-001/DONE", "runs/finetune-001/plots/wrong.png"} <= written
+
+
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def draw_classes(folder, seed):
+    """Draw dark and bright images, in one folder per class."""
+    random = np.random.default_rng(seed)
+    for name, level in (("dark", 60), ("bright", 190)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = np.clip(random.normal(level, 25, (64, 64, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_of_the_documents_runs_as_it_is_printed(page, tmp_path, shared_data, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(shared_data / "keras_home"))
+    for seed, name in enumerate(("photos", "new_photos", "new_images", "labeled_images")):
+        draw_classes(tmp_path / name, seed)
+    names = {"array": np.zeros((40, 30, 3), np.uint8)}
+    for block in PYTHON_BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
+        exec(compile(block, page, "exec"), names)
+    printed = capsys.readouterr().out
+    assert printed.count("dark ") >= 12
+    assert printed.count("bright ") >= 12
 
 
 def test_links_lead_to_files():
