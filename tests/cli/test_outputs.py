@@ -382,7 +382,7 @@ def resumable(stopped, home):
         put(path, [f".tlkit-{'e' * 16}.tmp/mine", f"pictures/{TEMPORARIES[0]}", "pictures/.bashrc"])
     settings = CompareSettings(only="colors")  # what the comparison depends on has the path of the images in it
     key = run_key(fingerprint(read_folder(home / "photos"), Silent()), "compare", settings, cached_backbones())
-    (home / "runs" / "compare" / "begun.json").write_text(json.dumps(key))
+    (home / "runs" / "compare" / "comparison-key.json").write_text(json.dumps(key))
     return home
 
 

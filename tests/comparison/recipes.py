@@ -70,7 +70,7 @@ class ColorRecipe:
     """A `Recipe`.
 
     in_fit   called with run and progress in the middle of a fit
-    trained  gets the settings of each fit that was begun
+    trained  gets the settings of each fit that was started
     """
 
     settings: ColorSettings

@@ -158,7 +158,7 @@ def test_compare_training_that_takes_too_long_is_left_out_and_removed(colors, tm
 def test_deadline_ends_work_at_its_next_step():
     over, ample = Deadline(Silent(), -1), Deadline(Silent(), 1000)
     with pytest.raises(OutOfTimeError), over.stage("reading", 3, "images"):
-        pytest.fail("it was begun")
+        pytest.fail("it was started")
     with pytest.raises(OutOfTimeError):
         over.on_epoch_end({})
     with ample.stage("reading", 3, "images") as advance:

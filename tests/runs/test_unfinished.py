@@ -28,7 +28,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="links need rights th
 
 
 @pytest.fixture
-def begun(tmp_path):
+def started(tmp_path):
     """A run that has its settings and nothing else."""
     run = create_run(tmp_path / "mine", "finetune")
     run.write_json("settings.json", {"command": "finetune"})
@@ -40,93 +40,93 @@ def split(finetuned):
     return finetuned.split
 
 
-def test_reopen_run_changes_nothing(begun):
-    before = {file: file.stat().st_mtime_ns for file in begun.path.rglob("*")}
-    assert reopen_run(begun.path) == begun
-    assert {file: file.stat().st_mtime_ns for file in begun.path.rglob("*")} == before
+def test_reopen_run_changes_nothing(started):
+    before = {file: file.stat().st_mtime_ns for file in started.path.rglob("*")}
+    assert reopen_run(started.path) == started
+    assert {file: file.stat().st_mtime_ns for file in started.path.rglob("*")} == before
 
 
-def test_reopen_run_that_is_finished_says_what_uses_it(begun):
-    finish_run(begun, ENTRIES)
-    words = refusal(reopen_run, begun.path)
-    assert f"'{begun.path}' is finished" in words
-    assert f"`tlkit predict {begun.path}" in words
+def test_reopen_run_that_is_finished_says_what_uses_it(started):
+    finish_run(started, ENTRIES)
+    words = refusal(reopen_run, started.path)
+    assert f"'{started.path}' is finished" in words
+    assert f"`tlkit predict {started.path}" in words
 
 
-def test_reopen_run_that_is_a_finished_comparison_names_its_table(begun):
-    begun.write_rows(COMPARISON, ["model"], [["colors"]])
-    mark_done(begun)
-    assert str(begun.path / COMPARISON) in refusal(reopen_run, begun.path)
+def test_reopen_run_that_is_a_finished_comparison_names_its_table(started):
+    started.write_rows(COMPARISON, ["model"], [["colors"]])
+    mark_done(started)
+    assert str(started.path / COMPARISON) in refusal(reopen_run, started.path)
 
 
-def test_reopen_run_that_is_none_is_refused(begun, colors):
-    (begun.path / "settings.json").unlink()
-    for path in (colors, begun.path, begun.path / "nowhere"):
+def test_reopen_run_that_is_none_is_refused(started, colors):
+    (started.path / "settings.json").unlink()
+    for path in (colors, started.path, started.path / "nowhere"):
         assert refusal(reopen_run, path).startswith(f"'{path}' is not an unfinished run")
 
 
 @posix
-def test_refuse_links_names_what_a_run_would_write_through(begun, tmp_path):
+def test_refuse_links_names_what_a_run_would_write_through(started, tmp_path):
     (tmp_path / "theirs").mkdir()
     for name in ("settings.json", "model.keras", "checkpoint-head.npz", "engine/upper.tflite", "plots", "tensorboard"):
-        path = begun.path / name
+        path = started.path / name
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)
         path.symlink_to(tmp_path / "theirs")
-        assert f"'{path}' is a symbolic link" in refusal(refuse_links, begun.path)
+        assert f"'{path}' is a symbolic link" in refusal(refuse_links, started.path)
         path.unlink()
-    os.mkfifo(begun.path / "history.csv")
-    assert "history.csv' is not a regular file" in refusal(refuse_links, begun.path)
-    (begun.path / "history.csv").unlink()
-    (begun.path / "engine").rmdir()
-    (begun.path / "engine").touch()
-    assert "engine' is not a folder" in refusal(refuse_links, begun.path)
+    os.mkfifo(started.path / "history.csv")
+    assert "history.csv' is not a regular file" in refusal(refuse_links, started.path)
+    (started.path / "history.csv").unlink()
+    (started.path / "engine").rmdir()
+    (started.path / "engine").touch()
+    assert "engine' is not a folder" in refusal(refuse_links, started.path)
 
 
 @posix
-def test_refuse_links_of_somebody_elses_are_no_matter(begun, tmp_path):
+def test_refuse_links_of_somebody_elses_are_no_matter(started, tmp_path):
     for name in ("notes.txt", "data", f".tlkit-{'0' * 16}.tmp"):
-        (begun.path / name).symlink_to(tmp_path)
-    refuse_links(begun.path)
+        (started.path / name).symlink_to(tmp_path)
+    refuse_links(started.path)
 
 
-def test_drop_temporaries_removes_what_was_half_written(begun):
-    (begun.path / "engine").mkdir()
-    temporaries = [begun.path / name / f".tlkit-{'0' * 16}.tmp" for name in ("", "engine")]
-    kept = [begun.path / name for name in ("settings.json", ".hidden", ".tlkit-1.tmp")]
+def test_drop_temporaries_removes_what_was_half_written(started):
+    (started.path / "engine").mkdir()
+    temporaries = [started.path / name / f".tlkit-{'0' * 16}.tmp" for name in ("", "engine")]
+    kept = [started.path / name for name in ("settings.json", ".hidden", ".tlkit-1.tmp")]
     for file in (*temporaries, *kept):
         file.touch()
-    drop_temporaries(begun)
+    drop_temporaries(started)
     assert not any(file.exists() for file in temporaries)
     assert all(file.exists() for file in kept)
 
 
-def test_delete_checkpoints_leaves_all_else(begun):
+def test_delete_checkpoints_leaves_all_else(started):
     for name in ("checkpoint-head.npz", "checkpoint-strategy.json", "checkpoint-mine.txt", "history.csv"):
-        (begun.path / name).touch()
-    assert has_progress(begun)
-    delete_checkpoints(begun)
+        (started.path / name).touch()
+    assert has_progress(started)
+    delete_checkpoints(started)
     left = {"checkpoint-mine.txt", "history.csv", "settings.json", "UNFINISHED"}
-    assert {file.name for file in begun.path.iterdir()} == left
+    assert {file.name for file in started.path.iterdir()} == left
 
 
-def test_has_progress_where_a_checkpoint_or_a_history_is(begun):
-    assert not has_progress(begun)
+def test_has_progress_where_a_checkpoint_or_a_history_is(started):
+    assert not has_progress(started)
     for name in ("checkpoint-blocks.npz", "history.csv"):
-        (begun.path / name).touch()
-        assert has_progress(begun)
-        (begun.path / name).unlink()
+        (started.path / name).touch()
+        assert has_progress(started)
+        (started.path / name).unlink()
 
 
-def test_was_resumed_once_something_was_trained_before(begun, split):
-    for _ in range(2):  # stopped before anything was trained, and begun again
-        save_or_check_split(begun, split)
-        assert not was_resumed(begun)
-    (begun.path / "checkpoint-head.npz").touch()
-    assert not was_resumed(reopen_run(begun.path))  # it may still be refused
-    save_or_check_split(begun, split)
-    assert was_resumed(begun)
-    assert (begun.path / RESUMED).read_text()
+def test_was_resumed_once_something_was_trained_before(started, split):
+    for _ in range(2):  # stopped before anything was trained, and started again
+        save_or_check_split(started, split)
+        assert not was_resumed(started)
+    (started.path / "checkpoint-head.npz").touch()
+    assert not was_resumed(reopen_run(started.path))  # it may still be refused
+    save_or_check_split(started, split)
+    assert was_resumed(started)
+    assert (started.path / RESUMED).read_text()
 
 
 def changed(split, train):
@@ -134,97 +134,97 @@ def changed(split, train):
     return Split(train, split.validation, split.test)
 
 
-def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(begun, split):
-    save_or_check_split(begun, split)
-    before = (begun.path / "split.csv").read_bytes()
+def test_save_or_check_split_of_other_images_says_what_went_came_and_changed(started, split):
+    save_or_check_split(started, split)
+    before = (started.path / "split.csv").read_bytes()
     train = split.train
     fewer = train.subset(range(1, len(train)))
     digests = list(zip(train.sha256, train.groups, strict=True))
     other = train.with_hashes([("f" * 64, digests[0][1]), *digests[1:]])
     for images, kind in ((fewer, "missing"), (other, "changed")):
-        words = refusal(save_or_check_split, begun, changed(split, images))
+        words = refusal(save_or_check_split, started, changed(split, images))
         assert f"1 {kind} (e.g. {train.paths[0]})" in words
-        assert f"'{begun.path}'" in words
-    (begun.path / "split.csv").unlink()
-    save_or_check_split(begun, changed(split, fewer))
-    assert f"1 new (e.g. {train.paths[0]})" in refusal(save_or_check_split, begun, split)
-    (begun.path / "split.csv").write_bytes(before)
-    save_or_check_split(begun, split)
+        assert f"'{started.path}'" in words
+    (started.path / "split.csv").unlink()
+    save_or_check_split(started, changed(split, fewer))
+    assert f"1 new (e.g. {train.paths[0]})" in refusal(save_or_check_split, started, split)
+    (started.path / "split.csv").write_bytes(before)
+    save_or_check_split(started, split)
 
 
-def test_save_or_check_split_of_the_same_images_split_otherwise_blames_the_version(begun, split):
-    save_or_check_split(begun, split)
+def test_save_or_check_split_of_the_same_images_split_otherwise_blames_the_version(started, split):
+    save_or_check_split(started, split)
     train, validation = split.train, split.validation
-    words = refusal(save_or_check_split, begun, Split(validation, train, split.test))
-    assert words == f"'{begun.path}' cannot be resumed: another version of tlkit split its images differently; " + (
+    words = refusal(save_or_check_split, started, Split(validation, train, split.test))
+    assert words == f"'{started.path}' cannot be resumed: another version of tlkit split its images differently; " + (
         "start a new run."
     )
 
 
-def test_save_or_check_split_does_not_call_an_image_changed_that_another_one_moved(begun):
+def test_save_or_check_split_does_not_call_an_image_changed_that_another_one_moved(started):
     names, paths = ("a", "b"), ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png")
-    images = ImageFolder(begun.path, names, paths, np.array([0, 0, 1, 1, 1], np.int32), ("",) * 5)
+    images = ImageFolder(started.path, names, paths, np.array([0, 0, 1, 1, 1], np.int32), ("",) * 5)
     images = images.with_hashes([(f"{number:064x}", f"{number:032x}") for number in range(5)])
-    save_or_check_split(begun, Split(images.subset([0, 2]), images.subset([1, 3]), images.subset([])))
+    save_or_check_split(started, Split(images.subset([0, 2]), images.subset([1, 3]), images.subset([])))
     words = refusal(
-        save_or_check_split, begun, Split(images.subset([0, 3]), images.subset([1, 2, 4]), images.subset([]))
+        save_or_check_split, started, Split(images.subset([0, 3]), images.subset([1, 2, 4]), images.subset([]))
     )
     assert "the images have changed: 1 new (e.g. b/3.png); start a new run." in words
 
 
-def test_save_or_check_split_that_is_refused_leaves_temporaries(begun, split):
-    save_or_check_split(begun, split)
-    temporary = begun.path / f".tlkit-{'0' * 16}.tmp"
+def test_save_or_check_split_that_is_refused_leaves_temporaries(started, split):
+    save_or_check_split(started, split)
+    temporary = started.path / f".tlkit-{'0' * 16}.tmp"
     temporary.touch()
-    (begun.path / "checkpoint-head.npz").touch()
+    (started.path / "checkpoint-head.npz").touch()
     train = split.train
-    refusal(save_or_check_split, begun, changed(split, train.subset(range(1, len(train)))))
+    refusal(save_or_check_split, started, changed(split, train.subset(range(1, len(train)))))
     assert temporary.exists()
-    assert not was_resumed(begun)
-    save_or_check_split(begun, split)
+    assert not was_resumed(started)
+    save_or_check_split(started, split)
     assert not temporary.exists()
 
 
 @posix
-def test_save_or_check_split_knows_names_that_are_not_utf8_again(begun):
+def test_save_or_check_split_knows_names_that_are_not_utf8_again(started):
     names = ("a", 'b,\n\r"', os.fsdecode(b"caf\xe9"))
     paths = tuple(f"{name}/{number}.png" for name in names for number in range(2))
-    images = ImageFolder(begun.path, names, paths, np.repeat(np.arange(3, dtype=np.int32), 2), ("",) * 6)
+    images = ImageFolder(started.path, names, paths, np.repeat(np.arange(3, dtype=np.int32), 2), ("",) * 6)
     images = images.with_hashes([(f"{number:064x}", f"{number:032x}") for number in range(6)])
     split = Split(images.subset([0, 2, 4]), images.subset([1, 3, 5]), images.subset([]))
     for _ in range(2):
-        save_or_check_split(begun, split)
-    words = refusal(save_or_check_split, begun, Split(images.subset([0, 2]), split.validation, split.test))
+        save_or_check_split(started, split)
+    words = refusal(save_or_check_split, started, Split(images.subset([0, 2]), split.validation, split.test))
     assert f"1 missing (e.g. {images.paths[4]})" in words
 
 
 # versions
 
 
-def test_check_versions_names_the_package_that_has_changed(begun):
-    save_versions(begun, "litert", False)
-    check_versions(begun, "litert", False)
-    kept = begun.read_json(VERSIONS)
+def test_check_versions_names_the_package_that_has_changed(started):
+    save_versions(started, "litert", False)
+    check_versions(started, "litert", False)
+    kept = started.read_json(VERSIONS)
     assert {"tlkit", "keras", "tensorflow", "numpy", "pillow", "litert"} == kept.keys()
     for changed, package in {"keras": "keras", "litert": "ai-edge-litert"}.items():
-        begun.write_json(VERSIONS, kept | {changed: "0.1"})
-        words = refusal(check_versions, begun, "litert", False)
+        started.write_json(VERSIONS, kept | {changed: "0.1"})
+        words = refusal(check_versions, started, "litert", False)
         assert f"was started with {package} 0.1, but {package} {kept[changed]} is installed" in words
         assert f"pip install '{package}==0.1'" in words
-    begun.write_json(VERSIONS, kept | {"gone": "1.0"})
-    assert "was started with gone 1.0, but none is installed" in refusal(check_versions, begun, "litert", False)
+    started.write_json(VERSIONS, kept | {"gone": "1.0"})
+    assert "was started with gone 1.0, but none is installed" in refusal(check_versions, started, "litert", False)
 
 
-def test_versions_of_a_classic_run_have_what_fits_it(begun):
+def test_versions_of_a_classic_run_have_what_fits_it(started):
     pytest.importorskip("sklearn")
-    save_versions(begun, "auto", True)
-    assert begun.read_json(VERSIONS).keys() >= {"scikit-learn", "scikit-image", "classic"}
-    check_versions(begun, "auto", True)
+    save_versions(started, "auto", True)
+    assert started.read_json(VERSIONS).keys() >= {"scikit-learn", "scikit-image", "classic"}
+    check_versions(started, "auto", True)
 
 
-def test_versions_are_kept_until_a_run_is_finished(begun):
-    save_versions(begun, "keras", False)
-    assert (begun.path / VERSIONS).exists()
-    delete_checkpoints(begun)
-    assert not (begun.path / VERSIONS).exists()
-    check_versions(begun, "keras", False)
+def test_versions_are_kept_until_a_run_is_finished(started):
+    save_versions(started, "keras", False)
+    assert (started.path / VERSIONS).exists()
+    delete_checkpoints(started)
+    assert not (started.path / VERSIONS).exists()
+    check_versions(started, "keras", False)

@@ -66,10 +66,10 @@ def test_an_error_is_raised_at_the_turn_of_its_item(pool):
 
 
 def test_after_an_error_waiting_items_are_not_worked_on():
-    begun, gate = [], threading.Event()
+    started, gate = [], threading.Event()
 
     def work(item):
-        begun.append(item)
+        started.append(item)
         if item == 0:
             raise ValueError
         gate.wait(timeout=10)
@@ -78,7 +78,7 @@ def test_after_an_error_waiting_items_are_not_worked_on():
         with pytest.raises(ValueError):
             list(ordered_map(single, work, range(100), 100))
         gate.set()
-    assert set(begun) <= {0, 1}
+    assert set(started) <= {0, 1}
 
 
 def test_an_error_of_the_items_themselves_is_passed_on(pool):
@@ -91,10 +91,10 @@ def test_an_error_of_the_items_themselves_is_passed_on(pool):
 
 
 def test_stopping_early_cancels_what_waits():
-    begun, gate = [], threading.Event()
+    started, gate = [], threading.Event()
 
     def work(item):
-        begun.append(item)
+        started.append(item)
         if item:
             gate.wait(timeout=10)
 
@@ -103,7 +103,7 @@ def test_stopping_early_cancels_what_waits():
         next(results)
         results.close()
         gate.set()
-    assert set(begun) <= {0, 1}
+    assert set(started) <= {0, 1}
 
 
 def test_chunks_hold_all_items_in_order():

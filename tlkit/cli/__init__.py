@@ -125,6 +125,13 @@ def _exit(end: SystemExit) -> None:
 
 
 def _say(text: str) -> None:
+    """Print a message for people on stderr: wrapped on a terminal, else as one line."""
+    if sys.stderr.isatty():
+        from tlkit.cli.screen import BAD, Screen
+
+        start = "Error:" * text.startswith("Error:")
+        Screen(sys.stderr).line((start, BAD), text.removeprefix(start))
+        return
     from tlkit.utils.text import escape_control_chars
 
     click.echo(escape_control_chars(text), err=True)

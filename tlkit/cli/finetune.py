@@ -66,7 +66,7 @@ def finetune(
         start_keras()
         from tlkit.training.estimate import estimate_costs
 
-        click.echo("\n".join(_estimate_lines(estimate_costs(data, finetune_recipe(settings)))))
+        _print_estimates(estimate_costs(data, finetune_recipe(settings)))
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
@@ -75,12 +75,15 @@ def finetune(
         raise click.UsageError("Missing argument 'DATA': a folder with one subfolder of images per class.")
 
 
-def _estimate_lines(costs: "dict[str, CostEstimate]") -> list[str]:
-    from tlkit.utils.text import format_duration
+def _print_estimates(costs: "dict[str, CostEstimate]") -> None:
+    """Print time and disk space of each strategy."""
+    from tlkit.cli.screen import FAINT, Screen
+    from tlkit.utils.text import format_duration, format_size
 
-    lines = [f"{'--freeze':<10} {'time':>12} {'disk':>10}  trained layers"]
-    lines += [
-        f"{name:<10} {format_duration(cost.seconds):>12} {cost.disk / 1e6:>7,.0f} MB  {TRAINED[name]}"
-        for name, cost in costs.items()
+    screen = Screen()
+    rows = [
+        [name, format_duration(cost.seconds), format_size(cost.disk), TRAINED[name]] for name, cost in costs.items()
     ]
-    return [*lines, "", "Cached features reduce these times. Nothing was trained."]
+    screen.table(("--freeze", "time", "disk", "trained layers"), rows, (0, 3))
+    screen.blank()
+    screen.line(("Cached features reduce these times. Nothing was trained.", FAINT))

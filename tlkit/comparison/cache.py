@@ -43,7 +43,7 @@ CACHED_RUN_FILES = CachePart(
 )
 SPEED_FILE = "speed.json"  # in a candidate's run folder, beside what its training wrote
 SPEED_FIELDS = {"images_per_second", "training_seconds", "features_reused"}  # what it holds
-KEY_FILE = "begun.json"  # in a comparison's folder: what all its candidates depend on, as a hash
+KEY_FILE = "comparison-key.json"  # in a comparison's folder: what all its candidates depend on, as a hash
 
 
 def fingerprint(folder: ImageFolder, progress: Progress) -> str:

@@ -35,7 +35,7 @@ LATEST = "latest"  # stands for the newest finished run
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
-        r"|(?:settings|model|metrics|speed|begun|compare|checkpoint-(?:strategy|versions))\.json"
+        r"|(?:settings|model|metrics|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
