@@ -103,7 +103,7 @@ def test_plots_show_the_index_of_a_class_whose_name_no_font_has(drawn):
     texts = texts_of(drawn(draw_mistakes, [mistake], report))
     assert "#1\nas 'dog ' (50 %)" in texts
     assert "a\\x1b.jpg" in texts
-    assert "1 of 3 images wrong" in texts
+    assert "1 of 3 images wrong\n#: index of a class in per_class.csv, as no font here has its name" in texts
 
 
 def test_draw_confusion_turns_no_label_of_a_few_characters(drawn):

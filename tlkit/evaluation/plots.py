@@ -36,6 +36,7 @@ class Mistake:
 
 MAX_DRAWN_CLASSES = 30  # of a confusion matrix; of more, those that are confused most are drawn
 MAX_LABEL = 22  # columns of a class name
+INDEX_LEGEND = "#: index of a class in per_class.csv, as no font here has its name"
 CORRECT, WRONG = "#2166ac", "#c8402f"  # the colors of all images of a class
 
 
@@ -59,7 +60,7 @@ def draw_confusion(report: Report, data_name: str, file: Path) -> None:
         _name_classes(axes, names, totals)
         title = f"{_without(truncate(data_name, 30), missing)}: {_verdict(report)}"
         figure.suptitle(title, fontsize=12, color=INK, x=0.02, ha="left", parse_math=False)
-        caption = _confusion_caption(report, len(drawn), any(name.startswith("#") for name in names))
+        caption = _confusion_caption(report, len(drawn), any(missing & set(shown[label]) for label in drawn))
         axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
         save_figure(figure, file)
 
@@ -116,7 +117,7 @@ def _confusion_caption(report: Report, num_drawn: int, has_index: bool) -> str:
     if num_drawn < len(report.class_names):
         lines.append(f"the {num_drawn} most confused of {len(report.class_names):,} classes")
     if has_index:
-        lines.append("#: index of a class in per_class.csv, as no font here has its name")
+        lines.append(INDEX_LEGEND)
     return "\n".join(lines)
 
 
@@ -143,8 +144,10 @@ def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> No
     with fonts_for([*files, *(names[label] for label in drawn)]) as missing:
         labels = {label: _class_label(names[label], label, missing) for label in drawn}
         figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
-        shown = "" if len(mistakes) == num_mistakes else f"; the {len(mistakes)} most confident are shown"
-        figure.suptitle(f"{num_mistakes:,} of {len(report.labels):,} images wrong{shown}", fontsize=11, color=INK)
+        title = f"{num_mistakes:,} of {len(report.labels):,} images wrong"
+        title += f"; the {len(mistakes)} most confident are shown" * (len(mistakes) < num_mistakes)
+        title += f"\n{INDEX_LEGEND}" * any(missing & set(names[label]) for label in drawn)
+        figure.suptitle(title, fontsize=11, color=INK)
         for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
             axes.set_axis_off()
         for axes, mistake, name in zip(figure.axes, mistakes, files, strict=False):
