@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@output_option("New folder for per_class, confusion_matrix, predictions and wrong.csv.", "Output", is_folder=True)
+@output_option(
+    "New folder for tables (per_class.csv, confusion_matrix.csv, predictions.csv and wrong.csv).",
+    "Output",
+    is_folder=True,
+)
 @report_options
 @options_from(EvaluateSettings)
 def evaluate(run: Path, data: Path | None, output: Path | None, settings: EvaluateSettings) -> None:

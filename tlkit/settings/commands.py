@@ -87,7 +87,9 @@ class EvaluateSettings:
         "Main",
         "Subset to use; auto: the validation images of RUN, or of DATA its test/, else its val/, else all.",
     )
-    include_training: bool = setting(False, "Main", "Images that RUN was trained on count, too.")
+    include_training: bool = setting(
+        False, "Main", "All images of DATA count, also those that RUN was trained on or validated with."
+    )
     min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
