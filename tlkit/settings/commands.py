@@ -95,7 +95,9 @@ class EvaluateSettings:
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
     csv_dialect: CsvDialect = csv_dialect_option()
     probs: bool = setting(
-        False, "Output", "predictions.csv has every class, not only the ten most probable of more than 100 classes."
+        False,
+        "Output",
+        "Probability of every class in predictions.csv; above 100 classes it has only the ten most probable.",
     )
 
     def __post_init__(self) -> None:
