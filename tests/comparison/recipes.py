@@ -113,7 +113,7 @@ class ColorRecipe:
             manifest | ImageSpec(self.settings.image_size).as_json() | {"precision": "float32", "engine": "classic"},
             selected_on_validation=False,
             notes=("of this run only", *["--time-limit cut it short."] * bool(self.settings.time_limit)),
-            advice={"reason": "colors are enough"},
+            advice={"reason": "colors are enough."},
         )
 
 

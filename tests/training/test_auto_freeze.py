@@ -172,7 +172,7 @@ def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, input
     assert auto_freeze.decide(recipe_with(freeze="all"), inputs, None, math.inf) == auto_freeze.FreezeDecision()
     free = auto_freeze.decide(recipe_with(freeze="lower"), inputs, None, math.inf)
     assert (free.options, free.notes, free.advice) == ({}, [], None)
-    assert "estimated: " in free.messages[0]
+    assert "training takes up to " in free.messages[0]
     hurried = auto_freeze.decide(recipe_with(freeze="none"), inputs, None, 0.1)
     assert hurried.options == {"epochs": 1}
     assert hurried.messages == [f"--time-limit allows 1 of {hurried.planned_epochs} epochs."]
@@ -188,7 +188,7 @@ def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
     assert auto_freeze.fit_into(35, expected, "lower")[0] == {"freeze": "all"}
     assert auto_freeze.fit_into(5, expected, "none")[0] == {"epochs": 1}
     assert auto_freeze.fit_into(500, expected, "lower") == ({}, "")
-    assert auto_freeze.fit_into(35, expected, "lower")[1].endswith("They fit in 1 min 15 s more.")
+    assert auto_freeze.fit_into(35, expected, "lower")[1].endswith("; 1 min 15 s are missing.")
 
 
 def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freeze, inputs, tmp_path):

@@ -280,7 +280,8 @@ def test_auto_with_too_few_images_for_folds_says_so(colors, tmp_path, monkeypatc
     advice = result.run.read_json("metrics.json")["advice"]
     assert advice["tried"] == {"hog": None, "histogram": None}
     assert (
-        advice["reason"] == "too few images to cross-validate descriptors; using histogram, which has the most features"
+        advice["reason"]
+        == "too few images to cross-validate descriptors; using histogram, which has the most features."
     )
 
 

@@ -109,8 +109,10 @@ def test_diagnose_few_images_cannot_tell():
 
 def test_advice_has_the_options_that_were_given_and_repeats_none():
     low = record(accuracy=0.6, val_accuracy=0.58)
-    [(_, following)] = findings_of(low, freeze="auto", backbone="mobilenet_025", time_limit="5m")
+    [(_, following)] = findings_of(low, freeze="auto", backbone="mobilenet_025")
     assert following == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze lower"
+    [(_, following)] = findings_of(low, freeze="auto", time_limit="5m")
+    assert following == "tlkit finetune 'my photos'"
     [(_, following)] = findings_of(record(accuracy=0.99, val_accuracy=0.7), dropout=0.8)
     assert following == ""
     assert TrainingRequest("train", TrainSettings(model="mlp"), Path("x")).comparison() == "tlkit compare x"
@@ -126,6 +128,13 @@ def test_check_baseline_finds_a_run_that_learned_nothing():
 
 def test_diagnose_kept_start_says_nothing_of_training_images():
     assert findings_of(record(), record(0, loss=math.nan, accuracy=math.nan)) == []
+
+
+def test_diagnose_kept_start_is_judged_by_the_epoch_it_comes_from():
+    head = [record(1, accuracy=0.9), replace(record(2, accuracy=1.0), val_loss=0.4), record(3, accuracy=0.8)]
+    start = EpochRecord("blocks", 0, 0.0, math.nan, math.nan, 0.4, 0.7, 0.0)
+    [(words, _)] = findings_of(*head, start, freeze="lower")
+    assert words.startswith("overfitting: training accuracy 100.0 %, validation accuracy 70.0 %.")
 
 
 def test_diagnosis_in_metrics_names_the_folder_and_the_options_of_the_run(finetuned, classic_result, colors):

@@ -139,7 +139,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
 def _name_images(evaluation: "Evaluation") -> str:
     """Name the images that count."""
     if evaluation.counted == "all":
-        return "images, those included that the run was trained on"
+        return "images, including those that the run was trained on"
     if evaluation.counted == "new" and evaluation.subset != "all":
         return f"new {evaluation.subset} images"
     return f"{evaluation.counted} images"

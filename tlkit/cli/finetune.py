@@ -82,8 +82,8 @@ def _print_estimates(costs: "dict[str, CostEstimate]") -> None:
 
     screen = Screen()
     rows = [
-        [name, format_duration(cost.seconds), format_size(cost.disk), TRAINED[name]] for name, cost in costs.items()
+        (name, format_duration(cost.seconds), format_size(cost.disk), TRAINED[name]) for name, cost in costs.items()
     ]
-    screen.table(("--freeze", "time", "disk", "trained layers"), rows, (0, 3))
+    screen.table(("--freeze", "time, up to", "disk", "trained layers"), rows, left=(0, 3))
     screen.blank()
-    screen.line(("Cached features reduce these times. Nothing was trained.", FAINT))
+    screen.line(("Cached features and early stopping reduce these times. Nothing was trained.", FAINT))

@@ -9,6 +9,7 @@ import click
 
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import explicit_options, options_from, output_option
+from tlkit.cli.output import CURVE_WIDTH
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.base import command_line
 from tlkit.settings.commands import LrFindSettings
@@ -75,7 +76,7 @@ def _print(result: "RateCurve", output: Path, command: str) -> None:
     else:
         screen.entry("check", "The loss never fell. Check the labels, or try another --batch-size.", style=WARN)
     screen.blank()
-    screen.entry("loss", f"{sparkline(result.losses[:: -(-len(result.losses) // 40)])}")
+    screen.entry("loss", sparkline(result.losses[:: -(-len(result.losses) // CURVE_WIDTH)]))
     end = " (higher ones diverge)" if result.rates[-1] < 1 else ""
     screen.entry("", f"at learning rates from {result.rates[0]:g} to {result.rates[-1]:.1g}{end}")
     screen.entry("plot", str(output))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
     from tlkit.training.recipe import TrainingResult
 
+CURVE_WIDTH = 40  # characters of a curve in one line, at most
 FORMATS = ("csv", "xlsx", "json", "jsonl", "parquet")
 ENDINGS = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 
@@ -91,11 +92,14 @@ def _print_details(screen: "Screen", result: "TrainingResult") -> None:
     from tlkit.utils.text import format_duration
 
     metrics = result.metrics
+    shown = result.history[:: -(-len(result.history) // CURVE_WIDTH) or 1]
     for name, column in (("training", "loss"), ("validation", "val_loss")):
-        if curve := sparkline([epoch[column] for epoch in result.history]):
+        if curve := sparkline([epoch[column] for epoch in shown]):
             screen.entry("loss", f"{curve}  {name}")
     screen.entry("macro-F1", f"{metrics.macro_f1:.3f}")
-    screen.entry("images", f"{metrics.num_train:,} to train on, features of {metrics.features_reused:,} from the cache")
+    screen.entry(
+        "images", f"{metrics.num_train:,} training images, features of {metrics.features_reused:,} from the cache"
+    )
     screen.entry("seconds", ", ".join(f"{name} {value:.1f}" for name, value in metrics.seconds.items()))
     screen.entry("total", format_duration(metrics.seconds["total"]))
 

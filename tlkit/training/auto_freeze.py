@@ -23,7 +23,7 @@ from tlkit.runs.run import Run
 from tlkit.training.estimate import CostEstimate, EstimateInput
 from tlkit.training.recipe import NetworkDataset
 from tlkit.utils.progress import Progress, Stopwatch
-from tlkit.utils.text import format_duration, parse_duration
+from tlkit.utils.text import format_duration, format_size, parse_duration
 
 DECISION_FILE = "checkpoint-strategy.json"  # in the run folder, until the run is finished
 MIN_BLOCK_EPOCHS = 3  # fewer epochs of upper blocks do more harm than good
@@ -162,7 +162,9 @@ def decide(
     if "freeze" in options:
         return FreezeDecision(options, [message], [message])
     allowed = replace(expected, epochs=next(iter(options.values()), expected.epochs))
-    estimate = f"estimated: up to {format_duration(allowed.seconds)} and {expected.disk / 1e9:.2f} GB of disk space."
+    estimate = (
+        f"training takes up to {format_duration(allowed.seconds)} and {format_size(expected.disk)} of disk space."
+    )
     planned = expected.epochs if options else 0
     return FreezeDecision(options, [message or estimate], forecast=_forecast(allowed), planned_epochs=planned)
 
@@ -173,17 +175,12 @@ def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str
     if epochs == expected.epochs:
         return {}, ""
     if freeze == "lower" and epochs < MIN_BLOCK_EPOCHS:
-        needed = _limit_for(expected, left)
+        missing = format_duration(expected.seconds - left)
         return {"freeze": "all"}, (
-            f"only the head is trained: the upper blocks do not fit in --time-limit. They fit in {needed}."
+            f"only the head is trained: the upper blocks do not fit in --time-limit; {missing} are missing."
         )
     name = "upper_epochs" if freeze == "lower" else "epochs"
     return {name: max(1, epochs)}, f"--time-limit allows {max(1, epochs)} of {expected.epochs} epochs."
-
-
-def _limit_for(expected: CostEstimate, left: float) -> str:
-    """Write how much longer the time limit must be for all epochs to fit."""
-    return f"{format_duration(expected.seconds - left)} more"
 
 
 def _decide_by_probes(
@@ -200,12 +197,13 @@ def _decide_by_probes(
     points = f"about {100 * gain:.0f} points"
     promise = f"Training the upper blocks, too, should add {points}"
     if allowed.epochs < MIN_BLOCK_EPOCHS:
-        why = f"{promise} but does not fit in --time-limit: it takes {_limit_for(expected, left)}."
+        missing = format_duration(expected.seconds - left)
+        why = f"{promise} but does not fit in --time-limit; {missing} are missing."
         return _advised(advise(probes, "all", why, expected.seconds))
     if not pays_off(gain, allowed.seconds):
         why = f"{promise} but takes up to {format_duration(allowed.seconds)}; --freeze lower trains them anyway."
         return _advised(advise(probes, "all", why, allowed.seconds))
-    disk = f"{expected.disk / 1e9:.2f} GB of disk space"
+    disk = f"{format_size(expected.disk)} of disk space"
     why = f"That should add {points} and takes up to {format_duration(allowed.seconds)} and {disk}."
     return _advised(advise(probes, "lower", why, allowed.seconds), expected, allowed)
 

@@ -255,10 +255,10 @@ def _advice(best: str, results: Mapping[str, SearchResult]) -> dict[str, Any] | 
     if len(tried) == 1:
         return None
     if all(accuracy is None for accuracy in tried.values()):
-        reason = f"too few images to cross-validate descriptors; using {best}, which has the most features"
+        reason = f"too few images to cross-validate descriptors; using {best}, which has the most features."
     else:
         accuracies = ", ".join(f"{name} {100 * (accuracy or 0):.1f} %" for name, accuracy in tried.items())
-        reason = f"{best} has the best cross-validated accuracy on the training images ({accuracies})"
+        reason = f"{best} has the best cross-validated accuracy on the training images ({accuracies})."
     return {"reason": reason, "descriptor": best, "tried": tried}
 
 

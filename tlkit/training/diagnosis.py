@@ -10,7 +10,7 @@ from tlkit.evaluation.metrics import difference_interval
 from tlkit.evaluation.report import Report
 from tlkit.settings.base import command_line
 from tlkit.settings.commands import CompareSettings
-from tlkit.training.loop.history import EpochRecord
+from tlkit.training.loop.history import EpochRecord, best_epoch
 from tlkit.utils.text import format_duration, parse_duration
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
@@ -153,7 +153,7 @@ def _check_num_validation(evidence: FitEvidence) -> Diagnosis | None:
 
 def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
     """Over- or underfitting; training accuracy is measured with dropout, so the gap is rather larger."""
-    training, validation = evidence.best.accuracy, evidence.best.val_accuracy
+    training, validation = _training_accuracy(evidence), evidence.best.val_accuracy
     if math.isnan(training):
         return None
     counts = [
@@ -162,12 +162,22 @@ def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
     ]
     accuracies = f"training accuracy {100 * training:.1f} %, validation accuracy {100 * validation:.1f} %."
     if difference_interval(*counts)[0] > OVERFITTING_GAP:
-        words = f"overfitting: {accuracies} Add images of the confused classes, or regularize more."
+        words = f"overfitting: {accuracies} More images of the confused classes help most."
         return Diagnosis(words, _stronger(evidence.advice.overfitting, evidence.given))
     if training < UNDERFITTING and validation < UNDERFITTING:
-        changes = {**_stronger(evidence.advice.underfitting, evidence.given), "time_limit": ""}
-        return Diagnosis(f"underfitting: {accuracies} Train more.", changes)
+        longer = {"time_limit": ""} if getattr(evidence.given, "time_limit", "") else evidence.advice.underfitting
+        words = f"underfitting: {accuracies} Even the training images are not learned yet; train more."
+        return Diagnosis(words, _stronger(longer, evidence.given))
     return None
+
+
+def _training_accuracy(evidence: FitEvidence) -> float:
+    """Give the accuracy on the training images; of weights that a phase started from, that of the phase before."""
+    if evidence.best.epoch:
+        return evidence.best.accuracy
+    before = [record for record in evidence.history if record.phase != evidence.best.phase]
+    epoch = best_epoch(before) if before else 0
+    return next((record.accuracy for record in before if record.epoch == epoch), math.nan)
 
 
 def _stronger(advised: Mapping[str, Any], given: Any) -> Mapping[str, Any]:

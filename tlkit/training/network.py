@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SELECTED_BY = {
     MACRO_F1: "macro-F1",
-    BALANCED_LOSS: f"the mean of the classes' losses, as one has fewer than {MIN_F1_IMAGES} validation images",
+    BALANCED_LOSS: f"the mean of the classes' losses, because a class has fewer than {MIN_F1_IMAGES} validation images",
 }
 
 

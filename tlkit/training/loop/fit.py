@@ -200,12 +200,12 @@ def reduce_learning_rate(state: TrainingState, record: EpochRecord, plan: FitPla
         ModelError: if there is none
     """
     learning_rate = plan.optimizer.learning_rate
-    what = f"phase '{plan.phase}' diverged in epoch {record.epoch} (loss {record.loss:.3g})"
+    what = f"the loss diverged in epoch {record.epoch} of phase '{plan.phase}' ({record.loss:.3g})"
     state.divergences += 1
     if state.divergences <= MAX_DIVERGENCES:
         state.lr_scale *= LR_REDUCTION
         reduced = learning_rate * state.lr_scale
-        state.notes.append(f"{what}; it restarted from the best weights at a learning rate of {reduced:.2g}.")
+        state.notes.append(f"{what}; training restarted from the best weights at a learning rate of {reduced:.2g}.")
     elif state.history:
         state.ended = True
         state.notes.append(f"{what} at each learning rate tried; the best earlier epoch was used.")
