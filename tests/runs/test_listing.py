@@ -47,9 +47,11 @@ def test_read_entry_measured_on_folds_or_test_images_has_their_accuracy(finetune
     run = copy_run(finetuned_run, tmp_path)
     metrics = run.read_json("metrics.json")
     metrics["test"] = {"accuracy": 0.5, "accuracy_ci95": [0.2, 0.8]}
-    run.write_json("metrics.json", metrics)
+    run.write_json("metrics.json", metrics | {"headline": "test"})
     assert (read_entry(run.path).accuracy, read_entry(run.path).measured_on) == (0.5, "test")
-    run.write_json("metrics.json", metrics | {"folds": {"accuracy": 0.6, "accuracy_ci95": [0.5, 0.7]}})
+    run.write_json(
+        "metrics.json", metrics | {"headline": "folds", "folds": {"accuracy": 0.6, "accuracy_ci95": [0.5, 0.7]}}
+    )
     assert (read_entry(run.path).interval, read_entry(run.path).measured_on) == ((0.5, 0.7), "folds")
 
 

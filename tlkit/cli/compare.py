@@ -68,7 +68,7 @@ def compare(data: Path | None, output: Path | None, resume: Path | None, style: 
 
 
 def _refuse_others(run: Path) -> None:
-    """Refuse options of the comparison next to --resume with an OptionError"""
+    """Refuse options of the comparison next to --resume with an OptionError."""
     from tlkit.errors import OptionError
     from tlkit.settings.base import option_name
 
@@ -78,7 +78,7 @@ def _refuse_others(run: Path) -> None:
 
 
 def _print_table(comparison: "Comparison") -> None:
-    """Print the best model, a row for each, what to use and what to type next."""
+    """Print the best model, a row for each, the recommended model and the next command."""
     from tlkit.cli.screen import FAINT, GLUE, STRONG, Screen, percent
     from tlkit.cli.verdict import interval
     from tlkit.comparison.results import find_best
@@ -155,7 +155,7 @@ PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}
 
 
 def _print_conclusion(screen: "Screen", comparison: "Comparison") -> None:
-    """Print what a person should know, and what to type next."""
+    """Print the notes, the recommended model, the run and the next command."""
     from tlkit.cli.screen import STRONG, WARN
 
     for note in comparison.notes:

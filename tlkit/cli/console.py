@@ -74,7 +74,7 @@ def describe_interrupt(command: str, can_resume: bool) -> str:
     """Say after an interrupt how far the running command came, and what continues it.
 
     Args:
-        can_resume: whether the command has --resume
+        can_resume: True if the command has --resume
     """
     from tlkit.runs.run import UNFINISHED
 
@@ -115,7 +115,7 @@ class Console:
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
-        """Show a bar with a rate and the time left, where somebody can see it; then a line with the result."""
+        """Show a bar with a rate and the time left on a terminal; then a line with the result."""
         title, started, done = TITLES.get(name, name), time.monotonic(), 0
         self._epochs = []
         reporting().epochs = (0, total) if unit == "epochs" else None
@@ -166,7 +166,7 @@ class Console:
             self._bars.update(self._bars.task_ids[-1], text=escape_control_chars(text))
 
     def note(self, text: str, transient: bool = False) -> None:
-        """Write one sentence on stderr; a transient one is dim, and is left out where nobody watches.
+        """Write one sentence on stderr; a transient one is dim, and is left out in a pipe.
 
         Raises:
             KeyboardInterrupt: with a transient one, if C code has made an error of an interrupt

@@ -58,7 +58,7 @@ def fingerprint(folder: ImageFolder, progress: Progress) -> str:
 
 
 def run_key(images: str, command: str, settings: Any, backbones: Sequence[str] = ()) -> str:
-    """Hash all that a training's result depends on where nothing limits its time, or that of a whole comparison.
+    """Hash everything that the result of a training without a time limit, or of a whole comparison, depends on.
 
     Args:
         images: the folder's fingerprint
@@ -73,7 +73,7 @@ def run_key(images: str, command: str, settings: Any, backbones: Sequence[str] =
 
 @cache
 def _program() -> str:
-    """Hash every line of this package: a release's number does not change with each of them."""
+    """Hash every line of this package, because the number of a release does not change with each line."""
     return sha256_text(*map(sha256_file, sorted(Path(__file__).parents[1].rglob("*.py"))))
 
 
@@ -85,7 +85,7 @@ def _content(file: Path) -> str:
 
 
 def load_cached_run(key: str, target: Path) -> bool:
-    """Copy a candidate trained earlier to a new folder, `DONE` last; tell whether there is one, whole and unchanged."""
+    """Copy a candidate trained earlier to a new folder, `DONE` last; False if none is complete and unchanged."""
     source, run = _folder() / key, Run(target)
     if not is_done(source):
         return False

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tlkit.comparison.results import CandidateResult, find_best, format_training_time
 from tlkit.utils.text import format_duration
 
-SIGNIFICANCE = 0.05  # a difference less likely than this by chance is one
-TOLERATED_LOSS = 0.01  # of accuracy: what a cheaper candidate may be worse by
-SAVING = 2.0  # times: a candidate is cheaper that is trained in less than the time divided by this
+SIGNIFICANCE = 0.05  # a difference with a p value below this is significant
+TOLERATED_LOSS = 0.01  # of accuracy, of a cheaper candidate
+SAVING = 2.0  # a cheaper candidate trains at least this many times as fast
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _is_as_good(result: CandidateResult, best: CandidateResult) -> bool:
 
 
 def _is_cheaper(result: CandidateResult, best: CandidateResult) -> bool:
-    """Compare training times, as far as they are known; that the best left out some reading would only help.
+    """Compare training times, as far as they are known; if the best leaves out some reading, the saving is only larger.
 
     What is much slower to use is not cheaper.
     """
@@ -70,8 +70,8 @@ def _runner_up(best: CandidateResult, results: Sequence[CandidateResult]) -> str
     return f"{_capitalized(_named(next_best))} is not significantly worse (p = {paired.p:.2f})."
 
 
-def _is_told(baseline: CandidateResult, best: CandidateResult) -> bool:
-    """Tell whether the best is better than a baseline, by more than chance may give."""
+def _is_better(baseline: CandidateResult, best: CandidateResult) -> bool:
+    """Tell whether the best is significantly better than a baseline."""
     if paired := baseline.compared_to(best):
         return paired.p < SIGNIFICANCE and paired.difference < 0
     return best.interval is not None and best.interval[0] > baseline.accuracy
@@ -92,7 +92,7 @@ def _reason(
     baselines: Sequence[CandidateResult],
 ) -> str:
     untrained = [*baselines, *(result for result in results if not result.command)]
-    if alike := [result for result in untrained if not _is_told(result, best)]:
+    if alike := [result for result in untrained if not _is_better(result, best)]:
         nearest = find_best(alike)
         return (
             f"No recommendation: {_named(best)} is not significantly better than {_named(nearest)}. "

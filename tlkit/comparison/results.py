@@ -29,10 +29,10 @@ class CandidateResult:
         name, title, kind: of the candidate
         accuracy: on the validation images
         interval: of it, 95 %; None where it is known exactly
-        correct: bool (images,): which of them it got right; None of "chance"
+        correct: bool (images,): whether each is classified correctly; None of "chance"
         selected_on_validation: whether epochs or layers were chosen on these images
-        seconds: that training takes from nothing, when it was trained; None where nobody knows
-        features_cached: whether they leave out what reading takes, for features were cached before the comparison
+        seconds: that training takes from nothing, when it was trained; None if unknown
+        features_cached: whether they leave out reading, because features were cached before the comparison
         images_per_second: that `predict` classifies, reading included, when it was trained
         num_bytes: of the files that `predict` needs
         command: that trains it
@@ -52,26 +52,26 @@ class CandidateResult:
     command: str = field(default="", repr=False)
 
     def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
-        """Compare it with the best, image by image; None where nothing can be said."""
+        """Compare it with the best, image by image; None for the best itself and for "chance"."""
         if self.correct is None or best.correct is None or self is best:
             return None
         return mcnemar(self.correct, best.correct)
 
 
 def find_best(results: Sequence[CandidateResult]) -> CandidateResult:
-    """Find the one that is right most often; of equals the simplest."""
+    """Find the candidate with the highest accuracy; of equal ones the simplest."""
     return max(results, key=lambda result: result.accuracy)
 
 
 def format_training_time(result: CandidateResult) -> str:
-    """Say how long training takes; "" where nobody knows."""
+    """Write the training time; "" if it is unknown."""
     if not result.seconds:
         return ""
     return (MINIMUM_SIGN if result.features_cached else "") + format_duration(result.seconds)
 
 
 def format_speed(result: CandidateResult) -> str:
-    """Say how many images a second it classifies; "" where nobody knows."""
+    """Write how many images per second it classifies; "" if that is unknown."""
     return format_rate(result.images_per_second) if result.images_per_second else ""
 
 
@@ -117,7 +117,7 @@ def read_result(
     command: str,
     extraction_seconds: dict[FeatureSource, float],
 ) -> CandidateResult:
-    """Read what a finished candidate shows.
+    """Read the accuracy, speed and size of a finished candidate.
 
     Args:
         extraction_seconds: by candidates of this comparison; those of this one are added, where it computed features
@@ -144,7 +144,7 @@ def read_result(
 
 
 def _seconds_from_nothing(run: Run, extraction_seconds: dict[FeatureSource, float]) -> tuple[float | None, bool]:
-    """Give the seconds a training takes from nothing, as far as they are known, and whether reading is missing in them.
+    """Give the seconds of a training from nothing, as far as they are known, and whether reading is missing in them.
 
     Where another candidate of this comparison had computed the features, it is known what that took, and added.
     """
@@ -168,7 +168,7 @@ MAX_TIMED_SECONDS = 1.5
 
 
 def measure_speed(run: Run, root: Path) -> None:
-    """Write `speed.json`: how many of its validation images a second `predict` classifies, reading included.
+    """Write `speed.json`: how many of its validation images `predict` classifies per second, reading included.
 
     It takes `MAX_TIMED_SECONDS`, or what the images of the warm-up take, where that is longer.
     """
@@ -192,12 +192,12 @@ def _time_predictions(predictor: Predictor, files: Iterator[Path]) -> tuple[int,
 
 
 def training_seconds(run: Run) -> float | None:
-    """Read what a finished run took to train; None where it was stopped in between."""
+    """Read the training time of a finished run; None if it was stopped and continued."""
     return None if was_resumed(run) else _metrics(run).seconds["total"]
 
 
 def notes_of(candidate: Candidate, run: Run) -> list[str]:
-    """Say what was chosen automatically, and what a time limit has cut short."""
+    """Give the notes on what was chosen automatically, and on what a time limit cut short."""
     metrics = _metrics(run)
     notes = [metrics.advice["reason"]] if metrics.advice else []
     notes += [note for note in metrics.notes if "--time-limit" in note]

@@ -1,4 +1,4 @@
-"""Trains the candidates within the time limit, and leaves out what cannot be trained."""
+"""Training of the candidates within the time limit; what cannot be trained is left out."""
 
 import math
 import os
@@ -62,8 +62,8 @@ class ComparisonState:
         results: of the candidates that are done
         baselines: results of what needs no training, asked for or not
         notes: what a person should know
-        extraction_seconds: that reading the images took candidates of this comparison
-        failure: why the last candidate that was left out was
+        extraction_seconds: of the candidates of this comparison, for reading the images
+        failure: the error of the last candidate that was left out
     """
 
     run: Run
@@ -120,7 +120,7 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
 
 
 def _run_all(state: ComparisonState, candidates: list[Candidate]) -> None:
-    """Run the quick ones first, so that a short time is enough for many; frozen networks so precede upper blocks."""
+    """Run the quick ones first: a short time is then enough for many, and frozen networks precede upper blocks."""
     trained = [candidate for candidate in candidates if candidate.make_settings]
     trained.sort(key=lambda candidate: candidate.min_seconds)
     for position, candidate in enumerate(trained):
@@ -210,19 +210,19 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
         raise OutOfTimeError(NO_TIME)
     measure_speed(run, state.root)
     if training_seconds(run) is not None and not run.read_json("settings.json").get("time_limit"):
-        cache_run(key, run.path)  # it had all the time it wanted, and what it took is known
+        cache_run(key, run.path)  # no time limit changed it, and its training time is known
     return run
 
 
 def _is_resumable(target: Path) -> bool:
-    """Tell whether a training can be continued; one without progress only where somebody put something beside it."""
+    """Tell whether a training can be continued; one without progress only if its folder has other files."""
     if not (target / UNFINISHED).exists():
         return False
     return has_progress(Run(target)) or ((target / "settings.json").exists() and bool(other_paths(target, RUN_FILES)))
 
 
-OVERRUN_FACTOR = 2.0  # times its slot: a training that takes longer is ended
-MIN_SECONDS = 40.0  # nothing is ended earlier, for so long it may take to start Keras and convert a network
+OVERRUN_FACTOR = 2.0  # a training that takes longer than this many times its slot is ended
+MIN_SECONDS = 40.0  # nothing is ended earlier: starting Keras and converting a network may take that long
 
 
 def _train(state: ComparisonState, recipe: Recipe[Any], target: Path, slot: TimeSlot) -> None:

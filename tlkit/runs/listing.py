@@ -170,7 +170,7 @@ def _read_result(path: Path, command: str) -> dict[str, Any]:
     """Read network, strategy and accuracy of a finished run, as they turned out."""
     content, metrics = _read_object(path / "model.json"), _read_object(path / "metrics.json")
     parse_manifest(content, path / "model.json")
-    measured_on = next((name for name in ("folds", "test") if metrics.get(name)), "validation")
+    measured_on = metrics["headline"]
     figures = metrics if measured_on == "validation" else metrics[measured_on]
     low, high = map(_fraction, figures["accuracy_ci95"])
     found = {"accuracy": _fraction(figures["accuracy"]), "interval": (low, high), "measured_on": measured_on}
