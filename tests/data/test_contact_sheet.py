@@ -40,7 +40,7 @@ def test_a_file_that_is_no_image_is_passed_over(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "images" / name).mkdir(parents=True)
         (tmp_path / "images" / name / "1.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="can be read"):
+    with pytest.raises(DataError, match="can be read: 2 × text; expected"):
         sheet(tmp_path / "images", tmp_path)
     Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "images" / "b" / "2.png")
     assert sheet(tmp_path / "images", tmp_path)[0] == ["b/2.png"]

@@ -460,7 +460,7 @@ def test_what_is_no_image_is_refused_with_what_it_is():
         (b"8BPS\0\1\0\0\0\0\0\0\0\3", "a Photoshop file"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 file"),
         (b"PK\3\4\x14\0\0\0", "a ZIP archive"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer; `git lfs pull`"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer: run `git lfs pull`"),
         (b"\0" * 128 + b"DICM\2\0\0\0UL", "a DICOM file"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "a video"),
         (b"\0" * 1000, "not an image of a known format"),

@@ -10,6 +10,7 @@ from tlkit.data.augment import AugmentedViews
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import ImageSpec, decode_image
+from tlkit.data.listing import FileEntry, summarize_reasons
 from tlkit.data.survey import fitted_to
 from tlkit.errors import DataError, ImageError
 from tlkit.utils.files import check_new_file, refuse_inside, write_new
@@ -37,17 +38,18 @@ def draw_contact_sheet(
     folder = read_folder(data).surveyed()
     spec = fitted_to(folder.survey, spec) if folder.survey else spec
     refuse_inside(folder.root, file)
-    lines: dict[str, np.ndarray] = {}
+    lines, skipped = dict[str, np.ndarray](), list[FileEntry]()
     for index in _alternate_classes(folder):
         if len(lines) == num_images:
             break
         try:
             image = decode_image(read_file(folder.files[index]), spec, views)
-        except ImageError:
+        except ImageError as error:
+            skipped.append(FileEntry(folder.paths[index], str(error)))
             continue
         lines[folder.paths[index]] = image.pixels
     if not lines:
-        raise DataError(f"no image in '{data}' can be read; expected a folder of images.")
+        raise DataError(f"no image in '{data}' can be read: {summarize_reasons(skipped)}; expected a folder of images.")
     content = io.BytesIO()
     Image.fromarray(_arrange(np.stack(list(lines.values())))).save(content, "PNG")
     write_new(file, content.getvalue())

@@ -46,7 +46,7 @@ SIGNATURES = (  # (offset, bytes, what such a file is)
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 file"),
     (0, b"PK\3\4", "a ZIP archive"),
     (128, b"DICM", "a DICOM file"),
-    (0, b"version https://git-lfs", "a Git LFS pointer; `git lfs pull` fetches the image"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
 )
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
