@@ -36,7 +36,7 @@ ARMS: dict[str, dict[str, dict[str, object]]] = {
 
 
 def measure_arm(data: Path, seeds: list[int], changes: dict[str, object]) -> tuple[list[float], int, float]:
-    """Accuracies by seed, images in all, and mean seconds of training."""
+    """Measure accuracies by seed, images in all, and mean seconds of training."""
     found, images, seconds = [], 0, 0.0
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:

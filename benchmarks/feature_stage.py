@@ -71,14 +71,14 @@ def infer(chunks: list[np.ndarray], engine: Engine) -> None:
 
 
 def stage(folder: ImageFolder, extractor: FeatureExtractor, image: ImageSpec) -> None:
-    """The feature stage as it is, with nothing cached."""
+    """Run the feature stage as it is, with nothing cached."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TLKIT_CACHE"] = cache
         extract(folder, completed(extractor), image, Silent())
 
 
 def pixels_of(files: list[Path], image: ImageSpec) -> list[np.ndarray]:
-    """Every readable image, decoded, in chunks."""
+    """Decode every readable image, in chunks."""
     with ThreadPoolExecutor(count_workers()) as pool:
         photos = [photo for photo in pool.map(lambda file: read_photo(file, image), files) if photo]
     return [np.stack([photo.pixels for photo in chunk]) for chunk in in_chunks(photos, CHUNK)]
@@ -92,7 +92,7 @@ def seconds_of(work: Callable[[], None]) -> float:
 
 
 def measure(data: Path, recipe: NetworkRecipe, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each part, one per repeat, the parts in turn."""
+    """Measure the seconds of each part, once per repeat, one part after the other."""
     folder, extractor, image = read_folder(data), ready_extractor(recipe), recipe.image
     pixels = pixels_of(folder.files, image)
     files = list(in_chunks(folder.files, CHUNK))

@@ -41,7 +41,7 @@ def load(data: Path) -> tuple[Any, Any, int]:
 
 
 def build(num_classes: int, above: str | None) -> keras.Model:
-    """The network with a new last layer, frozen but for the layers after `above`, ready to fit."""
+    """Build the network with a new last layer, frozen but for the layers after `above`, ready to fit."""
     base = keras.applications.MobileNetV2(include_top=False, weights="imagenet", input_shape=(*SIZE, 3))
     names = [layer.name for layer in base.layers]
     for place, layer in enumerate(base.layers):

@@ -26,7 +26,7 @@ from tlkit.utils.progress import Silent
 
 
 def regressions() -> dict[str, Any]:
-    """The ways to fit it, by the words for them."""
+    """Give the ways to fit it, by the words for them."""
     return {
         "plain": LogisticRegression(max_iter=2000),
         "standardized, C=0.01": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)),
@@ -35,7 +35,7 @@ def regressions() -> dict[str, Any]:
 
 
 def features_of(data: Path, recipe: NetworkRecipe) -> Features:
-    """The features of every image of a folder, cached ones where there are any."""
+    """Compute the features of every image of a folder, or take cached ones."""
     return extract(read_folder(data), completed(ready_extractor(recipe)), recipe.image, Silent())
 
 

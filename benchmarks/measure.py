@@ -56,7 +56,7 @@ def execute(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) ->
 
 
 def interleave(arms: Mapping[str, Callable[[], Result]], rounds: int) -> dict[str, list[Result]]:
-    """Every arm once, in their order, then again: A B A B, so that a slow minute hits all of them."""
+    """Run every arm once, in their order, then again: A B A B, so that a slow minute hits all of them."""
     results: dict[str, list[Result]] = {name: [] for name in arms}
     for number in range(1, rounds + 1):
         for name, arm in arms.items():
@@ -71,7 +71,7 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """The median, with the least and the greatest value.
+    """Write the median, with the smallest and the largest value.
 
     >>> spread([0.5, 0.25, 0.75])
     '0.50 (0.25–0.75)'
@@ -81,13 +81,13 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Write a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def replace_between(text: str, content: str) -> str:
-    """The text with `content` between its two marker lines, which are added at its end where they are missing.
+    """Put `content` between the two marker lines of a text; missing ones are added at its end.
 
     >>> replace_between("a <!-- benchmarks -->old<!-- /benchmarks --> z", "new").splitlines()
     ['a <!-- benchmarks -->', 'new', '<!-- /benchmarks --> z']

@@ -23,7 +23,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def jitter(data: Path, target: Path, wanted: int) -> int:
-    """Photos cropped and made noisy at random, until there are as many as wanted; one subfolder per class."""
+    """Write photos that are cropped and made noisy at random, as many as wanted; one subfolder per class."""
     files = sorted(file for file in data.rglob("*") if file.suffix.lower() in ENDINGS)
     random = np.random.default_rng(0)
     for number in range(wanted):
@@ -46,7 +46,7 @@ def jittered(file: Path, random: np.random.Generator) -> Image.Image:
 
 
 def peak_of(command: list[str]) -> float:
-    """Gigabytes of anonymous memory a process had at its worst, looked at four times a second."""
+    """Measure the peak of a process's anonymous memory in gigabytes, four times a second."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0.0
     while process.poll() is None:

@@ -7,7 +7,7 @@ from tlkit.training.network import NetworkRecipe
 
 
 def ready_extractor(recipe: NetworkRecipe) -> FeatureExtractor:
-    """The frozen part of a recipe's network, converted and opened; Keras is imported only where it is not cached."""
+    """Open the frozen part of a recipe's network, converted; Keras is imported only if it is not cached."""
     source, spec = recipe.source, ExtractorSpec(recipe.image, recipe.engine)
     with ThreadPoolExecutor(1) as background:
         return build_extractor(background, source.build, source.identity(), spec).result()

@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    """The options, checked."""
+    """Read and check the options."""
     parser = argparse.ArgumentParser(description="Time tlkit side by side with what else there is.")
     parser.add_argument("--rounds", type=int, default=3, help="how often each arm of a comparison runs [3]")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to run")
@@ -77,7 +77,7 @@ def preamble(options: argparse.Namespace) -> str:
 
 
 def sections(place: Workplace, names: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
-    """The chosen sections as they are done: name, Markdown, and whether it went well."""
+    """Run the chosen sections: name, Markdown, and whether it went well."""
     for name in names:
         title, measure = SECTIONS[name]
         say(title)
@@ -107,7 +107,7 @@ def _cores() -> int:
 
 
 def _processor() -> str:
-    """The processor's model where the system tells it."""
+    """Find the processor's model, if the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

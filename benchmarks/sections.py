@@ -18,7 +18,7 @@ print("[" + ", ".join('"' + name + '"' for name in {HEAVY} if name in sys.module
 
 
 def overlap(place: Workplace) -> str:
-    """The feature stage against decode and engine, each alone."""
+    """Compare the feature stage with decode and engine, each alone."""
     place.run_of(PHOTOS, "--seed", "0")  # leaves the converted network in the cache
     figures = place.script("feature_stage.py", place.data[PHOTOS], "--repeats", str(place.rounds)).facts
     words = {"decode": "decode alone", "engine": "engine alone", "stage": "feature stage"}
@@ -39,7 +39,7 @@ def help_page(place: Workplace) -> str:
 
 
 def one_image(place: Workplace) -> str:
-    """`tlkit predict` of one photo, whole process, against importing TensorFlow."""
+    """Compare `tlkit predict` of one photo, whole process, with importing TensorFlow."""
     run = place.run_of(PHOTOS, "--seed", "0")
     photo = min(place.data[PHOTOS].rglob("*.jpg"))
     arms = {
@@ -53,7 +53,7 @@ def one_image(place: Workplace) -> str:
 
 
 def many_images(place: Workplace) -> str:
-    """Photos per second after start-up against `model.predict` on the Keras loader."""
+    """Compare photos per second after start-up with `model.predict` on the Keras loader."""
     data, run = place.data[PHOTOS], place.run_of(PHOTOS, "--seed", "0")
     arms = {
         "litert float32": lambda: place.script("tlkit_predict.py", run, data, "--engine", "litert").facts,

@@ -42,7 +42,7 @@ def load(data: Path) -> tuple[Any, Any, int]:
 
 
 def build(num_classes: int, above: int | None, pretrained: bool) -> Any:
-    """The network with a new last layer, frozen but for the blocks after `above`."""
+    """Build the network with a new last layer, frozen but for the blocks after `above`."""
     network = timm.create_model("mobilenetv2_100", pretrained=pretrained, num_classes=num_classes)
     for name, weight in network.named_parameters():
         parts = name.split(".")

@@ -12,7 +12,7 @@ CUT = "block_9_add"  # where `--cut auto` cuts MobileNetV2
 
 
 def whole_run(place: Workplace) -> str:
-    """`tlkit finetune`, cold and warm, against the guide's first epoch."""
+    """Compare `tlkit finetune`, cold and warm, with the guide's first epoch."""
     caches: list[Path] = []
 
     def cold() -> tuple[Finished, Path]:
@@ -46,7 +46,7 @@ def _seconds(parts: dict[str, float]) -> str:
 
 
 def accuracy(place: Workplace) -> str:
-    """The head against logistic regression on the same features and split."""
+    """Compare the head with logistic regression on the same features and split."""
     goals = {"trashnet": "≥ 0.85", "hymenoptera": "≥ 0.92"}
     rows, names = [], list[str]()
     for dataset in DATASETS:
@@ -82,7 +82,7 @@ def _points(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def upper_blocks(place: Workplace) -> str:
-    """`--freeze lower`, cold, against the guide's script fine-tuning the same layers for three epochs."""
+    """Compare `--freeze lower`, cold, with the guide's script fine-tuning the same layers for three epochs."""
     arms = {
         "lower": lambda: place.finetune(PHOTOS, "--freeze", "lower", cache=place.fresh("cold-cache")),
         "guide": lambda: (place.script("keras_guide.py", place.data[PHOTOS], "--epochs", "3", "--above", CUT), Path()),

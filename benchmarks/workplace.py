@@ -40,7 +40,7 @@ class Workplace:
         return self.folder / "cache"
 
     def fresh(self, name: str) -> Path:
-        """A path at which there is nothing yet."""
+        """Give a path at which there is nothing yet."""
         return self.folder / f"{name}-{next(self._numbers)}"
 
     def tlkit(self, *words: str | Path, cache: Path | None = None) -> Finished:
@@ -56,13 +56,13 @@ class Workplace:
         return execute([sys.executable, "-c", code], self._env(), self.folder)
 
     def finetune(self, name: str, *options: str, cache: Path | None = None) -> tuple[Finished, Path]:
-        """A new run on one of the data sets, and the run folder it left; freeze all where nothing else is said."""
+        """Make a new run on one of the data sets, with freeze all by default, and give its folder."""
         options = options if "--freeze" in options else ("--freeze", "all", *options)
         run = self.fresh("run")
         return self.tlkit("finetune", self.data[name], "-o", run, *options, cache=cache), run
 
     def run_of(self, name: str, *options: str) -> Path:
-        """A run with these options, made when it is first asked for; sections share it."""
+        """Give a run with these options, made when it is first asked for; sections share it."""
         key = (name, *options)
         if key not in self._runs:
             say(f"  finetune {' '.join(key)}")
@@ -78,18 +78,18 @@ class Workplace:
                     file.read_bytes()
 
     def _env(self, cache: Path | None = None) -> dict[str, str]:
-        """This process's environment (KERAS_HOME among it), with a cache that is not the user's."""
+        """Give this process's environment (with KERAS_HOME), with a cache that is not the user's."""
         return os.environ | {"TLKIT_CACHE": str(cache or self.cache), "PYTHONUTF8": "1", "COLUMNS": "100"}
 
 
 def command_line() -> list[str]:
-    """`tlkit` of the environment that runs the benchmarks."""
+    """Find `tlkit` of the environment that runs the benchmarks."""
     installed = shutil.which("tlkit", path=str(Path(sys.executable).parent))
     return [installed] if installed else [sys.executable, "-m", "tlkit"]
 
 
 def make_workplace(folder: Path, rounds: int, quick: bool) -> Workplace:
-    """A workplace over the photos that TLKIT_TEST_DATA names.
+    """Make a workplace over the photos that TLKIT_TEST_DATA names.
 
     raises: SystemExit with a sentence where they are not there
     """
@@ -111,7 +111,7 @@ def _found(name: str) -> Path:
 
 
 def _thinned(root: Path, target: Path) -> Path:
-    """A copy with the first few images of every class, `QUICK_IMAGES` in all."""
+    """Copy the first few images of every class, `QUICK_IMAGES` in all."""
     classes = [folder for folder in sorted(root.rglob("*")) if folder.is_dir() and any(_files(folder))]
     for folder in classes:
         copy = target / folder.relative_to(root)

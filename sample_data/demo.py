@@ -120,7 +120,7 @@ def held_out_images(run: Path) -> list[Path]:
 
 
 def bar(fraction: float) -> str:
-    """A fraction as a bar of up to 40 blocks."""
+    """Draw a fraction as a bar of up to 40 blocks."""
     return "█" * round(40 * fraction)
 
 

@@ -50,13 +50,13 @@ LIGHTS = (
 
 
 def _frond(turn: float) -> Part:
-    """A palm leaf that leaves the top of the trunk at an angle and hangs."""
+    """Draw a palm leaf that leaves the top of the trunk at an angle and hangs."""
     x, y = 0.42 * np.cos(turn) * FAN, -0.26 * np.sin(turn) * FAN + 0.3 * FAN**2
     return LEAF, 0.05, [(0.1 + float(a), -1 + float(b)) for a, b in zip(x, y, strict=True)]
 
 
 def _wedge(color: Color, start: float, end: float) -> Part:
-    """A piece of a parasol between two angles."""
+    """Draw a piece of a parasol between two angles."""
     rim = [(0.5 * float(np.cos(a)), -0.6 - 0.4 * float(np.sin(a))) for a in np.linspace(start, end, 9)]
     return color, 0, [*rim, (0, -0.55)]
 
@@ -113,15 +113,15 @@ class Scene:
         self.depth = HEIGHT - self.horizon
 
     def between(self, low: float, high: float) -> float:
-        """A random number."""
+        """Draw a random number."""
         return float(self.random.uniform(low, high))
 
     def some(self, low: int, high: int) -> int:
-        """A random count, below `most`."""
+        """Draw a random count, below `most`."""
         return int(self.random.integers(low, high))
 
     def varied(self, color: Color, by: float = 8) -> Color:
-        """A color a little changed."""
+        """Change a color a little."""
         red, green, blue = (np.asarray(color) + self.random.normal(0, by, 3)).tolist()
         return red, green, blue
 
@@ -147,7 +147,7 @@ class Scene:
         self.image.paste(_whole(color), (0, 0, WIDTH, HEIGHT), mask.filter(ImageFilter.GaussianBlur(blur)))
 
     def wave(self, y: float, height: float, length: float, slope: float = 0) -> list[Point]:
-        """A rolling line from edge to edge."""
+        """Draw a rolling line from edge to edge."""
         x = np.arange(-8, WIDTH + 9, 4.0)
         first, second = self.random.uniform(0, 6.3, 2)
         swing = 0.7 * np.sin(x / length * 6.3 + first) + 0.3 * np.sin(x / length * 15 + second)
@@ -267,7 +267,7 @@ def _pond(scene: Scene) -> None:
 
 
 def _far_land(scene: Scene, color: Color, flat: bool) -> None:
-    """Mesas with flat tops, or a chain of mountains, on the horizon."""
+    """Draw mesas with flat tops, or a chain of mountains, on the horizon."""
     for _ in range(scene.some(2, 5)):
         x, wide = WIDTH * scene.between(0, 1), scene.between(50, 120)
         y, top = scene.horizon, scene.horizon - scene.between(24, 80)
@@ -279,7 +279,7 @@ def _far_land(scene: Scene, color: Color, flat: bool) -> None:
 
 
 def _dune(scene: Scene, y: float, ground: Color) -> None:
-    """A dune with a sharp crest, one side in the light and one in the shade."""
+    """Draw a dune with a sharp crest, one side in the light and one in the shade."""
     crest, height, width = WIDTH * scene.between(0.15, 0.85), scene.between(30, 75), scene.between(120, 220)
     x = np.arange(-8, WIDTH + 9, 4.0)
     ridge = list(zip(x.tolist(), (y - height * np.exp(-((np.abs(x - crest) / width) ** 1.3))).tolist(), strict=True))
@@ -291,7 +291,7 @@ def _dune(scene: Scene, y: float, ground: Color) -> None:
 
 
 def draw_scene(name: str, number: int) -> Image.Image:
-    """One scene as RGB of `SIZE`, ready to be saved; class and number decide every pixel of it."""
+    """Draw one scene as RGB of `SIZE`, ready to be saved; class and number decide every pixel of it."""
     random = np.random.default_rng((SEED, CLASSES.index(name), number))
     scene = Scene(LIGHTS[(number // 5 + number) % 5], random)
     _sky(scene)

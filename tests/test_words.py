@@ -163,7 +163,7 @@ def is_property(node: ast.AST) -> bool:
 
 def test_docstrings_of_functions_begin_with_an_imperative():
     found = []
-    for module in PACKAGE.values():
+    for module in (*PACKAGE.values(), *SCRIPTS.values()):
         for node, text in docstrings(module.tree):
             if isinstance(node, Function) and not is_property(node) and text.value.startswith(ARTICLES):
                 found.append(f"{module.path}:{text.lineno} {text.value.splitlines()[0]}")

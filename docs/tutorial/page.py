@@ -12,7 +12,7 @@ TEMPLATE, FIGURES, PAGE = HERE / "template.md", HERE / "figures.json", HERE / "R
 
 
 def page() -> str:
-    """The template with every {{name}} replaced by the figure of that name; KeyError where there is none."""
+    """Fill in the template: every {{name}} becomes the figure of that name; KeyError if there is none."""
     figures: dict[str, str] = json.loads(FIGURES.read_text(encoding="utf-8"))
     return re.sub(r"\{\{(\w+)\}\}", lambda match: figures[match[1]], TEMPLATE.read_text(encoding="utf-8"))
 

@@ -17,7 +17,7 @@ TEN = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa
 
 
 def draw_colors(scenes: Path, file: Path) -> None:
-    """Scenes of both classes, below each its two most frequent colors."""
+    """Draw scenes of both classes, below each its two most frequent colors."""
     shown = [path for name in ("beach", "desert") for path in sorted((scenes / name).glob("*.jpg"))[:4]]
     figure = Figure(figsize=(10, 1.6), layout="constrained")
     grid = figure.subplots(2, len(shown), gridspec_kw={"height_ratios": (4, 1)})
@@ -32,7 +32,7 @@ def draw_colors(scenes: Path, file: Path) -> None:
 
 
 def draw_hog(digits: Path, file: Path) -> None:
-    """Digits, and beside each what its cells count: arrows from dark to bright, as long as there is gradient."""
+    """Draw digits, and next to each what its cells count: arrows from dark to bright, as long as the gradient."""
     figure = Figure(figsize=(10, 1.2), layout="constrained")
     axes = figure.subplots(1, 10)
     for index, name in enumerate(("0", "3", "5", "7", "8")):
@@ -70,7 +70,7 @@ def draw_templates(model: Path, file: Path) -> None:
 
 
 def draw_map(table: Path, file: Path) -> None:
-    """Every image as a point in two principal components, training images pale."""
+    """Draw every image as a point in two principal components, training images pale."""
     with np.load(table, allow_pickle=False) as stored:
         points, names, subsets = (stored[name] for name in ("features", "class", "split"))
         explained = stored["explained"].sum()

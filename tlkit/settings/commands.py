@@ -97,7 +97,7 @@ class EvaluateSettings:
     probs: bool = setting(
         False,
         "Output",
-        "Probability of every class in predictions.csv; above 100 classes it has only the ten most probable.",
+        "Probability of every class in predictions.csv; without it, above 100 classes, of the ten most probable.",
     )
 
     def __post_init__(self) -> None:
