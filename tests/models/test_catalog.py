@@ -1,6 +1,7 @@
 """The catalog has an entry for every network, and its counts are those of the layers."""
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.write_catalog import CATALOG_FILE, recount, to_csv
 from tlkit.errors import OptionError
@@ -62,6 +63,19 @@ def test_find_entries_of_both_commands_gives_two():
     assert [entry.command for entry in find_entries("linear")] == ["train"]
     with pytest.raises(OptionError, match="did you mean"):
         find_entries("resnet19")
+
+
+def test_plot_catalog_writes_each_name_once_and_names_the_families(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
+    plot_catalog(load_catalog(), tmp_path / "networks.png")
+    (axes,) = figures[0].axes
+    names = [text.get_text() for text in axes.texts]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(names) == len(set(names)) > 30
+    assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
+    families = {text.get_text() for legend in axes.artists for text in legend.get_texts()}
+    assert {"MobileNet", "ResNet", "VGG", "ConvNeXt"} < families
 
 
 def test_plot_catalog_writes_png(tmp_path):

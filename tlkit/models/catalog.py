@@ -1,6 +1,7 @@
 """Facts about every network: year, size, operations and accuracy on ImageNet, in `catalog.csv`; and their plot."""
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from tlkit.models.architectures.registry import ARCHITECTURES, Architecture, find_trainable
 from tlkit.models.backbones import BACKBONES, Backbone, imagenet_file
@@ -95,29 +97,30 @@ def _parse_entry(cells: dict[str, str]) -> CatalogEntry:
     return CatalogEntry(cells["command"], cells["name"], top1=top1, source=cells["source"], **counts)
 
 
-FAMILY_COLORS = {  # by the beginning of a name; the first that fits
-    "mobilenet": "#4daf4a",
-    "efficientnet_v2": "#b2182b",
-    "efficientnet": "#e7695e",
-    "convnext": "#7b3294",
-    "densenet": "#a6761d",
-    "nasnet": "#888888",
-    "inception": "#f0a12e",
-    "googlenet": "#f0a12e",
-    "xception": "#f0a12e",
-    "resnet": "#2166ac",
-    "plain": "#92c5de",
-    "vgg": "#01665e",
-    "alexnet": "#333333",
+FAMILY_COLORS = {  # color and name in the legend, by the beginning of a network's name; the first that fits
+    "mobilenet": ("#4daf4a", "MobileNet"),
+    "efficientnet_v2": ("#b2182b", "EfficientNetV2"),
+    "efficientnet": ("#e7695e", "EfficientNet"),
+    "convnext": ("#7b3294", "ConvNeXt"),
+    "densenet": ("#a6761d", "DenseNet"),
+    "nasnet": ("#888888", "NASNet"),
+    "inception": ("#f0a12e", "Inception"),
+    "googlenet": ("#f0a12e", "Inception"),
+    "xception": ("#f0a12e", "Inception"),
+    "resnet": ("#2166ac", "ResNet"),
+    "plain": ("#92c5de", "plain"),
+    "vgg": ("#01665e", "VGG"),
+    "alexnet": ("#333333", "AlexNet"),
 }
 BUBBLE_AREA, MIN_BUBBLE_AREA = 4.0, 8.0  # points², per million parameters and of none
+AREAS = (5, 25, 100)  # millions of parameters in the legend
 
 
 def plot_catalog(entries: Sequence[CatalogEntry], file: Path) -> None:
     """Plot accuracy against operations, as a PNG, for the networks whose accuracy is published.
 
     Full bubbles are networks with pretrained weights, rings those trained from scratch. Networks that
-    are best for their cost are labeled first; a label that would cover another is left out.
+    are best for their cost are labeled first; a label that would cover something is left out.
 
     Raises:
         OptionError: if `file` exists
@@ -131,17 +134,17 @@ def plot_catalog(entries: Sequence[CatalogEntry], file: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("billion multiply-adds per image", color=INK)
     axes.set_ylabel("published top-1 accuracy on ImageNet, %", color=INK)
-    axes.set_title("What networks get right, and what it costs them", color=INK, loc="left")
+    axes.set_title("Accuracy of networks, and their cost", color=INK, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
-    _draw_legend(axes)
+    _draw_legend(axes, shown)
     _draw_labels(figure, axes, shown)
     save_new_figure(figure, file)
 
 
 def _draw_bubble(axes: Any, entry: CatalogEntry) -> None:
-    is_ring, color = entry.command == "train", _color(entry)
+    is_ring, (color, _) = entry.command == "train", _family(entry)
     axes.scatter(
         *(entry.multiply_adds / 1e9, entry.top1, _area(entry.parameters / 1e6)),
         facecolor="none" if is_ring else color,
@@ -155,38 +158,64 @@ def _area(millions: float) -> float:
     return MIN_BUBBLE_AREA + BUBBLE_AREA * millions
 
 
-def _color(entry: CatalogEntry) -> str:
-    return next((color for family, color in FAMILY_COLORS.items() if entry.name.startswith(family)), INK)
+def _family(entry: CatalogEntry) -> tuple[str, str]:
+    """Give the color of a network, and the name of its family."""
+    return next((found for family, found in FAMILY_COLORS.items() if entry.name.startswith(family)), (INK, "other"))
 
 
-def _draw_legend(axes: Any) -> None:
-    """Explain the areas and the rings, and name the sources."""
-    for millions in (5, 25, 100):
-        axes.scatter([], [], _area(millions), color="#bbbbbb", label=f"{millions} million parameters")
-    axes.scatter([], [], 60, facecolor="none", edgecolor="#888888", label="from scratch: tlkit train")
-    axes.legend(loc="lower right", frameon=False, labelspacing=1.6, borderpad=1.2)
+def _draw_legend(axes: Any, shown: Sequence[CatalogEntry]) -> None:
+    """Explain the colors, the areas and the rings, and name the sources."""
+    families = dict.fromkeys(_family(entry) for entry in shown)
+    colors = [axes.scatter([], [], 50, color=color, label=name) for color, name in families]
+    first = axes.legend(handles=colors, loc="lower right", frameon=False, fontsize=9, bbox_to_anchor=(0.78, 0.0))
+    axes.add_artist(first)
+    areas = [axes.scatter([], [], _area(size), color="#bbbbbb", label=f"{size} million parameters") for size in AREAS]
+    areas.append(axes.scatter([], [], 60, facecolor="none", edgecolor="#888888", label="from scratch: tlkit train"))
+    axes.legend(handles=areas, loc="lower right", frameon=False, labelspacing=1.6, borderpad=1.2, fontsize=9)
     axes.figure.supxlabel(f"accuracies: {SOURCES['keras']} and the sources in `tlkit models --json`", fontsize=8)
 
 
 def _draw_labels(figure: Any, axes: Any, shown: Sequence[CatalogEntry]) -> None:
-    """Write names beside the bubbles, where they do not cover one another."""
+    """Write each name once, next to its bubble, where it covers neither another name nor a bubble."""
     renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.draw_without_rendering()
-    labels = list[Any]()
+    taken = {entry: _bubble_box(axes, entry) for entry in shown}
+    named = set[str]()
     for entry in sorted(shown, key=lambda entry: _count_dominators(entry, shown)):
-        text = axes.annotate(
-            entry.name,
-            (entry.multiply_adds / 1e9, entry.top1),
-            (6, 5),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
-        box = text.get_window_extent(renderer)
-        if any(box.overlaps(other) for other in labels):
-            text.remove()
-        else:
-            labels.append(box)
+        radius = math.sqrt(_area(entry.parameters / 1e6) / math.pi)
+        for x, y in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            if entry.name in named:
+                break
+            text = axes.annotate(
+                entry.name,
+                (entry.multiply_adds / 1e9, entry.top1),
+                (x * (0.7 * radius + 3), y * (0.7 * radius + 2)),
+                textcoords="offset points",
+                ha="left" if x > 0 else "right",
+                va="bottom" if y > 0 else "top",
+                fontsize=8,
+                color=INK,
+            )
+            box = text.get_window_extent(renderer)
+            if any(box.overlaps(other) for owner, other in taken.items() if owner is not entry) or not _is_inside(
+                axes, box
+            ):
+                text.remove()
+            else:
+                named.add(entry.name)
+                taken[text] = box
+
+
+def _bubble_box(axes: Any, entry: CatalogEntry) -> Bbox:
+    """Give the square around a bubble, in pixels."""
+    x, y = axes.transData.transform((entry.multiply_adds / 1e9, entry.top1))
+    radius = math.sqrt(_area(entry.parameters / 1e6) / math.pi) * axes.figure.dpi / 72
+    return Bbox([[x - radius, y - radius], [x + radius, y + radius]])
+
+
+def _is_inside(axes: Any, box: Bbox) -> bool:
+    frame = axes.bbox
+    return bool(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
 
 
 def _count_dominators(entry: CatalogEntry, others: Sequence[CatalogEntry]) -> int:
