@@ -171,3 +171,4 @@ def test_command_line_names_what_is_not_the_default(tmp_path, monkeypatch):
     settings = FinetuneSettings(backbone="mobilenet_025", freeze="all", seed=3)
     words = command_line("finetune", settings, tmp_path / "my photos")
     assert words == "tlkit finetune 'my photos' --backbone mobilenet_025 --freeze all --seed 3"
+    assert command_line("finetune", FinetuneSettings(), tmp_path / "-o") == "tlkit finetune ./-o"

@@ -60,6 +60,14 @@ def test_diagnose_first_loss_above_chance_is_too_high_a_learning_rate(loss, is_h
     )
 
 
+def test_diagnose_high_loss_of_a_single_epoch_advises_a_rate_that_is_accepted():
+    """The learning rate at the end of the only epoch is 0."""
+    high = replace(record(loss=9.0), learning_rate=0.0)
+    assert [command for _, command in findings_of(high)] == [""]
+    [(_, command)] = findings_of(high, learning_rate=0.3)
+    assert accepted(command).learning_rate == 0.1
+
+
 def test_diagnose_first_loss_of_another_kind_is_not_judged():
     assert findings_of(record(loss=9.0), record(2), loss="mean-squared-error") == []
 

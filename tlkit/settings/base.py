@@ -134,7 +134,8 @@ def command_line(command: str, settings: Any, data: Path) -> str:
     "tlkit finetune 'my photos' --folds 5 --no-head-first"
     """
     here = Path.cwd()
-    words = ["tlkit", command, str(data.relative_to(here) if data.is_relative_to(here) else data)]
+    folder = str(data.relative_to(here) if data.is_relative_to(here) else data)
+    words = ["tlkit", command, f"./{folder}" if folder.startswith("-") else folder]
     for item in fields(settings):
         value = getattr(settings, item.name)
         if value != item.default:

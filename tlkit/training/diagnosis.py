@@ -135,11 +135,13 @@ def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:
     bound = HIGH_LOSS * math.log(evidence.num_classes)
     if not first or not first.loss > bound or evidence.loss != "cross-entropy":
         return None
-    peak = max(record.learning_rate for record in evidence.history if record.phase == first.phase)
+    name = "upper_learning_rate" if first.phase == "blocks" else "learning_rate"
+    rates = [record.learning_rate for record in evidence.history if record.phase == first.phase]
+    peak = getattr(evidence.given, name) or max(rates)  # after a single epoch a schedule has ended at 0
     return Diagnosis(
         f"learning rate too high: the loss of the first epoch is {first.loss:.2f}, above {bound:.2f} "
         "(1.2 times the loss of random guessing). Try a lower one; `tlkit lr-find` suggests one.",
-        {"upper_learning_rate" if first.phase == "blocks" else "learning_rate": float(f"{peak / 3:.1g}")},
+        {name: float(f"{peak / 3:.1g}")} if peak else {},
     )
 
 
