@@ -20,7 +20,7 @@ $(READY): setup.cfg pyproject.toml
 
 install: $(READY)  ## Make .venv with tlkit and its developer tools
 
-demo: $(READY)  ## Transfer learning on digits, then beach or desert, nothing downloaded; fails where transfer does not win
+demo: $(READY)  ## Transfer learning on digits, then beach or desert, without downloads; fails if transfer is not better
 	@$(BIN)/python sample_data/demo.py $(DEMO)
 
 test: $(READY)  ## The fast tests
@@ -34,17 +34,17 @@ lint: $(READY)  ## Format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-fix: $(READY)  ## Mend what can be mended by itself
+fix: $(READY)  ## Format, and apply the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)  ## Rewrite docs/commands.md from the commands' help
 	$(BIN)/python -m tests.write_commands
 
-sample: $(READY)  ## Draw sample_data anew
+sample: $(READY)  ## Draw the images of sample_data again
 	$(BIN)/python sample_data/make_samples.py
 
-backbones: $(READY)  ## Check every backbone; each row is kept, so it goes on where it was stopped
+backbones: $(READY)  ## Check every backbone; each row is written at once, so it continues where it was stopped
 	$(BIN)/python -m tests.check_backbones
 
 fuzz: $(READY)  ## Absurd values for every option of every command; it continues where it was stopped

@@ -55,7 +55,15 @@ FORBIDDEN = {  # a regular expression, and what to say instead
     r"bears? (?:the|a|`)": "has",
 }
 WORDS = re.compile(r"(?<![\w/-])(?:" + "|".join(FORBIDDEN) + r")(?![\w/-])", re.IGNORECASE)
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "sample_data/**/*.md")
+DOCUMENTS = (
+    "README.md",
+    "Makefile",
+    "pyproject.toml",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/**/*.md",
+    "sample_data/**/*.md",
+)
 NO_PROSE = re.compile(r"(?<!`)`[^`\n]+`(?!`)|\]\([^)\n]*\)|\{\{\w+\}\}|<!--.*?-->")  # names, links, figures to fill in
 ARTICLES = ("The ", "A ", "An ", "Its ", "Every ", "Each ", "One ", "raises:")  # no imperative begins so
 SKIPPED_FIRST_WORDS = ("What ", "How ", "Whether ", "Which ", "Where ", "The way ", "See ")
