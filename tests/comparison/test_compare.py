@@ -58,8 +58,7 @@ def test_compare_leaves_runs_and_stands_for_the_recommended_one(finished, colors
     for run in (finished.run.path / "colors", finished.run.path):
         (prediction,) = predict(run, colors / "red" / "0.png")
         assert prediction.label == "red"
-    assert finished.recommendation.name == "colors"
-    assert load_run(finished.run.path).path == finished.run.path / "colors"
+    assert load_run(finished.run.path).path == finished.run.path / finished.recommendation.name
 
 
 def test_compare_command_of_a_result_trains_the_same(finished, tmp_path):
