@@ -1,4 +1,4 @@
-"""Measures a finished run: on its own validation images, or on a folder it was not trained on."""
+"""Evaluation of a finished run: on its own validation images, or on a folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Writes what a training leaves: the model, what `predict` runs, metrics, tables, plots."""
+"""Files of a training: the model, what `predict` runs, metrics, tables, plots."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -77,7 +77,7 @@ def training_metrics(
     repeats: Repeats,
     seconds: dict[str, float],
 ) -> TrainingMetrics:
-    """Put together what metrics.json says."""
+    """Put together the content of metrics.json."""
     split, folds = dataset.split, repeats.folds
     headline = folds.report if folds else test or report
     figures, request = report.as_json(), details.request

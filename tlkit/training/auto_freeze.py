@@ -186,7 +186,7 @@ def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str
 def _decide_by_probes(
     recipe: Strategies, inputs: EstimateInput, probes: Mapping[str, float], left: float
 ) -> FreezeDecision:
-    """Train upper blocks where that is expected to be worth its time."""
+    """Train the upper blocks if that is expected to be worth its time."""
     if not pays_off(gain := expected_gain(probes), 0):
         return _advised(advise(probes, "all", "Training the upper blocks, too, should add less than 1 point."))
     try:

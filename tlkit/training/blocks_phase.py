@@ -34,7 +34,7 @@ MAX_DISK_FRACTION = 0.25  # of the free disk, that activations may take
 
 
 class BlocksPhase:
-    """Trains the upper blocks and the head; where no epoch is better than the start, the start is kept."""
+    """Training of the upper blocks and the head; if no epoch is better than the start, the start is kept."""
 
     name = "blocks"
     overfitting: Mapping[str, Any] = {"freeze": "lower", "augment": "strong"}
@@ -151,7 +151,7 @@ def _extract_activations(
     training: NetworkTraining,
     progress: Progress,
 ) -> tuple[Features, Features]:
-    """Of the held-out images the plain view, as `predict` computes it; of the others all views, in float16."""
+    """Extract the plain view of held-out images, as `predict` does, and all views of the others, in float16."""
     folder, split = dataset.folder, dataset.split
     train = set(split.train.paths)
     held = set(split.validation.paths) | set(split.test.paths)

@@ -1,4 +1,4 @@
-"""Trains a classic classifier: on handcrafted descriptors, or on a frozen network's features.
+"""Training of a classic classifier: on handcrafted descriptors, or on a frozen network's features.
 
 `--descriptor auto` tries several combinations of descriptors side by side, on training images alone.
 """
@@ -146,7 +146,7 @@ class ClassicRecipe:
         return replace(self, settings=replace(self.settings, **options))
 
     def with_time_limit(self, seconds: float) -> "ClassicRecipe":
-        """Most of the time goes into reading, which cannot be cut."""
+        """Change nothing: most of the time goes into reading, which cannot be shortened."""
         return self
 
     def load(self, folder: ImageFolder, progress: Progress) -> ClassicDataset:
@@ -170,7 +170,7 @@ class ClassicRecipe:
         return ClassicDataset(vectors, split, settings)
 
     def _with_all_descriptors(self) -> ClassicSettings:
-        """With every descriptor of all candidates, so that each is computed, and its vocabulary fitted, once."""
+        """Ask for every descriptor of all candidates, so that each is computed, and its vocabulary fitted, once."""
         names = dict.fromkeys(name for candidate in self.candidates for name in candidate.split("+"))
         sizes = descriptor_sizes([DESCRIPTORS[name] for name in names], 0)
         return replace(self.settings, descriptor="+".join(names), image_size=max(sizes))
@@ -218,7 +218,7 @@ def _fit_best(
 
 
 def _accuracy(result: SearchResult) -> float | None:
-    """In folds; None where there were too few images for any."""
+    """Give the accuracy in folds; None if there were too few images for any."""
     return None if np.isnan(result.accuracy) else result.accuracy
 
 

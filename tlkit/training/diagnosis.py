@@ -84,13 +84,13 @@ class FitEvidence:
 
 
 def diagnose(evidence: FitEvidence) -> list[Diagnosis]:
-    """Find what is the matter, the gravest first; nothing where nothing is."""
+    """List the findings, the most serious first."""
     checks = (_check_learning_rate, _check_num_validation, _check_fit)
     return [finding for check in checks if (finding := check(evidence))]
 
 
 def few_images(num_validation: int) -> str:
-    """Say what is the matter with fewer than `FEW_IMAGES`."""
+    """Say what fewer than `FEW_IMAGES` mean for the accuracy."""
     return f"only {num_validation} validation images: the accuracy is too uncertain to compare models"
 
 
@@ -154,7 +154,7 @@ def _check_num_validation(evidence: FitEvidence) -> Diagnosis | None:
 
 
 def _check_fit(evidence: FitEvidence) -> Diagnosis | None:
-    """Over- or underfitting; training accuracy is measured with dropout, so the gap is rather larger."""
+    """Find over- or underfitting; training accuracy is measured with dropout, so the gap is larger than it seems."""
     training, validation = _training_accuracy(evidence), evidence.best.val_accuracy
     if math.isnan(training):
         return None

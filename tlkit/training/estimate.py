@@ -1,4 +1,4 @@
-"""Time and disk that a training needs, from a few seconds of measuring on this machine."""
+"""Time and disk space of a training, estimated from a few seconds of measurements on this machine."""
 
 import math
 import time

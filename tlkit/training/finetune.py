@@ -1,4 +1,4 @@
-"""Adapts a pretrained network to a folder of images."""
+"""Training that adapts a pretrained network to a folder of images."""
 
 from dataclasses import MISSING, fields, replace
 from importlib.util import find_spec

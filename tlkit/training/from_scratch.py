@@ -1,4 +1,4 @@
-"""Trains an architecture, or any network of Keras Applications, from scratch."""
+"""Training of an architecture, or of any network of Keras Applications, from scratch."""
 
 from dataclasses import replace
 from pathlib import Path

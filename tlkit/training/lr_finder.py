@@ -93,7 +93,7 @@ def _recipe_to_try(settings: NetworkSettings) -> NetworkRecipe:
 
 
 def range_test(top: keras.Model, train: Samples, plan: FitPlan, progress: Progress) -> RateCurve:
-    """Take `STEPS` steps at learning rates from `LOWEST` to `HIGHEST`, or until the loss bursts.
+    """Take `STEPS` steps at learning rates from `LOWEST` to `HIGHEST`, or until the loss diverges.
 
     The weights are put back.
     """
@@ -144,7 +144,7 @@ def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
 
 
 def _batches(train: Samples, plan: FitPlan) -> list[np.ndarray]:
-    """Enough batches for the test, pass after pass over the images."""
+    """Draw enough batches for the test, in several passes over the images."""
     size, batches = min(plan.batch_size, len(train.targets)), list[np.ndarray]()
     while len(batches) < STEPS:
         batches.extend(batch_indices(len(train.targets), size, plan.seed, len(batches)))

@@ -96,7 +96,7 @@ class Phase(Protocol):
 
 
 class HeadPhase:
-    """Trains the head on the features of a frozen network."""
+    """Training of the head on the features of a frozen network."""
 
     name = "head"
     overfitting: Mapping[str, Any] = {"dropout": 0.7}
@@ -128,7 +128,7 @@ class HeadPhase:
 
 
 class FullPhase:
-    """Trains everything, on images with new augmentation in every epoch."""
+    """Training of everything, on images with new augmentation in every epoch."""
 
     name = "whole"
     overfitting: Mapping[str, Any] = {"augment": "strong"}

@@ -1,4 +1,4 @@
-"""Trains a model on features: epochs, early stopping, recovery.
+"""Training of a model on features: epochs, early stopping, recovery.
 
 The loop over epochs is our own: the order of images and every random draw depend on the seed and
 the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a small head.
@@ -94,7 +94,7 @@ def _compile(model: keras.Model, plan: FitPlan, state: TrainingState, num_images
 
 
 def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
-    """Early stopping: the last epoch, or none better for as many as the patience."""
+    """Stop after the last epoch, or if none was better for as many epochs as the patience."""
     return state.epoch == plan.epochs or state.epoch - best_epoch(state.history) >= plan.patience
 
 
