@@ -8,6 +8,7 @@ and works. Every result is written at once: started again, the script continues 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -78,6 +79,8 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "no cache": {"TLKIT_CACHE": "/proc/cache"},
     "read-only folder": {},
 }
+SHARED = ("photos", "net", "classic")  # of the workspace, that command lines read
+MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}
 
@@ -162,7 +165,7 @@ def run_in(environment: str, base: Sequence[str], folder: Path) -> dict[str, Any
     }
     started, words = time.monotonic(), list(base)
     with tempfile.TemporaryDirectory(dir=folder) as parent:
-        words[1:] = [str(folder / word) if (folder / word).exists() else word for word in words[1:]]
+        words = [re.sub(rf"^({'|'.join(SHARED)})(?=/|$)", str(folder) + r"/\1", word) for word in words]
         read_only = environment == "read-only folder"
         reading, writing = os.pipe()
         if environment == "closed stdout":
@@ -184,7 +187,7 @@ def run_in(environment: str, base: Sequence[str], folder: Path) -> dict[str, Any
         if environment != "closed stdout":
             os.close(reading)
     outcome = "traceback" if "Traceback (most" in said else str(done.returncode)
-    if outcome != "0" and not read_only:  # where every command works, but those that write into the folder
+    if outcome != "0" and environment not in MAY_REFUSE:
         outcome = "1"
     return {
         "words": [f"in {environment}", *base],
@@ -198,6 +201,9 @@ def work(folder: Path, part: int) -> None:
     """Run every WORKERS-th case that has no result yet; each result is a line of `results-PART.jsonl`."""
     import resource
 
+    from tlkit.models.keras_setup import start_keras
+
+    start_keras()  # stopped while it is imported, it would stay half imported
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     results = folder / f"results-{part}.jsonl"
     known = {tuple(row["words"]) for row in all_results(folder)}

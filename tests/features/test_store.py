@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.making import needs_permissions
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures, as_half
@@ -247,3 +248,12 @@ def test_store_where_the_cache_cannot_be_written_keeps_rows_in_memory(cache):
     assert table.gather([name(3), name(1)])[:, 0].tolist() == [3, 1]
     assert table.find(name(2)).group == f"{1002:032x}"
     assert FeatureStore(KEY).find(name(1)) is None
+
+
+@needs_permissions
+def test_store_in_a_cache_that_may_not_be_read_keeps_records_in_memory(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir(mode=0o000)
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "closed" / "cache"))
+    assert filled(1).find(name(1)) is not None
+    (tmp_path / "closed").chmod(0o755)
+    assert list((tmp_path / "closed").iterdir()) == []

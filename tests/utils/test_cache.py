@@ -9,7 +9,7 @@ from tests.making import touch
 from tlkit.comparison.cache import CACHED_RUN_FILES
 from tlkit.engines.cache import CONVERTED_FILES
 from tlkit.features.store import SHARD_FILES
-from tlkit.utils.cache import KEY, MARK, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
+from tlkit.utils.cache import KEY, MARK, NO_CACHE, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
 from tlkit.utils.files import Owned
 
 SHARDS = CachePart("features", Owned(re.compile(rf"{KEY}/[0-9]\.npy"), re.compile(KEY)))
@@ -150,3 +150,14 @@ def test_claim_cache_leaves_what_lies_behind_a_link(root, tmp_path):
     (root / "features").symlink_to(tmp_path / "elsewhere")
     claim_cache(SHARD_FILES)
     assert temporary.exists()
+
+
+def test_cache_dir_without_a_home_can_never_be_made(monkeypatch):
+    for name in ("TLKIT_CACHE", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of nobody
+    assert cache_dir() == NO_CACHE
+    with pytest.raises(OSError):
+        claim_cache()
+    monkeypatch.setenv("TLKIT_CACHE", "~nobody-of-this-name/cache")
+    assert cache_dir() == Path("~nobody-of-this-name/cache")

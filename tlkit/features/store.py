@@ -75,7 +75,10 @@ class FeatureStore:
         self.damaged = 0
         raise_open_file_limit()  # each shard stays open
         self._index: dict[bytes, tuple[np.ndarray, int]] = {}  # shard and position in it, by SHA-256
-        for file in sorted(self.folder.glob("*.npy")):
+        shards = list[Path]()
+        with suppress(OSError):  # a folder that may not be read is as good as empty
+            shards = sorted(self.folder.glob("*.npy"))
+        for file in shards:
             if SHARD.fullmatch(file.name) and is_regular(file):  # other files are not tlkit's
                 self._open_shard(file)
         self._cached_before = frozenset(self._index)

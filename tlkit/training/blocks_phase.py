@@ -27,6 +27,7 @@ from tlkit.training.loop.history import choose_criterion
 from tlkit.training.phases import PhaseInput, frozen_batch_norms, one_hot, trainable_top, training_samples
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
+from tlkit.utils.files import path_exists
 from tlkit.utils.progress import Progress
 
 UNIMPROVED = "training the upper blocks did not improve the classifier; only its head is trained."
@@ -140,7 +141,7 @@ def _disk_limit(cache_limit: float) -> float:
     """
     if cache_limit:
         return cache_limit * 1e9
-    folder = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if path.exists())
+    folder = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if path_exists(path))
     return shutil.disk_usage(folder).free * MAX_DISK_FRACTION
 
 

@@ -19,6 +19,7 @@ MARK = (
     "# This folder is the cache of tlkit. `tlkit cache clear` empties it.\n"
 )
 KEY = "[0-9a-f]{64}"  # pattern of names that are hashes
+NO_CACHE = Path(os.devnull, "tlkit")  # can never be made; of a user without a home
 ABANDONED_SECONDS = 24 * 3600  # a living process does not leave a temporary file untouched for so long
 
 
@@ -38,10 +39,13 @@ class CachePart:
 def cache_dir() -> Path:
     """Find the cache folder: `TLKIT_CACHE`, or the platform's for this user."""
     if chosen := os.environ.get("TLKIT_CACHE"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     from platformdirs import user_cache_path
 
-    return user_cache_path("tlkit", appauthor=False)
+    try:
+        return user_cache_path("tlkit", appauthor=False)
+    except RuntimeError:  # this user has no home
+        return NO_CACHE
 
 
 def is_cache() -> bool:
