@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cli.commands import SMALL, STAGE, misused, posix, process, refused, tlkit
 from tlkit.cli import COMMANDS, main
@@ -145,3 +148,52 @@ def test_process_interrupted_ends_with_130_and_keeps_features_not_the_run(colors
     assert all(STAGE.fullmatch(line) for line in stages)
     assert not (tmp_path / "run").exists()
     assert any(cache.rglob("*.npy")) == (moment == "while training")
+
+
+NETWORK = (*SMALL[:4], "--weights", "none")
+STOPPED = {  # commands that take seconds on large images; {out} is their output
+    "finetune": ("finetune", "{data}", *NETWORK, "--freeze", "all", "-o", "{out}"),
+    "finetune lower": ("finetune", "{data}", *NETWORK, "--freeze", "lower", "-o", "{out}"),
+    "train": ("train", "{data}", "--model", "lenet5", "-o", "{out}"),
+    "classic": ("train", "{data}", "--descriptor", "fisher", "-o", "{out}"),
+    "compare": ("compare", "{data}", "--only", "colors,pixels", "-o", "{out}"),
+    "features": ("features", "{data}", *NETWORK, "-o", "{out}.npz"),
+    "predict": ("predict", "{run}", "{data}", "-o", "{out}.csv"),
+    "evaluate": ("evaluate", "{run}", "{data}", "-o", "{out}"),
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Twenty images of each class that take a quarter of a second to decode."""
+    root, random = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
+    for name in ("blue", "green", "red"):
+        (root / name).mkdir()
+        for number in range(20):
+            pixels = np.kron(random.integers(0, 256, (500, 500, 3), np.uint8), np.ones((5, 5, 1), np.uint8))
+            Image.fromarray(pixels).save(root / name / f"{number}.png", compress_level=1)
+    return root
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", STOPPED)
+def test_process_stopped_at_any_time_ends_with_130_and_leaves_no_half_file(
+    large, finetuned_run, tmp_path, name, number
+):
+    places = {"data": large, "run": finetuned_run.path, "out": tmp_path / "out"}
+    arguments = [word.format(**places) for word in STOPPED[name]]
+    environment = os.environ | {"TLKIT_CACHE": str(tmp_path / "cache")}
+    for seconds in (2.0, 3.5):
+        with process(*arguments, env=environment) as running:
+            time.sleep(seconds)
+            running.send_signal(number)
+            _, words = running.communicate(timeout=100)
+        assert (running.returncode, "Traceback" in words) == (130, False), words
+        assert words.splitlines()[-1].startswith("Stopped")
+        assert list(tmp_path.rglob(".tlkit-*")) == []
+        left = list(tmp_path.glob("out*"))
+        assert all((path / "UNFINISHED").exists() and (path / "settings.json").exists() for path in left)
+        if left:
+            shutil.rmtree(left[0])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tests.cli.commands import posix
 from tlkit.cli import console
-from tlkit.cli.console import Console, raise_if_interrupted, take_signals, was_interrupted
+from tlkit.cli.console import Console, ignore_signals, raise_if_interrupted, take_signals, was_interrupted
 
 EPOCH = {"phase": "head", "epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
 
@@ -124,3 +124,23 @@ def test_console_on_a_terminal_draws_while_descriptor_2_is_silenced(monkeypatch)
     assert "✓" in shown
     assert "1 epoch" in shown
     assert "note" in shown
+
+
+@posix
+def test_console_raises_again_what_c_code_swallowed_at_the_next_unit_of_a_stage(signals):
+    take_signals()
+    with Console().stage("features", 2, "images") as advance:
+        advance(1)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            advance(1)
+
+
+@posix
+def test_ignore_signals_lets_a_command_that_has_ended_end(signals):
+    take_signals()
+    ignore_signals()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    assert not was_interrupted()

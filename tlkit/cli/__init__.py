@@ -13,7 +13,7 @@ import click
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.compare import compare
-from tlkit.cli.console import describe_interrupt, take_signals, was_interrupted
+from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, was_interrupted
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
@@ -116,10 +116,14 @@ def _flush() -> None:
 
 
 def _exit(end: SystemExit) -> None:
-    """End at once where TensorFlow was loaded: its shutdown takes a second, and all is written."""
+    """End at once where TensorFlow was loaded, whose shutdown takes a second, and after an interrupt: all is written.
+
+    Python would end an interrupted import of code with the signal instead of the exit code.
+    """
+    ignore_signals()
     with suppress(OSError):
         _flush()
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" not in sys.modules and not was_interrupted():
         raise end
     os._exit(end.code if isinstance(end.code, int) else 1)
 

@@ -50,6 +50,12 @@ def take_signals() -> None:
     sys.unraisablehook = lambda error: None if error.exc_type is KeyboardInterrupt else show(error)  # in a destructor
 
 
+def ignore_signals() -> None:
+    """Let SIGINT and SIGTERM do nothing from now on: the work is done, and its exit code decided."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def was_interrupted() -> bool:
     """Tell whether such a signal was received."""
     return bool(_received)
@@ -76,17 +82,21 @@ def describe_interrupt(command: str, can_resume: bool) -> str:
     Args:
         can_resume: True if the command has --resume
     """
-    from tlkit.runs.run import UNFINISHED
-
     run, epochs = reporting().run, reporting().epochs
     if not can_resume:
         return "Stopped. Nothing was lost."
-    if run is None or not (run / UNFINISHED).exists():
+    if run is None or not _is_unfinished(run):
         return "Stopped before anything was trained. Nothing was lost."
     after = f" after {epochs[0]} of {_count(epochs[1], 'epochs')}" if epochs else ""
     if command == "compare":  # the epochs are those of one candidate
         after = ""
     return f"Stopped{after}. Continue: {shlex.join(['tlkit', command, '--resume', str(run)])}"
+
+
+def _is_unfinished(run: Path) -> bool:
+    from tlkit.runs.run import UNFINISHED  # not before there is a run: an interrupted import cannot be repeated
+
+    return (run / UNFINISHED).exists()
 
 
 class Console:
@@ -124,6 +134,7 @@ class Console:
             def advance(count: int) -> None:
                 """Count units; write nothing until the stage ends."""
                 nonlocal done
+                raise_if_interrupted()
                 done += count
                 if unit == "epochs":
                     reporting().epochs = (done, total)
@@ -191,10 +202,17 @@ class Console:
         raise_if_interrupted()
         self._epochs.append(row)
         if self._verbosity == VERBOSE:
-            click.echo(_epoch_line(row), file=self._terminal, err=True)
+            self._print_above_bar(_epoch_line(row))
         accuracy, best = row["val_accuracy"], max(epoch["val_accuracy"] for epoch in self._epochs)
         figures = f"accuracy {percent(accuracy)}  best {percent(best)}  loss {row['val_loss']:.2f}"
         self.waiting(figures.replace(GLUE, " "))
+
+    def _print_above_bar(self, line: str) -> None:
+        """Print a line; without a bar, it goes to stderr as it is."""
+        if self._bars is None:
+            click.echo(line, file=self._terminal, err=True)
+        else:
+            self._bars.console.print(line, markup=False, highlight=False)
 
 
 def _progress_bars(terminal: IO[str]) -> Any:
