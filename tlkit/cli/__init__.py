@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -49,12 +50,12 @@ class _Group(HelpGroup):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; `--help` writes its page here."""
-        with _reader_may_leave():
+        with _reader_may_leave(), _usage_errors_fit():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say an error in one sentence."""
-        with _reader_may_leave():
+        with _reader_may_leave(), _usage_errors_fit():
             return self._invoke(ctx)
 
     def _invoke(self, ctx: click.Context) -> Any:
@@ -103,6 +104,21 @@ def _reader_may_leave() -> Iterator[None]:
     except BrokenPipeError:
         _flush()
         raise click.exceptions.Exit(0) from None
+
+
+@contextmanager
+def _usage_errors_fit() -> Iterator[None]:
+    """Wrap the sentence of a usage error at the width of the terminal."""
+    try:
+        yield
+    except click.UsageError as error:
+        if not sys.stderr.isatty():
+            raise
+        from tlkit.cli.screen import terminal_width
+
+        start = "Error: "
+        lines = textwrap.fill(start + error.format_message(), terminal_width(), break_on_hyphens=False)
+        raise click.UsageError(lines.removeprefix(start), error.ctx) from None
 
 
 def _flush() -> None:
