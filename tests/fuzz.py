@@ -80,6 +80,7 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "read-only folder": {},
 }
 SHARED = ("photos", "net", "classic")  # of the workspace, that command lines read
+OUTPUTS = ("features.npz", "samples")  # that command lines of `BASES` name
 MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}
@@ -130,9 +131,12 @@ def make_workspace(folder: Path) -> None:
 
 
 def run_case(words: Sequence[str], seconds: float = SECONDS) -> dict[str, Any]:
-    """Run one command line in this process, stopped after some seconds."""
+    """Run one command line in this process, stopped after some seconds; outputs of an earlier one are removed."""
     from tlkit.cli import main
 
+    for name in OUTPUTS:
+        shutil.rmtree(name, ignore_errors=True)
+        Path(name).unlink(missing_ok=True)
     fired = []
 
     def stop(number: int, frame: Any) -> None:
