@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tlkit.data.appearance import APPEARANCE
+
 RUN_FILES = {
     "DONE",
     "confusion_matrix.csv",
@@ -53,6 +55,13 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
     file = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
     return file.getvalue()
+
+
+def appearance(seed: int = 0) -> np.void:
+    """What an image looks like that nobody drew; no two seeds alike."""
+    described = np.zeros((), APPEARANCE)
+    described["thumbnail"] = np.random.default_rng(seed).integers(0, 256, (32, 32))
+    return described[()]
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from tests.cli.commands import refused, tlkit
 
 def test_augment_draws_a_sheet_and_names_its_images(colors, tmp_path):
     sheet = tmp_path / "sheet.png"
-    done = tlkit("augment", colors, "-o", sheet, "--images", "3", "--image-size", "32")
+    done = tlkit("augment", colors, "-o", sheet, "--rows", "3", "--image-size", "32")
     assert (done.exit_code, done.stderr) == (0, "")
     first, head, *names, last = done.stdout.splitlines()
     assert first == "3 images, 8 views each, the first unchanged"
@@ -17,7 +17,7 @@ def test_augment_draws_a_sheet_and_names_its_images(colors, tmp_path):
 
 
 def test_augment_as_json_names_the_file_and_its_images(colors, tmp_path):
-    done = tlkit("augment", colors, "-o", tmp_path / "x.png", "--images", "2", "--views", "3", "--json")
+    done = tlkit("augment", colors, "-o", tmp_path / "x.png", "--rows", "2", "--views", "3", "--json")
     content = json.loads(done.stdout)
     assert content == {
         "file": str(tmp_path / "x.png"),
@@ -30,7 +30,7 @@ def test_augment_as_json_names_the_file_and_its_images(colors, tmp_path):
 def test_augment_shows_what_the_named_command_sees(signs, colors, tmp_path):
     def drawn(data, *args):
         sheet = tmp_path / f"{len(list(tmp_path.iterdir()))}.png"
-        done = tlkit("augment", data, "-o", sheet, "--images", "2", "--image-size", "32", *args)
+        done = tlkit("augment", data, "-o", sheet, "--rows", "2", "--image-size", "32", *args)
         assert done.exit_code == 0, done.stderr
         return sheet.read_bytes(), done.stdout
 

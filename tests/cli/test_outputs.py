@@ -32,7 +32,7 @@ SMALL = ("--backbone", "mobilenet_025", "--weights", "none", "--image-size", "32
 FILES = {  # a command that writes one file: its arguments, and the ending of the file
     "predict": (("predict", "runs/mine", "photos/red/0.png"), ".csv"),
     "features": (("features", "photos", *SMALL), ".npz"),
-    "augment": (("augment", "photos", "--images", "2", "--image-size", "32"), ".png"),
+    "augment": (("augment", "photos", "--rows", "2", "--image-size", "32"), ".png"),
     "lr-find": (("lr-find", "photos", *SMALL, "--freeze", "all", "--hidden", "0"), ".png"),
     "summary": (("summary", "lenet5"), ".svg"),
     "models": (("models",), ".png"),

@@ -7,12 +7,13 @@ from PIL import Image
 from tlkit.data.augment import Augmentation, AugmentedViews, flip_note
 from tlkit.data.contact_sheet import GAP, draw_contact_sheet
 from tlkit.data.image import ImageSpec
+from tlkit.data.reader import read_data
 from tlkit.errors import DataError
 
 
 def sheet(data, tmp_path):
     views = AugmentedViews(3, seed=0, augmentation=Augmentation.from_options("light", {}))
-    names = draw_contact_sheet(data, tmp_path / "sheet.png", ImageSpec(32), views, num_images=4)
+    names = draw_contact_sheet(read_data(data), tmp_path / "sheet.png", ImageSpec(32), views, num_images=4)
     return names, np.asarray(Image.open(tmp_path / "sheet.png"))
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.making import touch
+from tests.making import appearance, touch
 from tlkit.data.folder import read_folder
 from tlkit.data.listing import HIDDEN, FileEntry, count_reasons
 from tlkit.errors import DataError
@@ -343,7 +343,9 @@ def test_a_message_names_ten_of_many_classes(tmp_path):
 
 def test_picked_images_keep_their_order_and_the_classes(tmp_path):
     folder = read_folder(touch(tmp_path, "a/1", "b/1", "b/2"))
-    folder = folder.with_hashes([("s0", "g0"), ("s1", "g1"), ("s2", "g2")])
+    folder = folder.with_contents(
+        [("s0", "g0", appearance(0)), ("s1", "g1", appearance(1)), ("s2", "g2", appearance(2))]
+    )
     picked = folder.subset(np.array([2, 0]))
     assert picked.paths == ("b/2", "a/1")
     assert picked.labels.tolist() == [1, 0]

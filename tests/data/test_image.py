@@ -53,7 +53,7 @@ def thirds(height, width, *, upright=False):
 
 
 def group(data, image_size=32, resize="crop"):
-    return decode_image(data, ImageSpec(image_size, resize)).group
+    return decode_image(data, ImageSpec(image_size, resize)).digest
 
 
 # sizes
@@ -259,7 +259,7 @@ def test_a_readable_file_is_decoded_as_its_bytes_are(tmp_path):
     (tmp_path / "x.png").write_bytes(data)
     photo, direct = read_and_decode(tmp_path / "x.png"), decode_image(data, ImageSpec(32, "crop"))
     assert (photo.pixels == direct.pixels).all()
-    assert (photo.sha256, photo.group) == (direct.sha256, direct.group)
+    assert (photo.sha256, photo.digest) == (direct.sha256, direct.digest)
 
 
 def reason(path):
@@ -332,12 +332,12 @@ def test_a_picture_with_a_bad_mpo_header_is_read_without_a_word(shared_data):
 
 
 def test_copies_under_other_names_are_one_group(awkward):
-    assert awkward["png_named.jpg"].group == awkward["no_extension"].group
+    assert awkward["png_named.jpg"].digest == awkward["no_extension"].digest
 
 
 def test_the_colored_squares_are_all_different(colors):
     photos = [read_and_decode(path) for path in colors.glob("*/*.png")]
-    assert len({photo.group for photo in photos}) == 36
+    assert len({photo.digest for photo in photos}) == 36
 
 
 # versions

@@ -78,7 +78,7 @@ def test_the_note_has_an_example_and_what_to_do():
     [note] = related_notes([(f"a/{stem}.png", "", "a") for stem in GROUPED["patients"]])
     assert "such as 'p000_00.png' and 'p000_01.png'" in note
     assert "accuracy may be too high" in note
-    assert "into train/, or all into val/" in note
+    assert "--group-regex keeps a group in one subset" in note
 
 
 def test_an_annotation_beside_each_image_is_no_relative():

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import HIDDEN, FileEntry
-from tlkit.data.split import SUBSETS, conflict_notes, conflict_rows, hash_to_unit, split_folder
+from tlkit.data.split import SUBSETS, hash_to_unit, split_folder
 from tlkit.errors import DataError
 
 
@@ -20,6 +21,7 @@ def folder_of(images, subsets=None, names="abcdefghijkl"):
         labels=np.array([classes.index(name) for name, _ in images], np.int32),
         subsets=tuple(subsets or [""] * len(images)),
         sha256=tuple(f"sha{number}" for number in range(len(images))),
+        digests=tuple(group for _, group in images),
         groups=tuple(group for _, group in images),
     )
 

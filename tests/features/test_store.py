@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.making import needs_permissions
+from tests.making import appearance, needs_permissions
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures, as_half
@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch):
 
 def rows_of(*numbers, shape=(4,), kind=np.float32):
     return [
-        FeatureRecord(f"{number:064x}", f"{number + 1000:032x}", np.full(shape, number, dtype=kind))
+        FeatureRecord(f"{number:064x}", f"{number + 1000:032x}", appearance(number), np.full(shape, number, dtype=kind))
         for number in numbers
     ]
 
@@ -54,7 +54,7 @@ def test_find_gives_rows_at_once_and_after_reopening(shape, kind):
     for opened in (table, FeatureStore(KEY)):
         for row in rows:
             found = opened.find(row.sha256)
-            assert (found.sha256, found.group) == (row.sha256, row.group)
+            assert (found.sha256, found.digest) == (row.sha256, row.digest)
             assert (found.values.dtype, found.values.shape) == (kind, shape)
             np.testing.assert_array_equal(found.values, row.values)
 
@@ -88,7 +88,7 @@ def test_add_of_nothing_writes_nothing(cache):
 
 def test_store_keeps_infinite_and_undefined_values():
     values = np.array([np.inf, -np.inf, np.nan, np.finfo(np.float32).tiny], np.float32)
-    FeatureStore(KEY).add([FeatureRecord(name(1), "0" * 32, values)])
+    FeatureStore(KEY).add([FeatureRecord(name(1), "0" * 32, appearance(1), values)])
     np.testing.assert_array_equal(FeatureStore(KEY).find(name(1)).values, values)
 
 
@@ -246,7 +246,7 @@ def test_store_where_the_cache_cannot_be_written_keeps_rows_in_memory(cache):
     table = filled(1, 2)
     table.add(rows_of(3))
     assert table.gather([name(3), name(1)])[:, 0].tolist() == [3, 1]
-    assert table.find(name(2)).group == f"{1002:032x}"
+    assert table.find(name(2)).digest == f"{1002:032x}"
     assert FeatureStore(KEY).find(name(1)) is None
 
 

@@ -217,8 +217,8 @@ def test_predict_of_a_missing_run_is_refused(tmp_path):
 def test_predict_identifies_files_where_it_is_asked_to(predictor, squares):
     identified, plain = (next(predictor.predict(squares[:1], identify=identify)) for identify in (True, False))
     assert identified.sha256 == sha256_file(Path(squares[0]))
-    assert len(identified.group) == 32
-    assert (plain.sha256, plain.group) == ("", "")
+    assert len(identified.digest) == 32
+    assert (plain.sha256, plain.digest) == ("", "")
 
 
 def test_predictions_keep_no_pixels(predictor, squares):

@@ -13,6 +13,7 @@ import click
 
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
+from tlkit.cli.check import check
 from tlkit.cli.compare import compare
 from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, was_interrupted
 from tlkit.cli.evaluate import evaluate
@@ -168,7 +169,7 @@ def _describe_unexpected(error: Exception) -> str:
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
     "Use": (predict, evaluate, features, runs),
-    "Look": (augment, models, summary, gradcheck),
+    "Look": (check, augment, models, summary, gradcheck),
     "Other": (sample, cache),
 }
 main.headings = COMMANDS

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=GroupedCommand,
     examples=("tlkit augment photos", "tlkit augment photos --augment strong -o strong.png"),
-    common=("output", "augment", "images", "views", "image_size", "hflip", "rotation", "crop", "brightness", "seed"),
+    common=("output", "augment", "rows", "views", "image_size", "hflip", "rotation", "crop", "brightness", "seed"),
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("PNG file to write.", default="augment.png")
@@ -34,19 +34,22 @@ def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     """
     from tlkit.data.augment import NO_AUGMENTATION, Augmentation, AugmentedViews, flip_note, flip_sensitive_class
     from tlkit.data.contact_sheet import draw_contact_sheet
-    from tlkit.data.folder import read_folder
     from tlkit.data.image import ImageSpec
+    from tlkit.data.reader import DataOptions, read_data
     from tlkit.training.option_effects import AUGMENT, refuse_without_effect
+    from tlkit.utils.files import refuse_inside
 
     refuse_without_effect(settings, AUGMENT)
-    class_names, asked = read_folder(data).class_names, settings.hflip
+    folder = read_data(data, DataOptions(**settings.data_options))
+    refuse_inside(data, output)
+    class_names, asked = folder.class_names, settings.hflip
     if settings.for_command == "train" and asked is None and flip_sensitive_class(class_names):
         settings = replace(settings, hflip=False)  # as `NetworkRecipe.adapted_to` decides
     spec = ImageSpec(settings.image_size, settings.resize)
     augmentation = Augmentation.from_options(settings.augment, settings.amounts)
     views = AugmentedViews(settings.views, settings.seed, augmentation)
     note = flip_note(class_names, augmentation.hflip) if asked is None and augmentation != NO_AUGMENTATION else None
-    names = draw_contact_sheet(data, output, spec, views, settings.images)
+    names = draw_contact_sheet(folder, output, spec, views, settings.rows)
     content: dict[str, Any] = {
         "file": str(output),
         "images": names,

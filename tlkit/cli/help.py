@@ -7,7 +7,19 @@ from typing import Any
 import click
 
 GROUPS = (  # of options, in their order on a help page
-    *("Main", "Run", "Input", "Classic", "Compression", "Evaluation", "Network", "Augmentation", "Head", "Loss"),
+    *(
+        "Main",
+        "Run",
+        "Data",
+        "Input",
+        "Classic",
+        "Compression",
+        "Evaluation",
+        "Network",
+        "Augmentation",
+        "Head",
+        "Loss",
+    ),
     *("Optimizer", "Upper blocks", "Logging", "Speed", "Output"),
 )
 NOUN = re.compile(r".*?(?=[;:,]|\. |\.$| \(|$)", re.DOTALL)  # the beginning of an option's help

@@ -47,14 +47,15 @@ KEY_FILE = "comparison-key.json"  # in a comparison's folder: what all its candi
 
 
 def fingerprint(folder: ImageFolder, progress: Progress) -> str:
-    """Hash where a folder lies, and the paths and contents of its files, with SHA-256."""
+    """Hash where a folder lies, the paths and contents of its files, and what they are, with SHA-256."""
     digests = []
     with progress.stage("hashing", len(folder), "images") as advance, ThreadPoolExecutor(count_workers()) as pool:
         for digest in ordered_map(pool, _content, folder.files):
             digests.append(digest)
             advance(1)
     left_out = [(entry.path, entry.reason) for entry in folder.skipped]
-    return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out)
+    meaning = [folder.class_names, folder.labels.tolist(), folder.subsets, folder.related]
+    return sha256_text(folder.root.resolve(), *zip(folder.paths, digests, strict=True), *left_out, meaning)
 
 
 def run_key(images: str, command: str, settings: Any, backbones: Sequence[str] = ()) -> str:

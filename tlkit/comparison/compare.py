@@ -9,7 +9,7 @@ from tlkit.comparison.recommendation import Recommendation, recommend
 from tlkit.comparison.report import COLUMNS, draw_comparison, result_rows, write_comparison
 from tlkit.comparison.results import CandidateResult
 from tlkit.comparison.runner import ComparisonState, run_candidates
-from tlkit.data.folder import read_folder
+from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.runs.run import Run, command_of, create_run, delete_run, mark_done
 from tlkit.runs.unfinished import reopen_run
@@ -103,12 +103,14 @@ def start_comparison(data: str | Path, output: str | Path | None, settings: Comp
         OptionError
         RunError
     """
-    folder = read_folder(data)
+    read_data(data, DataOptions(**settings.data_options))  # refuses what is no data
     if not any(candidate.make_settings for candidate in build_candidates(settings)):
         raise OptionError("--only has baselines only; add a trained model, e.g. linear.")
-    refuse_inside(folder.root, output or "runs")
+    refuse_inside(Path(data), output or "runs")
     run = create_run(Path(output) if output else None, "compare")
-    run.write_json("settings.json", {"command": "compare", "data": str(folder.root.resolve()), **to_json(settings)})
+    run.write_json(
+        "settings.json", {"command": "compare", **to_json(settings), **absolute_request(data, settings.images)}
+    )
     return run
 
 
@@ -116,7 +118,7 @@ def _finish(state: ComparisonState) -> Comparison:
     assert state.validation_set
     recommendation = recommend(state.results, state.baselines)
     num_images = len(state.validation_set.paths)
-    title = f"{state.root.name}: {state.validation_set.num_classes} classes, {num_images} validation images"
+    title = f"{state.data.name}: {state.validation_set.num_classes} classes, {num_images} validation images"
     draw_comparison(state.results, recommendation, title, state.run.path / PLOT_FILE)
     write_comparison(state.run, state.results, recommendation, state.notes)
     mark_done(state.run)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tlkit.comparison.cache import SPEED_FILE
 from tlkit.comparison.candidates import Candidate
+from tlkit.data.reader import images_root
 from tlkit.errors import RunError
 from tlkit.evaluation.metrics import PairedComparison, mcnemar, wilson_interval
 from tlkit.inference.predictor import Predictor
@@ -167,12 +168,13 @@ MAX_TIMED_IMAGES, NUM_WARMUP_IMAGES = 256, 16
 MAX_TIMED_SECONDS = 1.5
 
 
-def measure_speed(run: Run, root: Path) -> None:
+def measure_speed(run: Run) -> None:
     """Write `speed.json`: how many of its validation images `predict` classifies per second, reading included.
 
     It takes `MAX_TIMED_SECONDS`, or what the images of the warm-up take, where that is longer.
     """
-    predictor = Predictor(run)
+    predictor, request = Predictor(run), run.read_settings()
+    root = images_root(Path(request["data"]), request["images"])
     files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:MAX_TIMED_IMAGES]]
     num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
     if seconds < MAX_TIMED_SECONDS:

@@ -31,7 +31,7 @@ from tlkit.comparison.results import (
     training_seconds,
     validation_set_of,
 )
-from tlkit.data.folder import read_folder
+from tlkit.data.reader import DataOptions, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.models.backbones import cached_backbones
 from tlkit.runs.run import RUN_FILES, UNFINISHED, Run, delete_run, is_done
@@ -55,7 +55,7 @@ class ComparisonState:
 
     Attributes:
         run: its folder
-        root: of the images
+        data: the images, as the user gave them
         images: their fingerprint
         end: when all should be done, on the monotonic clock
         validation_set: the validation images, once a candidate was measured on them
@@ -67,7 +67,7 @@ class ComparisonState:
     """
 
     run: Run
-    root: Path
+    data: Path
     images: str
     progress: Progress
     end: float = math.inf
@@ -97,7 +97,7 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
     data, settings = read_request(run)
     with suppress(OSError):  # where the cache cannot be written, nothing is kept
         claim_cache()  # at once, for a candidate that is refused is left out
-    folder = read_folder(data)
+    folder = read_data(data, DataOptions(**settings.data_options))
     images = fingerprint(folder, progress)
     key = run_key(images, "compare", settings, cached_backbones())
     check_unchanged(run, key)
@@ -106,7 +106,7 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
     prepare_folders(run, key, order)
     limit = parse_duration(settings.time_limit) - REPORT_SECONDS if settings.time_limit else math.inf
     notes = [*folder.notes, *missing_requirements()]
-    state = ComparisonState(run, folder.root, images, progress, started + limit, notes=notes)
+    state = ComparisonState(run, data, images, progress, started + limit, notes=notes)
     _run_all(state, candidates)
     if state.validation_set is None:
         assert state.failure
@@ -149,7 +149,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
         return
     state.validation_set = state.validation_set or validation_set_of(run)
     state.notes += notes_of(candidate, run)
-    command = command_line(recipe.command, settings, state.root)
+    command = command_line(recipe.command, settings, state.data)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
     state.results.append(result)
     state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)
@@ -208,7 +208,7 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
         _train(state, recipe, run.path, slot)
     if candidate.required_freeze not in ("", run.read_json("model.json").get("freeze")):
         raise OutOfTimeError(NO_TIME)
-    measure_speed(run, state.root)
+    measure_speed(run)
     if training_seconds(run) is not None and not run.read_json("settings.json").get("time_limit"):
         cache_run(key, run.path)  # no time limit changed it, and its training time is known
     return run
@@ -232,7 +232,7 @@ def _train(state: ComparisonState, recipe: Recipe[Any], target: Path, slot: Time
     if _is_resumable(target):
         resume(target, deadline)
     else:
-        run_training(recipe.with_time_limit(slot.seconds), state.root, target, deadline)
+        run_training(recipe.with_time_limit(slot.seconds), state.data, target, deadline)
 
 
 NO_TIME = "--time-limit is too short for it; use a longer one."

@@ -8,18 +8,18 @@ from PIL import Image
 
 from tlkit.data.augment import AugmentedViews
 from tlkit.data.decode import read_file
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 from tlkit.data.listing import FileEntry, summarize_reasons
 from tlkit.data.survey import fitted_to
 from tlkit.errors import DataError, ImageError
-from tlkit.utils.files import check_new_file, refuse_inside, write_new
+from tlkit.utils.files import check_new_file, write_new
 
 GAP = 4  # white pixels between views
 
 
 def draw_contact_sheet(
-    data: str | Path, file: Path, spec: ImageSpec, views: AugmentedViews, num_images: int
+    folder: ImageFolder, file: Path, spec: ImageSpec, views: AugmentedViews, num_images: int
 ) -> list[str]:
     """Write a PNG with one line of views per image.
 
@@ -28,16 +28,15 @@ def draw_contact_sheet(
         num_images: lines at most; files that cannot be read are passed over
 
     Returns:
-        The paths of the images, relative to `data`, in the order of the lines
+        The paths of the images, relative to the folder's root, in the order of the lines
 
     Raises:
         DataError: if no image can be read
-        OptionError: if `file` exists, or would lie among the images
+        OptionError: if `file` exists
     """
     check_new_file(file)
-    folder = read_folder(data).surveyed()
+    folder = folder.surveyed()
     spec = fitted_to(folder.survey, spec) if folder.survey else spec
-    refuse_inside(folder.root, file)
     lines, skipped = dict[str, np.ndarray](), list[FileEntry]()
     for index in _alternate_classes(folder):
         if len(lines) == num_images:
@@ -49,7 +48,7 @@ def draw_contact_sheet(
             continue
         lines[folder.paths[index]] = image.pixels
     if not lines:
-        raise DataError(f"no image in '{data}' can be read: {summarize_reasons(skipped)}; expected a folder of images.")
+        raise DataError(f"no image in '{folder.root}' can be read: {summarize_reasons(skipped)}; expected a folder of images.")
     content = io.BytesIO()
     Image.fromarray(_arrange(np.stack(list(lines.values())))).save(content, "PNG")
     write_new(file, content.getvalue())

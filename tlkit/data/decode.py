@@ -133,6 +133,17 @@ def drafted_size(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAP
         return _drafted(_open(data), short_side, max_megapixels).size
 
 
+def stored_size(data: bytes) -> tuple[str, tuple[int, int]]:
+    """Read the format of a file, and its width and height as stored, from the header alone.
+
+    Raises:
+        ImageError
+    """
+    with _reasons(data):
+        image = _open(data)
+        return "JPEG" if image.format == "MPO" else image.format or "", image.size
+
+
 @dataclass(frozen=True)
 class Header:
     """Facts about an image that its file holds before decoding.

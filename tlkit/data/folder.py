@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from tlkit.data.appearance import APPEARANCE
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
-from tlkit.data.related_names import related_notes
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 from tlkit.utils.files import is_folder, path_exists
@@ -32,8 +32,12 @@ class ImageFolder:
         paths: one per image, relative to `root`, with `/`
         labels: int32 (images,), an index into `class_names`
         subsets: one per image: "train", "validation" or "test" where the folder says so, else ""
+        related: one per image: the patient or another group it belongs to, as options or a table say; "" for none
         sha256: one per image, of the file's bytes, hexadecimal; empty until the files are read
-        groups: one per image: images with equal pixels share it; empty until the files are read
+        digests: one per image, of its pixels; empty until the files are read
+        groups: one per image: images that are never in two subsets share it; empty until the files are read
+        reasons: one per image: why others are in its group, "" where it is alone
+        appearances: one `APPEARANCE` per image; None until the files are read
         skipped: files that are not part of this, each with its reason
         notes: what a person should know of the folder
         survey: what the headers of the files say; None until they are read
@@ -44,8 +48,12 @@ class ImageFolder:
     paths: tuple[str, ...]
     labels: np.ndarray
     subsets: tuple[str, ...]
+    related: tuple[str, ...] = ()
     sha256: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    appearances: np.ndarray | None = field(default=None, repr=False)
     skipped: tuple[FileEntry, ...] = ()
     notes: tuple[str, ...] = ()
     survey: Survey | None = None
@@ -81,8 +89,12 @@ class ImageFolder:
             paths=_at(self.paths, indices),
             labels=self.labels[indices],
             subsets=_at(self.subsets, indices),
+            related=_at(self.related, indices),
             sha256=_at(self.sha256, indices),
+            digests=_at(self.digests, indices),
             groups=_at(self.groups, indices),
+            reasons=_at(self.reasons, indices),
+            appearances=None if self.appearances is None else self.appearances[indices],
             skipped=(),
         )
 
@@ -97,9 +109,19 @@ class ImageFolder:
         notes = [f"no {name} image of '{self.root}' can be read; {WITHOUT_IMAGES[name]}." for name in lost]
         return replace(images, notes=(*self.notes, *notes))
 
-    def with_hashes(self, hashes: Sequence[tuple[str, str]]) -> "ImageFolder":
-        """Add the (sha256, group) of each image."""
-        return replace(self, sha256=tuple(sha for sha, _ in hashes), groups=tuple(group for _, group in hashes))
+    def with_contents(self, contents: Sequence[tuple[str, str, np.void]]) -> "ImageFolder":
+        """Add what reading each file gave: its sha256, the digest of its pixels, its appearance.
+
+        Images with equal pixels are then one group; see `duplicates.group_images` for more.
+        """
+        digests = tuple(digest for _, digest, _ in contents)
+        return replace(
+            self,
+            sha256=tuple(sha256 for sha256, _, _ in contents),
+            digests=digests,
+            groups=digests,
+            appearances=np.array([appearance for _, _, appearance in contents], APPEARANCE),
+        )
 
     def with_skipped(self, entries: Iterable[FileEntry]) -> "ImageFolder":
         """Add files to `skipped`."""
@@ -137,7 +159,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         _require_classes(layout, allowed, {name for _, _, name in images}, skipped)
         class_names = tuple(sorted(allowed, key=natural_key))
         subsets = {subset for _, subset, _ in images}
-        name_notes = [*_subset_notes(layout, subsets), *_name_notes(layout, class_names), *related_notes(images)]
+        name_notes = [*_subset_notes(layout, subsets), *_name_notes(layout, class_names)]
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
         root=root,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tlkit.data.appearance import describe_appearance
 from tlkit.data.augment import ViewTransform
-from tlkit.data.decode import MAX_MEGAPIXELS, drafted_size, is_deep, open_upright, opened_upright, to_rgb
+from tlkit.data.decode import MAX_MEGAPIXELS, drafted_size, is_deep, open_upright, opened_upright, stored_size, to_rgb
 
 DECODE_VERSION = 4  # part of every cache key and of model.json; raise it when any pixel may change
 MARGIN = 1.15  # an oversized image is this much larger than the network's input, for augmented views
@@ -74,12 +75,14 @@ class DecodedImage:
     Attributes:
         pixels: uint8 (size, size, 3), RGB: the plain view; or (views, size, size, 3): all views
         sha256: of the file's bytes, hexadecimal
-        group: 32 hexadecimal digits; equal for files with equal pixels, under all options
+        digest: 32 hexadecimal digits; equal for files with equal pixels, under all options
+        appearance: an `APPEARANCE`; None where the image is not a file
     """
 
     pixels: np.ndarray
-    sha256: str
-    group: str
+    sha256: str = ""
+    digest: str = ""
+    appearance: np.void | None = None
 
 
 def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = None) -> DecodedImage:
@@ -98,7 +101,9 @@ def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = Non
     canonical = upright
     if not _decodes_alike(data, oversized.size, spec.max_megapixels):
         canonical = open_upright(data, CANONICAL_SIDE, spec.max_megapixels)
-    return DecodedImage(pixels, sha256, _pixel_digest(canonical))
+    file_format, size = stored_size(data)
+    appearance = describe_appearance(to_rgb(canonical, spec.gray_range), size, file_format, len(data))
+    return DecodedImage(pixels, sha256, _pixel_digest(canonical), appearance)
 
 
 def decode_square(data: bytes, spec: ImageSpec) -> np.ndarray:
@@ -125,7 +130,7 @@ def prepare_image(image: Image.Image, spec: ImageSpec) -> DecodedImage:
         ImageError
     """
     upright = opened_upright(image, spec.max_megapixels)
-    return DecodedImage(_square(to_rgb(upright, spec.gray_range), spec), "", "")
+    return DecodedImage(_square(to_rgb(upright, spec.gray_range), spec))
 
 
 def _square(image: Image.Image, spec: ImageSpec) -> np.ndarray:

@@ -77,7 +77,7 @@ def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
     """
     top = _inside_wrappers(root, class_names)
     names = [name for name in class_folders(top) if composed(name) not in class_names]
-    subsets = {name: subset for name in names if (subset := _subset_of(name))}
+    subsets = {name: subset for name in names if (subset := subset_named(name))}
     _refuse_parts(top, names, subsets)
     if subsets and len(subsets) == len(class_folders(top)):
         _require_one_of_each(top, subsets, bool(class_names))
@@ -115,14 +115,14 @@ def _key(name: str) -> str:
     return re.sub(r"[\s_.\-()]+", "", name.casefold())
 
 
-def _subset_of(name: str) -> str:
+def subset_named(name: str) -> str:
     """Name the subset that a folder's name means; "" for none."""
     match = SUBSET_FOLDER.fullmatch(_key(name))
     return SUBSETS_BY_NAME[match[1]] if match else ""
 
 
 def _is_part(name: str) -> bool:
-    return bool(_subset_of(name) or PART_FOLDER.fullmatch(_key(name)) or LETTERED_PART.fullmatch(name))
+    return bool(subset_named(name) or PART_FOLDER.fullmatch(_key(name)) or LETTERED_PART.fullmatch(name))
 
 
 def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
@@ -132,7 +132,7 @@ def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
         names = class_folders(top)
         if len(names) != 1:
             return top if len(names) > 1 else folder
-        if composed(names[0]) in class_names or (_subset_of(names[0]) and class_folders(top / names[0])):
+        if composed(names[0]) in class_names or (subset_named(names[0]) and class_folders(top / names[0])):
             return top
         top = top / names[0]
         if _holds_images(top):
@@ -214,7 +214,7 @@ def _way_out(folder: Path, names: Sequence[str]) -> str:
 def _has_classes(folder: Path) -> bool:
     """Tell whether a folder holds at least two subfolders and no image beside them, or subsets with such."""
     names = class_folders(folder)
-    if names and all(map(_subset_of, names)):
+    if names and all(map(subset_named, names)):
         return any(_has_classes(folder / name) for name in names)
     return len(names) > 1 and not _holds_images(folder)
 

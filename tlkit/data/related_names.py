@@ -1,7 +1,7 @@
 """Images that seem to show the same thing, by their file names: slices of a patient, bursts, frames, augmented copies.
 
-Images are not grouped yet, so relatives may be in two subsets, and a note says so. Names of cameras and plain numbering
-say nothing about relatives.
+A name is a hint and no proof, so images are grouped only if the user asks for it; a note reports the hint. Names of
+cameras and plain numbering say nothing about relatives.
 """
 
 import re
@@ -57,15 +57,16 @@ def related_notes(images: Sequence[tuple[str, str, str]]) -> list[str]:
     first, second = (PurePosixPath(paths[index]).name for index in groups[0][:2])
     return [
         f"file names look grouped, such as '{first}' and '{second}': related images may be in training and in "
-        "validation, and the accuracy may be too high. Put all images of a group into train/, or all into val/."
+        "validation, and the accuracy may be too high. --group-regex keeps a group in one subset: give what the "
+        "names of a group have in common, e.g. '(p\\d+)_' for p017_03.png."
     ]
 
 
 def _inside_class(path: str, class_name: str) -> PurePosixPath:
-    """Leave out the folder of the class and those above it: a patient may be in train/ and in val/."""
+    """Leave out the folder of the class and those above it, if it is in one: a patient may be in train/ and in val/."""
     parts = PurePosixPath(path).parts
     positions = [index for index, part in enumerate(parts[:-1]) if composed(part) == class_name]
-    return PurePosixPath(*parts[positions[0] + 1 :])
+    return PurePosixPath(*parts[positions[0] + 1 if positions else 0 :])
 
 
 def _related(names: Mapping[int, PurePosixPath]) -> list[list[int]]:

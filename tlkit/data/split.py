@@ -14,7 +14,6 @@ from tlkit.errors import DataError
 from tlkit.utils.text import quote_names
 
 TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")  # the more important subset first
-MAX_PAIRS = 3  # of equal images that a note names
 TRAINED_ON = "the run this one starts from was trained on them"
 
 
@@ -54,13 +53,13 @@ def split_folder(
     Args:
         folder: with hashes; its files have been read
         validation_split, test_split: fraction of the images of each class, each in [0, 1), sum below 1
-        previous_subsets: the subset of each group in a run this one starts from: the group keeps it; an image that was
-            trained on there and is held out by the folder itself is dropped
+        previous_subsets: the subset of images in a run this one starts from, by the digest of their pixels: their
+            groups keep it; an image that was trained on there and is held out by the folder itself is dropped
 
     Raises:
         DataError: if a class has no training image or no validation image is left
     """
-    previous = previous_subsets or {}
+    previous = _previous_of_groups(folder, previous_subsets or {})
     given = {subset for subset in (VALIDATION, TEST) if subset in folder.subsets}
     assigned = np.array([subset if subset in given else "" for subset in folder.subsets], dtype=object)
     dropped = _copies(folder, assigned) | _previously_trained_on(folder, assigned, previous)
@@ -237,48 +236,36 @@ def group_indices(folder: ImageFolder) -> dict[str, list[int]]:
     return indices
 
 
-def conflict_rows(folder: ImageFolder) -> list[tuple[str, str, str]]:
-    """List the path, class and group of every image that has an equal one with another label, group by group."""
-    names, labels = folder.class_names, folder.labels.tolist()
-    positions = [index for indices in _groups_in_conflict(folder) for index in indices]
-    return [(folder.paths[index], names[labels[index]], folder.groups[index]) for index in positions]
-
-
-def conflict_notes(folder: ImageFolder, table: str = "") -> list[str]:
-    """Name up to three pairs of equal images with different labels.
-
-    Args:
-        table: where all of them are listed
-    """
-    conflicts = _groups_in_conflict(folder)
-    if not conflicts:
-        return []
-    labels, pairs = folder.labels.tolist(), []
-    for first, *others in conflicts[:MAX_PAIRS]:
-        other = next(index for index in others if labels[index] != labels[first])
-        pairs.append(f"{folder.paths[first]} and {folder.paths[other]}")
-    sets = "1 set of identical images has" if len(conflicts) == 1 else f"{len(conflicts)} sets of identical images have"
-    same = "; so are ".join([f"{pairs[0]} are the same image", *pairs[1:]])
-    return [f"{sets} different labels: {same}. Remove the wrong ones{f'; {table} lists them' * bool(table)}."]
-
-
-def _groups_in_conflict(folder: ImageFolder) -> list[list[int]]:
-    labels = folder.labels.tolist()
-    return [indices for indices in group_indices(folder).values() if len({labels[index] for index in indices}) > 1]
+def _previous_of_groups(folder: ImageFolder, previous_subsets: Mapping[str, str]) -> dict[str, str]:
+    """Give the subset of each group in a previous run: training, where it was trained on any image of the group."""
+    previous = dict[str, str]()
+    for group, digest in zip(folder.groups, folder.digests, strict=True):
+        subset = previous_subsets.get(digest)
+        if subset and previous.get(group) != TRAIN:
+            previous[group] = subset
+    return previous
 
 
 def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
     """Find images to drop: their positions, with the held-out image each is a copy of."""
-    originals: dict[str, str] = {}
+    originals: dict[str, int] = {}
     copies = {}
     for subset in (TEST, VALIDATION, ""):
         indices = np.flatnonzero(assigned == subset).tolist()
         for index in indices:
             if folder.groups[index] in originals:
-                copies[index] = f"copy of {originals[folder.groups[index]]}"
+                original = originals[folder.groups[index]]
+                copies[index] = f"{_relation(folder, index, original)} {folder.paths[original]}"
         if subset:
-            originals.update({folder.groups[index]: folder.paths[index] for index in indices})
+            originals.update({folder.groups[index]: index for index in indices})
     return copies
+
+
+def _relation(folder: ImageFolder, index: int, original: int) -> str:
+    if folder.digests[index] == folder.digests[original]:
+        return "copy of"
+    is_related = folder.related and folder.related[index] and folder.related[index] == folder.related[original]
+    return "in one group with" if is_related else "near duplicate of"
 
 
 def _previously_trained_on(
@@ -322,8 +309,12 @@ def _too_alike(folder: ImageFolder) -> str:
 
 def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
     trained_on = [entry.path for entry in skipped if entry.reason == TRAINED_ON]
-    copies = [entry.path for entry in skipped if entry.reason != TRAINED_ON]
+    copies = [entry.path for entry in skipped if (entry.reason or "").startswith("copy of")]
+    relatives = [entry.path for entry in skipped if entry.path not in {*trained_on, *copies}]
     notes = [f"{len(copies)} copies of held-out images were left out, e.g. {copies[0]}."] if copies else []
+    if relatives:
+        close = "near duplicates of held-out images, or in a group with one,"
+        notes.append(f"{len(relatives)} images are {close} and were left out, e.g. {relatives[0]}.")
     if trained_on:
         notes.append(f"{len(trained_on)} held-out images were left out: {TRAINED_ON}, e.g. {trained_on[0]}.")
     return notes

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlkit.classic.distances import nearest_neighbors
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.duplicates import conflict_notes
+from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry
-from tlkit.data.split import Split, conflict_notes, split_folder
+from tlkit.data.reader import DataOptions, read_data
+from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec, choose_engine, versions
 from tlkit.errors import OptionError, require
@@ -103,13 +105,13 @@ def export_features(
         )
     refuse_inside(Path(data), file)
     require_packages_for(settings.pca, settings.pq)
-    folder = read_folder(data).surveyed()
+    folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     settings = replace(settings, **choose_pixels(settings.resize, settings.gray_range, folder.survey))
     image = ImageSpec(settings.image_size, **settings.pixel_options)
     engine = EngineSpec(settings.engine, settings.precision)
     with ThreadPoolExecutor(1) as background:
         extractor = build_extractor(background, layer.build, layer.identity, ExtractorSpec(image, engine, layer.cut))
-        features = extract(folder, extractor, image, progress or Silent())
+        features = extract(folder, extractor, image, progress or Silent()).grouped()
     subsets = previous_run(settings.run).subsets() if settings.run else {}
     fractions = settings.validation_split, settings.test_split
     split = split_folder(features.folder, *fractions, settings.seed, subsets)
@@ -117,7 +119,7 @@ def export_features(
     table = _table(features, split, codec, settings)
     skipped = (*features.folder.skipped, *split.train.skipped)
     files = write_table(table, file, settings.csv_dialect)
-    notes = (*folder.notes, *pixel_notes(folder.survey, image), *split.notes, *conflict_notes(features.folder))
+    notes = (*features.folder.notes, *pixel_notes(folder.survey, image), *split.notes, *conflict_notes(features.folder))
     accuracies = _nearest_accuracies(features, split, codec)
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from tlkit.data.augment import AugmentedViews, ViewTransform
 from tlkit.data.decode import read_file
+from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.data.listing import FileEntry
@@ -53,6 +54,10 @@ class Features:
     store: FeatureStore
     num_cached: int
     views: ViewTransform | None = None
+
+    def grouped(self) -> "Features":
+        """Group near duplicates and related images, so that a split keeps them together."""
+        return replace(self, folder=group_images(self.folder))
 
     def load(self, images: ImageFolder) -> np.ndarray:
         """Load the features of some of the images: (images, …), in their order."""
@@ -132,10 +137,7 @@ class ExtractionPass:
         """Compute the features of decoded images, in this thread's own session."""
         decoded = [(self._find(item.sha256) or item) if isinstance(item, DecodedImage) else item for item in decoded]
         features = iter(self._run([item for item in decoded if isinstance(item, DecodedImage)]))
-        return [
-            FeatureRecord(item.sha256, item.group, next(features)) if isinstance(item, DecodedImage) else item
-            for item in decoded
-        ]
+        return [_record(item, next(features)) if isinstance(item, DecodedImage) else item for item in decoded]
 
     def _decode_file(self, file: Path) -> Decoded:
         try:
@@ -201,8 +203,13 @@ def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Itera
             if len(new) >= SHARD_ROWS or len(new) * result.values.nbytes >= SHARD_BYTES:
                 store.add(list(new.values()))
                 new = {}
-        yield FeatureRecord(result.sha256, result.group, np.empty(0))
+        yield FeatureRecord(result.sha256, result.digest, result.appearance, np.empty(0))
     work.store_of(work.extractor.result()).add(list(new.values()))
+
+
+def _record(image: DecodedImage, values: np.ndarray) -> FeatureRecord:
+    assert image.appearance is not None
+    return FeatureRecord(image.sha256, image.digest, image.appearance, values)
 
 
 def _readable(folder: ImageFolder, results: list[RowOrError]) -> ImageFolder:
@@ -213,5 +220,7 @@ def _readable(folder: ImageFolder, results: list[RowOrError]) -> ImageFolder:
         for path, result in zip(folder.paths, results, strict=True)
         if isinstance(result, ImageError)
     ]
-    readable = folder.readable(list(records)).with_hashes([(row.sha256, row.group) for row in records.values()])
+    readable = folder.readable(list(records)).with_contents(
+        [(row.sha256, row.digest, row.appearance) for row in records.values()]
+    )
     return readable.with_skipped([*folder.skipped, *skipped])

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, raise_open_file_limit, sha256_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its bytes, shortened
@@ -53,12 +54,14 @@ class FeatureRecord:
 
     Attributes:
         sha256: of the file's bytes, hexadecimal
-        group: of its pixels, hexadecimal
+        digest: of its pixels, hexadecimal
+        appearance: an `APPEARANCE`
         values: float32, float16 or uint8, of the shape at the cut
     """
 
     sha256: str
-    group: str
+    digest: str
+    appearance: np.void
     values: np.ndarray
 
 
@@ -89,7 +92,7 @@ class FeatureStore:
             return None
         shard, position = entry
         record = shard[position]
-        return FeatureRecord(sha256, record["group"].tobytes().hex(), record["values"])
+        return FeatureRecord(sha256, record["digest"].tobytes().hex(), record["appearance"], record["values"])
 
     def was_cached(self, sha256: str) -> bool:
         """Tell whether the record of a file's bytes was cached before this store was opened."""
@@ -182,10 +185,12 @@ def as_half(features: np.ndarray) -> np.ndarray:
 def _make_shard(records: list[FeatureRecord]) -> np.ndarray:
     precision = np.result_type(*{record.values.dtype for record in records})
     shape = records[0].values.shape
-    shard = np.empty(len(records), [("sha256", "u1", (32,)), ("group", "u1", (16,)), ("values", precision, shape)])
+    kinds = [("sha256", "u1", (32,)), ("digest", "u1", (16,)), ("appearance", APPEARANCE), ("values", precision, shape)]
+    shard = np.empty(len(records), kinds)
     for entry, record in zip(shard, records, strict=True):
         entry["sha256"] = np.frombuffer(bytes.fromhex(record.sha256), np.uint8)
-        entry["group"] = np.frombuffer(bytes.fromhex(record.group), np.uint8)
+        entry["digest"] = np.frombuffer(bytes.fromhex(record.digest), np.uint8)
+        entry["appearance"] = record.appearance
         entry["values"] = record.values
     return shard
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
+from tlkit.data.reader import DataOptions, images_root, read_data
 from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError
 from tlkit.evaluation.report import Report
@@ -98,7 +99,7 @@ def evaluate(
         images, subset = _own_images(run, names, settings.split)
         kinds = dict[str, str]()
     else:
-        folder = read_folder(data, names)
+        folder = read_data(data, DataOptions(**settings.data_options), names)
         images, subset = _images_of(folder, settings.split)
         skipped += folder.skipped
         kinds = _kinds_of_images(run)
@@ -156,7 +157,7 @@ def _classify(
             elif image.sha256 and image.sha256 != prediction.sha256:
                 skipped.append(FileEntry(image.path, "changed since the run was made"))
             else:
-                kind = kinds.get(prediction.sha256 or "") or kinds.get(prediction.group or "") or NEW
+                kind = kinds.get(prediction.sha256 or "") or kinds.get(prediction.digest or "") or NEW
                 classified.append(_ClassifiedImage(image.path, image.label, prediction.probabilities, kind))
             advance(1)
     return classified
@@ -170,7 +171,8 @@ def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Repor
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
     """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
-    root = Path(run.read_settings()["data"])
+    request = run.read_settings()
+    root = images_root(Path(request["data"]), request.get("images", ""))
     if not is_folder(root):
         raise DataError(f"the images of '{run.path}' are not in '{root}' any more; give their folder as DATA.")
     rows = [row for row in run.read_rows("split.csv") if subset in (row["split"], "all")]
@@ -199,7 +201,7 @@ def _kinds_of_images(run: Run) -> dict[str, str]:
     kinds: dict[str, str] = {}
     rows = run.read_rows("split.csv")
     for subset, kind in ((VALIDATION, VALIDATION), (TRAIN, TRAINING)):
-        kinds |= {row[name]: kind for row in rows if row["split"] == subset for name in ("sha256", "group")}
+        kinds |= {row[name]: kind for row in rows if row["split"] == subset for name in ("sha256", "pixels")}
     return kinds
 
 

@@ -32,7 +32,7 @@ class Prediction:
         top: (class, probability), the most probable first
         probabilities: float32 (classes,), in label order; None where there are none
         sha256: of the file's bytes, hexadecimal; "" unless it was asked for
-        group: hash of the pixels, equal for files with equal pixels; "" unless it was asked for
+        digest: hash of the pixels, equal for files with equal pixels; "" unless it was asked for
     """
 
     path: str
@@ -43,7 +43,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
     sha256: str = field(default="", repr=False)
-    group: str = field(default="", repr=False)
+    digest: str = field(default="", repr=False)
 
 
 class Predictor:
@@ -84,7 +84,7 @@ class Predictor:
         Args:
             inputs: paths of files, bytes of image files, uint8 RGB arrays (height, width, 3), Pillow images, binary
                 file objects; or one of them. `tlkit.predict` also takes folders and patterns.
-            identify: also hash each file and its pixels, into `sha256` and `group`
+            identify: also hash each file and its pixels, into `sha256` and `digest`
 
         Raises:
             OptionError: at once or when its turn comes, if an input is nothing that can be an image
@@ -128,7 +128,7 @@ class Predictor:
     def _prediction(self, name: str, image: DecodedImage, probabilities: np.ndarray) -> Prediction:
         top = top_classes(probabilities, self.manifest.class_names, self.top_k)
         label, confidence = top[0]
-        return Prediction(name, "ok", label, confidence, None, top, probabilities, image.sha256, image.group)
+        return Prediction(name, "ok", label, confidence, None, top, probabilities, image.sha256, image.digest)
 
 
 def open_run_engine(run: Run, engine: str = "auto") -> Engine:

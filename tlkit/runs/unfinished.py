@@ -12,7 +12,7 @@ from tlkit.runs.run import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
 from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files, path_exists
 
 SPLIT = "split.csv"
-SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256")
+SPLIT_COLUMNS = ("path", "class", "split", "group", "reason", "pixels", "sha256")
 VERSIONS = "checkpoint-versions.json"  # of the packages that a run started with, until it is finished
 RESUMED = "RESUMED"  # in a run that continued what it had trained before it was stopped
 
@@ -150,16 +150,16 @@ def _as_csv(split: Split) -> str:
     writer.writerow(SPLIT_COLUMNS)
     for subset, images in split.subsets.items():
         names = [images.class_names[label] for label in images.labels]
-        writer.writerows(
-            (path, name, subset, group, sha256)
-            for path, name, group, sha256 in zip(images.paths, names, images.groups, images.sha256, strict=True)
-        )
+        reasons = images.reasons or [""] * len(images)
+        columns = (images.groups, reasons, images.digests, images.sha256)
+        for path, name, *contents in zip(images.paths, names, *columns, strict=True):
+            writer.writerow((path, name, subset, *contents))
     return lines.getvalue()
 
 
 def _difference(before: str, now: str) -> str:
     """Say how many images are gone, new or changed between two split.csv, and name the first of them."""
-    kept = [name for name in SPLIT_COLUMNS if name != "split"]  # an image that is added may move another to a subset
+    kept = ("path", "class", "pixels", "sha256")  # an image that is added may change the group or subset of another
     old, new = (
         {row["path"]: [row[name] for name in kept] for row in csv.DictReader(io.StringIO(text, newline=""))}
         for text in (before, now)

@@ -97,12 +97,12 @@ class PreviousRun:
         return top
 
     def subsets(self) -> Mapping[str, str]:
-        """Give the subset in which it had each group of equal images, which they keep.
+        """Give the subset in which it had each image, by the digest of its pixels; the image keeps it.
 
         Raises:
             RunError
         """
-        return {row["group"]: row["split"] for row in self.run.read_rows("split.csv")}
+        return {row["pixels"]: row["split"] for row in self.run.read_rows("split.csv")}
 
     def notes(self, class_names: Sequence[str]) -> list[str]:
         """Say which classes are new, and which are no more."""

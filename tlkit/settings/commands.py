@@ -9,6 +9,7 @@ from tlkit.settings.shared import (
     AugmentSettings,
     CsvDialect,
     EngineName,
+    LayoutSettings,
     PixelSettings,
     Preset,
     Resize,
@@ -32,7 +33,7 @@ class ContactSheetMainSettings:
         "finetune", "Main", "Command whose views to show; by default train does not mirror digits and letters."
     )
     augment: Preset = setting("light", "Main", "Augmentation strength; the single amounts below override it.")
-    images: int = setting(6, "Main", "Number of images, one per row, from all classes.", min=1, max=50)
+    rows: int = setting(6, "Main", "Number of images, one per row, from all classes.", min=1, max=50)
     views: int = setting(8, "Main", "Number of views per image; the first is unchanged.", min=1, max=50)
     image_size: int = setting(160, "Main", "View height and width in pixels.", min=16, max=1024)
     resize: Resize = setting(
@@ -43,7 +44,7 @@ class ContactSheetMainSettings:
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
+class ContactSheetSettings(AugmentSettings, LayoutSettings, ContactSheetMainSettings):
     """Settings of `tlkit augment`."""
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class ContactSheetSettings(AugmentSettings, ContactSheetMainSettings):
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(PixelSettings):
+class CompareSettings(LayoutSettings, PixelSettings):
     """Settings of `tlkit compare`."""
 
     only: str = setting(
@@ -79,7 +80,24 @@ class CompareSettings(PixelSettings):
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class CheckSettings(LayoutSettings, PixelSettings):
+    """Settings of `tlkit check`."""
+
+    backbone: str = setting(
+        "auto",
+        "Main",
+        "Pretrained backbone whose features find label errors, outliers and crops; auto takes one whose weights are "
+        "cached, none does without.",
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+        parse_gray_range(self.gray_range)
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(LayoutSettings):
     """Settings of `tlkit evaluate`."""
 
     split: Literal["auto", "train", "validation", "test", "all"] = setting(

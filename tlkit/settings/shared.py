@@ -35,6 +35,32 @@ def csv_dialect_option() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayoutSettings:
+    """Options of how DATA says which image is which."""
+
+    images: str = setting("", "Data", "Folder of the images that a table lists. Default: the folder of the table.")
+    path_column: str = setting("", "Data", "Column of a table with the paths of the images. Default: guessed.")
+    label_column: str = setting("", "Data", "Column of a table with the labels. Default: guessed.")
+    split_column: str = setting(
+        "", "Data", "Column of a table that says train, validation or test. Default: one called split, if any."
+    )
+    group_column: str = setting(
+        "", "Data", "Column of a table with what belongs together, e.g. the patient; a group stays in one subset."
+    )
+    label_regex: str = setting(
+        "", "Data", r"Regular expression that finds the label in the path of a file, e.g. '(cat|dog)\.\d+'."
+    )
+    group_regex: str = setting(
+        "", "Data", r"Regular expression that finds what belongs together in a path, e.g. '(p\d+)_' for patients."
+    )
+
+    @property
+    def data_options(self) -> dict[str, str]:
+        """The same as values, by name."""
+        return {item.name: getattr(self, item.name) for item in fields(LayoutSettings)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PixelSettings:
     """Options of how an image file becomes pixels."""
 
@@ -83,7 +109,7 @@ def parse_gray_range(text: str) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitSettings(PixelSettings):
+class SplitSettings(LayoutSettings, PixelSettings):
     """Options of the images and their split."""
 
     validation_split: float = setting(

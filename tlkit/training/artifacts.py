@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import count_reasons
-from tlkit.data.split import conflict_notes, conflict_rows
 from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
@@ -20,6 +20,7 @@ from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mi
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
+from tlkit.quality.check import quick_check
 from tlkit.runs.run import MODEL, InferenceStage, Run
 from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
@@ -104,6 +105,7 @@ def training_metrics(
             *details.notes,
             *check_time_limit(request.options, seconds),
             *conflict_notes(dataset.folder, CONFLICTS),
+            *quick_check(dataset.folder),
         ],
         figures=dict(details.figures),
         folds=folds.as_json() if folds else None,

@@ -15,6 +15,7 @@ from tlkit.classic.descriptors import DESCRIPTORS, descriptor_sizes, find_descri
 from tlkit.classic.fit import FitOptions, are_constant, refit, select_columns, select_model
 from tlkit.classic.model_selection import GroupedLabels, SearchResult
 from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipeline, to_bytes
+from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
@@ -105,17 +106,14 @@ class ClassicDataset:
     """A `Dataset` of feature vectors.
 
     Attributes:
+        folder: the readable images
         settings: with every descriptor that was computed, and the image size
     """
 
     vectors: FeatureVectors
+    folder: ImageFolder
     split: Split
     settings: ClassicSettings
-
-    @property
-    def folder(self) -> ImageFolder:
-        """The readable images."""
-        return self.vectors.features.folder
 
     @property
     def num_cached(self) -> int:
@@ -165,9 +163,9 @@ class ClassicRecipe:
             descriptors = list(zip(rows, descriptor_sizes(rows, settings.image_size), strict=True))
             image = ImageSpec(settings.image_size, **settings.pixel_options)
             vectors = compute_handcrafted(folder, descriptors, settings.pyramid, image, progress)
-        fractions = settings.validation_split, settings.test_split
-        split = split_folder(vectors.features.folder, *fractions, settings.seed)
-        return ClassicDataset(vectors, split, settings)
+        grouped = group_images(vectors.features.folder)
+        split = split_folder(grouped, settings.validation_split, settings.test_split, settings.seed)
+        return ClassicDataset(vectors, grouped, split, settings)
 
     def _with_all_descriptors(self) -> ClassicSettings:
         """Ask for every descriptor of all candidates, so that each is computed, and its vocabulary fitted, once."""

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 
 from tlkit.data.decode import read_file
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
+from tlkit.data.reader import DataOptions, read_data
 from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner
 from tlkit.errors import ImageError, OptionError
 from tlkit.features.extractor import ExtractorSpec, build_extractor
@@ -150,7 +151,7 @@ def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimat
         DataError
         ModelError
     """
-    folder = read_folder(data)
+    folder = read_data(data, DataOptions(**recipe.settings.data_options))
     source, spec = recipe.source, ExtractorSpec(recipe.image, recipe.engine)
     with ThreadPoolExecutor(1) as background:
         network = background.submit(source.build)

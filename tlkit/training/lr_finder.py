@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkit.data.folder import read_folder
+from tlkit.data.reader import DataOptions, read_data
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import SETTINGS_BY_COMMAND, FinetuneSettings, NetworkSettings
@@ -64,7 +64,8 @@ def find_learning_rate(
     """
     kind: Any = type(settings) if type(settings) in SETTINGS_BY_COMMAND.values() else FinetuneSettings
     recipe = _recipe_to_try(settings_or_options(kind, settings, options, data=data))
-    progress, folder = progress or Silent(), read_folder(data).surveyed()
+    progress = progress or Silent()
+    folder = read_data(data, DataOptions(**recipe.settings.data_options)).surveyed()
     recipe = recipe.adapted_to(folder)
     dataset = recipe.load(folder, progress)
     train = dataset.split.train

@@ -162,7 +162,7 @@ class NetworkRecipe:
             else:
                 spec = ExtractorSpec(self.image, self.engine)
                 extractor = build_extractor(background, network.result, self.source.identity(), spec)
-            features = extract(folder, extractor, self.image, progress)
+            features = extract(folder, extractor, self.image, progress).grouped()
             fractions = self.settings.validation_split, self.settings.test_split
             split = split_folder(features.folder, *fractions, self.settings.seed, subsets)
             dataset = NetworkDataset(network.result(), extractor.result(), features, split)

@@ -14,7 +14,7 @@ from tlkit.data.augment import NO_AUGMENTATION, Augmentation
 from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import ARCHITECTURES, options_of
 from tlkit.settings.base import typed_option
-from tlkit.settings.shared import AugmentSettings, LoggingSettings
+from tlkit.settings.shared import AugmentSettings, LayoutSettings, LoggingSettings
 from tlkit.settings.training import (
     BlocksSettings,
     ClassicOptions,
@@ -207,7 +207,7 @@ LR_FIND_NETWORK = (  # either one of finetune or, with --model, one of train
 
 AUGMENT = (NoEffect(AUGMENTATION, lambda case: case.views == 1, "with --views 1"),)
 
-EVALUATE = (NoEffect(("include_training",), lambda case: not case.has_data, "without DATA"),)
+EVALUATE = (NoEffect(("include_training", *_names(LayoutSettings)), lambda case: not case.has_data, "without DATA"),)
 
 SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `options` those it can be varied by
     NoEffect(("image_size", "num_classes", "width", "gray"), lambda case: case.is_run, "with the network of a run"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tlkit.data.folder import read_folder
+from tlkit.data.reader import DataOptions, read_data
 from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run, command_of
 from tlkit.runs.unfinished import check_versions, reopen_run
@@ -33,7 +33,7 @@ def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult
     run = reopen_run(Path(path))
     data, settings = read_training_request(run)
     check_versions(run, settings.engine, "classifier" in to_json(settings))
-    folder = read_folder(data).surveyed()
+    folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     stopwatch.lap("scan")
     return complete_run(run, recipe_of(settings), folder, progress or Silent(), stopwatch)
 

@@ -3,7 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
-from tlkit.data.folder import ImageFolder, read_folder
+from tlkit.data.folder import ImageFolder
+from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
 from tlkit.evaluation.report import Report
 from tlkit.runs.run import Run, create_run, delete_run, finish_run
@@ -34,14 +35,15 @@ def run_training(
     After an error, a run folder in which nothing was trained yet is removed.
     """
     stopwatch = Stopwatch()
-    folder = read_folder(data).surveyed()
+    folder = read_data(data, DataOptions(**recipe.settings.data_options)).surveyed()
     recipe = recipe.adapted_to(folder)
-    refuse_inside(folder.root, output or "runs")
+    refuse_inside(Path(data), output or "runs")
     with suppress(OSError):  # where the cache cannot be written, nothing is cached
         claim_cache()
     stopwatch.lap("scan")
     run = create_run(Path(output) if output else None, recipe.command)
-    request = {"command": recipe.command, "data": str(folder.root.resolve()), **to_json(recipe.settings)}
+    paths = absolute_request(data, recipe.settings.images)
+    request = {"command": recipe.command, **to_json(recipe.settings), **paths}
     save_versions(run, recipe.settings.engine, "classifier" in request)
     run.write_json("settings.json", request)
     try:

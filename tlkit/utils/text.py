@@ -156,15 +156,15 @@ def truncate(text: str, width: int) -> str:
     return text if cell_len(text) <= width else _cut(text, width - 1) + "…"
 
 
-def quote_names(names: Sequence[str]) -> str:
-    """List a few names in quotes, and count the others.
+def quote_names(names: Sequence[str], shown: int = 3) -> str:
+    """List a few names in quotes, and count the others, if there are two or more of them.
 
     >>> quote_names(["a", "b", "c"]), quote_names(list("abcde"))
     ("'a', 'b' and 'c'", "'a', 'b', 'c' and 2 more")
     """
     quoted = [f"'{name}'" for name in names]
-    if len(quoted) > 4:
-        quoted = [*quoted[:3], f"{len(quoted) - 3} more"]
+    if len(quoted) > shown + 1:
+        quoted = [*quoted[:shown], f"{len(quoted) - shown} more"]
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
 
 

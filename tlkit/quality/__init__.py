@@ -1,0 +1,1 @@
+"""Checks of a data set: what a person should mend before training."""

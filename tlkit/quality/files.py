@@ -1,0 +1,84 @@
+"""Checks of files: those that cannot be read, and images that are poor."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlkit.data.listing import HIDDEN
+from tlkit.quality.base import CheckedData, Issue
+from tlkit.utils.color import LUMA
+
+MIN_SIDE = 64  # pixels of the shorter side; smaller images have lost what a network could see
+MAX_ASPECT = 3.0  # of the longer to the shorter side; a central crop then leaves out two thirds
+BLANK = 2.0  # gray levels, the standard deviation below which an image shows nothing
+DARK, BRIGHT = 25, 235  # mean gray values, 0 to 255, below and above which hardly anything is looks
+BLURRED = 0.045  # sharpness by contrast; a Gaussian blur of 2 % of the longer side brings photos here
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Files that are not images, or damaged ones; one issue for each reason."""
+
+    name: str = "unreadable"
+
+    def find(self, data: CheckedData) -> list[Issue]:
+        """List files by reason; hidden and system files are none of the user's."""
+        by_reason = defaultdict[str, list[str]](list)
+        for entry in data.folder.skipped:
+            if entry.reason and entry.reason != HIDDEN:
+                by_reason[entry.reason].append(entry.path)
+        issues = []
+        for reason, paths in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+            damaged = "damaged" in reason or "broken" in reason or "empty" in reason
+            issues.append(
+                Issue(
+                    self.name,
+                    "warning" if damaged else "info",
+                    tuple(paths),
+                    1.0,
+                    f"{len(paths)} files are left out: {reason}.",
+                    "Replace them by files that can be opened." if damaged else "Nothing, if they are not images.",
+                )
+            )
+        return issues
+
+
+@dataclass(frozen=True)
+class ImageQuality:
+    """Images that are blank, tiny, blurred, dark, bright or very long; one issue for each kind."""
+
+    name: str = "image-quality"
+
+    def find(self, data: CheckedData) -> list[Issue]:
+        """List images by what is wrong with them."""
+        looks = data.appearances
+        gray = looks["color"] @ np.array(LUMA, np.float32)
+        sides = np.stack([looks["width"], looks["height"]]).astype(np.float64)
+        short, aspect = sides.min(axis=0), sides.max(axis=0) / np.maximum(sides.min(axis=0), 1)
+        is_blank = looks["contrast"] < BLANK
+        kinds = [
+            ("blank", is_blank, "show a single color", "Remove them: they show nothing.", "warning"),
+            ("dark", ~is_blank & (gray < DARK), "are very dark", "Take them again with more light.", "info"),
+            ("bright", ~is_blank & (gray > BRIGHT), "are very bright", "Check whether they are overexposed.", "info"),
+            (
+                *("blurred", ~is_blank & (looks["sharpness"] < BLURRED * looks["contrast"]), "are blurred"),
+                *("Take them again, unless new images are blurred, too.", "info"),
+            ),
+            (
+                *("tiny", short < MIN_SIDE, f"are smaller than {MIN_SIDE} pixels"),
+                *("Use larger originals, if there are any.", "info"),
+            ),
+            (
+                *("long", aspect > MAX_ASPECT, f"are more than {MAX_ASPECT:g} times as long as wide"),
+                *("A central crop leaves most of them out: use --resize pad.", "warning"),
+            ),
+        ]
+        issues = []
+        for _, holds, words, remedy, severity in kinds:
+            positions = np.flatnonzero(holds).tolist()
+            if positions:
+                message = f"{len(positions)} of {len(data.folder)} images {words}."
+                paths, fraction = data.sorted_paths(positions), len(positions) / len(data.folder)
+                issues.append(Issue(self.name, severity, paths, fraction, message, remedy))  # type: ignore[arg-type]
+        return issues
