@@ -48,7 +48,9 @@ def draw_contact_sheet(
             continue
         lines[folder.paths[index]] = image.pixels
     if not lines:
-        raise DataError(f"no image in '{folder.root}' can be read: {summarize_reasons(skipped)}; expected a folder of images.")
+        raise DataError(
+            f"no image in '{folder.root}' can be read: {summarize_reasons(skipped)}; expected a folder of images."
+        )
     content = io.BytesIO()
     Image.fromarray(_arrange(np.stack(list(lines.values())))).save(content, "PNG")
     write_new(file, content.getvalue())
