@@ -30,11 +30,11 @@ def test_unreadable_files_by_reason(tmp_path):
 @pytest.mark.parametrize(
     ("name", "image", "words"),
     [
-        ("blank", Image.new("RGB", (90, 90), "gray"), "show a single color"),
-        ("dark", Image.eval(photo(1), lambda value: value // 12), "are very dark"),
-        ("bright", Image.eval(photo(1), lambda value: 232 + value // 12), "are very bright"),
-        ("blurred", HALVES.filter(ImageFilter.GaussianBlur(30)), "are blurred"),
-        ("tiny", photo(1, 40), "are smaller than 64 pixels"),
+        ("blank", Image.new("RGB", (90, 90), "gray"), "is blank, e.g. a/poor.png"),
+        ("dark", Image.eval(photo(1), lambda value: value // 12), "is very dark"),
+        ("bright", Image.eval(photo(1), lambda value: 232 + value // 12), "is very bright"),
+        ("blurred", HALVES.filter(ImageFilter.GaussianBlur(30)), "is blurred"),
+        ("tiny", photo(1, 40), "is smaller than 64 pixels"),
         ("long", photo(1, 400).resize((400, 90)), "more than 3 times as long as wide"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlkit.data.listing import HIDDEN
-from tlkit.quality.base import CheckedData, Issue
+from tlkit.quality.base import CheckedData, Issue, Severity
 from tlkit.utils.color import LUMA
 
 MIN_SIDE = 64  # pixels of the shorter side; smaller images have lost what a network could see
@@ -56,29 +56,25 @@ class ImageQuality:
         gray = looks["color"] @ np.array(LUMA, np.float32)
         sides = np.stack([looks["width"], looks["height"]]).astype(np.float64)
         short, aspect = sides.min(axis=0), sides.max(axis=0) / np.maximum(sides.min(axis=0), 1)
-        is_blank = looks["contrast"] < BLANK
-        kinds = [
-            ("blank", is_blank, "show a single color", "Remove them: they show nothing.", "warning"),
-            ("dark", ~is_blank & (gray < DARK), "are very dark", "Take them again with more light.", "info"),
-            ("bright", ~is_blank & (gray > BRIGHT), "are very bright", "Check whether they are overexposed.", "info"),
+        blank = looks["contrast"] < BLANK
+        blurred = ~blank & (looks["sharpness"] < BLURRED * looks["contrast"])
+        kinds: list[tuple[str, np.ndarray, str, Severity]] = [
+            ("blank", blank, "Remove them: they show nothing.", "warning"),
+            ("very dark", ~blank & (gray < DARK), "Take them again with more light.", "info"),
+            ("very bright", ~blank & (gray > BRIGHT), "Check whether they are overexposed.", "info"),
+            ("blurred", blurred, "Take them again, unless new images are blurred, too.", "info"),
+            (f"smaller than {MIN_SIDE} pixels", short < MIN_SIDE, "Use larger originals, if there are any.", "info"),
             (
-                *("blurred", ~is_blank & (looks["sharpness"] < BLURRED * looks["contrast"]), "are blurred"),
-                *("Take them again, unless new images are blurred, too.", "info"),
-            ),
-            (
-                *("tiny", short < MIN_SIDE, f"are smaller than {MIN_SIDE} pixels"),
-                *("Use larger originals, if there are any.", "info"),
-            ),
-            (
-                *("long", aspect > MAX_ASPECT, f"are more than {MAX_ASPECT:g} times as long as wide"),
+                *(f"more than {MAX_ASPECT:g} times as long as wide", aspect > MAX_ASPECT),
                 *("A central crop leaves most of them out: use --resize pad.", "warning"),
             ),
         ]
         issues = []
-        for _, holds, words, remedy, severity in kinds:
+        for words, holds, remedy, severity in kinds:
             positions = np.flatnonzero(holds).tolist()
             if positions:
-                message = f"{len(positions)} of {len(data.folder)} images {words}."
                 paths, fraction = data.sorted_paths(positions), len(positions) / len(data.folder)
-                issues.append(Issue(self.name, severity, paths, fraction, message, remedy))  # type: ignore[arg-type]
+                verb = "is" if len(positions) == 1 else "are"
+                message = f"{len(positions)} of {len(data.folder)} images {verb} {words}, e.g. {paths[0]}."
+                issues.append(Issue(self.name, severity, paths, fraction, message, remedy))
         return issues
