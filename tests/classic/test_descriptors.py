@@ -148,11 +148,11 @@ def test_resize_square_keeps_an_image_of_that_size():
 
 
 CACHE_DIGESTS = {  # of features of 96 pixels, descriptor version 3
-    "colors": "f0fabeab4388acdaaee89616836046e0108b1aa9520c89e49367e68d4f54abd9",
-    "histogram": "69153c5e0af7270d49de6bd1c869d6bee25c83535aaee8d28b43462ceabd9989",
-    "lbp": "25e8c18d11d0ea1f44a54d26021a320e53a05a4d4d92f2a61758c93a02177999",
-    "hog": "6c817578b7fe1c46c2d57829110ca443488adca1b6c72af0749e596fcf4f31b9",
-    "fisher": "9e39533e1c2bf30d279a05b14ccf0119229eec4ad8ef681848c9c2a733133868",
+    "colors": "4c32d8c4a4d8f4fba289e2b5938fd3da42ac8366ac47aaa4eb5103caa4e77b84",
+    "histogram": "9f97be79bda427c9dc3ec4f6d9462f22367ae3a75fa5870d2d3718ff11356d6a",
+    "lbp": "68a70f7b1b0991229e7b10a9a5b49a112dec89c2698c63092464ee829c4933b9",
+    "hog": "5d4d6362ec05aa40e52c718ea960a0217ac6532ee0d57b524fbb27512a6b4488",
+    "fisher": "3eaed5078365052cd8897f203bf3989063c6871bceb1ab0e9587dc21b83a654d",
 }
 
 

@@ -204,14 +204,19 @@ def test_vocabulary_is_fitted_on_training_images_alone(local, colors, tmp_path, 
 @pytest.mark.training
 @pytest.mark.parametrize("descriptor", ["bow", "fisher"])
 @pytest.mark.parametrize("num_textured", [0, 1])
-def test_images_without_texture_end_no_training(descriptor, num_textured, tmp_path):
+def test_images_without_texture_are_refused_and_one_with_texture_is_enough(descriptor, num_textured, tmp_path):
     for name, shade in (("a", 40), ("b", 200)):
         (tmp_path / "flat" / name).mkdir(parents=True)
         for number in range(9):
             image = np.full((40, 40, 3), shade + number, np.uint8)
             image[12:28, 12:20] += np.uint8(50 * (number < num_textured))
             (tmp_path / "flat" / name / f"{number}.png").write_bytes(encoded(image))
-    result = train_classic(tmp_path / "flat", tmp_path / "run", ClassicSettings(descriptor=descriptor, image_size=32))
+    settings = ClassicSettings(descriptor=descriptor, image_size=32)
+    if not num_textured:
+        with pytest.raises(DataError, match=f"all 14 training images have the same values of {descriptor}"):
+            train_classic(tmp_path / "flat", tmp_path / "run", settings)
+        return
+    result = train_classic(tmp_path / "flat", tmp_path / "run", settings)
     assert np.isfinite(result.report.probabilities).all()
 
 
