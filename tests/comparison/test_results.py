@@ -23,7 +23,7 @@ def test_measure_speed_however_slow_is_known(seconds, colors, tmp_path, monkeypa
     compare(colors, tmp_path / "comparison")
     run = Run(shutil.copytree(tmp_path / "comparison" / "one", tmp_path / "run"))
     (run.path / "speed.json").unlink()
-    measure_speed(run, colors)
+    measure_speed(run)
     speed, metrics = run.read_json("speed.json"), run.read_json("metrics.json")
     assert speed["images_per_second"] > 0
     assert speed["training_seconds"] == metrics["seconds"]["total"]

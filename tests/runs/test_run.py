@@ -235,7 +235,7 @@ def test_model_json_says_what_it_promises(finetuned_run):
 
 def test_tables_have_the_columns_that_other_work_leans_on(finetuned_run):
     starts = {
-        "split.csv": "path,class,split,group,sha256\n",
+        "split.csv": "path,class,split,group,sha256,reason,pixels\n",
         "history.csv": "phase,epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,seconds\n",
         "confusion_matrix.csv": "class,blue,green,red\nblue,",
         "predictions_val.csv": "path,class,label,confidence,p_blue,p_green,p_red\n",

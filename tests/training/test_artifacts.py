@@ -11,7 +11,7 @@ TABLES = {
     "history.csv": ["phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"],
     "per_class.csv": ["class", "precision", "recall", "f1", "support", "index"],
     "predictions_val.csv": ["path", "class", "label", "confidence", "p_blue", "p_green", "p_red"],
-    "split.csv": ["path", "class", "split", "group", "sha256"],
+    "split.csv": ["path", "class", "split", "group", "sha256", "reason", "pixels"],
     "wrong.csv": ["path", "class", "label", "confidence"],
 }
 

@@ -14,6 +14,7 @@ from tests.networks import keras
 from tlkit.data.folder import read_folder
 from tlkit.errors import OptionError
 from tlkit.settings.base import unwrap_optional
+from tlkit.settings.shared import LayoutSettings
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 from tlkit.training.classic import classic_recipe
 from tlkit.training.finetune import finetune_recipe
@@ -38,6 +39,7 @@ OTHERS = {  # another value of an option, which no strategy has and no preset me
     "seeds": "5",
     "time_limit": "30m",
     "weights": "weights.h5",
+    **{item.name: "x" for item in fields(LayoutSettings)},
 }
 SMALL = {"image_size": 32, "batch_size": 4, "hidden": "3"}
 FINETUNE = {
@@ -67,7 +69,10 @@ CLASSIC = {
     "bow": ClassicSettings(descriptor="bow", image_size=32, classifier="naive-bayes"),
     "features": ClassicSettings(features="mobilenet_025", weights="none", image_size=32, classifier="naive-bayes"),
 }
-OF_THE_SESSION = ("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard")
+OF_THE_SESSION = (
+    *("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard"),
+    *(item.name for item in fields(LayoutSettings)),  # read before a recipe is made; tests/data/test_reader.py
+)
 
 
 def other_value(settings, name):

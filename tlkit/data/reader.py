@@ -18,6 +18,7 @@ from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.related_names import related_notes
 from tlkit.data.table import Columns, ImageTable, ListedImage, is_table, read_rows, read_table
 from tlkit.errors import DataError, OptionError
+from tlkit.utils.files import is_file, is_folder, path_exists
 from tlkit.utils.text import quote_names
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an imagefolder of Hugging Face, with a column `file_name`
@@ -100,7 +101,7 @@ def images_root(data: Path, images: str = "") -> Path:
         data: a folder or a table
         images: as in `DataOptions`
     """
-    return data if data.is_dir() else Path(images) if images else data.parent
+    return Path(images) if images else data.parent if is_table(data) and not is_folder(data) else data
 
 
 def absolute_request(data: str | Path, images: str) -> dict[str, str]:
@@ -139,19 +140,19 @@ def found_by(pattern: re.Pattern[str], name: str, path: str) -> str:
 
 def _refuse_archive(data: Path) -> None:
     command = ARCHIVES.get(data.suffix.lower())
-    if command and data.is_file():
+    if command and path_exists(data) and not is_folder(data):
         raise DataError(f"'{data}' is an archive; unpack it ({command} '{data.name}') and give the folder.")
 
 
 def _find_table(data: Path, options: DataOptions) -> ImageTable | None:
     """Read the table that DATA is, or the metadata files that a folder has; None where there is none."""
-    if not data.is_dir():
-        if is_table(data) and data.exists():
+    if not is_folder(data):
+        if is_table(data) and path_exists(data):
             return read_table(data, Path(options.images) if options.images else None, options.columns)
         return None
     if options.label_regex:
         return None
-    subsets = {folder: subset_named(folder.name) for folder in sorted(data.iterdir()) if folder.is_dir()}
+    subsets = {folder: subset_named(folder.name) for folder in _subfolders(data)}
     by_subset = {folder: subset for folder, subset in subsets.items() if subset and _metadata_in(folder)}
     if by_subset:
         return _joined(data, by_subset, options.columns)
@@ -159,10 +160,18 @@ def _find_table(data: Path, options: DataOptions) -> ImageTable | None:
     return read_table(file, data, options.columns) if file else None
 
 
+def _subfolders(data: Path) -> list[Path]:
+    """List the folders in a folder; none where it may not be read, which `read_folder` reports."""
+    try:
+        return [folder for folder in sorted(data.iterdir()) if is_folder(folder)]
+    except OSError:
+        return []
+
+
 def _metadata_in(folder: Path) -> Path | None:
     """Find the metadata of an imagefolder, which names files; other folders may have a file of that name, too."""
     for name in METADATA:
-        if (folder / name).is_file() and "file_name" in read_rows(folder / name)[0]:
+        if is_file(folder / name) and "file_name" in read_rows(folder / name)[0]:
             return folder / name
     return None
 
@@ -182,8 +191,10 @@ def _joined(data: Path, folders: dict[Path, str], columns: Columns) -> ImageTabl
 
 def _labelled_by(pattern: re.Pattern[str], root: Path, shown: str) -> ImageTable:
     """Label the files of a folder by their paths; a folder called train, val or test is a subset."""
-    if not root.is_dir():
-        raise DataError(f"'{root}' {'is a file' if root.exists() else 'does not exist'}; expected a folder of images.")
+    if not is_folder(root):
+        raise DataError(
+            f"'{root}' {'is a file' if path_exists(root) else 'does not exist'}; expected a folder of images."
+        )
     images, skipped = list[ListedImage](), list[FileEntry]()
     for entry in list_files(root):
         label = "" if entry.reason else found_by(pattern, "label", entry.path).strip()

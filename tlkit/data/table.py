@@ -14,6 +14,7 @@ from typing import Any
 from tlkit.data.layout import subset_named
 from tlkit.data.listing import FileEntry, describe_special_file, list_files
 from tlkit.errors import DataError, OptionError, require
+from tlkit.utils.files import is_file, is_folder
 from tlkit.utils.text import quote_names
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -93,7 +94,7 @@ def read_table(file: Path, root: Path | None = None, columns: Columns | None = N
         OptionError: for a column that it does not have, or where it is not clear which column is meant
     """
     root = root or file.parent
-    if not root.is_dir():
+    if not is_folder(root):
         raise OptionError(f"--images is '{root}', which is not a folder; expected the folder of the table's images.")
     names, rows = read_rows(file)
     if not rows:
@@ -228,7 +229,7 @@ def _column_of_paths(file: Path, names: Sequence[str], rows: Sequence[Mapping[st
     if guess := _guess(names, PATH_COLUMNS):
         return guess
     for name in names:
-        if any((root / row[name]).is_file() for row in rows[:20] if row.get(name)):
+        if any(is_file(root / row[name]) for row in rows[:20] if row.get(name)):
             return name
     raise OptionError(
         f"'{file}' has the columns {quote_names(names, MAX_NAMED)}; which of them holds the paths of the "
@@ -275,12 +276,9 @@ class _Files:
         """Give the path of a file and why there is none, either of them ""."""
         if not name:
             return "", "no path in the table"
-        try:
-            file = self.root / name.replace("\\", "/")
-            if file.is_file():
-                return self._relative(file.resolve() if ".." in file.parts else file)
-        except (OSError, ValueError):  # a name too long, or with a null character
-            return "", "no such file"
+        file = self.root / name.replace("\\", "/")
+        if is_file(file):
+            return self._relative(file.resolve() if ".." in file.parts else file)
         found = self._named(Path(name.replace("\\", "/")).name)
         if len(found) == 1:
             return found[0], ""

@@ -12,7 +12,7 @@ from tlkit.runs.run import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
 from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files, path_exists
 
 SPLIT = "split.csv"
-SPLIT_COLUMNS = ("path", "class", "split", "group", "reason", "pixels", "sha256")
+SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256", "reason", "pixels")
 VERSIONS = "checkpoint-versions.json"  # of the packages that a run started with, until it is finished
 RESUMED = "RESUMED"  # in a run that continued what it had trained before it was stopped
 
@@ -151,7 +151,7 @@ def _as_csv(split: Split) -> str:
     for subset, images in split.subsets.items():
         names = [images.class_names[label] for label in images.labels]
         reasons = images.reasons or [""] * len(images)
-        columns = (images.groups, reasons, images.digests, images.sha256)
+        columns = (images.groups, images.sha256, reasons, images.digests)
         for path, name, *contents in zip(images.paths, names, *columns, strict=True):
             writer.writerow((path, name, subset, *contents))
     return lines.getvalue()

@@ -240,6 +240,11 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def is_file(path: str | Path) -> bool:
+    """Tell whether a path leads to a file; `Path.is_file` raises where a name is too long or a folder is closed."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def path_exists(path: str | Path) -> bool:
     """Tell whether a path leads to anything; `Path.exists` raises where a name is too long or a folder is closed."""
     return os.path.exists(path)  # noqa: PTH110
