@@ -75,6 +75,7 @@ MISTAKES = {
     "compare": ("x", tlkit.CompareSettings()),
     "evaluate": (None, tlkit.EvaluateSettings()),
     "export_features": ("x", tlkit.FeaturesSettings()),
+    "check": ("x", tlkit.CheckSettings()),
 }
 
 

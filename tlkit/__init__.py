@@ -1,5 +1,6 @@
 """tlkit: from a folder of images to a classifier that can be trusted.
 
+    tlkit.check("photos").issues                            # what to mend first
     result = tlkit.finetune("photos", seed=1)               # options as keywords ...
     settings = tlkit.FinetuneSettings(seed=1)
     result = tlkit.finetune("photos", settings=settings)    # ... or as an object
@@ -28,8 +29,10 @@ _MODULES = {
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
     "tlkit.inference.tables": ("predictions_to_pandas",),
+    "tlkit.quality.base": ("Issue",),
+    "tlkit.quality.check": ("CheckResult", "check"),
     "tlkit.runs.run": ("Run", "load_run"),
-    "tlkit.settings.commands": ("CompareSettings", "EvaluateSettings", "FeaturesSettings"),
+    "tlkit.settings.commands": ("CheckSettings", "CompareSettings", "EvaluateSettings", "FeaturesSettings"),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
@@ -40,6 +43,8 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "CandidateResult",
+    "CheckResult",
+    "CheckSettings",
     "ClassicSettings",
     "CompareSettings",
     "Comparison",
@@ -50,6 +55,7 @@ __all__ = [
     "FeaturesSettings",
     "FinetuneSettings",
     "ImageFolder",
+    "Issue",
     "ModelError",
     "OptionError",
     "Prediction",
@@ -63,6 +69,7 @@ __all__ = [
     "TrainSettings",
     "TrainingMetrics",
     "TrainingResult",
+    "check",
     "compare",
     "evaluate",
     "export_features",
@@ -91,8 +98,10 @@ if TYPE_CHECKING:
     from tlkit.inference.evaluate import Evaluation, evaluate
     from tlkit.inference.predictor import Prediction, Predictor, predict
     from tlkit.inference.tables import predictions_to_pandas
+    from tlkit.quality.base import Issue
+    from tlkit.quality.check import CheckResult, check
     from tlkit.runs.run import Run, load_run
-    from tlkit.settings.commands import CompareSettings, EvaluateSettings, FeaturesSettings
+    from tlkit.settings.commands import CheckSettings, CompareSettings, EvaluateSettings, FeaturesSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune

@@ -70,8 +70,9 @@ def test_metadata_of_an_imagefolder(tmp_path):
 
 def test_metadata_that_names_no_files_is_left_alone(tmp_path):
     touch(tmp_path, "a/1.png", "b/2.png")
-    (tmp_path / "metadata.csv").write_text("camera,date\nx,y\n")
-    assert read_data(tmp_path).class_names == ("a", "b")
+    for content in (b"camera,date\nx,y\n", b"\xff\xfe", b"", b"file_name,file_name\n"):
+        (tmp_path / "metadata.csv").write_bytes(content)
+        assert read_data(tmp_path).class_names == ("a", "b")
 
 
 def test_groups_by_paths(tmp_path):

@@ -7,6 +7,7 @@ A folder has a subfolder per class (`folder.py`), or labels in the names of its 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,8 +172,9 @@ def _subfolders(data: Path) -> list[Path]:
 def _metadata_in(folder: Path) -> Path | None:
     """Find the metadata of an imagefolder, which names files; other folders may have a file of that name, too."""
     for name in METADATA:
-        if is_file(folder / name) and "file_name" in read_rows(folder / name)[0]:
-            return folder / name
+        with suppress(DataError):  # a file of this name that is no such table
+            if is_file(folder / name) and "file_name" in read_rows(folder / name)[0]:
+                return folder / name
     return None
 
 
