@@ -19,7 +19,7 @@ def test_leave_one_out_scores_equal_fits_without_each_image(shape):
         rest = np.arange(shape[0]) != index
         kept = columns[rest]
         weights = np.linalg.solve(kept.T @ kept + PENALTY * np.eye(shape[1]), kept.T @ (targets - means)[rest])
-        assert found[index] == pytest.approx(means + columns[index] @ weights, abs=1e-6)
+        assert found[index] == pytest.approx(means + columns[index] @ weights, abs=1e-4)
 
 
 def test_flipped_labels_come_first(tmp_path):

@@ -48,16 +48,18 @@ class NearDuplicates:
     series: tuple[int, ...]
 
 
-def group_images(folder: ImageFolder) -> ImageFolder:
+def group_images(folder: ImageFolder, near: NearDuplicates | None = None) -> ImageFolder:
     """Put images that must not be in two subsets into one group: equal ones, near duplicates, related ones.
 
     A chain of such ties makes one group. It is called by the smallest of its images' digests, so that the split
     depends on pixels and on what the user says, never on what is installed or cached.
 
-    folder: with its contents read
+    Args:
+        folder: with its contents read
+        near: its near duplicates, if they are known
     """
     assert folder.appearances is not None, "the files are read"
-    near = find_near_duplicates(folder.appearances["thumbnail"], folder.digests)
+    near = near or find_near_duplicates(folder.appearances["thumbnail"], folder.digests)
     ties = _Ties(len(folder))
     ties.join_equal(folder.digests)
     for pair in near.pairs:

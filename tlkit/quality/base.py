@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 
-from tlkit.data.duplicates import NearDuplicates
+from tlkit.data.duplicates import NearDuplicates, Pair
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import natural_key
+from tlkit.quality.crops import find_crops
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")  # the worst first
@@ -53,6 +55,16 @@ class CheckedData:
         """One `APPEARANCE` per image."""
         assert self.folder.appearances is not None, "the files are read"
         return self.folder.appearances
+
+    @cached_property
+    def near_pairs(self) -> list[Pair]:
+        """List the pairs of images that are nearly the same, the most alike first; with features also crops."""
+        digests, found = self.folder.digests, {(pair.first, pair.second): pair for pair in self.near.pairs}
+        if self.features is not None:
+            for pair in find_crops(self.features, self.appearances["thumbnail"], self.folder.files, self.near):
+                found.setdefault((pair.first, pair.second), pair)
+        pairs = [pair for pair in found.values() if digests[pair.first] != digests[pair.second]]
+        return sorted(pairs, key=lambda pair: (-pair.score, pair.first, pair.second))
 
     def path(self, position: int) -> str:
         """Give the path of an image."""

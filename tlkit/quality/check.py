@@ -92,7 +92,7 @@ def check(
     notes = [*folder.notes, *notes]
     with progress.stage("checking", len(CHECKS), "checks") as advance:
         near = find_near_duplicates(folder.appearances["thumbnail"], folder.digests)  # type: ignore[index]
-        looked_at, issues = CheckedData(group_images(folder), near, features), list[Issue]()
+        looked_at, issues = CheckedData(group_images(folder, near), near, features), list[Issue]()
         for one in CHECKS:
             issues += one.find(looked_at)
             advance(1)

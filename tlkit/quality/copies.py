@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from tlkit.data.duplicates import Pair
 from tlkit.data.listing import natural_key
 from tlkit.quality.base import CheckedData, Issue
-from tlkit.quality.crops import find_crops
 
 MAX_PAIRS_OF_SET = 10  # of equal images that are listed as pairs
 
@@ -43,7 +41,7 @@ class NearDuplicatesCheck:
     def find(self, data: CheckedData) -> list[Issue]:
         """List pairs, the most alike first."""
         issues = []
-        for pair in near_pairs(data):
+        for pair in data.near_pairs:
             if data.class_of(pair.first) == data.class_of(pair.second):
                 first, second = data.sorted_paths([pair.first, pair.second])
                 message = f"{first} and {second} are nearly the same image."
@@ -72,7 +70,7 @@ class LabelConflicts:
                 names = sorted({data.class_of(position) for position in positions}, key=natural_key)
                 message = f"{' and '.join(paths[:2])} are the same image, with the labels {' and '.join(names)}."
                 issues.append(Issue(self.name, "error", paths, 1.0, message, "Remove the wrong one."))
-        for pair in near_pairs(data):
+        for pair in data.near_pairs:
             if data.class_of(pair.first) != data.class_of(pair.second):
                 first, second = data.sorted_paths([pair.first, pair.second])
                 message = f"{first} and {second} are nearly the same image, with two labels."
@@ -95,7 +93,7 @@ class Leaks:
             return []
         for positions in _equal(data):
             pairs += [(*pair, 1.0) for pair in list(combinations(positions, 2))[:MAX_PAIRS_OF_SET]]
-        pairs += [(pair.first, pair.second, pair.score) for pair in near_pairs(data)]
+        pairs += [(pair.first, pair.second, pair.score) for pair in data.near_pairs]
         issues = []
         for first, second, score in pairs:
             if subsets[first] != subsets[second]:
@@ -105,16 +103,6 @@ class Leaks:
                 remedy = "Remove the one in training; a training of tlkit leaves it out."
                 issues.append(Issue(self.name, "error", paths, score, message, remedy))
         return issues
-
-
-def near_pairs(data: CheckedData) -> list[Pair]:
-    """List the pairs of images that are nearly, not quite, the same, the most alike first."""
-    digests, found = data.folder.digests, {(pair.first, pair.second): pair for pair in data.near.pairs}
-    if data.features is not None:
-        for pair in find_crops(data.features, data.appearances["thumbnail"], data.folder.files, data.near):
-            found.setdefault((pair.first, pair.second), pair)
-    pairs = [pair for pair in found.values() if digests[pair.first] != digests[pair.second]]
-    return sorted(pairs, key=lambda pair: (-pair.score, pair.first, pair.second))
 
 
 def _equal(data: CheckedData) -> list[Sequence[int]]:

@@ -16,12 +16,13 @@ from tlkit.data.appearance import SIDE
 from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.duplicates import NearDuplicates, Pair, blur_matrix, details_of
 from tlkit.errors import ImageError
-from tlkit.quality.neighbors import nearest
+from tlkit.quality.neighbors import nearest, unit_rows
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 
 NUM_NEAREST = 5  # images by features that are compared by pixels
+SAME_FEATURES = 0.6  # cosine below which they are not
 PARTS = (1.0, 0.95, 0.9)  # of a side, that a crop keeps
-ALIKE = 0.78  # correlation of the details of thumbnails above which a pair is looked at finely
+ALIKE = 0.65  # correlation of the details of thumbnails above which a pair is looked at finely
 SAME_CROP = 0.8  # correlation of fine details above which one image is a crop of the other
 BATCH = 2048  # pairs of thumbnails that are laid over one another at a time
 MAX_PAIRS = 5000  # that are looked at finely
@@ -39,12 +40,13 @@ def find_crops(features: np.ndarray, thumbnails: np.ndarray, files: Sequence[Pat
         files: of the images
         near: near duplicates by pixels, which are not looked at again
     """
+    unit = unit_rows(features)
     left_out, known = set(near.series), {(pair.first, pair.second) for pair in near.pairs}
     candidates = {
         (min(position, other), max(position, other))
         for position, others in enumerate(nearest(features, NUM_NEAREST).tolist())
         for other in others
-        if position not in left_out and other not in left_out
+        if position not in left_out and other not in left_out and unit[position] @ unit[other] >= SAME_FEATURES
     }
     pairs = np.array(sorted(candidates - known), np.int64).reshape(-1, 2)
     starts = range(0, len(pairs), BATCH)
@@ -69,16 +71,16 @@ def overlay_scores(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
     Either image may be a crop of the other, at any place and mirrored.
     """
-    first = thumbnails[pairs[:, 0]].astype(np.float32)
-    second = thumbnails[pairs[:, 1]].astype(np.float32)
+    first = details_of(thumbnails[pairs[:, 0]].astype(np.float32))
+    second = details_of(thumbnails[pairs[:, 1]].astype(np.float32))
     best = np.full(len(pairs), -1, np.float32)
     for whole, part in ((first, second), (second, first)):
-        details, mirrored = _unit(details_of(part)), _unit(details_of(part[:, :, ::-1]))
+        details, mirrored = _unit(part), _unit(part[:, :, ::-1])
         for kept in PARTS:
             windows = WINDOWS[kept]
             for rows in windows:
                 for columns in windows:
-                    window = _unit(details_of(rows @ whole @ columns.T))
+                    window = _unit(rows @ whole @ columns.T)
                     for other in (details, mirrored):
                         np.maximum(best, np.einsum("ij,ij->i", window, other), out=best)
     return best
@@ -141,10 +143,10 @@ def _read_gray(file: Path) -> np.ndarray:
 
 
 def _windows(kept: float) -> list[np.ndarray]:
-    """Matrices that enlarge a part of 32 values to 32, at offsets of about half a value."""
+    """Matrices that enlarge a part of 32 values to 32, at offsets of about one value."""
     slack = SIDE * (1 - kept)
     matrices = []
-    for offset in np.linspace(0, slack, max(1, round(2 * slack)) + 1 if slack else 1):
+    for offset in np.linspace(0, slack, round(slack) + 1 if slack else 1):
         centers = np.clip(offset + (np.arange(SIDE) + 0.5) * kept - 0.5, 0, SIDE - 1)
         left = np.minimum(centers.astype(int), SIDE - 2)
         weight = (centers - left).astype(np.float32)

@@ -53,17 +53,17 @@ def leave_one_out_scores(features: np.ndarray, labels: np.ndarray, num_classes: 
         features: float32 (images, values)
         labels: int (images,)
     """
-    columns = unit_rows(features).astype(np.float64) * math.sqrt(features.shape[1])
-    targets = np.eye(num_classes, dtype=np.float64)[labels]
+    columns = unit_rows(features) * np.float32(math.sqrt(features.shape[1]))
+    targets = np.eye(num_classes, dtype=np.float32)[labels]
     means: np.ndarray = targets.mean(axis=0)
     centered = targets - means
     if len(columns) > columns.shape[1]:  # the smaller of two systems is solved
-        projected = columns @ np.linalg.inv(columns.T @ columns + PENALTY * np.eye(columns.shape[1]))
+        projected = columns @ np.linalg.inv(columns.T @ columns + PENALTY * np.eye(columns.shape[1], dtype=np.float32))
         leverage = np.einsum("ij,ij->i", projected, columns)
         fitted = projected @ (columns.T @ centered)
     else:
         gram = columns @ columns.T
-        hat = np.linalg.solve(gram + PENALTY * np.eye(len(gram)), gram)
+        hat = np.linalg.solve(gram + PENALTY * np.eye(len(gram), dtype=np.float32), gram)
         leverage, fitted = np.diag(hat), hat @ centered
     scores: np.ndarray = means + _without_itself(fitted, centered, leverage)
     return scores
