@@ -23,11 +23,11 @@ NUM_NEAREST = 5  # images by features that are compared by pixels
 SAME_FEATURES = 0.6  # cosine below which they are not
 PARTS = (1.0, 0.95, 0.9)  # of a side, that a crop keeps
 ALIKE = 0.65  # correlation of the details of thumbnails above which a pair is looked at finely
-SAME_CROP = 0.8  # correlation of fine details above which one image is a crop of the other
+SAME_CROP = 0.84  # correlation of fine details above which one image is a crop of the other
 BATCH = 2048  # pairs of thumbnails that are laid over one another at a time
 MAX_PAIRS = 5000  # that are looked at finely
 FINE_SIDE = 128  # pixels
-FINE_PARTS = np.arange(1.0, 0.85, -0.02)
+FINE_PARTS = np.arange(1.0, 0.85, -0.01)
 FINE_BLUR = blur_matrix(FINE_SIDE)
 
 
