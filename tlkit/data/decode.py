@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tlkit.data.dicom import PREAMBLE, is_dicom, open_dicom, read_dicom_header
 from tlkit.data.listing import describe_special_file
 from tlkit.errors import ImageError
 
@@ -164,6 +165,9 @@ def read_header(path: Path) -> Header | None:
     try:
         if describe_special_file(path.stat().st_mode):  # a pipe would wait for ever
             return None
+        with path.open("rb") as file:
+            if is_dicom(file.read(PREAMBLE)):
+                return Header(*read_dicom_header(path))
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             is_series = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
             return Header(image.size, is_deep(image), is_series)
@@ -192,6 +196,8 @@ def _reasons(data: bytes) -> Iterator[None]:
 def _open(data: bytes) -> Image.Image:
     if is_heif(data):
         return _open_heif(data)
+    if is_dicom(data):
+        return open_dicom(data)
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 

@@ -27,7 +27,7 @@ PART_FOLDER = re.compile(  # of a download or of folds; beside another one of th
 )
 LETTERED_PART = re.compile(r".*(?:part|fold|split|chunk|shard|batch|set)[ _.-][a-z]", re.IGNORECASE)
 LETTERS = re.compile(r"[^\W\d_](?:[-–_][^\W\d_])?")  # of an index: a, or a-c
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".dcm"}
 
 
 @dataclass(frozen=True)
