@@ -93,8 +93,9 @@ def _shown(dataset: "Dataset", stored: np.ndarray) -> np.ndarray:
         values *= -1 if is_inverted else 1
         return values
     center, width = window
-    shown = ((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5).clip(0, 1)
-    return np.rint(255 * (1 - shown if is_inverted else shown)).astype(np.uint8)
+    shown: np.ndarray = ((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5).clip(0, 1)
+    gray: np.ndarray = np.rint(255 * (1 - shown if is_inverted else shown)).astype(np.uint8)
+    return gray
 
 
 def _window(dataset: "Dataset") -> tuple[float, float] | None:
