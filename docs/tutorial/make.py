@@ -48,6 +48,7 @@ def measure() -> dict[str, str]:
     printed |= pixels()
     printed["hog"] = head(tlkit(*train("digits", "hog")), 3)
     printed["compare"] = tlkit("compare", "digits", "-o", "compare", "--format", "table")
+    printed["hinge"] = hinge()
     printed["gradients"] = tlkit("gradcheck", "lenet5").splitlines()[-1]
     printed["layers"] = tlkit("summary", "lenet5_relu", "--num-classes", 10)
     printed["features"] = tlkit(
@@ -77,6 +78,12 @@ def pixels() -> dict[str, str]:
     }
     figures = {name: f"{100 * accuracy[name]:.1f} %" for name in trained}
     return figures | {"pixels_knn": head(printed["pixels_knn"], 3)}
+
+
+def hinge() -> str:
+    """Train the linear classifier by the hinge loss, and give its accuracy."""
+    tlkit("train", "digits", "--model", "linear", "--loss", "hinge", "-o", "hinge")
+    return f"{100 * json.loads(Path('hinge', 'metrics.json').read_text(encoding='utf-8'))['accuracy']:.1f} %"
 
 
 def accuracies() -> dict[str, str]:

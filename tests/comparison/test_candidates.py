@@ -21,7 +21,7 @@ def with_weights(monkeypatch, shared_data):
 def test_build_candidates_without_weights_has_no_pretrained(without_weights):
     assert cached_backbones() == []
     names = [candidate.name for candidate in build_candidates(CompareSettings())]
-    assert names == ["chance", "majority", "colors", "pixels", "classic", "linear", "mlp", "lenet"]
+    assert names == ["chance", "majority", "colors", "pixels", "classic", "linear", "hinge", "mlp", "lenet"]
     assert missing_requirements() == [
         "no pretrained weights are cached; `tlkit finetune DATA` downloads those of mobilenet_v2."
     ]
@@ -45,7 +45,7 @@ def test_build_candidates_time_limit_is_for_what_can_do_with_less(with_weights):
             assert getattr(recipe.with_time_limit(float("inf")).settings, "time_limit", "") == ""
             if getattr(recipe.with_time_limit(60).settings, "time_limit", ""):
                 limited.add(candidate.name)
-    assert limited == {"linear", "mlp", "lenet", "lower"}
+    assert limited == {"linear", "hinge", "mlp", "lenet", "lower"}
 
 
 def test_build_candidates_passes_the_shared_settings_on(with_weights):

@@ -119,6 +119,7 @@ def _has_classic() -> bool:
 
 SCRATCH_MODELS = {  # network and title, by candidate
     "linear": ("linear", "linear on pixels"),
+    "hinge": ("linear", "linear, hinge loss"),
     "mlp": ("mlp", "MLP"),
     "lenet": ("lenet5_relu", "LeNet"),
 }
@@ -127,7 +128,8 @@ SCRATCH_MODELS = {  # network and title, by candidate
 def _from_scratch(settings: CompareSettings) -> list[Candidate]:
     def candidate(name: str, model: str, title: str) -> Candidate:
         """Make the candidate of an architecture."""
-        chosen = TrainSettings(model=model, **_shared(settings))
+        loss: dict[str, Any] = {"loss": "hinge"} if name == "hinge" else {}
+        chosen = TrainSettings(model=model, **loss, **_shared(settings))
         return Candidate(name, title, "from scratch", 15, lambda _: chosen, scratch_recipe)
 
     others = {name: (name, f"{name}, from scratch") for name in _other_architectures(settings)}
