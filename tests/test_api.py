@@ -75,7 +75,6 @@ MISTAKES = {
     "compare": ("x", tlkit.CompareSettings()),
     "evaluate": (None, tlkit.EvaluateSettings()),
     "export_features": ("x", tlkit.FeaturesSettings()),
-    "check": ("x", tlkit.CheckSettings()),
 }
 
 

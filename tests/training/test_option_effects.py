@@ -254,7 +254,7 @@ def test_finetune_option_is_refused_or_changes_what_is_computed(strategy, comput
     assert offenders(settings, finetune_recipe, unchecked(finetune_recipe, "FINETUNE"), computed.differ) == []
 
 
-@pytest.mark.parametrize("strategy", slow_but(TRAIN, "mlp"))
+@pytest.mark.parametrize("strategy", slow_but(TRAIN, ""))
 def test_train_option_is_refused_or_changes_what_is_computed(strategy, computed, unchecked):
     settings = TRAIN[strategy]
     assert offenders(settings, scratch_recipe, unchecked(scratch_recipe, "TRAIN"), computed.differ) == []
