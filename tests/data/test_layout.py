@@ -99,7 +99,7 @@ def test_names_of_which_one_could_be_a_class_are_classes(tmp_path, names):
 
 def test_parts_with_a_table_beside_them_name_the_table(tmp_path):
     message = refused(touch(tmp_path, *images("part_1", "part_2"), "metadata.csv"))
-    assert "'metadata.csv' may say which image is which" in message
+    assert "if 'metadata.csv' says which image is which, give it as DATA" in message
 
 
 def test_the_one_part_that_holds_classes_is_named(tmp_path):

@@ -27,6 +27,7 @@ PART_FOLDER = re.compile(  # of a download or of folds; beside another one of th
 )
 LETTERED_PART = re.compile(r".*(?:part|fold|split|chunk|shard|batch|set)[ _.-][a-z]", re.IGNORECASE)
 LETTERS = re.compile(r"[^\W\d_](?:[-–_][^\W\d_])?")  # of an index: a, or a-c
+LABEL_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")  # that may say which image is which
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".dcm"}
 
 
@@ -206,9 +207,10 @@ def _way_out(folder: Path, names: Sequence[str]) -> str:
         return f"give '{folder / holders[0]}', which holds class folders; {rename}"
     if holders:
         return f"merge the class folders that are in them, or give one of them as DATA; {rename}"
-    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".json"))
-    table = f" ('{tables[0]}' may say which image is which; tables of labels are not read yet)" if tables else ""
-    return f"sort the images into one folder per class{table}; {rename}"
+    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in LABEL_TABLES)
+    if tables:
+        return f"if '{tables[0]}' says which image is which, give it as DATA: '{folder / tables[0]}'; {rename}"
+    return f"sort the images into one folder per class, or use --label-regex if file names have the labels; {rename}"
 
 
 def _has_classes(folder: Path) -> bool:

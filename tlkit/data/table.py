@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.data.layout import subset_named
+from tlkit.data.layout import LABEL_TABLES, subset_named
 from tlkit.data.listing import FileEntry, describe_special_file, list_files
 from tlkit.errors import DataError, OptionError, require
 from tlkit.utils.files import is_file, is_folder
 from tlkit.utils.text import quote_names
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MAX_TABLE_BYTES = 1 << 30
 PATH_COLUMNS = (
     *("path", "filename", "file", "filepath", "imagepath", "imagefile", "imagename", "image", "img", "photo"),
@@ -79,7 +78,7 @@ class ImageTable:
 
 def is_table(path: Path) -> bool:
     """Tell by its name whether a file is a table."""
-    return path.suffix.lower() in TABLE_SUFFIXES
+    return path.suffix.lower() in LABEL_TABLES
 
 
 def read_table(file: Path, root: Path | None = None, columns: Columns | None = None) -> ImageTable:
