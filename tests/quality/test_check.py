@@ -68,7 +68,7 @@ def test_quick_check_tells_of_a_shortcut_in_a_line(tmp_path):
         save(photo(100 + index, 70), tmp_path / "b" / f"{index}.jpg")
     folder = check(tmp_path, backbone="none").folder
     notes = quick_check(folder)
-    assert notes[0].startswith("the file format alone tells the class of 100.0 %")
+    assert notes[0].startswith("the class can be predicted from the file format alone: 100.0 %")
     assert not any("\n" in note for note in notes)
     photos(tmp_path / "fine", {"a": 12, "b": 12})
     assert quick_check(check(tmp_path / "fine", backbone="none").folder) == []

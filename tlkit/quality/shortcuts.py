@@ -12,7 +12,7 @@ from tlkit.quality.base import CheckedData, Issue, Severity
 NUM_NEIGHBORS = 9  # that vote
 MIN_IMAGES, MAX_IMAGES = 20, 5000  # that the traits are judged by
 FILE_GAIN = 0.3  # of what could be gained over the commonest class: files should tell nothing
-COLOR_GAIN = 0.8  # colors may be what the classes are about, so much must be told before it is an issue
+COLOR_GAIN = 0.8  # colors and sharpness may be what the classes are about, so only nearly perfect ones count
 SURE_GAIN = 0.8
 BLOCK = 512
 
@@ -37,7 +37,7 @@ class Shortcuts:
         traits = [
             ("the file format", vote_among_equal(looks["format"].tolist(), labels), FILE_GAIN, "error"),
             ("the size in pixels", vote_among_equal(sizes, labels), FILE_GAIN, "error"),
-            ("sharpness and compression", vote_among_nearest(fineness, labels), FILE_GAIN, "warning"),
+            ("sharpness and compression", vote_among_nearest(fineness, labels), COLOR_GAIN, "warning"),
             ("the border", vote_among_nearest(border, labels), COLOR_GAIN, "warning"),
             ("the mean color", vote_among_nearest(looks["color"], labels), COLOR_GAIN, "info"),
         ]
@@ -49,7 +49,7 @@ class Shortcuts:
             if gain >= threshold:
                 shown = f"{100 * correct / len(labels):.1f} % ({100 * low:.1f} to {100 * high:.1f} %)"
                 message = (
-                    f"{words} alone tells the class of {shown} of the images; "
+                    f"the class can be predicted from {words} alone: {shown} correct; "
                     f"the commonest class is {100 * chance:.1f} %."
                 )
                 issues.append(
