@@ -1,5 +1,6 @@
 """Unreadable files and poor images."""
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -45,3 +46,18 @@ def test_poor_images_are_named(tmp_path, name, image, words):
     assert [words in issue.message for issue in issues] == [True]
     assert issues[0].paths == ("a/poor.png",)
     assert issues[0].message.startswith("1 of 13 images")
+
+
+def test_ranges_of_deep_images_that_vary(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        for index in range(6):
+            white = 65535 if (name, index) == ("b", 3) else 4095
+            (tmp_path / name).mkdir(exist_ok=True)
+            deep = Image.fromarray(rng.integers(0, white, (70, 70), dtype=np.uint16, endpoint=True))
+            deep.save(tmp_path / name / f"{index}.png")
+    data = looked_at(tmp_path)
+    assert ImageQuality().find(data) == []
+    [issue] = ImageQuality().find(CheckedData(data.folder.surveyed(), data.near))
+    assert issue.paths[1] == "b/3.png"
+    assert issue.message.startswith("gray values vary: the brightest is 4,0")

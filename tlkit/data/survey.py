@@ -133,6 +133,13 @@ def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[fl
     return _rounded(low, high)
 
 
+def brightest_values(files: Sequence[Path]) -> list[tuple[Path, float]]:
+    """Measure the largest gray value of each image, without its brightest thousandth; unreadable ones are left out."""
+    with ThreadPoolExecutor(count_workers()) as pool:
+        measured = zip(files, ordered_map(pool, _limits, files), strict=True)
+        return [(file, limits.robust[1]) for file, limits in measured if limits]
+
+
 def pixel_notes(survey: Survey | None, image: ImageSpec) -> list[str]:
     """Say what a person should know of how the files become squares."""
     if survey is None:

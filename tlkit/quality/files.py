@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlkit.data.listing import HIDDEN
+from tlkit.data.survey import brightest_values, sample_files
 from tlkit.quality.base import CheckedData, Issue, Severity
 from tlkit.utils.color import LUMA
 
@@ -13,6 +14,7 @@ MIN_SIDE = 64  # pixels of the shorter side; smaller images have lost what a net
 MAX_ASPECT = 3.0  # of the longer to the shorter side; a central crop then leaves out two thirds
 BLANK = 2.0  # gray levels, the standard deviation below which an image shows nothing
 DARK, BRIGHT = 25, 235  # mean gray values, 0 to 255, below and above which hardly anything is looks
+MAX_RANGE_RATIO = 8  # between the brightest values of two images of more than 8 bits; 12 and 16 bits have 16
 BLURRED = 0.045  # sharpness by contrast; a Gaussian blur of 2 % of the longer side brings photos here
 
 
@@ -77,4 +79,18 @@ class ImageQuality:
                 verb = "is" if len(positions) == 1 else "are"
                 message = f"{len(positions)} of {len(data.folder)} images {verb} {words}, e.g. {paths[0]}."
                 issues.append(Issue(self.name, severity, paths, fraction, message, remedy))
-        return issues
+        return issues + self._varying_ranges(data)
+
+    def _varying_ranges(self, data: CheckedData) -> list[Issue]:
+        """Compare the gray values of images of more than 8 bits, of a sample."""
+        survey = data.folder.survey
+        values = brightest_values([*sample_files(survey.deep)]) if survey else []
+        if len(values) < 2:
+            return []
+        (dark, low), (bright, high) = (choose(values, key=lambda item: item[1]) for choose in (min, max))
+        if high <= MAX_RANGE_RATIO * max(low, 1):
+            return []
+        paths = tuple(file.relative_to(data.folder.root).as_posix() for file in (dark, bright))
+        message = f"gray values vary: the brightest is {low:,.10g} in {paths[0]}, but {high:,.10g} in {paths[1]}."
+        remedy = "Check whether all images have the same number of bits; --gray-range sets one range for all."
+        return [Issue(self.name, "warning", paths, 1 - low / high, message, remedy)]
