@@ -105,7 +105,8 @@ def test_train_moves_statistics_of_batch_norms(residual_run):
 @pytest.mark.parametrize("freeze", [pytest.param("all", marks=pytest.mark.slow), "lower"])
 def test_finetune_from_scratch_run_keeps_lower_layers(freeze, residual_run, signs, tmp_path):
     """Other classes, the same lower layers, whose weights stay."""
-    settings = FinetuneSettings(from_run=str(residual_run.path), freeze=freeze, epochs=2, upper_epochs=1)
+    of_blocks = {"upper_epochs": 1} if freeze == "lower" else {}
+    settings = FinetuneSettings(from_run=str(residual_run.path), freeze=freeze, epochs=2, **of_blocks)
     result = finetune(signs, tmp_path / "run", settings)
     assert result.split.train.class_names == ("0", "1", "2")
     previous, adapted = network_of(residual_run), network_of(result.run)
