@@ -12,6 +12,7 @@ from tlkit.cli.reporting import QUIET, VERBOSE, report_options, reporting
 from tlkit.settings.commands import CheckSettings
 
 if TYPE_CHECKING:
+    from tlkit.cli.screen import Screen
     from tlkit.quality.base import Issue
     from tlkit.quality.check import CheckResult
 
@@ -94,10 +95,9 @@ def _print(result: "CheckResult", data: Path, output: Path | None, fix: Path | N
         screen.command("next", f"tlkit check {_quoted(data)} -o check.html", "look at the images")
 
 
-def _print_check(screen: "object", name: str, issues: "list[Issue]", styles: dict[str, str]) -> None:
-    from tlkit.cli.screen import FAINT, STRONG, Screen
+def _print_check(screen: "Screen", name: str, issues: "list[Issue]", styles: dict[str, str]) -> None:
+    from tlkit.cli.screen import FAINT, STRONG
 
-    assert isinstance(screen, Screen)
     shown = issues if reporting().verbosity == VERBOSE else issues[:MAX_SHOWN]
     screen.blank()
     screen.line((name, STRONG), f"  {len(issues)}" * (len(issues) > 1))

@@ -182,12 +182,16 @@ def conflict_notes(folder: ImageFolder, table: str = "") -> list[str]:
     return [f"{sets} different labels: {same}. Remove the wrong ones{f'; {table} lists them' * bool(table)}."]
 
 
+def equal_sets(folder: ImageFolder) -> list[list[int]]:
+    """List the positions of each set of two or more equal images, in order."""
+    ties = _Ties(len(folder))
+    ties.join_equal(folder.digests)
+    return ties.sets()
+
+
 def _sets_in_conflict(folder: ImageFolder) -> list[list[int]]:
     labels = folder.labels.tolist()
-    positions = defaultdict[str, list[int]](list)
-    for position, digest in enumerate(folder.digests):
-        positions[digest].append(position)
-    return [equal for equal in positions.values() if len({labels[position] for position in equal}) > 1]
+    return [equal for equal in equal_sets(folder) if len({labels[position] for position in equal}) > 1]
 
 
 def _pairs(thumbnails: np.ndarray) -> Iterator[Pair]:

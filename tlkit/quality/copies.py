@@ -4,11 +4,10 @@ Copies are found by pixels (`data/duplicates.py`) and, where features of a backb
 (`crops.py`).
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from tlkit.data.duplicates import equal_sets
 from tlkit.data.listing import natural_key
 from tlkit.quality.base import CheckedData, Issue
 
@@ -24,7 +23,7 @@ class ExactDuplicates:
     def find(self, data: CheckedData) -> list[Issue]:
         """List sets of equal images, the largest first."""
         issues = []
-        for positions in _equal(data):
+        for positions in equal_sets(data.folder):
             if len({data.class_of(position) for position in positions}) == 1:
                 paths = data.sorted_paths(positions)
                 message = f"{len(paths)} files are the same image: {paths[0]} and {paths[1]}."
@@ -64,7 +63,7 @@ class LabelConflicts:
     def find(self, data: CheckedData) -> list[Issue]:
         """List equal images first, then near duplicates."""
         issues = []
-        for positions in _equal(data):
+        for positions in equal_sets(data.folder):
             if len({data.class_of(position) for position in positions}) > 1:
                 paths = data.sorted_paths(positions)
                 names = sorted({data.class_of(position) for position in positions}, key=natural_key)
@@ -91,7 +90,7 @@ class Leaks:
         subsets, pairs = data.folder.subsets, list[tuple[int, int, float]]()
         if len(set(subsets)) < 2:
             return []
-        for positions in _equal(data):
+        for positions in equal_sets(data.folder):
             pairs += [(*pair, 1.0) for pair in list(combinations(positions, 2))[:MAX_PAIRS_OF_SET]]
         pairs += [(pair.first, pair.second, pair.score) for pair in data.near_pairs]
         issues = []
@@ -103,10 +102,3 @@ class Leaks:
                 remedy = "Remove the one in training; a training of tlkit leaves it out."
                 issues.append(Issue(self.name, "error", paths, score, message, remedy))
         return issues
-
-
-def _equal(data: CheckedData) -> list[Sequence[int]]:
-    by_digest = defaultdict[str, list[int]](list)
-    for position, digest in enumerate(data.folder.digests):
-        by_digest[digest].append(position)
-    return [positions for positions in by_digest.values() if len(positions) > 1]
