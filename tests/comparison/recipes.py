@@ -24,7 +24,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.split import split_folder
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed, pixel_extractor
-from tlkit.runs.run import InferenceStage
+from tlkit.runs.manifest import InferenceStage
 from tlkit.settings.shared import LayoutSettings
 from tlkit.training.diagnosis import TrainingRequest
 from tlkit.training.recipe import FitDetails, Repeats

@@ -1,4 +1,4 @@
-"""The run folder: made, finished, loaded; its tables and its manifest."""
+"""The run folder: made, finished, loaded; its tables."""
 
 import json
 import os
@@ -11,15 +11,13 @@ import pytest
 
 from tests.making import CHAIN_FILES
 from tests.making import RUN_FILES as RUN_FILES_MADE
-from tlkit.data.image import ImageSpec
 from tlkit.errors import OptionError, RunError
+from tlkit.runs.manifest import FORMAT_VERSION
 from tlkit.runs.run import (
     COMPARISON,
     DONE,
-    FORMAT_VERSION,
     RUN_FILES,
     UNFINISHED,
-    InferenceStage,
     Run,
     command_of,
     create_run,
@@ -357,72 +355,6 @@ def test_command_of_says_finetune_where_the_settings_say_nothing(tmp_path):
     ):
         (tmp_path / "settings.json").write_text(content)
         assert command_of(Run(tmp_path)) == expected
-
-
-# its manifest
-
-
-def test_manifest_is_what_model_json_says(finetuned_run):
-    manifest = finetuned_run.manifest
-    assert (manifest.class_names, manifest.image) == (("blue", "green", "red"), ImageSpec(32, "crop"))
-    assert manifest.stages == tuple(InferenceStage(f"engine/{name}.tflite", "litert") for name in ("lower", "upper"))
-    assert (manifest.engine, manifest.precision) == ("litert", "float32")
-
-
-DAMAGE = {
-    "empty": "",
-    "half": '{"format": 2, "class_na',
-    "no JSON": "<html>",
-    "a list": "[]",
-    "a number": "3",
-    "null": "null",
-    "nothing in it": "{}",
-    "bytes": b"\xff\xfe\x00",
-    "deep": "[" * 100_000,
-}
-
-
-def test_manifest_that_is_damaged_is_refused_by_name(own_run):
-    file = own_run.path / "model.json"
-    for kind, content in DAMAGE.items():
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        words = refusal(load_run, own_run.path)
-        assert f"'{file}'" in words, kind
-        assert "train again" in words, kind
-
-
-IMPOSSIBLE = (
-    *({"image_size": value} for value in (-1, 10**9, "wide", None)),
-    *({"resize": value} for value in ("fit", "auto", None)),
-    *({"gray_range": value} for value in ([5, 5], [9, 1], [0, 1e999], ["a", "b"], [1], 3)),
-    *({"max_megapixels": value} for value in ("many", None)),
-    *({"class_names": value} for value in (["a"], None, 3)),
-    *({"stages": value} for value in (3, [], [{}], ["x"], None)),
-    {"stages": [{"file": "engine/lower.tflite", "precision": "float32"}]},  # of format 1
-    {"stages": [{"file": "engine/lower.tflite", "engine": "torch", "precision": "float32"}]},
-    *({"sha256": value} for value in (None, 5)),
-)
-
-
-def test_manifest_with_impossible_values_is_refused(own_run):
-    file = own_run.path / "model.json"
-    content = json.loads(file.read_text())
-    for values in IMPOSSIBLE:
-        file.write_text(json.dumps(content | values))
-        assert f"'{file}' is damaged" in refusal(load_run, own_run.path), values
-    for name in ("class_names", "image_size", "resize", "gray_range", "stages", "sha256", "engine", "precision"):
-        file.write_text(json.dumps({key: value for key, value in content.items() if key != name}))
-        assert f"'{file}' is damaged" in refusal(load_run, own_run.path), name
-
-
-def test_manifest_of_another_version_is_refused_with_that_version(own_run):
-    file = own_run.path / "model.json"
-    content = json.loads(file.read_text()) | {"versions": {"tlkit": "9.8"}}
-    for values in ({"format": 1}, {"format": 2}, {"format": 0}, {"decode_version": 99}, {"format": None}):
-        file.write_text(json.dumps(content | values))
-        words = refusal(load_run, own_run.path)
-        assert "tlkit 9.8" in words, values
-        assert "train again" in words, values
 
 
 # its files

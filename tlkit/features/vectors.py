@@ -19,7 +19,8 @@ from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, FeatureExtractor, build_extractor, completed
 from tlkit.features.store import FeatureKey
 from tlkit.models.sources import NetworkSource
-from tlkit.runs.run import InferenceStage, Run
+from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.run import Run
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress
 

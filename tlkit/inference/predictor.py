@@ -13,7 +13,8 @@ from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRun
 from tlkit.engines.factory import open_engine
 from tlkit.errors import OptionError, RunError
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
-from tlkit.runs.run import MODEL, InferenceStage, Run, load_run
+from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.run import MODEL, Run, load_run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 READABLE = {"litert": ".tflite", "openvino": ".tflite", "keras": ".keras", "classic": ".npz"}  # file endings, by engine

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from tlkit.data.listing import natural_key
 from tlkit.errors import RunError
-from tlkit.runs.run import COMPARISON, DONE, RUN_FILES, UNFINISHED, parse_manifest
+from tlkit.runs.manifest import parse_manifest
+from tlkit.runs.run import COMPARISON, DONE, RUN_FILES, UNFINISHED
 from tlkit.utils.files import is_folder, is_regular, owned_files
 
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller

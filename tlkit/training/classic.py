@@ -25,7 +25,8 @@ from tlkit.errors import DataError, require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
-from tlkit.runs.run import InferenceStage, Run
+from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.run import Run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
 from tlkit.training.diagnosis import FEW_IMAGES, Diagnosis, TrainingRequest, few_images

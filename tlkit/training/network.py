@@ -23,7 +23,8 @@ from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
 from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
-from tlkit.runs.run import InferenceStage, Run
+from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.run import Run
 from tlkit.settings.training import NetworkSettings
 from tlkit.training.artifacts import predict_stored, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate

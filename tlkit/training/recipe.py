@@ -27,7 +27,8 @@ from tlkit.features.extract import Features
 from tlkit.features.extractor import FeatureExtractor
 from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
-from tlkit.runs.run import InferenceStage, Run
+from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.run import Run
 from tlkit.training.diagnosis import Diagnosis, TrainingRequest
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress, Stopwatch
