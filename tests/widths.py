@@ -41,6 +41,8 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("check", "{data}", "--backbone", "none"),
     ("runs", "."),
     ("cache", "info"),
+    ("doctor",),
+    ("doctor", "-q"),
     ("models",),
     ("models", "resnet50"),
     ("summary", "net"),

@@ -169,7 +169,33 @@ def show_gradcheck(colors):
     )
 
 
+def show_doctor(colors):
+    """Show a machine with a foreign cache, damaged weights and too many threads."""
+    from tlkit.cli.doctor import _print
+    from tlkit.doctor.base import Observation
+
+    weights = "/home/ana/.keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    damaged = "the file of mobilenet_v2 is damaged (it ends too early); remove it, and the next use downloads it"
+    waiting = "4, but this container may use 1.5 of 8 processors, so they wait for each other; start tlkit with 1"
+    speed = "231 images/s decoded (JPEG, 1600 × 1200 pixels), 11 GFLOP/s in NumPy's matrix product; 4 threads"
+    missing = "not installed: openvino (openvino), faiss-cpu (search), openpyxl (xlsx)"
+    _print(
+        [
+            Observation("tlkit", "0.1.0 on Python 3.13.2, Linux 6.18.4, x86_64"),
+            Observation("packages", "keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6, pillow 13.0.0"),
+            Observation("optional", missing, remedy="pip install 'tlkit[openvino,search,xlsx]'"),
+            Observation("processor", "Intel(R) Xeon(R) Platinum 8480, AVX2, AVX-512, AVX512-BF16, AMX-BF16"),
+            Observation("threads", waiting, "remark", "taskset -c 0 tlkit COMMAND"),
+            Observation("memory", "16.4 GB, 8,123.0 MB free"),
+            Observation("weights", "mobilenet_025, resnet50, in /home/ana/.keras/models"),
+            Observation("weights", damaged, "problem", f"rm {weights}", 4),
+            Observation("speed", speed),
+        ]
+    )
+
+
 SCREENS = {
+    "doctor": show_doctor,
     "finetune": show_finetune,
     "evaluate": show_evaluate,
     "predict": show_predict,

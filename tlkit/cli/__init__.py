@@ -16,6 +16,7 @@ from tlkit.cli.cache import cache
 from tlkit.cli.check import check
 from tlkit.cli.compare import compare
 from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, was_interrupted
+from tlkit.cli.doctor import doctor
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
@@ -170,7 +171,7 @@ COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
     "Use": (predict, evaluate, features, runs),
     "Look": (check, augment, models, summary, gradcheck),
-    "Other": (sample, cache),
+    "Other": (sample, cache, doctor),
 }
 main.headings = COMMANDS
 for _command in (command for commands in COMMANDS.values() for command in commands):

@@ -36,7 +36,7 @@ def info() -> None:
             is_cache()
     except OptionError as error:
         problem = str(error)
-    sizes = {} if problem else cache_sizes(_parts())
+    sizes = {} if problem else cache_sizes(cache_parts())
     if reporting().as_json:
         parts = {name: {"files": count, "bytes": size} for name, (count, size) in sizes.items()}
         click.echo(json.dumps({"folder": str(cache_dir()), "problem": problem, "parts": parts}, indent=2))
@@ -60,7 +60,7 @@ def clear() -> None:
     from tlkit.utils.cache import clear_cache
     from tlkit.utils.text import format_size
 
-    freed, others = clear_cache(_parts())
+    freed, others = clear_cache(cache_parts())
     if reporting().as_json:
         click.echo(json.dumps({"removed_bytes": freed, "kept": [str(path) for path in others]}, indent=2))
         return
@@ -72,7 +72,7 @@ def clear() -> None:
         screen.entry("kept", f"{files} that tlkit did not write: {named}", style=WARN)
 
 
-def _parts() -> "list[CachePart]":
+def cache_parts() -> "list[CachePart]":
     """Collect what each owner declares, in the order they are shown."""
     from tlkit.comparison.cache import CACHED_RUN_FILES
     from tlkit.engines.cache import CONVERTED_FILES

@@ -11,7 +11,12 @@ from tlkit.models.keras_setup import silenced_stderr
 
 
 class LiteRTEngine:
-    """One interpreter per thread, one thread and one row each: rows cannot see their neighbors."""
+    """One interpreter per thread, one thread and one row each: rows cannot see their neighbors.
+
+    Attributes:
+        input_shape: (1, height, width, 3) of a network of pixels
+        input_dtype: uint8 for pixels
+    """
 
     batch_size = 1
     single_threaded_blas = False
@@ -20,6 +25,8 @@ class LiteRTEngine:
         self._model = file.read_bytes()
         self._opening = threading.Lock()
         self._first: Interpreter | None = self._interpreter()  # a damaged file is found at once
+        source = self._first.get_input_details()[0]
+        self.input_shape, self.input_dtype = tuple(source["shape"]), source["dtype"]
 
     def _interpreter(self) -> Interpreter:
         with silenced_stderr():  # it says once that it uses XNNPACK

@@ -59,7 +59,11 @@ def format_size(num_bytes: float) -> str:
 
     >>> format_size(23_200_000), format_size(1_234_000_000), format_size(51_200), format_size(12), format_size(0)
     ('23.2 MB', '1,234.0 MB', '51 kB', '1 kB', '0 kB')
+    >>> format_size(25_300_000_000)
+    '25.3 GB'
     """
+    if num_bytes >= 1e10:
+        return f"{num_bytes / 1e9:,.1f} GB"
     if num_bytes >= 100_000:
         return f"{num_bytes / 1e6:,.1f} MB"
     return f"{max(round(num_bytes / 1e3), int(num_bytes > 0))} kB"

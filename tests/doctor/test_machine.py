@@ -1,0 +1,125 @@
+"""Checks of the machine."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from tlkit.doctor import machine
+from tlkit.doctor.machine import check_machine, check_speed, processor_limit, read_memory, read_processor
+from tlkit.engines.cache import save_converted
+from tlkit.engines.keras import to_litert
+from tlkit.utils.parallel import count_workers
+
+INTEL = "model name\t: Intel(R) Xeon(R) 8480\nflags\t\t: fpu sse2 avx avx2 avx512f amx_bf16\n\nprocessor : 1\n"
+ARM = "processor : 0\nFeatures\t: fp asimd bf16 sve\nCPU implementer : 0x41\n"
+
+
+def finding(topic):
+    return next(found for found in check_machine() if found.topic == topic)
+
+
+def test_processor_is_read_from_what_linux_lists(tmp_path):
+    (tmp_path / "intel").write_text(INTEL)
+    name, flags = read_processor(tmp_path / "intel")
+    assert name == "Intel(R) Xeon(R) 8480"
+    assert {"avx2", "amx_bf16"} < flags
+    (tmp_path / "arm").write_text(ARM)
+    assert read_processor(tmp_path / "arm")[1] == {"fp", "asimd", "bf16", "sve"}
+    name, flags = read_processor(tmp_path / "missing")
+    assert (bool(name), flags) == (True, frozenset())
+
+
+def test_features_that_matter_are_named(tmp_path, monkeypatch):
+    for text, features in ((INTEL, "AVX2, AVX-512, AMX-BF16"), (ARM, "NEON, SVE, BF16")):
+        (tmp_path / "cpuinfo").write_text(text)
+        monkeypatch.setattr(machine, "read_processor", lambda: read_processor(tmp_path / "cpuinfo"))
+        assert finding("processor").text.endswith(features)
+        assert finding("processor").state == "ok"
+
+
+def test_processor_without_avx_is_a_problem(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("model name : Atom\nflags : fpu sse2 ssse3\n")
+    monkeypatch.setattr(machine, "read_processor", lambda: read_processor(tmp_path / "cpuinfo"))
+    assert (finding("processor").state, finding("processor").exit_code) == ("problem", 4)
+    assert "bfloat16" in finding("precision").text
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({"cpu.max": "nonsense"}, math.inf),
+        ({}, math.inf),
+    ],
+)
+def test_limit_of_a_container_on_processors(tmp_path, files, limit):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert processor_limit(tmp_path) == limit
+
+
+def test_threads_beyond_the_limit_of_a_container_are_a_remark_with_a_command(monkeypatch):
+    monkeypatch.setattr(machine, "count_workers", lambda: 4)
+    monkeypatch.setattr(machine, "processor_limit", lambda: 1.5)
+    found = finding("threads")
+    assert found.state == "remark"
+    assert "may use 1.5 of" in found.text
+    assert found.remedy == f"taskset -c {min(os.sched_getaffinity(0))} tlkit COMMAND"
+    monkeypatch.setattr(machine, "processor_limit", lambda: math.inf)
+    assert finding("threads").state == "ok"
+
+
+def test_memory_is_that_of_the_container(tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       16000000 kB\nMemFree:  100 kB\nMemAvailable:    8000000 kB\n")
+    assert read_memory(meminfo, tmp_path) == (16_384_000_000, 8_192_000_000)
+    (tmp_path / "memory.max").write_text("2000000000\n")
+    (tmp_path / "memory.current").write_text("1500000000\n")
+    assert read_memory(meminfo, tmp_path) == (2_000_000_000, 500_000_000)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert read_memory(meminfo, tmp_path) == (16_384_000_000, 8_192_000_000)
+    assert read_memory(tmp_path / "missing", tmp_path) is None
+
+
+def test_little_free_memory_is_a_remark(monkeypatch):
+    for free, state in ((400_000_000, "remark"), (4_000_000_000, "ok")):
+        monkeypatch.setattr(machine, "read_memory", lambda free=free: (8_000_000_000, free))
+        assert finding("memory").state == state
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """A short measurement, and a cache of its own."""
+    monkeypatch.setattr(machine, "SECONDS", 0.05)
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+
+
+def test_speed_without_a_cached_network_is_that_of_numpy(quick):
+    found = check_speed()
+    assert "images/s decoded (JPEG, 1600 × 1200 pixels)" in found.text
+    assert "GFLOP/s in NumPy's matrix product" in found.text
+    assert found.text.endswith(f"; {count_workers()} threads")
+
+
+def test_speed_is_that_of_the_smallest_network_in_the_cache(quick):
+    from tests.networks import keras
+
+    for side, units in ((8, 2), (24, 50)):
+        pixels = keras.Input((side, side, 3))
+        network = keras.Model(pixels, keras.layers.Dense(units)(keras.layers.Flatten()(pixels)))
+        save_converted(f"{side:064x}", to_litert(network, pixels=True), "0" * 64)
+    assert "images/s through litert (smallest network of the cache: 8 × 8 pixels, " in check_speed().text
+
+
+def test_photo_that_is_decoded_is_one_that_does_not_compress_to_nothing():
+    from tlkit.data.image import ImageSpec, decode_square
+
+    data = machine._draw_image()
+    assert 100_000 < len(data) < 2_000_000
+    assert np.std(decode_square(data, ImageSpec(224))) > 20
