@@ -64,6 +64,15 @@ def copy_run(run, tmp_path: Path):
     return Run(shutil.copytree(run.path, tmp_path / "copied_run"))
 
 
+def rewrite_json(run, name: str, value: Any) -> None:
+    """Write another content into a file of a finished run, as if the run had been made so."""
+    from tlkit.utils.files import sha256_file
+
+    run.write_json(name, value)
+    content = run.read_json("model.json")
+    run.write_json("model.json", content | {"sha256": content["sha256"] | {name: sha256_file(run.path / name)}})
+
+
 @pytest.fixture(scope="session")
 def finetuned(colors, weights_file, tmp_path_factory):
     """The result of a head trained on a frozen backbone."""

@@ -17,7 +17,7 @@ from tlkit.models.backbones import find_backbone
 from tlkit.models.build import build_backbone
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.models.head import Head, attach_head
-from tlkit.runs.run import MODEL
+from tlkit.runs.manifest import MODEL
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 from tlkit.training.phases import fit_top, trainable_top

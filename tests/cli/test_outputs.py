@@ -21,7 +21,7 @@ from tlkit.comparison.cache import fingerprint, run_key
 from tlkit.data.folder import read_folder
 from tlkit.features.store import FeatureKey, FeatureStore
 from tlkit.models.backbones import cached_backbones
-from tlkit.runs.run import RUN_FILES
+from tlkit.runs.manifest import RUN_FILES
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.cache import MARK, claim_cache
 from tlkit.utils.progress import Silent

@@ -12,7 +12,8 @@ from tlkit.comparison.cache import read_request
 from tlkit.comparison.compare import compare, resume_comparison, start_comparison
 from tlkit.errors import ModelError, OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
-from tlkit.runs.run import RUN_FILES, create_run, load_run
+from tlkit.runs.manifest import RUN_FILES
+from tlkit.runs.run import create_run, load_run
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.files import owned_files
 from tlkit.utils.progress import Silent

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.shared_runs import rewrite_json
 from tlkit import evaluate
 from tlkit.data.listing import count_reasons
 from tlkit.errors import DataError, RunError
@@ -36,7 +37,7 @@ def moved(own_run, colors, tmp_path):
     """A copy of the run, and of its images, which a test may change."""
     data = shutil.copytree(colors, tmp_path / "data")
     settings = own_run.read_json("settings.json") | {"data": str(data)}
-    own_run.write_json("settings.json", settings)
+    rewrite_json(own_run, "settings.json", settings)
     return data, own_run
 
 

@@ -266,12 +266,16 @@ def test_open_run_engine_names_a_file_that_is_missing(own_run):
 
 
 def test_open_run_engine_refuses_a_file_of_no_known_hash(own_run):
+    kept = (own_run.path / "model.json").read_text()
     (own_run.path / "engine" / "other.tflite").write_bytes(b"TFL3")
     (own_run.path.parent / "outside.tflite").write_bytes(b"TFL3")
     for file in ("../outside.tflite", "/etc/hostname", "engine/other.tflite"):
-        run = changed(own_run, stages=[{"file": file, "engine": "litert", "precision": "float32"}])
-        with pytest.raises(RunError, match=f"{file}' is "):
-            open_run_engine(run)
+        with pytest.raises(RunError, match="stages is not a list of files of the run"):
+            changed(own_run, stages=[{"file": file, "engine": "litert", "precision": "float32"}])
+    (own_run.path / "model.json").write_text(kept)
+    hashes = {name: digest for name, digest in own_run.manifest.sha256.items() if name != "engine/lower.tflite"}
+    with pytest.raises(RunError, match="lower.tflite' is not the file"):
+        open_run_engine(changed(own_run, sha256=hashes))
 
 
 def test_open_run_engine_refuses_what_is_no_network(own_run):

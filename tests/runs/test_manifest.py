@@ -1,12 +1,13 @@
 """model.json: its content as a manifest, and the refusal of a damaged one."""
 
 import json
+import os
 
 import pytest
 
 from tlkit.data.image import ImageSpec
 from tlkit.errors import RunError
-from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.manifest import FIELDS, InferenceStage
 from tlkit.runs.run import load_run
 
 
@@ -79,3 +80,30 @@ def test_manifest_of_another_version_is_refused_with_that_version(own_run):
         words = refusal(own_run)
         assert "tlkit 9.8" in words, values
         assert "train again" in words, values
+
+
+def test_every_field_of_a_real_model_json_is_a_row_of_the_schema(finetuned_run, blocks_run, scratch_run, classic_run):
+    checked = {*FIELDS, "format", "decode_version"}
+    optional = set()
+    for run in (finetuned_run, blocks_run, scratch_run, classic_run):
+        content = run.read_json("model.json")
+        assert set(content) - checked <= {"pyramid", "pca"}, run  # which are not read
+        optional |= set(content)
+    required = {name for name, rule in FIELDS.items() if rule.is_required}
+    assert required <= optional
+
+
+def test_manifest_accepts_names_that_are_not_utf8(own_run):
+    file = own_run.path / "model.json"
+    content = json.loads(file.read_text())
+    for name in (os.fsdecode(b"caf\xe9"), "花", "a" * 4096, "\x1b[31m", "../x"):
+        file.write_text(json.dumps(content | {"class_names": [name, "green", "red"]}))
+        assert load_run(own_run.path).manifest.class_names[0] == name
+
+
+def test_manifest_accepts_the_temperature_and_threshold_of_a_run(own_run):
+    file = own_run.path / "model.json"
+    content = json.loads(file.read_text())
+    for values in ({"temperature": 1}, {"temperature": 0.03}, {"unknown": None}, {"unknown": {"a": [0.5, {"b": "c"}]}}):
+        file.write_text(json.dumps(content | values))
+        assert load_run(own_run.path) == own_run

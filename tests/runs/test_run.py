@@ -12,11 +12,10 @@ import pytest
 from tests.making import CHAIN_FILES
 from tests.making import RUN_FILES as RUN_FILES_MADE
 from tlkit.errors import OptionError, RunError
-from tlkit.runs.manifest import FORMAT_VERSION
+from tlkit.runs.manifest import FORMAT_VERSION, RUN_FILES
 from tlkit.runs.run import (
     COMPARISON,
     DONE,
-    RUN_FILES,
     UNFINISHED,
     Run,
     command_of,

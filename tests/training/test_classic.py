@@ -19,9 +19,10 @@ from tlkit.classic.pipeline import open_pipeline
 from tlkit.errors import DataError, ModelError, OptionError, RunError
 from tlkit.features import vectors
 from tlkit.inference.predictor import Predictor, predict
+from tlkit.runs.manifest import CLASSIC_MODEL
 from tlkit.settings.training import ClassicSettings, settings_from
 from tlkit.training import classic
-from tlkit.training.classic import CLASSIC_FILE, classic_recipe, train_classic
+from tlkit.training.classic import classic_recipe, train_classic
 
 PLAIN = ClassicSettings(descriptor="histogram", classifier="logistic")
 LOCAL = ClassicSettings(descriptor="bow+colors", classifier="svm", pyramid=2, image_size=64)
@@ -117,14 +118,14 @@ def test_train_classic_tells_colors_apart_in_folds_and_validation(classic_result
 
 
 def test_classic_file_is_arrays_and_json(classic_run):
-    with np.load(classic_run.path / CLASSIC_FILE, allow_pickle=False) as stored:
+    with np.load(classic_run.path / CLASSIC_MODEL, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
 
 
 def test_open_pipeline_damaged_file_is_refused(classic_run, tmp_path):
-    (tmp_path / CLASSIC_FILE).write_bytes((classic_run.path / CLASSIC_FILE).read_bytes()[:-50])
+    (tmp_path / CLASSIC_MODEL).write_bytes((classic_run.path / CLASSIC_MODEL).read_bytes()[:-50])
     with pytest.raises(ValueError, match="damaged"):
-        open_pipeline(tmp_path / CLASSIC_FILE)
+        open_pipeline(tmp_path / CLASSIC_MODEL)
 
 
 def test_predict_broken_file_is_error_row(classic_run, tmp_path):
@@ -155,7 +156,7 @@ def test_classic_run_cannot_be_opened_as_a_network(classic_run):
 
 def test_pixels_with_principal_components_predict_what_they_reported(colors, tmp_path):
     result = train_classic(colors, tmp_path / "run", ClassicSettings(descriptor="pixels", classifier="knn", pca=4))
-    pipeline = open_pipeline(result.run.path / CLASSIC_FILE)
+    pipeline = open_pipeline(result.run.path / CLASSIC_MODEL)
     assert pipeline.descriptors.sizes == (16,)
     assert pipeline.classifier.scaler.components.shape == (4, 16 * 16 * 3)
     assert result.metrics.accuracy == 1.0
@@ -182,7 +183,7 @@ def test_local_descriptors_predict_what_they_reported(local, colors):
 def test_local_descriptors_second_run_computes_nothing_and_is_the_same(local, colors, tmp_path):
     again = train_classic(colors, tmp_path / "run", LOCAL)
     assert again.metrics.features_reused == len(again.split.train) + len(again.split.validation)
-    first, second = (open_pipeline(result.run.path / CLASSIC_FILE).classifier for result in (local, again))
+    first, second = (open_pipeline(result.run.path / CLASSIC_MODEL).classifier for result in (local, again))
     for name in first.arrays:
         np.testing.assert_array_equal(first.arrays[name], second.arrays[name])
 
@@ -255,7 +256,7 @@ def test_auto_fits_vocabulary_once_and_has_a_pyramid_where_something_is_local(co
     assert tuple(result.metrics.advice["tried"]) == candidates
     content = result.run.read_json("model.json")
     names = tuple(content["descriptor"].split("+"))
-    assert open_pipeline(result.run.path / CLASSIC_FILE).descriptors.descriptors == names
+    assert open_pipeline(result.run.path / CLASSIC_MODEL).descriptors.descriptors == names
     assert content["pyramid"] == (2 if "fisher" in names else 1)
     assert_predicts_what_it_reported(result, colors)
 
@@ -303,7 +304,7 @@ def test_deep_features_tell_classes_apart(deep_result):
 def test_deep_features_are_those_of_finetune_and_reduced_by_pca(deep_result, colors, tmp_path):
     settings = settings_from(deep_result.run.read_json("settings.json"))
     again = train_classic(colors, tmp_path / "run", replace(settings, classifier="naive-bayes", pca=4))
-    assert open_pipeline(again.run.path / CLASSIC_FILE).classifier.scaler.components.shape[0] == 4
+    assert open_pipeline(again.run.path / CLASSIC_MODEL).classifier.scaler.components.shape[0] == 4
     with pytest.raises(OptionError, match="--pca is 5000; expected at most [0-9]+ for"):
         train_classic(colors, tmp_path / "more", replace(settings, pca=5000))
     assert not (tmp_path / "more").exists()

@@ -20,7 +20,8 @@ from tlkit.data.folder import ImageFolder
 from tlkit.engines.base import installed_version
 from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
-from tlkit.runs.run import DONE, RUN_FILES, UNFINISHED, Run, delete_run, is_done, mark_done
+from tlkit.runs.manifest import RUN_FILES
+from tlkit.runs.run import DONE, UNFINISHED, Run, delete_run, is_done, mark_done
 from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special
 from tlkit.settings.base import to_json
 from tlkit.settings.commands import CompareSettings

@@ -34,7 +34,8 @@ from tlkit.comparison.results import (
 from tlkit.data.reader import DataOptions, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.models.backbones import cached_backbones
-from tlkit.runs.run import RUN_FILES, UNFINISHED, Run, delete_run, is_done
+from tlkit.runs.manifest import RUN_FILES
+from tlkit.runs.run import UNFINISHED, Run, delete_run, is_done
 from tlkit.runs.unfinished import has_progress
 from tlkit.settings.base import command_line
 from tlkit.training.diagnosis import FEW_IMAGES, few_images

@@ -9,7 +9,8 @@ from tlkit.engines.keras import load_network
 from tlkit.errors import OptionError
 from tlkit.models.keras_setup import start_keras
 from tlkit.models.sources import PretrainedBackbone
-from tlkit.runs.run import MODEL, Run
+from tlkit.runs.manifest import MODEL
+from tlkit.runs.run import Run
 
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 

@@ -13,11 +13,9 @@ from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRun
 from tlkit.engines.factory import open_engine
 from tlkit.errors import OptionError, RunError
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
-from tlkit.runs.manifest import InferenceStage
-from tlkit.runs.run import MODEL, Run, load_run
+from tlkit.runs.manifest import ENDINGS, MODEL, InferenceStage
+from tlkit.runs.run import Run, load_run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
-
-READABLE = {"litert": ".tflite", "openvino": ".tflite", "keras": ".keras", "classic": ".npz"}  # file endings, by engine
 
 
 @dataclass(frozen=True)
@@ -143,15 +141,15 @@ def open_run_engine(run: Run, engine: str = "auto") -> Engine:
         ModelError
         OptionError: if the run has nothing that this engine can run
     """
-    if engine not in ("auto", *READABLE):
-        raise OptionError(f"the engine is {engine!r}; expected auto or one of {', '.join(READABLE)}.")
+    if engine not in ("auto", *ENDINGS):
+        raise OptionError(f"the engine is {engine!r}; expected auto or one of {', '.join(ENDINGS)}.")
     manifest = run.manifest
     stages = manifest.stages
     if engine == "keras" and MODEL in manifest.sha256:
         stages = (InferenceStage(MODEL, "keras"),)
     elif engine != "auto":
         stages = tuple(replace(stage, engine=engine) if stage.engine != "classic" else stage for stage in stages)
-        readable = all(Path(stage.file).suffix == READABLE[stage.engine] for stage in stages)
+        readable = all(Path(stage.file).suffix == ENDINGS[stage.engine] for stage in stages)
         if not readable or engine not in [stage.engine for stage in stages]:
             raise OptionError(
                 f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shlex
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +12,11 @@ from typing import Any, Literal
 
 from tlkit.data.listing import natural_key
 from tlkit.errors import RunError
-from tlkit.runs.manifest import parse_manifest
-from tlkit.runs.run import COMPARISON, DONE, RUN_FILES, UNFINISHED
+from tlkit.runs.manifest import RUN_FILES, parse_manifest
+from tlkit.runs.run import COMPARISON, DONE, MAX_JSON_BYTES, UNFINISHED
 from tlkit.utils.files import is_folder, is_regular, owned_files
+from tlkit.utils.reading import read_regular
 
-MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
 State = Literal["finished", "stopped", "damaged"]
 SortKey = Literal["when", "accuracy", "size", "name"]
 COLUMNS = (
@@ -198,13 +197,8 @@ def _fraction(value: Any) -> float:
 
 def _read_object(file: Path) -> dict[str, Any]:
     """Read a JSON object from a regular file that is not large; no link is followed, and no device or pipe is read."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with os.fdopen(os.open(file, flags), "rb") as opened:
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_JSON_BYTES:
-                raise RunError(f"{file.name} is not a small regular file")
-            content = json.loads(opened.read(MAX_JSON_BYTES))
+        content = json.loads(read_regular(file, MAX_JSON_BYTES))
     except OSError as error:
         raise RunError(f"{file.name} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):

@@ -1,6 +1,7 @@
 """The run folder that a training leaves: created, finished, loaded."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -12,10 +13,9 @@ from typing import Any
 from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError
-from tlkit.runs.manifest import FORMAT_VERSION, Manifest, parse_manifest
+from tlkit.runs.manifest import FORMAT_VERSION, MODEL, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
-    Owned,
     atomic_open,
     atomic_write,
     csv_writer,
@@ -26,25 +26,19 @@ from tlkit.utils.files import (
     sha256_file,
     write_json,
 )
+from tlkit.utils.reading import read_regular, refuse_links_on_the_way, sha256_regular
 
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
-MODEL = "model.keras"  # the whole network, of runs that have one
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
-LATEST = "latest"  # stands for the newest finished run
-RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
-    files=re.compile(
-        r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
-        r"|(?:settings|model|metrics|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
-        r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
-        r"|compare\.png|checkpoint-[a-z]+\.npz"
-        r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
-        r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
-        r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"
-        rf"|(?:(?:engine|folds|plots)/)?{TEMPORARY.pattern}"
-    ),
-    folders=re.compile(r"engine|folds|plots|tensorboard(?:/[a-z]+)?"),
-)
+LATEST = "latest"  # means the newest finished run
+MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
+MAX_TABLE_BYTES, MAX_ROWS = 512_000_000, 2_000_000  # of a csv that is read
+MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4 GB
+READ_COLUMNS = {  # of the tables that are read
+    "split.csv": ("path", "class", "split", "sha256", "pixels"),
+    "predictions_val.csv": ("path", "class", "label", "confidence"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,14 +68,17 @@ class Run:
             writer.writerows(rows)
 
     def read_rows(self, name: str) -> list[dict[str, str]]:
-        """Read one of the run's tables, checked against its hash.
+        """Read one of the run's tables, checked against its hash and for the columns that are read.
 
         Raises:
             RunError
         """
         file = self.checked_file(name)
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-            return list(csv.DictReader(lines))
+        try:
+            text = read_regular(file, MAX_TABLE_BYTES).decode("utf-8", "surrogateescape")
+            return _parse_rows(text, READ_COLUMNS.get(name, ()), self.manifest.class_names)
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
 
     def read_json(self, name: str) -> Any:
         """Read one of the run's JSON files.
@@ -90,9 +87,10 @@ class Run:
             RunError
         """
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            refuse_links_on_the_way(self.path, name)
+            return json.loads(read_regular(self.path / name, MAX_JSON_BYTES).decode())
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"'{self.path / name}' cannot be read ({error}); train again.") from None
+            raise RunError(f"'{self.path / name}' cannot be read ({_reason(error)}); train again.") from None
 
     def read_settings(self) -> dict[str, Any]:
         """Read `settings.json`: "command", "data" and the command's options.
@@ -100,6 +98,8 @@ class Run:
         Raises:
             RunError: if it is not an object with a command and data
         """
+        if is_done(self.path) and (self.path / "model.json").exists():
+            self.checked_file("settings.json")
         content = self.read_json("settings.json")
         if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("command", "data")):
             file = self.path / "settings.json"
@@ -113,12 +113,16 @@ class Run:
             RunError
         """
         file, expected = self.path / name, self.manifest.sha256.get(name)
-        if not file.is_file():
-            raise RunError(f"'{file}' is missing; restore it or train again.")
-        if sha256_file(file) != expected:
-            raise RunError(
-                f"'{file}' is not the file that the run wrote (its SHA-256 differs); restore it or train again."
-            )
+        try:
+            refuse_links_on_the_way(self.path, name)
+            if expected is None or sha256_regular(file, MAX_FILE_BYTES) != expected:
+                raise RunError(
+                    f"'{file}' is not the file that the run wrote (its SHA-256 differs); restore it or train again."
+                )
+        except FileNotFoundError:
+            raise RunError(f"'{file}' is missing; restore it or train again.") from None
+        except OSError as error:
+            raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
         return file
 
     def network_file(self) -> Path:
@@ -258,6 +262,36 @@ def command_of(run: Run) -> str:
         return str(run.read_json("settings.json")["command"])
     except (RunError, KeyError, TypeError):
         return "finetune"
+
+
+def _reason(error: Exception) -> str:
+    """Say why a file cannot be read, in few words."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def _parse_rows(text: str, columns: Sequence[str], class_names: Sequence[str]) -> list[dict[str, str]]:
+    """Read the rows of a table; ValueError if a row is too long or short, or a class is not one of the run's"""
+    lines = csv.reader(io.StringIO(text, newline=""))
+    header = next(lines, [])
+    if missing := [name for name in columns if name not in header]:
+        raise ValueError(f"it has no column '{missing[0]}'")
+    known, rows = set(class_names), list[dict[str, str]]()
+    for values in lines:
+        if len(values) != len(header) or len(rows) == MAX_ROWS:
+            raise ValueError(f"row {len(rows) + 1:,} is not as long as the header, or one too many")
+        rows.append(dict(zip(header, values, strict=True)))
+        if any(rows[-1][name] not in known for name in ("class", "label") if name in columns):
+            raise ValueError(f"row {len(rows):,} names a class that the run does not have")
+        if "path" in columns and not _is_inside(rows[-1]["path"]):
+            raise ValueError(f"row {len(rows):,} has a path that leads out of DATA")
+    if columns and not rows:
+        raise ValueError("it has no rows")
+    return rows
+
+
+def _is_inside(path: str) -> bool:
+    """Tell whether a path is relative and stays below its folder."""
+    return not ("\0" in path or os.path.isabs(path) or ".." in Path(path).parts)  # noqa: PTH117
 
 
 def _finished_runs_hint() -> str:

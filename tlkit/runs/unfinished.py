@@ -8,7 +8,8 @@ from pathlib import Path
 from tlkit.data.split import Split
 from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
-from tlkit.runs.run import COMPARISON, RUN_FILES, UNFINISHED, Run, is_done
+from tlkit.runs.manifest import RUN_FILES
+from tlkit.runs.run import COMPARISON, UNFINISHED, Run, is_done
 from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files, path_exists
 
 SPLIT = "split.csv"

@@ -11,7 +11,8 @@ import numpy as np
 from tlkit.engines.keras import load_network
 from tlkit.errors import RunError
 from tlkit.models.keras_setup import start_keras
-from tlkit.runs.run import MODEL, Run, load_run
+from tlkit.runs.manifest import MODEL
+from tlkit.runs.run import Run, load_run
 
 INHERITED = (
     "backbone",

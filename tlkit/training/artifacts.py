@@ -21,8 +21,8 @@ from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.quality.check import quick_check
-from tlkit.runs.manifest import InferenceStage
-from tlkit.runs.run import MODEL, Run
+from tlkit.runs.manifest import MODEL, InferenceStage
+from tlkit.runs.run import Run
 from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_write

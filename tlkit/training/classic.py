@@ -25,7 +25,7 @@ from tlkit.errors import DataError, require
 from tlkit.features.vectors import DEEP_GROUP, FeatureVectors, compute_deep, compute_handcrafted
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
-from tlkit.runs.manifest import InferenceStage
+from tlkit.runs.manifest import CLASSIC_MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import ClassicSettings
@@ -36,7 +36,6 @@ from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
 from tlkit.utils.progress import Progress, Silent, Stopwatch
 
-CLASSIC_FILE = "classic.npz"
 AUTO = "auto"
 CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # of auto, the fullest last
 
@@ -271,11 +270,11 @@ class ClassicModel:
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write descriptors and classifier, and before them the network whose features they take."""
-        file = run.path / CLASSIC_FILE
+        file = run.path / CLASSIC_MODEL
         atomic_write(file, to_bytes(ClassicPipeline(self.vectors.descriptors(), self.classifier)))
         stages = self.vectors.save(run)
         self.classifier = open_pipeline(file).classifier  # what `predict` will read
-        return (*stages, InferenceStage(CLASSIC_FILE, "classic"))
+        return (*stages, InferenceStage(CLASSIC_MODEL, "classic"))
 
     def predict_proba(self, images: ImageFolder) -> np.ndarray:
         """Classify images of the dataset on their cached vectors."""

@@ -1,0 +1,232 @@
+"""Runs of strangers: a table of hostile folders. Each ends in one sentence, runs no code and opens nothing outside."""
+
+import csv
+import io
+import json
+import os
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from tests.cli.commands import posix, refused
+from tests.shared_runs import copy_run
+from tlkit.utils.files import sha256_file
+
+pytestmark = posix
+
+_listeners: list[list[str]] = []  # each gets the paths that this process opens
+
+
+def _hear(event, args):
+    if event == "open":
+        for listener in _listeners:
+            listener.append(str(args[0]))
+
+
+sys.addaudithook(_hear)
+
+
+@contextmanager
+def opened_files():
+    """Collect the paths that are opened in the block."""
+    found: list[str] = []
+    _listeners.append(found)
+    try:
+        yield found
+    finally:
+        _listeners.remove(found)
+
+
+@pytest.fixture
+def image(colors):
+    return colors / "red" / "0.png"
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A pipe outside the run: who opens it waits for ever."""
+    file = tmp_path / "outside" / "canary"
+    file.parent.mkdir()
+    os.mkfifo(file)
+    return file
+
+
+def forge(run, **values):
+    """Change fields of model.json, as a stranger can."""
+    content = json.loads((run.path / "model.json").read_text())
+    (run.path / "model.json").write_text(json.dumps(content | values))
+
+
+def rehash(run, *names):
+    """Write the hashes of changed files into model.json, as a stranger can."""
+    content = json.loads((run.path / "model.json").read_text())
+    forge(run, sha256=content["sha256"] | {name: sha256_file(run.path / name) for name in names})
+
+
+def stages(*files, engine="litert", precision="float32"):
+    return {"stages": [{"file": file, "engine": engine, "precision": precision} for file in files]}
+
+
+LOWER = "engine/lower.tflite"
+FORGED = {  # fields of model.json
+    "infinity": {"max_megapixels": float("inf")},
+    "not a number": {"max_megapixels": float("nan")},
+    "negative megapixels": {"max_megapixels": -1},
+    "huge megapixels": {"max_megapixels": 1e9},
+    "gray range of infinity": {"gray_range": [0, float("inf")]},
+    "image size beyond all": {"image_size": 10**6},
+    "image size zero": {"image_size": 0},
+    "image size true": {"image_size": True},
+    "image size a fraction": {"image_size": 32.5},
+    "image size of thousands of digits": {"image_size": 10**4000},
+    "resize a list": {"resize": ["crop"]},
+    "unknown engine": {"engine": "torch"},
+    "engine a list": {"engine": []},
+    "unknown precision": {"precision": "float64"},
+    "unknown engine of a stage": stages(LOWER, engine="torch"),
+    "unknown precision of a stage": stages(LOWER, precision="int4"),
+    "bfloat16 on LiteRT": stages(LOWER, precision="bfloat16"),
+    "engine that reads another file": stages(LOWER, engine="classic"),
+    "a file name 5,000 long": stages("engine/" + "x" * 5000),
+    "1,000 stages": stages(*[LOWER] * 1000),
+    "a stage twice": stages(LOWER, LOWER),
+    "stages in another order": stages("engine/upper.tflite", LOWER),
+    "no stage": stages(),
+    "absolute path": stages("/etc/hostname"),
+    "absolute path with the right ending": stages("/tmp/lower.tflite"),
+    "path with ..": stages("engine/../../outside/lower.tflite"),
+    "path with . and //": stages("./engine//lower.tflite"),
+    "NUL in a path": stages("engine/lower.tflite\0"),
+    "address": stages("https://example.org/lower.tflite"),
+    "another file of the run": stages("settings.json"),
+    "hash of a file outside": {"sha256": {"../outside/canary": "0" * 64}},
+    "short hash": {"sha256": {LOWER: "0" * 10}},
+    "hash in capitals": {"sha256": {LOWER: "A" * 64}},
+    "hash a list": {"sha256": {LOWER: []}},
+    "hashes a list": {"sha256": [[LOWER, "0" * 64]]},
+    "10,000 hashes": {"sha256": {f"tensorboard/a/events.out.tfevents.{n}": "0" * 64 for n in range(10_000)}},
+    "lone surrogate": {"class_names": ["blue", "green", "\ud800"]},
+    "one class": {"class_names": ["blue"]},
+    "the same class twice": {"class_names": ["blue", "blue", "red"]},
+    "class without a name": {"class_names": ["blue", "", "red"]},
+    "class that is a number": {"class_names": ["blue", 3, "red"]},
+    "class name of 100,000 characters": {"class_names": ["blue", "x" * 100_000, "red"]},
+    "a million classes": {"class_names": [str(number) for number in range(10**6)]},
+    "classes a text": {"class_names": "blue"},
+    "two classes of three": {"class_names": ["blue", "red"]},
+    "temperature zero": {"temperature": 0},
+    "temperature infinity": {"temperature": float("inf")},
+    "temperature a text": {"temperature": "hot"},
+    "unknown a list": {"unknown": [1]},
+    "unknown of infinity": {"unknown": {"threshold": [float("inf")]}},
+    "unknown too large": {"unknown": {"values": [0] * 100_000}},
+    "unknown too deep": {"unknown": {"a": [[[[[[["x" * 5000]]]]]]]}},
+    "head a text": {"head": "linear"},
+    "head with a million layers": {"head": {"hidden": [1] * 10**6, "dropout": 0, "batch_norm": False}},
+    "format a list": {"format": []},
+    "versions a text": {"versions": "new", "format": 99},
+    "versions of control characters": {"versions": {"tlkit": "\x1b[31m\n" * 99}, "format": 99},
+    "backbone a list": {"backbone": [[]]},
+}
+
+
+def test_forged_fields_of_model_json_end_in_one_sentence(finetuned_run, image, tmp_path, canary):
+    run = copy_run(finetuned_run, tmp_path)
+    original = (run.path / "model.json").read_text()
+    for kind, values in FORGED.items():
+        (run.path / "model.json").write_text(original)
+        forge(run, **values)
+        with opened_files() as opened:
+            words = refused(4, "predict", run.path, image)
+        assert str(run.path) in words, kind
+        assert len(words) < 700 and "\x1b" not in words, kind
+        assert not any("canary" in path or path.startswith("/etc/hostname") for path in opened), kind
+
+
+SPECIAL = {
+    "pipe": lambda file, canary: os.mkfifo(file),
+    "link to a pipe outside": lambda file, canary: file.symlink_to(canary),
+    "link to /dev/zero": lambda file, canary: file.symlink_to("/dev/zero"),
+    "link to a file outside": lambda file, canary: file.symlink_to(file.with_name("moved")),
+    "broken link": lambda file, canary: file.symlink_to("nothing"),
+    "link to itself": lambda file, canary: file.symlink_to(file),
+    "folder": lambda file, canary: file.mkdir(),
+    "nothing": lambda file, canary: None,
+    "empty": lambda file, canary: file.touch(),
+    "5 TB of nothing": lambda file, canary: (file.touch(), os.truncate(file, 5 << 40)),
+    "16 MB of brackets": lambda file, canary: file.write_text("[" * 15_999_999),
+    "no UTF-8": lambda file, canary: file.write_bytes(b"\xff\xfe{}"),
+    "numbers of 100,000 digits": lambda file, canary: file.write_text('{"format": ' + "9" * 100_000 + "}"),
+}
+READ = {  # files of a run, and a command that reads each
+    "model.json": ("predict", "RUN", "IMAGE"),
+    LOWER: ("predict", "RUN", "IMAGE"),
+    "settings.json": ("evaluate", "RUN"),
+    "split.csv": ("evaluate", "RUN"),
+    "predictions_val.csv": ("evaluate", "RUN"),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_special_files_are_not_opened(name, finetuned_run, image, tmp_path, canary):
+    run = copy_run(finetuned_run, tmp_path)
+    words = {"RUN": run.path, "IMAGE": image}
+    file = run.path / name
+    file.rename(file.with_name("moved"))
+    for kind, make in SPECIAL.items():
+        make(file, canary)
+        with opened_files() as opened:
+            refused(4, *(words.get(word, word) for word in READ[name]))
+        assert not any("canary" in path or path == "/dev/zero" for path in opened), kind
+        if "link" in kind or "pipe" in kind:
+            assert str(file) not in opened, kind
+        if file.is_dir():
+            file.rmdir()
+        file.unlink(missing_ok=True)
+
+
+def test_links_on_the_way_are_not_followed(finetuned_run, image, tmp_path):
+    run = copy_run(finetuned_run, tmp_path)
+    (run.path / "engine").rename(tmp_path / "outside_engine")
+    (run.path / "engine").symlink_to(tmp_path / "outside_engine")
+    with opened_files() as opened:
+        words = refused(4, "predict", run.path, image)
+    assert "is a link or not a folder" in words
+    assert not any("lower.tflite" in path for path in opened)
+
+
+def write_table(run, name, change):
+    """Change the rows of a table, and its hash."""
+    rows = list(csv.reader(io.StringIO((run.path / name).read_text(), newline="")))
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(change(rows))
+    (run.path / name).write_text(text.getvalue())
+    rehash(run, name)
+
+
+TABLES = {
+    "empty": lambda rows: [],
+    "only a header": lambda rows: rows[:1],
+    "without a column": lambda rows: [row[1:] for row in rows],
+    "a short row": lambda rows: [*rows, rows[-1][:2]],
+    "a long row": lambda rows: [*rows, [*rows[-1], "x"]],
+    "a class that is not the run's": lambda rows: [*rows, [rows[-1][0], "purple", *rows[-1][2:]]],
+    "a path outside": lambda rows: [*rows, ["../../outside/canary", *rows[-1][1:]]],
+    "an absolute path": lambda rows: [*rows, ["/etc/passwd", *rows[-1][1:]]],
+    "NUL in a path": lambda rows: [*rows, ["a\0b", *rows[-1][1:]]],
+    "a field of a million characters": lambda rows: [*rows, ["x" * 10**6, *rows[-1][1:]]],
+}
+
+
+@pytest.mark.parametrize("name", ("split.csv", "predictions_val.csv"))
+def test_damaged_tables_end_in_one_sentence(name, finetuned_run, tmp_path, canary):
+    run = copy_run(finetuned_run, tmp_path)
+    kept = [(run.path / file).read_bytes() for file in (name, "model.json")]
+    for kind, change in TABLES.items():
+        (run.path / name).write_bytes(kept[0])
+        (run.path / "model.json").write_bytes(kept[1])
+        write_table(run, name, change)
+        with opened_files() as opened:
+            refused(4, "evaluate", run.path)
+        assert not any("canary" in path or path == "/etc/passwd" for path in opened), kind
