@@ -36,6 +36,19 @@ def test_doctor_as_json_has_the_same_findings(tmp_path):
     assert all(set(row) == {"topic", "state", "text", "remedy"} for row in content["findings"])
 
 
+def test_doctor_looks_at_a_run_too(own_run):
+    done = tlkit("doctor", own_run.path)
+    assert done.exit_code == 0, done.stdout
+    assert "predict     can be used: engine/" in done.stdout
+    (own_run.path / "metrics.json").write_text("{}")
+    done = tlkit("doctor", own_run.path, "-q")
+    assert done.exit_code == 4
+    assert done.stdout.splitlines()[0] == "1 problem"
+    assert "files       problem: " in done.stdout
+    missing = tlkit("doctor", own_run.path / "no", "-q")
+    assert (missing.exit_code, missing.stdout.splitlines()[0]) == (4, "1 problem")
+
+
 def test_doctor_says_what_is_wrong_first_and_how_to_mend_it(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "thesis.txt").write_text("mine")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,24 +18,29 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=GroupedCommand,
-    examples=("tlkit doctor", "tlkit doctor --json"),
+    examples=("tlkit doctor", "tlkit doctor runs/finetune-001"),
     common=("as_json", "quiet"),
 )
+@click.argument("run", type=click.Path(path_type=Path), required=False)
 @report_options
-def doctor() -> None:
-    """Look for what is wrong with this installation.
+def doctor(run: Path | None) -> None:
+    """Look for what is wrong with this installation, and with RUN.
     It changes nothing and needs no network.
 
     It looks at packages, engines, the processor, threads, memory, free space, the cache and the
-    pretrained weights, and measures the speed for two seconds. What is wrong comes first, with the
-    command that mends it. Exit code 0 if everything works, remarks or not; 2 if the cache folder
-    cannot be used; 4 if an engine or the weights of a backbone do not work.
+    pretrained weights, and measures the speed for two seconds. With RUN it also compares the run's
+    files with their hashes and its versions with those installed, and opens it as predict does.
+
+    What is wrong comes first, with the command that mends it. Exit code 0 if everything works, remarks
+    or not; 2 if the cache folder cannot be used; 4 if an engine, weights or RUN do not work.
     """
+    from tlkit.doctor.finished_run import check_run
     from tlkit.doctor.machine import check_machine, check_speed
     from tlkit.doctor.software import check_software
     from tlkit.doctor.storage import check_storage
 
-    findings = _look([check_software, check_machine, lambda: check_storage(cache_parts()), lambda: [check_speed()]])
+    checks = [check_software, check_machine, lambda: check_storage(cache_parts()), lambda: [check_speed()]]
+    findings = _look([*checks, *([lambda: check_run(run)] if run else [])])
     if reporting().as_json:
         _print_json(findings)
     else:
