@@ -9,6 +9,7 @@ from tlkit.errors import ModelError, TlkitError, require
 
 TREE = {
     "OptionError": ("TlkitError", 2),
+    "WriteError": ("OptionError", 2),
     "DataError": ("TlkitError", 3),
     "ImageError": ("TlkitError", 3),
     "ModelError": ("TlkitError", 4),
@@ -20,8 +21,10 @@ CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclas
 
 def test_errors_are_those_of_the_tree_with_their_parents_and_exit_codes():
     assert CLASSES.keys() == {"TlkitError", *TREE}
-    parents_and_codes = {name: (CLASSES[name].__bases__, CLASSES[name].exit_code) for name in TREE}
-    assert parents_and_codes == {name: ((CLASSES[parent],), code) for name, (parent, code) in TREE.items()}
+    parents_and_codes = {name: (CLASSES[name].__bases__[0], CLASSES[name].exit_code) for name in TREE}
+    assert parents_and_codes == {name: (CLASSES[parent], code) for name, (parent, code) in TREE.items()}
+    others = {name: CLASSES[name].__bases__[1:] for name in TREE if len(CLASSES[name].__bases__) > 1}
+    assert others == {"WriteError": (OSError,)}  # so that code that expects one catches it
 
 
 def test_errors_without_a_kind_are_unexpected():
@@ -35,7 +38,7 @@ def test_errors_docstring_draws_the_tree():
     }
     assert {name: code for name, (_, code) in drawn.items()} == {name: code for name, (_, code) in TREE.items()}
     depths = {name: len(indent) // 2 for name, (indent, _) in drawn.items()}
-    assert depths == {name: len(CLASSES[name].__mro__) - 4 for name in TREE}
+    assert depths == {name: sum(issubclass(error, TlkitError) for error in CLASSES[name].__mro__) - 1 for name in TREE}
 
 
 def test_errors_all_have_a_docstring():

@@ -2,6 +2,7 @@
 
 TlkitError
   OptionError    2  an option or a settings file that cannot mean anything, or an output that is already there
+    WriteError   2  a file cannot be written, because the disk is full or fails
   DataError      3  the image folder cannot be used as it is
   ModelError     4  a backbone, its weights or an engine cannot be used
     RunError     4  a run folder is missing, unfinished or damaged
@@ -24,6 +25,10 @@ class OptionError(TlkitError):
     """An option or a settings file that cannot mean anything."""
 
     exit_code = 2
+
+
+class WriteError(OptionError, OSError):
+    """A file cannot be written, because the disk is full, fails or is read-only."""
 
 
 class DataError(TlkitError):

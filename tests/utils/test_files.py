@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, WriteError
 from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
@@ -80,7 +80,7 @@ def test_a_file_has_its_name_only_after_the_block(tmp_path):
 
 
 def test_a_missing_folder_is_an_error_that_leaves_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(WriteError, match=r"nowhere/x' cannot be written \(No such file or directory\)"):
         atomic_write(tmp_path / "nowhere" / "x", "new")
     assert list(tmp_path.iterdir()) == []
 

@@ -30,6 +30,7 @@ from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
 from tlkit.errors import TlkitError
+from tlkit.utils.process import remove_folders_of_process
 
 INTERRUPTED = 130
 
@@ -141,6 +142,7 @@ def _exit(end: SystemExit) -> None:
     ignore_signals()
     with suppress(OSError):
         _flush()
+    remove_folders_of_process()
     if "tensorflow" not in sys.modules and not was_interrupted():
         raise end
     os._exit(end.code if isinstance(end.code, int) else 1)

@@ -137,7 +137,7 @@ def _print_csv(comparison: "Comparison") -> None:
     """Print the rows of `compare.csv` for another program; what is for people goes to stderr."""
     from tlkit.cli.screen import Screen
     from tlkit.comparison.report import COLUMNS, csv_rows
-    from tlkit.utils.files import csv_writer
+    from tlkit.utils.tables import csv_writer
 
     csv_writer(sys.stdout).writerows([COLUMNS, *csv_rows(comparison.results)])
     _print_conclusion(Screen(sys.stderr), comparison)

@@ -52,7 +52,7 @@ def runs(folder: Path | None, settings: RunsSettings) -> None:
 
 def _print_csv(entries: "Sequence[RunEntry]") -> None:
     from tlkit.runs.listing import COLUMNS
-    from tlkit.utils.files import csv_writer
+    from tlkit.utils.tables import csv_writer
 
     writer = csv_writer(sys.stdout)
     writer.writerow(COLUMNS)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
+from tlkit.utils.process import folder_of_process
 
 CONVERSION_VERSION = 1
 CONVERTED_FILES = CachePart(
@@ -50,20 +50,22 @@ def load_converted(key: str) -> ConvertedModel | None:
 def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedModel:
     """Keep a converted network, where the cache can be written; the note, written last, makes it count.
 
+    Else it is in a folder that is removed when the process ends.
+
     Raises:
         OptionError: if the cache folder is not tlkit's
+        WriteError: if no temporary file can be written either
     """
-    folder = _folder()
+    file = _folder() / f"{key}.tflite"
+    facts = {"weights_sha256": weights_sha256, "sha256": hashlib.sha256(content).hexdigest()}
     try:
         claim_cache(CONVERTED_FILES)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(file, content)
+        write_json(file.with_suffix(".json"), facts)
     except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="tlkit-"))
-    file = folder / f"{key}.tflite"
-    atomic_write(file, content)
-    write_json(file.with_suffix(".json"), {"weights_sha256": weights_sha256, "sha256": sha256_file(file)})
+        file = folder_of_process() / file.name
+        atomic_write(file, content)
     return ConvertedModel(file, weights_sha256)
 
 

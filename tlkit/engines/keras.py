@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.engines.base import InferenceFunction
 from tlkit.models.keras_setup import silenced_stderr, start_keras
-from tlkit.utils.files import temporary_beside
+from tlkit.utils.files import temporary_file
 
 LARGE_NETWORK = 512 << 20  # bytes of weights above which a conversion in memory may not fit
 
@@ -49,14 +49,11 @@ def load_network(file: Path) -> Any:
 
 def save_network(network: Any, file: Path) -> None:
     """Save as `.keras`, so that a crash leaves no part of it under its name (Keras writes in place)."""
-    temporary = temporary_beside(file, ".keras")
-    try:
+    with temporary_file(file, ".keras") as temporary:
         network.save(temporary)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_litert(network: Any, pixels: bool) -> bytes:

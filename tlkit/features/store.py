@@ -18,7 +18,8 @@ import numpy as np
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, raise_open_file_limit, sha256_text
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
+from tlkit.utils.process import raise_open_file_limit
 
 FORMAT_VERSION = 2
 SHARD_ROWS = 512

@@ -21,6 +21,7 @@ from tlkit.features.store import FeatureKey
 from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
 from tlkit.runs.run import Run
+from tlkit.utils.files import make_folder
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress
 
@@ -204,7 +205,7 @@ class DeepVectors:
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write the network."""
-        (run.path / "engine").mkdir(exist_ok=True)
+        make_folder(run.path / "engine")
         file = self.extractor.save(run.path / "engine")
         return (InferenceStage(f"engine/{file}", self.engine.name, self.engine.precision),)
 

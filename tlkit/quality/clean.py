@@ -7,7 +7,8 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.split import TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError
 from tlkit.quality.base import Issue
-from tlkit.utils.files import csv_writer, new_folder
+from tlkit.utils.files import new_folder
+from tlkit.utils.tables import csv_writer
 
 ORDER = (TEST, VALIDATION, TRAIN, "")  # subsets, those first whose copy is kept
 TABLE = "removed.csv"

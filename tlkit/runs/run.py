@@ -12,21 +12,22 @@ from typing import Any
 
 from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
-from tlkit.errors import OptionError, RunError
+from tlkit.errors import OptionError, RunError, WriteError
 from tlkit.runs.manifest import FORMAT_VERSION, MODEL, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
-    csv_writer,
     is_folder,
     owned_files,
     path_exists,
+    remove_if_possible,
     remove_owned,
     sha256_file,
     write_json,
 )
 from tlkit.utils.reading import read_regular, refuse_links_on_the_way, sha256_regular
+from tlkit.utils.tables import csv_writer
 
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
@@ -146,16 +147,20 @@ def create_run(path: Path | None, command: str) -> Run:
         run = Run(path or _make_next_folder(Path("runs"), command))
         if path:
             path.mkdir(parents=True)
-        atomic_write(
-            run.path / UNFINISHED, f"`tlkit {command}` is running or was interrupted; --resume continues it.\n"
-        )
-        return run
     except FileExistsError:
         raise OptionError(f"'{path}' already exists; choose another folder with -o.") from None
     except OSError as error:
         raise OptionError(
             f"cannot create the run folder '{path or 'runs'}' ({error.strerror}); choose another folder with -o."
         ) from None
+    try:
+        atomic_write(
+            run.path / UNFINISHED, f"`tlkit {command}` is running or was interrupted; --resume continues it.\n"
+        )
+    except WriteError:
+        delete_run(run)
+        raise
+    return run
 
 
 def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
@@ -175,7 +180,7 @@ def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
 def mark_done(run: Run) -> None:
     """Write `DONE`, last of all, and only then remove `UNFINISHED`: one of both must always be there."""
     atomic_write(run.path / DONE, "")
-    (run.path / UNFINISHED).unlink(missing_ok=True)
+    remove_if_possible(run.path / UNFINISHED)
 
 
 def is_done(path: Path) -> bool:

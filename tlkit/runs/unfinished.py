@@ -10,7 +10,15 @@ from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
 from tlkit.runs.manifest import RUN_FILES
 from tlkit.runs.run import COMPARISON, UNFINISHED, Run, is_done
-from tlkit.utils.files import TEMPORARY, atomic_write, csv_writer, is_regular, owned_files, path_exists
+from tlkit.utils.files import (
+    TEMPORARY,
+    atomic_write,
+    is_regular,
+    owned_files,
+    path_exists,
+    remove_if_possible,
+)
+from tlkit.utils.tables import csv_writer
 
 SPLIT = "split.csv"
 SPLIT_COLUMNS = ("path", "class", "split", "group", "sha256", "reason", "pixels")
@@ -89,7 +97,7 @@ def drop_temporaries(run: Run) -> None:
     """Remove what a killed process left half written; only once it is certain that the run continues."""
     for file in owned_files(run.path, RUN_FILES):
         if TEMPORARY.fullmatch(file.name):
-            file.unlink(missing_ok=True)
+            remove_if_possible(file)
 
 
 def has_progress(run: Run) -> bool:
@@ -106,7 +114,7 @@ def delete_checkpoints(run: Run) -> None:
     """Remove the checkpoints of a run that needs them no more."""
     for file in owned_files(run.path, RUN_FILES):
         if file.name.startswith("checkpoint-"):
-            file.unlink()
+            remove_if_possible(file)
 
 
 def refuse_links(path: Path) -> None:

@@ -25,7 +25,7 @@ from tlkit.runs.manifest import MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
-from tlkit.utils.files import atomic_write
+from tlkit.utils.files import atomic_write, make_folder
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
@@ -49,7 +49,7 @@ def save_network_files(
     if engine.name == "keras":
         return (InferenceStage(MODEL, "keras"),), KerasEngine(top)
     folder = run.path / "engine"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     if extractor_file is None:
         atomic_write(folder / "classifier.tflite", to_litert(classifier, pixels=True))
         stages = [InferenceStage("engine/classifier.tflite", engine.name, engine.precision)]
@@ -136,7 +136,7 @@ def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails
 
 def write_folds(run: Run, folds: CrossValidation) -> None:
     """Write folds/: the tables of cross-validation, with the fold that each image was held out in."""
-    (run.path / "folds").mkdir(exist_ok=True)
+    make_folder(run.path / "folds")
     tables = report_tables(folds.report, folds.paths)
     columns, rows = tables["predictions.csv"]
     with_fold: list[Sequence[Any]] = [[*row[:2], fold, *row[2:]] for row, fold in zip(rows, folds.folds, strict=True)]

@@ -44,9 +44,9 @@ def run_training(
     run = create_run(Path(output) if output else None, recipe.command)
     paths = absolute_request(data, recipe.settings.images)
     request = {"command": recipe.command, **to_json(recipe.settings), **paths}
-    save_versions(run, recipe.settings.engine, "classifier" in request)
-    run.write_json("settings.json", request)
     try:
+        save_versions(run, recipe.settings.engine, "classifier" in request)
+        run.write_json("settings.json", request)
         return complete_run(run, recipe, folder, progress or Silent(), stopwatch)
     except (TlkitError, KeyboardInterrupt):
         if not has_progress(run):

@@ -1,6 +1,5 @@
-"""Files that are whole or absent, JSON, csv, what tlkit owns below a folder, hashes."""
+"""Files that are whole or absent, JSON, what tlkit owns below a folder, hashes."""
 
-import csv
 import hashlib
 import json
 import os
@@ -16,10 +15,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, TlkitError, WriteError
 
 TEMPORARY = re.compile(r"\.tlkit-[0-9a-f]{16}\.tmp(?:\.keras)?")  # names of what is not whole yet
-MAX_OPEN_FILES = 10_000  # what macOS allows one process
 
 
 def temporary_beside(path: Path, suffix: str = "") -> Path:
@@ -32,24 +30,73 @@ def temporary_beside(path: Path, suffix: str = "") -> Path:
 
 
 @contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Name the file or folder that is written in this block, where the disk is full or fails.
+
+    Raises:
+        WriteError: in place of an OSError
+    """
+    try:
+        yield
+    except (TlkitError, FileExistsError, BrokenPipeError):  # which callers know
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"'{path}' cannot be written ({error.strerror or error}); check the disk and repeat the command: "
+            "existing files are unchanged."
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that tlkit owns, unless it exists.
+
+    Raises:
+        WriteError
+    """
+    with writing(path):
+        path.mkdir(exist_ok=True)
+
+
+def remove_if_possible(file: Path) -> None:
+    """Remove a file that is of no use any more; where the disk fails, it stays."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_file(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Give a path beside `path` to write to and rename; what is still there at the end of the block is removed.
+
+    Args:
+        suffix: as `temporary_beside` takes it
+
+    Raises:
+        WriteError
+    """
+    temporary = temporary_beside(path, suffix)
+    try:
+        with writing(path):
+            yield temporary
+    finally:
+        remove_if_possible(temporary)  # else its name says what it is
+
+
+@contextmanager
 def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that replaces `path` only when the block ends without an error.
 
     For what tlkit itself owns: files of a run folder or of the cache. `open_new` opens what the user names.
     Until the end the content is in a hidden file beside `path`, which an error removes.
     Text is UTF-8; a file name that is not UTF-8 is written with the bytes it has on disk.
+
+    Raises:
+        WriteError
     """
-    temporary = temporary_beside(path)
-    try:
+    with temporary_file(path) as temporary:
         with _opened(temporary, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        _sync_folder(path.parent)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -61,22 +108,6 @@ def atomic_write(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
     atomic_write(path, json.dumps(value, indent=2) + "\n")
-
-
-def csv_writer(file: IO[str]) -> Any:
-    """Make a `csv.writer` of lines ending in LF that also quotes a lone CR (before Python 3.13 it does not)."""
-    return csv.writer(_LineFeeds(file), lineterminator="\r\n")
-
-
-class _LineFeeds:
-    """A file that takes lines ending in CR LF and writes them ending in LF."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-
-    def write(self, line: str) -> int:
-        """Write one line."""
-        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def check_new_file(path: str | Path) -> None:
@@ -109,18 +140,14 @@ def open_new(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Raises:
         OptionError: as `check_new_file` does, and if something has taken the name meanwhile
+        WriteError
     """
     check_new_file(path)
-    temporary = temporary_beside(path)
-    try:
+    with temporary_file(path) as temporary:
         with _opened(temporary, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         _give_name(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        _sync_folder(path.parent)
 
 
 def write_new(path: Path, content: str | bytes) -> None:
@@ -145,9 +172,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     check_new_file(path)
     temporary = temporary_beside(path)
     try:
-        temporary.mkdir()
-        yield temporary
-        rename_new_folder(temporary, path)
+        with writing(path):
+            temporary.mkdir()
+            yield temporary
+            rename_new_folder(temporary, path)
     except FileExistsError:
         raise _taken(path) from None
     finally:
@@ -180,10 +208,13 @@ def _taken(path: str | Path) -> OptionError:
     return OptionError(f"'{path}' already exists; choose another file with -o.")
 
 
-def _opened(path: Path, mode: str) -> IO[Any]:
-    if "b" in mode:
-        return path.open(mode)
-    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+@contextmanager
+def _opened(path: Path, mode: str) -> Iterator[IO[Any]]:
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with path.open(mode, **text) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -314,14 +345,3 @@ def sha256_file(path: Path) -> str:
 def sha256_text(*parts: object) -> str:
     """Compute the SHA-256 of several values written one per line, in hexadecimal."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def raise_open_file_limit() -> None:
-    """Let this process open as many files as it may: by default shells allow 256 or 1,024."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-        if soft != resource.RLIM_INFINITY and soft < limit:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, fontManager
 from matplotlib.ft2font import FT2Font
 
-from tlkit.utils.files import atomic_open, open_new
+from tlkit.utils.files import atomic_open, make_folder, open_new
 
 INK, GRAY, BLUE, ORANGE = "#333333", "#777777", "#2166ac", "#d6604d"
 FONT = "DejaVu Sans"  # comes with matplotlib
@@ -54,7 +54,7 @@ def _characters(file: str, index: int) -> frozenset[int]:
 
 def save_figure(figure: Figure, file: Path) -> None:
     """Write a figure of a run as PNG, whole or not at all; it replaces an older one."""
-    file.parent.mkdir(exist_ok=True)
+    make_folder(file.parent)
     with atomic_open(file, "wb") as out:
         _draw(figure, out)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from tlkit.errors import OptionError, require
-from tlkit.utils.files import csv_writer
 from tlkit.utils.text import escape_control_chars
 
 if TYPE_CHECKING:
@@ -15,6 +14,22 @@ CsvDialect = Literal["plain", "excel"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that starts so
 MAX_SHEET_ROWS = 1_048_576  # of an .xlsx file
 MAX_CELL = 32_767  # characters of an .xlsx cell
+
+
+def csv_writer(file: IO[str]) -> Any:
+    """Make a `csv.writer` of lines ending in LF that also quotes a lone CR (before Python 3.13 it does not)."""
+    return csv.writer(_LineFeeds(file), lineterminator="\r\n")
+
+
+class _LineFeeds:
+    """A file that takes lines ending in CR LF and writes them ending in LF."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def table_writer(file: IO[str], dialect: str = "plain") -> Any:

@@ -1,0 +1,221 @@
+"""What commands leave where a write fails: a full disk, a broken one, a read-only one, too many open files.
+
+Each point is one call that writes. The fast suite tries a sample of them, `make test-all` all; of a series of writes to
+one file the first and the last.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skimage")
+
+from tests.cli.commands import tlkit
+from tests.cli.test_outputs import everything
+from tests.faults import ERRORS, Disk, failing
+from tlkit.runs.run import RUN_FILES, load_run
+from tlkit.utils.files import TEMPORARY
+from tlkit.utils.process import remove_folders_of_process
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="paths of open files are read from /proc")
+
+SMALL = ("--backbone", "mobilenet_025", "--weights", "none", "--image-size", "32", "--epochs", "1", "--hidden", "0")
+RUNS = {
+    "head": ("finetune", "photos", *SMALL, "--freeze", "all", "-o", "new"),
+    "blocks": (
+        *("finetune", "photos", *SMALL, "--freeze", "lower", "--cut", "conv_pw_5_relu", "--views", "2"),
+        *("--upper-epochs", "1", "-o", "new"),
+    ),
+    "classic": ("train", "photos", "--descriptor", "pixels", "--classifier", "knn", "-o", "new"),
+}
+OUTPUTS = {
+    "predict": ("predict", "mine", "photos", "-o", "new.csv"),
+    "predict xlsx": ("predict", "mine", "photos", "-o", "new.xlsx"),
+    "evaluate": ("evaluate", "mine", "photos", "-o", "new"),
+    "check": ("check", "photos", "--backbone", "none", "-o", "new.html"),
+}
+COMMANDS = RUNS | OUTPUTS
+LIBRARIES = ("tmp", "openpyxl.")  # temporary files of TensorFlow, and of openpyxl, which removes them at its end
+SAMPLE = {"classic": 79, "predict": 3, "evaluate": 17, "check": 13}  # every n-th point in the fast suite
+
+
+@pytest.fixture(scope="module")
+def template(colors, classic_run, tmp_path_factory):
+    """A person's folder: images, notes, a finished run, an empty cache."""
+    root = tmp_path_factory.mktemp("template") / "home"
+    shutil.copytree(colors, root / "photos")
+    shutil.copytree(classic_run.path, root / "mine")
+    (root / "tmp").mkdir()
+    (root / "thesis.txt").write_text("years of work")
+    return root
+
+
+@pytest.fixture
+def fresh_home(template, tmp_path, monkeypatch):
+    """A function that makes the folder anew, and enters it."""
+
+    def make():
+        home = tmp_path / "home"
+        os.chdir(tmp_path)
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(template, home)
+        monkeypatch.setenv("TLKIT_CACHE", str(home / "cache"))
+        monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
+        os.chdir(home)
+        return home
+
+    monkeypatch.chdir(tmp_path)
+    return make
+
+
+def points_of(calls, kinds):
+    """The numbers of the calls of these kinds to try: of a series of equal calls the first and the last."""
+    counted = [call for call in calls if call[0] in kinds]
+    series = [list(numbers) for _, numbers in groupby(range(len(counted)), key=counted.__getitem__)]
+    return sorted({number for numbers in series for number in (numbers[0], numbers[-1])})
+
+
+def is_whole(file, expected):
+    """Tell whether a file is complete: it can be read to its end, and is as long as in a run without faults."""
+    if file.suffix == ".json":
+        return json.loads(file.read_text()) is not None
+    if file.suffix in (".keras", ".xlsx", ".npz"):
+        return zipfile.ZipFile(file).testzip() is None
+    if file.suffix == ".png":
+        return Image.open(file).load() is not None
+    if file.suffix in (".csv", ".html"):
+        text = file.read_text()
+        return text.endswith(("\n", "</html>")) and text.count("\n") == expected.read_text().count("\n")
+    if file.suffix == ".npy":
+        return np.load(file) is not None
+    return not expected.exists() or file.stat().st_size == expected.stat().st_size
+
+
+def problems_of(home, before, done, reference):
+    """What a command that failed should not have said or left."""
+    errors = done.stderr.rpartition("Error: ")[2]
+    found = [] if done.exit_code in (0, 2) else [f"exit code {done.exit_code}: {errors[:300]}"]
+    if done.exit_code and not re.fullmatch(r"[^\n]+[.]\n", errors):
+        found.append(f"not one sentence: {errors}")
+    after = everything(home)
+    found += [f"{path} was changed" for path in before if after.get(path) != before[path]]
+    found += [problem for path in after.keys() - before.keys() if (problem := problem_of_file(home, path, reference))]
+    if (home / "new" / "DONE").exists():
+        run = load_run(home / "new")
+        for name in run.manifest.sha256:
+            run.checked_file(name)
+    elif (reference / "new" / "DONE").exists() and (home / "new").is_dir() and not (home / "new/UNFINISHED").exists():
+        left = [file for file in (home / "new").rglob("*") if file.is_file() and not TEMPORARY.fullmatch(file.name)]
+        found += [f"a run without UNFINISHED has {file.name}" for file in left]
+    return found
+
+
+def problem_of_file(home, path, reference):
+    """What is wrong with a new file: it is not whole, or neither a run's nor called a temporary one."""
+    file = home / path
+    if not file.is_file() or any(TEMPORARY.fullmatch(name) for name in Path(path).parts):
+        return ""
+    if path.startswith("tmp/"):
+        return "" if Path(path).parts[1].startswith(LIBRARIES) else f"{path} is left"
+    of_run = path.startswith("new/") and (reference / "new" / "DONE").exists()
+    if of_run and not RUN_FILES.files.fullmatch(path.removeprefix("new/")):
+        return f"{path} is no file of a run"
+    try:
+        return "" if is_whole(file, reference / path) else f"{path} is not whole"
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return f"{path}: {error}"
+
+
+def continue_after(home, words, reference):
+    """What is wrong when the command is continued, or started again, on a disk that works."""
+    run = home / "new"
+    if (run / "DONE").exists():
+        return []
+    again = (
+        (words[0], "--resume", "new")
+        if {"settings.json", "UNFINISHED"} <= set(everything(run))
+        else (*words[:-1], "again")
+    )
+    done = tlkit(*again)
+    if done.exit_code:
+        return [f"{again[:3]} ends with {done.exit_code}: {done.stderr[-300:]}"]
+    file = home / ("new" if "--resume" in again else "again") / "predictions_val.csv"
+    same = file.read_bytes() == (reference / "new" / "predictions_val.csv").read_bytes()
+    return [] if same else [f"{again[:3]} has other predictions"]
+
+
+def try_points(fresh_home, name, every=1, within="", errors=tuple(ERRORS)):
+    """Let each point of a command fail in turn; the problems, and how many points there were."""
+    words, found, tried = COMMANDS[name], [], 0
+    home = fresh_home()
+    with failing(Disk(home / within)) as disk:
+        assert tlkit(*words).exit_code == 0
+    reference = home.with_name("reference")
+    shutil.rmtree(reference, ignore_errors=True)
+    home.rename(reference)
+    for index, error in enumerate(errors):
+        for point in points_of(disk.calls, ERRORS[error][0])[index::every]:
+            home = fresh_home()
+            before = everything(home)
+            with failing(Disk(home / within, error, point)) as failed:
+                done = tlkit(*words)
+            remove_folders_of_process()
+            problems = problems_of(home, before, done, reference)
+            if within and done.exit_code:
+                problems.append(f"ends with {done.exit_code} though only the cache failed: {done.stderr[-300:]}")
+            if name in RUNS:
+                problems += continue_after(home, words, reference)
+            call = failed.calls[point] if point < len(failed.calls) else ("none", "")
+            found += [(error, point, call[0], call[1].removeprefix(str(home)), problem) for problem in problems]
+            tried += 1
+    return found, tried
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("name", SAMPLE)
+def test_write_that_fails_leaves_whole_files_and_a_sentence(fresh_home, name):
+    found, tried = try_points(fresh_home, name, every=SAMPLE[name])
+    assert found == []
+    assert tried >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_write_that_fails_leaves_whole_files_and_a_sentence(fresh_home, name):
+    found, tried = try_points(fresh_home, name, every=5 if name == "blocks" else 1)
+    print(f"{name}: {tried} points")
+    assert found == []
+
+
+@pytest.mark.training
+def test_cache_that_cannot_be_written_ends_no_training(fresh_home):
+    found, tried = try_points(fresh_home, "classic", every=8, within="cache")
+    assert found == []
+    assert tried >= 4
+
+
+@pytest.mark.training
+def test_network_that_the_cache_cannot_keep_is_converted_for_this_training(fresh_home):
+    found, tried = try_points(fresh_home, "head", every=100, within="cache", errors=["ENOSPC"])
+    assert (found, tried) == ([], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize("name", RUNS)
+def test_cache_that_cannot_be_written_at_any_point_ends_no_training(fresh_home, name):
+    found, tried = try_points(fresh_home, name, within="cache")
+    print(f"{name}: {tried} points")
+    assert found == []
