@@ -26,7 +26,7 @@ RUN_FILES = {
     "settings.json",
     "split.csv",
 }
-CHAIN_FILES = {"engine/lower.tflite", "engine/upper.tflite"}  # of a run with frozen layers
+CHAIN_FILES = {"engine/lower.tflite", "engine/head.tflite"}  # of a run with frozen layers
 
 
 def permissions_bind() -> bool:

@@ -17,10 +17,10 @@ from tlkit.classic.fit import FitOptions, fit_classifier, group_columns
 from tlkit.classic.model_selection import GroupedLabels
 from tlkit.classic.pipeline import (
     METADATA,
-    ClassicEngine,
     ClassicPipeline,
     DescriptorEngine,
     DescriptorPipeline,
+    classic_engines,
     open_pipeline,
     to_bytes,
 )
@@ -69,9 +69,10 @@ def test_open_pipeline_predicts_as_the_pipeline_that_was_written(pipeline, array
     expected = pipeline.predict_proba(images)
     file = write_file(tmp_path, arrays)
     np.testing.assert_array_equal(open_pipeline(file).predict_proba(images), expected)
-    engine = ClassicEngine(file)
-    assert engine.batch_size == 1 and engine.single_threaded_blas
-    np.testing.assert_array_equal(engine.session()(images[:1]), expected[:1])
+    extractor, head = classic_engines(file)
+    assert extractor.batch_size == head.batch_size == 1 and head.single_threaded_blas
+    features = extractor.session()(images[:1])
+    np.testing.assert_array_equal(head.session()(features), expected[:1])
 
 
 def test_descriptor_engine_computes_one_image_at_its_size():

@@ -210,7 +210,7 @@ KEY, SHARD = "0" * 64, "0" * 32
 OURS = (  # what the cache may hold
     *(f"engines/{KEY}.tflite", f"engines/{KEY}.json", f"engines/.tlkit-{'0' * 16}.tmp"),
     *(f"features/{KEY}/{SHARD}.npy", f"features/{KEY}/.tlkit-{'1' * 16}.tmp"),
-    *(f"runs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/upper.tflite", "plots/curves.png")),
+    *(f"runs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/head.tflite", "plots/curves.png")),
     f"runs/.tlkit-{'2' * 16}.tmp/settings.json",
 )
 THEIRS = (  # what somebody has put into it
@@ -439,7 +439,7 @@ REFUSED = {  # what was done to a run, the exit code of --resume and words of th
     "linked tensorboard": (link("tensorboard"), 4, "tensorboard' is a symbolic link"),
     "linked model": (link("model.keras"), 4, "model.keras' is a symbolic link"),
     "linked table": (link("split.csv"), 4, "split.csv' is a symbolic link"),
-    "link inside": (link("engine/upper.tflite"), 4, "upper.tflite' is a symbolic link"),
+    "link inside": (link("engine/head.tflite"), 4, "head.tflite' is a symbolic link"),
     "a FIFO": (pipe, 4, "history.csv' is not a regular file"),
 }
 

@@ -177,7 +177,7 @@ def test_predict_without_an_input_ends_with_2(finetuned_run):
 
 
 def test_predict_with_a_damaged_engine_ends_with_4(own_run, square):
-    (own_run.path / "engine" / "upper.tflite").write_bytes(b"x")
+    (own_run.path / "engine" / "head.tflite").write_bytes(b"x")
     assert "is not the file that the run wrote" in refused(4, "predict", own_run.path, square)
 
 

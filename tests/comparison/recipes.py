@@ -132,8 +132,11 @@ class ColorModel:
         self.pipeline = open_pipeline(file)
         return (InferenceStage("classic.npz", "classic"),)
 
-    def predict_proba(self, images):
-        return self.pipeline.predict_proba(self.dataset.features.load(images))
+    def extract(self, images):
+        return self.pipeline.features(self.dataset.features.load(images))
+
+    def classify(self, features):
+        return self.pipeline.classify(features)
 
     def repeat(self, progress):
         return Repeats()

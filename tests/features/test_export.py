@@ -75,7 +75,7 @@ def test_export_of_a_layer_is_averaged_over_the_image(finetuned_run, finetuned, 
     )
     table = opened(done.files[0])
     model = keras.saving.load_model(finetuned_run.path / "model.keras", compile=False)
-    from tlkit.models.cut import topological_order
+    from tlkit.models.graph import topological_order
 
     output = next(tensor for layer, _, tensor in topological_order(model.output) if layer.name == "conv_pw_3_relu")
     maps = run_network(keras.Model(model.input, output), pixels_of(finetuned, table["path"][:5]))

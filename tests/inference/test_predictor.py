@@ -14,7 +14,7 @@ from tests.making import touch
 from tlkit import predict
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.inference.inputs import expand_inputs
-from tlkit.inference.predictor import Predictor, open_run_engine, top_classes
+from tlkit.inference.predictor import Predictor, open_network, top_classes
 from tlkit.runs.run import load_run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK, count_workers
@@ -246,26 +246,26 @@ def changed(run, **values):
     return load_run(run.path)
 
 
-def test_open_run_engine_finds_one_flipped_byte_before_it_opens_a_file(own_run):
-    for name, engine in (("engine/lower.tflite", "auto"), ("engine/upper.tflite", "auto"), ("model.keras", "keras")):
+def test_open_network_finds_one_flipped_byte_before_it_opens_a_file(own_run):
+    for name, engine in (("engine/lower.tflite", "auto"), ("engine/head.tflite", "auto"), ("model.keras", "keras")):
         file = own_run.path / name
         before = file.read_bytes()
         file.write_bytes(before[:99] + bytes([before[99] ^ 1]) + before[100:])
         with pytest.raises(RunError, match="is not the file that the run wrote") as caught:
-            open_run_engine(own_run, engine)
+            open_network(own_run, engine)
         assert f"'{file}'" in str(caught.value)
         file.write_bytes(before)
-    open_run_engine(own_run)
+    open_network(own_run)
 
 
-def test_open_run_engine_names_a_file_that_is_missing(own_run):
-    for name in ("engine/upper.tflite", "engine/lower.tflite"):
+def test_open_network_names_a_file_that_is_missing(own_run):
+    for name in ("engine/head.tflite", "engine/lower.tflite"):
         (own_run.path / name).unlink()
         with pytest.raises(RunError, match=f"'{own_run.path / name}' is missing"):
-            open_run_engine(own_run)
+            open_network(own_run)
 
 
-def test_open_run_engine_refuses_a_file_of_no_known_hash(own_run):
+def test_open_network_refuses_a_file_of_no_known_hash(own_run):
     kept = (own_run.path / "model.json").read_text()
     (own_run.path / "engine" / "other.tflite").write_bytes(b"TFL3")
     (own_run.path.parent / "outside.tflite").write_bytes(b"TFL3")
@@ -275,22 +275,22 @@ def test_open_run_engine_refuses_a_file_of_no_known_hash(own_run):
     (own_run.path / "model.json").write_text(kept)
     hashes = {name: digest for name, digest in own_run.manifest.sha256.items() if name != "engine/lower.tflite"}
     with pytest.raises(RunError, match="lower.tflite' is not the file"):
-        open_run_engine(changed(own_run, sha256=hashes))
+        open_network(changed(own_run, sha256=hashes))
 
 
-def test_open_run_engine_refuses_what_is_no_network(own_run):
+def test_open_network_refuses_what_is_no_network(own_run):
     file = own_run.path / "engine" / "lower.tflite"
     file.write_bytes(b"<html>")
     hashes = own_run.manifest.sha256 | {"engine/lower.tflite": sha256_file(file)}
     with pytest.raises(TlkitError, match="litert engine cannot open") as caught:
-        open_run_engine(changed(own_run, sha256=hashes))
+        open_network(changed(own_run, sha256=hashes))
     assert caught.value.exit_code == 4
 
 
-def test_open_run_engine_refuses_an_engine_that_cannot_run_it(classic_run):
+def test_open_network_refuses_an_engine_that_cannot_run_it(classic_run):
     for engine in ("keras", "litert", "openvino"):
         with pytest.raises(OptionError, match=f"--engine {engine}"):
-            open_run_engine(classic_run, engine)
+            open_network(classic_run, engine)
 
 
 def test_predict_refuses_probabilities_of_another_number_of_classes(own_run, squares):

@@ -10,7 +10,10 @@ import pytest
 
 from tests.networks import keras, lazy_functions, lively_body, random_pixels, run_network
 
-Head, attach_head = lazy_functions("tlkit.models.head", "Head", "attach_head")
+Head, attach_head, has_head, split_head = lazy_functions(
+    "tlkit.models.head", "Head", "attach_head", "has_head", "split_head"
+)
+cut_points, split_at = lazy_functions("tlkit.models.cut", "cut_points", "split_at")
 (save_network,) = lazy_functions("tlkit.engines.keras", "save_network")
 
 NUM_CLASSES = 5
@@ -129,3 +132,31 @@ def test_save_network_failed_leaves_old_file(body, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_network(attach_head(body, Head(0.0, False, ()), 2), file)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.keras", "old")]
+
+
+# its input
+
+
+def test_split_head_parts_joined_again_are_the_classifier(body):
+    pixels = random_pixels(4, 32, kind=np.float32)
+    for hidden, batch_norm, dropout in product([(), (8,), (8, 4)], [True, False], [0.0, 0.5]):
+        whole = attach_head(body, Head(dropout, batch_norm, hidden), NUM_CLASSES)
+        assert has_head(whole)
+        assert not has_head(body)
+        extractor, head = split_head(whole)
+        features = run_network(extractor, pixels)
+        np.testing.assert_array_equal(features, run_network(body, pixels))
+        np.testing.assert_array_equal(run_network(head, features), run_network(whole, pixels))
+
+
+def test_split_head_of_a_part_of_the_classifier_and_of_the_head_itself(body):
+    whole = trained_a_little(body)
+    cuts = cut_points(whole)
+    below, above = split_at(whole, cuts[len(cuts) // 2].tensor)
+    pixels = random_pixels(4, 32, kind=np.float32)
+    extractor, head = split_head(above)
+    features = run_network(extractor, run_network(below, pixels))
+    np.testing.assert_allclose(run_network(head, features), run_network(whole, pixels), atol=1e-6)
+    nothing, same = split_head(head)
+    assert nothing is None
+    assert same is head

@@ -22,7 +22,7 @@ def refusal(run):
 def test_manifest_is_what_model_json_says(finetuned_run):
     manifest = finetuned_run.manifest
     assert (manifest.class_names, manifest.image) == (("blue", "green", "red"), ImageSpec(32, "crop"))
-    assert manifest.stages == tuple(InferenceStage(f"engine/{name}.tflite", "litert") for name in ("lower", "upper"))
+    assert manifest.stages == tuple(InferenceStage(f"engine/{name}.tflite", "litert") for name in ("lower", "head"))
     assert (manifest.engine, manifest.precision) == ("litert", "float32")
 
 

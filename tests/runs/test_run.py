@@ -37,7 +37,7 @@ ENTRIES = {
     "max_megapixels": 64.0,
     "precision": "float32",
     "engine": "litert",
-    "stages": [{"file": "engine/classifier.tflite", "engine": "litert", "precision": "float32"}],
+    "stages": [{"file": "engine/head.tflite", "engine": "litert", "precision": "float32"}],
 }
 
 
@@ -147,17 +147,17 @@ def test_delete_run_leaves_what_is_not_its_own_and_what_lies_behind_links(tmp_pa
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).touch()
     (tmp_path / "engine").mkdir()
-    (tmp_path / "engine" / "upper.tflite").write_text("mine")
+    (tmp_path / "engine" / "head.tflite").write_text("mine")
     (run.path / "plots" / "mine.png").write_text("mine")
     (run.path / "tensorboard" / "blocks").symlink_to(tmp_path / "engine")
-    (run.path / "metrics.json").symlink_to(tmp_path / "engine" / "upper.tflite")
+    (run.path / "metrics.json").symlink_to(tmp_path / "engine" / "head.tflite")
     (tmp_path / "link").symlink_to(run.path)
     delete_run(Run(tmp_path / "link"))
     assert (run.path / "settings.json").exists()
     delete_run(run)
     left = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*")}
     assert left == {"plots", "plots/mine.png", "tensorboard", "tensorboard/blocks", "metrics.json"}
-    assert (tmp_path / "engine" / "upper.tflite").read_text() == "mine"
+    assert (tmp_path / "engine" / "head.tflite").read_text() == "mine"
 
 
 def test_run_files_matches_every_file_of_a_run(finetuned_run, blocks_run, classic_run):
@@ -225,7 +225,7 @@ def test_model_json_says_what_it_promises(finetuned_run):
     assert not {"temperature", "unknown_threshold", "golden_samples"} & content.keys()  # no placeholders
     assert content["versions"].keys() >= {"tlkit", "python", "keras", "tensorflow", "numpy", "pillow", "litert"}
     assert content["stages"] == [
-        {"file": f"engine/{name}.tflite", "engine": "litert", "precision": "float32"} for name in ("lower", "upper")
+        {"file": f"engine/{name}.tflite", "engine": "litert", "precision": "float32"} for name in ("lower", "head")
     ]
 
 

@@ -70,7 +70,7 @@ def test_reopen_run_that_is_none_is_refused(started, colors):
 @posix
 def test_refuse_links_names_what_a_run_would_write_through(started, tmp_path):
     (tmp_path / "theirs").mkdir()
-    for name in ("settings.json", "model.keras", "checkpoint-head.npz", "engine/upper.tflite", "plots", "tensorboard"):
+    for name in ("settings.json", "model.keras", "checkpoint-head.npz", "engine/head.tflite", "plots", "tensorboard"):
         path = started.path / name
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)

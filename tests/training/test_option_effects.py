@@ -270,7 +270,7 @@ def test_classic_option_is_refused_or_changes_what_is_computed(strategy, colors,
         engine = getattr(model.vectors, "engine", None)
         return (
             model.vectors.load(dataset.split.train, Silent()).tobytes(),
-            model.predict_proba(dataset.split.train).tobytes(),
+            model.classifier.predict_proba(model.vectors.load(dataset.split.train, Silent())).tobytes(),
             model.vectors.load(dataset.split.train, Silent()).tobytes(),
             engine,
             dataset.split.train.paths,

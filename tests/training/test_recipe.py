@@ -249,10 +249,10 @@ MANIFEST = {
     "weights",
 }
 STAGES = {
-    "all": [("engine/lower.tflite", "litert"), ("engine/upper.tflite", "litert")],
-    "lower": [("engine/lower.tflite", "litert"), ("engine/upper.tflite", "litert")],
-    "none": [("engine/classifier.tflite", "litert")],
-    "train": [("engine/classifier.tflite", "litert")],
+    "all": [("engine/lower.tflite", "litert"), ("engine/head.tflite", "litert")],
+    "lower": [(f"engine/{name}.tflite", "litert") for name in ("lower", "upper", "head")],
+    "none": [("engine/upper.tflite", "litert"), ("engine/head.tflite", "litert")],
+    "train": [("engine/upper.tflite", "litert"), ("engine/head.tflite", "litert")],
     "descriptor": [("classic.npz", "classic")],
     "features": [("engine/lower.tflite", "litert"), ("classic.npz", "classic")],
 }
@@ -262,7 +262,7 @@ def test_model_json_has_its_keys(result):
     network, classic = {"backbone", "cut", "freeze", "head"}, {"classifier", "descriptor", "features", "pca", "pyramid"}
     content = result.run.read_json("model.json")
     assert content.keys() == MANIFEST | (network if is_network(result) else classic)
-    assert content["format"] == 4
+    assert content["format"] == 5
     assert {"tlkit", "keras", "tensorflow", content["engine"]} <= content["versions"].keys()
     if is_network(result):
         assert content["head"].keys() == {"dropout", "batch_norm", "hidden", "l1", "l2"}

@@ -106,8 +106,12 @@ class ScaledClassifier:
 
     def predict_proba(self, values: np.ndarray) -> np.ndarray:
         """Compute probabilities: float32 (images, values) to float32 (images, classes)."""
+        return self.classify_scaled(self.scaler.transform(values))
+
+    def classify_scaled(self, scaled: np.ndarray) -> np.ndarray:
+        """Compute the probabilities of vectors that are scaled already."""
         classifier = CLASSIFIERS[self.classifier]
-        scores = classifier.decision_function(self.arrays, self.scaler.transform(values))
+        scores = classifier.decision_function(self.arrays, scaled)
         return (scores if classifier.is_probabilistic else softmax(scores * self.temperature)).astype(np.float32)
 
 
@@ -128,9 +132,23 @@ class ClassicPipeline:
         Args:
             inputs: uint8 (images, side, side, 3), or float32 (images, values) without descriptors
         """
+        return self.classify(self.features(inputs))
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute the scaled vectors of images; a network's features are features already."""
         if self.descriptors is None:
-            return self.classifier.predict_proba(inputs)
-        return self.classifier.predict_proba(np.stack([self.descriptors.transform(pixels) for pixels in inputs]))
+            return inputs
+        return self.scale(np.stack([self.descriptors.transform(pixels) for pixels in inputs]))
+
+    def scale(self, vectors: np.ndarray) -> np.ndarray:
+        """Scale descriptors, which have different units, to features; a network's features stay."""
+        return vectors if self.descriptors is None else self.classifier.scaler.transform(vectors)
+
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Turn features into probabilities: float32 (images, classes)."""
+        if self.descriptors is None:
+            return self.classifier.predict_proba(features)
+        return self.classifier.classify_scaled(features)
 
 
 METADATA = "metadata"  # the member of the file that holds JSON
@@ -220,17 +238,29 @@ def _run_once(pipeline: ClassicPipeline) -> None:
 
 
 class ClassicEngine:
-    """The engine of a classic pipeline: uint8 (1, side, side, 3), or features, to float32 (1, classes)."""
+    """The engine of one step of a classic pipeline; each row is computed by itself."""
 
     batch_size = 1
     single_threaded_blas = True
 
-    def __init__(self, file: Path) -> None:
-        self._pipeline = open_pipeline(file)
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._run = run
 
     def session(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function that runs one batch; threads may share it."""
-        return self._pipeline.predict_proba
+        return self._run
+
+
+def classic_engines(file: Path) -> tuple[ClassicEngine, ...]:
+    """Open a pipeline as two engines, pixels to features to probabilities; the second alone on a network's features.
+
+    Raises:
+        ValueError, OSError: if the file holds no pipeline
+        ModelError: if a package is missing
+    """
+    pipeline = open_pipeline(file)
+    head = ClassicEngine(pipeline.classify)
+    return (head,) if pipeline.descriptors is None else (ClassicEngine(pipeline.features), head)
 
 
 class DescriptorEngine:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.base import Engine, EngineSpec, choose_engine
-from tlkit.engines.keras import KerasEngine, load_network, to_litert
+from tlkit.engines.keras import KerasEngine, keras_engines, load_network, to_litert
 from tlkit.errors import ModelError
 from tlkit.utils.parallel import count_workers
 
@@ -18,7 +18,23 @@ MEASURED_SECONDS = 2.0
 
 
 def open_engine(spec: EngineSpec, file: Path) -> Engine:
-    """Open an engine over a converted network (`.tflite`), a `.keras` file for "keras", a `.npz` for "classic".
+    """Open an engine over a converted network (`.tflite`), or a `.keras` file for "keras".
+
+    Raises:
+        ModelError: if the engine or the file cannot be used, or the file holds a whole classifier
+        OptionError
+    """
+    engines = open_engines(spec, file)
+    if len(engines) != 1:
+        raise ModelError(f"'{file}' holds a whole classifier; expected one part of a network.")
+    return engines[0]
+
+
+def open_engines(spec: EngineSpec, file: Path) -> tuple[Engine, ...]:
+    """Open a file as one engine, or as two where it holds a whole classifier: what gives the features, and the head.
+
+    Args:
+        file: a converted network (`.tflite`), a `.keras` file for "keras", a `.npz` for "classic"
 
     Raises:
         ModelError: if the engine or the file cannot be used
@@ -34,29 +50,29 @@ def open_engine(spec: EngineSpec, file: Path) -> Engine:
         ) from None
 
 
-def _open_litert(file: Path, precision: str) -> Engine:
+def _open_litert(file: Path, precision: str) -> tuple[Engine, ...]:
     from tlkit.engines.litert import LiteRTEngine
 
-    return LiteRTEngine(file)
+    return (LiteRTEngine(file),)
 
 
-def _open_openvino(file: Path, precision: str) -> Engine:
+def _open_openvino(file: Path, precision: str) -> tuple[Engine, ...]:
     from tlkit.engines.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(file, precision)
+    return (OpenVINOEngine(file, precision),)
 
 
-def _open_keras(file: Path, precision: str) -> Engine:
-    return KerasEngine(load_network(file))
+def _open_keras(file: Path, precision: str) -> tuple[Engine, ...]:
+    return keras_engines(load_network(file))
 
 
-def _open_classic(file: Path, precision: str) -> Engine:
-    from tlkit.classic.pipeline import ClassicEngine
+def _open_classic(file: Path, precision: str) -> tuple[Engine, ...]:
+    from tlkit.classic.pipeline import classic_engines
 
-    return ClassicEngine(file)
+    return classic_engines(file)
 
 
-OPENERS: dict[str, Callable[[Path, str], Engine]] = {
+OPENERS: dict[str, Callable[[Path, str], tuple[Engine, ...]]] = {
     "litert": _open_litert,
     "openvino": _open_openvino,
     "keras": _open_keras,

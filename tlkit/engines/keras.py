@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.base import InferenceFunction
+from tlkit.models.head import has_head, split_head
 from tlkit.models.keras_setup import silenced_stderr, start_keras
 from tlkit.utils.files import temporary_file
 
@@ -34,6 +35,12 @@ class KerasEngine:
                 return np.asarray(self.network.predict_on_batch(rows), dtype=np.float32)
 
         return run
+
+
+def keras_engines(network: Any) -> tuple[KerasEngine, ...]:
+    """Make one engine of a network without a head; of a classifier two, for its features and for its head."""
+    parts = split_head(network) if has_head(network) else (network,)
+    return tuple(KerasEngine(part) for part in parts if part is not None)
 
 
 def load_network(file: Path) -> Any:

@@ -59,9 +59,19 @@ class Features:
         """Group near duplicates and related images, so that a split keeps them together."""
         return replace(self, folder=group_images(self.folder))
 
+    def has(self, images: ImageFolder) -> bool:
+        """Tell whether all these images are among those that were read."""
+        return set(images.sha256) <= set(self.folder.sha256)
+
     def load(self, images: ImageFolder) -> np.ndarray:
         """Load the features of some of the images: (images, …), in their order."""
         return self.store.gather(images.sha256)
+
+    def load_plain(self, images: ImageFolder) -> np.ndarray:
+        """Load the view of some of the images that is not augmented: (images, …)."""
+        if isinstance(self.views, AugmentedViews):
+            return self.store.gather_views(images.sha256, [0] * len(images))
+        return self.load(images)
 
     def open(self, images: ImageFolder) -> StoredFeatures | np.ndarray:
         """Give the same by position: in memory where they are few, else read from disk when they are asked for."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tlkit.engines.keras import load_network
 from tlkit.errors import OptionError
+from tlkit.models.graph import topological_order
 from tlkit.models.keras_setup import start_keras
 from tlkit.models.sources import PretrainedBackbone
 from tlkit.runs.manifest import MODEL
@@ -55,8 +56,6 @@ class LayerOutput:
         Raises:
             OptionError: with the nearest names
         """
-        from tlkit.models.cut import topological_order
-
         steps = topological_order(network.output)  # a layer may belong to other networks, too
         if not self.layer:
             inputs_of_logits = [inputs[0] for layer, inputs, _ in steps if layer.name == LOGITS]

@@ -1,6 +1,6 @@
 """A run and images in, one prediction per input out: in order, streamed, without TensorFlow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.data.image import DecodedImage
 from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
-from tlkit.engines.factory import open_engine
+from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.runs.manifest import ENDINGS, MODEL, InferenceStage
@@ -71,8 +71,7 @@ class Predictor:
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
-        self._engine = open_run_engine(run, engine)
-        self._run = ThreadedRunner(self._engine)
+        self._network = open_network(run, engine)
 
     def __repr__(self) -> str:
         return f"Predictor('{self._path}', {len(self.manifest.class_names)} classes)"
@@ -96,7 +95,7 @@ class Predictor:
             """Classify a chunk."""
             return self._predict_chunk(chunk, identify)
 
-        blas = single_threaded_blas() if self._engine.single_threaded_blas else nullcontext()
+        blas = single_threaded_blas() if self._network.single_threaded_blas else nullcontext()
         with blas, ThreadPoolExecutor(count_workers()) as pool:
             for predictions in ordered_map(pool, work, in_chunks(inputs, CHUNK)):
                 yield from predictions
@@ -115,7 +114,7 @@ class Predictor:
         """Compute the probabilities of each; RunError if they are not those of the run's classes."""
         if not images:
             return ()
-        probabilities = self._run(np.stack([image.pixels for image in images]))
+        probabilities = self._network.classify(self._network.extract(np.stack([image.pixels for image in images])))
         names = self.manifest.class_names
         if probabilities.shape[1] != len(names):
             raise RunError(
@@ -130,7 +129,29 @@ class Predictor:
         return Prediction(name, "ok", label, confidence, None, top, probabilities, image.sha256, image.digest)
 
 
-def open_run_engine(run: Run, engine: str = "auto") -> Engine:
+class RunNetwork:
+    """The stages of a run, which threads may share: pixels to features, and features to probabilities."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        """Take engines in order.
+
+        Args:
+            engines: at least two; the last is the head, which takes the features
+        """
+        extractor = SequentialEngine(engines[:-1])
+        self._extract, self._classify = ThreadedRunner(extractor), ThreadedRunner(engines[-1])
+        self.single_threaded_blas = any(engine.single_threaded_blas for engine in engines)
+
+    def extract(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the features of images: uint8 (images, size, size, 3) to float32 (images, …)."""
+        return self._extract(pixels)
+
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Turn features into probabilities: float32 (images, classes)."""
+        return self._classify(features)
+
+
+def open_network(run: Run, engine: str = "auto") -> RunNetwork:
     """Open what runs a finished run, over files checked against their hashes.
 
     Args:
@@ -154,8 +175,11 @@ def open_run_engine(run: Run, engine: str = "auto") -> Engine:
             raise OptionError(
                 f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."
             )
-    engines = [open_engine(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file)) for stage in stages]
-    return SequentialEngine(engines)
+    specs = [(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file)) for stage in stages]
+    engines = [engine for spec, file in specs for engine in open_engines(spec, file)]
+    if len(engines) < 2:
+        raise RunError(f"'{run.path}' has no head after its features; restore model.json or train again.")
+    return RunNetwork(engines)
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tlkit.errors import OptionError
+from tlkit.models.graph import topological_order
 
 MAX_SIZE_RATIO = 1.5  # of the tensor that `--cut auto` takes to the smallest of its resolution
 MIN_TRAINABLE = 0.25  # fraction of the parameters that `--cut auto` leaves to train
@@ -140,20 +141,3 @@ def freeze(model: keras.Model, extractor_layers: Collection[Any], keep: Collecti
 def batch_norm_names(body: keras.Model) -> set[str]:
     """Name a backbone's batch norms, which are frozen one by one: nothing else keeps their statistics."""
     return {layer.name for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)}
-
-
-def topological_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
-    """List (layer, input tensors, output tensor) of every layer that `output` depends on, inputs before users."""
-    steps, done, pending = [], set(), [(output, False)]
-    while pending:
-        tensor, inputs_done = pending.pop()
-        if id(tensor) in done:
-            continue
-        layer, node, _ = tensor._keras_history
-        inputs = layer._inbound_nodes[node].input_tensors
-        if not inputs_done:
-            pending += [(tensor, True), *((earlier, False) for earlier in reversed(inputs))]
-            continue
-        done.add(id(tensor))
-        steps.append((layer, inputs, tensor))
-    return steps

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tlkit.models.graph import topological_order
+
+HEAD_PREFIX = "head_"  # of the names of its layers
+
 
 @dataclass(frozen=True)
 class Head:
@@ -48,6 +52,29 @@ def attach_head(body: Any, head: Head, num_classes: int) -> Any:
         wide = head.dense(num_classes, "head_linear", kernel_initializer="zeros", use_bias=False)(features)
         logits = keras.layers.Add(name="head_sum")([logits, wide])
     return keras.Model(body.input, keras.layers.Softmax(name="probabilities")(logits), name="classifier")
+
+
+def has_head(model: Any) -> bool:
+    """Tell whether a network ends with a head of `attach_head`."""
+    return any(layer.name.startswith(HEAD_PREFIX) for layer in model.layers)
+
+
+def split_head(model: Any) -> tuple[Any, Any]:
+    """Split a classifier at its features, the input of its head: both parts share its variables.
+
+    Args:
+        model: pixels, activations or features to probabilities, with a head of `attach_head`
+
+    Returns:
+        The body, None where the input is the features already; and the head, from features to probabilities
+    """
+    import keras
+
+    layers = [(layer, inputs) for layer, inputs, _ in topological_order(model.output)]
+    features = next(inputs[0] for layer, inputs in layers if layer.name.startswith(HEAD_PREFIX))
+    if features is model.input:
+        return None, model
+    return keras.Model(model.input, features, name="body"), keras.Model(features, model.output, name="head")
 
 
 def _hidden_layers(head: Head, values: Any) -> Any:

@@ -10,7 +10,7 @@ import keras
 from tlkit.models.architectures.build import build_architecture
 from tlkit.models.architectures.registry import Architecture
 from tlkit.models.backbones import Backbone, check_size
-from tlkit.models.cut import topological_order
+from tlkit.models.graph import topological_order
 from tlkit.models.head import Head, attach_head
 
 FLOAT_BYTES = 4

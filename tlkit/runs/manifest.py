@@ -14,7 +14,7 @@ from tlkit.engines.base import PACKAGES
 from tlkit.errors import RunError
 from tlkit.utils.files import TEMPORARY, Owned
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MODEL = "model.keras"  # the whole network, of runs that have one
 CLASSIC_MODEL = "classic.npz"  # a classic classifier, with its descriptors
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
@@ -23,14 +23,14 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
         r"|(?:settings|model|metrics|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
-        r"|engine/(?:lower|upper|classifier)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
+        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
         r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"
         rf"|(?:(?:engine|folds|plots)/)?{TEMPORARY.pattern}"
     ),
     folders=re.compile(r"engine|folds|plots|tensorboard(?:/[a-z]+)?"),
 )
-STAGE_ORDER = ("engine/lower", "engine/upper", "engine/head", "engine/classifier", "model", "classic")  # without ending
+STAGE_ORDER = ("engine/lower", "engine/upper", "engine/head", "model", "classic")  # without ending
 ENDINGS = {"litert": ".tflite", "openvino": ".tflite", "keras": ".keras", "classic": ".npz"}  # of what engines read
 STAGE_PRECISIONS = ("float32", "bfloat16")
 

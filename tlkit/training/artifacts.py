@@ -1,6 +1,7 @@
 """Files of a training: the model, what `predict` runs, metrics, tables, plots."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tlkit.errors import ImageError
 from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
-from tlkit.features.extract import Features
+from tlkit.models.head import split_head
 from tlkit.quality.check import quick_check
 from tlkit.runs.manifest import MODEL, InferenceStage
 from tlkit.runs.run import Run
@@ -29,46 +30,55 @@ from tlkit.utils.files import atomic_write, make_folder
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
-READ_BATCH = 256  # images whose features are read from the disk at a time
+
+
+@dataclass(frozen=True)
+class SavedTop:
+    """The trained part of a saved network, as `predict` runs it.
+
+    Attributes:
+        body: what is cached to the features; None where the features are cached
+        head: features to probabilities
+    """
+
+    body: Engine | None
+    head: Engine
 
 
 def save_network_files(
     run: Run, classifier: Any, top: Any, extractor_file: Path | None, engine: EngineSpec
-) -> tuple[tuple[InferenceStage, ...], Engine]:
+) -> tuple[tuple[InferenceStage, ...], SavedTop]:
     """Write a network as Keras opens it and as the engine runs it.
 
     Args:
         classifier: the whole, pixels to probabilities
-        top: its trained part, features to probabilities
+        top: its trained part, from the cut to probabilities
         extractor_file: its frozen part, converted; None where nothing is frozen
 
     Returns:
-        What `predict` runs, in order; and an engine that turns cached features into the same probabilities
+        What `predict` runs, in order, the head last; and the engines of the trained part
     """
     save_network(classifier, run.path / MODEL)
+    body, head = split_head(top)
     if engine.name == "keras":
-        return (InferenceStage(MODEL, "keras"),), KerasEngine(top)
-    folder = run.path / "engine"
+        return (InferenceStage(MODEL, "keras"),), SavedTop(KerasEngine(body) if body else None, KerasEngine(head))
+    folder, stages = run.path / "engine", list[InferenceStage]()
     make_folder(folder)
-    if extractor_file is None:
-        atomic_write(folder / "classifier.tflite", to_litert(classifier, pixels=True))
-        stages = [InferenceStage("engine/classifier.tflite", engine.name, engine.precision)]
-    else:
+    if extractor_file:
         atomic_write(folder / "lower.tflite", extractor_file.read_bytes())
-        atomic_write(folder / "upper.tflite", to_litert(top, pixels=False))
-        stages = [
-            InferenceStage("engine/lower.tflite", engine.name, engine.precision),
-            InferenceStage("engine/upper.tflite", engine.name),
-        ]
-    last = stages[-1]
-    return tuple(stages), open_engine(EngineSpec(last.engine, last.precision), run.path / last.file)
+        stages.append(InferenceStage("engine/lower.tflite", engine.name, engine.precision))
+    if body:
+        atomic_write(folder / "upper.tflite", to_litert(body, pixels=not extractor_file))
+        stages.append(InferenceStage("engine/upper.tflite", engine.name, "float32" if stages else engine.precision))
+    atomic_write(folder / "head.tflite", to_litert(head, pixels=False))
+    stages.append(InferenceStage("engine/head.tflite", engine.name))
+    opened = [open_engine(EngineSpec(stage.engine, stage.precision), run.path / stage.file) for stage in stages]
+    return tuple(stages), SavedTop(opened[-2] if body else None, opened[-1])
 
 
-def predict_stored(engine: Engine, features: Features, images: ImageFolder) -> np.ndarray:
-    """Classify images on their cached features: float32 (images, classes)."""
-    stored, session = features.open(images), engine.session()
-    starts = range(0, len(images), READ_BATCH)
-    return np.concatenate([run_in_batches(engine, session, stored[start : start + READ_BATCH]) for start in starts])
+def run_rows(engine: Engine, rows: np.ndarray) -> np.ndarray:
+    """Run any number of rows in one session."""
+    return run_in_batches(engine, engine.session(), rows)
 
 
 def training_metrics(

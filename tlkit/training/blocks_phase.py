@@ -57,9 +57,8 @@ class BlocksPhase:
         plan = plan_blocks(training.settings, len(split.train), multipliers, criterion)
         train_samples = training_samples(train.open(split.train), split.train, training)
         validation_samples = Samples(held_out.open(split.validation), one_hot(split.validation))
-        return PhaseInput(
-            top, top, train_samples, validation_samples, plan, held_out, extractor.file, cut.name, notes, (UNIMPROVED,)
-        )
+        features, words = (held_out, train), (notes, (UNIMPROVED,))
+        return PhaseInput(top, top, train_samples, validation_samples, plan, features, extractor, cut.name, *words)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate

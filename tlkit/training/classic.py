@@ -267,18 +267,25 @@ class ClassicModel:
     vectors: FeatureVectors
     classifier: ScaledClassifier
     details: FitDetails
+    _pipeline: ClassicPipeline | None = None
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write descriptors and classifier, and before them the network whose features they take."""
         file = run.path / CLASSIC_MODEL
         atomic_write(file, to_bytes(ClassicPipeline(self.vectors.descriptors(), self.classifier)))
         stages = self.vectors.save(run)
-        self.classifier = open_pipeline(file).classifier  # what `predict` will read
+        self._pipeline = open_pipeline(file)  # what `predict` will read
         return (*stages, InferenceStage(CLASSIC_MODEL, "classic"))
 
-    def predict_proba(self, images: ImageFolder) -> np.ndarray:
-        """Classify images of the dataset on their cached vectors."""
-        return self.classifier.predict_proba(self.vectors.load(images, Silent()))
+    def extract(self, images: ImageFolder) -> np.ndarray:
+        """Give the features of images: their cached vectors, scaled where they are descriptors."""
+        assert self._pipeline, "saved first"
+        return self._pipeline.scale(self.vectors.load(images, Silent()))
+
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Turn features into probabilities."""
+        assert self._pipeline, "saved first"
+        return self._pipeline.classify(features)
 
     def repeat(self, progress: Progress) -> Repeats:
         """Repeat nothing: these trainings have neither --folds nor --seeds."""

@@ -27,8 +27,8 @@ class Fitted(Protocol):
         """Features to probabilities."""
 
     @property
-    def features(self) -> Features:
-        """Of the held-out images."""
+    def features(self) -> tuple[Features, Features]:
+        """Of the held-out images and of the training images."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,6 @@ def _fit_seeds(training: RepeatedTraining, dataset: NetworkDataset, progress: Pr
 
 def predict_fitted(fitted: Fitted, images: ImageFolder) -> np.ndarray:
     """Classify images on their cached features: float32 (images, classes)."""
-    stored = fitted.features.open(images)
+    stored = fitted.features[0].open(images)
     starts = range(0, len(images), EVAL_BATCH)
     return np.concatenate([fitted.top.predict_on_batch(stored[start : start + EVAL_BATCH]) for start in starts])

@@ -26,7 +26,7 @@ from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
 from tlkit.runs.run import Run
 from tlkit.settings.training import NetworkSettings
-from tlkit.training.artifacts import predict_stored, save_network_files
+from tlkit.training.artifacts import SavedTop, run_rows, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
 from tlkit.training.diagnosis import NUM_FOLDS, FitEvidence, TrainingRequest, diagnose
 from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tlkit.training.estimate import CostEstimate, EstimateInput
     from tlkit.training.phases import FittedNetwork, Phase
 
+READ_BATCH = 256  # images whose features are read from the disk at a time
 SELECTED_BY = {
     MACRO_F1: "macro-F1",
     BALANCED_LOSS: f"the mean of the classes' losses, because a class has fewer than {MIN_F1_IMAGES} validation images",
@@ -283,21 +284,34 @@ class NetworkModel:
     fitted: "FittedNetwork"
     details: FitDetails
     initial_weights: list[np.ndarray] = field(repr=False)
-    _predict: Callable[[ImageFolder], np.ndarray] | None = None
+    _saved: SavedTop | None = None
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write the joined network, and what the engine runs."""
-        fitted = self.fitted
-        stages, engine = save_network_files(
-            run, fitted.classifier, fitted.top, fitted.extractor_file, self.recipe.engine
-        )
-        self._predict = lambda images: predict_stored(engine, self.fitted.features, images)
+        fitted, engine = self.fitted, self.recipe.engine
+        stages, self._saved = save_network_files(run, fitted.classifier, fitted.top, fitted.extractor.file, engine)
         return stages
 
-    def predict_proba(self, images: ImageFolder) -> np.ndarray:
-        """Classify held-out images on their cached features, exactly as `predict` will."""
-        assert self._predict, "saved first"
-        return self._predict(images)
+    def extract(self, images: ImageFolder) -> np.ndarray:
+        """Give the input of the head for images, from what is cached of them, exactly as `predict` will."""
+        assert self._saved, "saved first"
+        starts = range(0, len(images), READ_BATCH)
+        batches = (images.subset(range(start, min(start + READ_BATCH, len(images)))) for start in starts)
+        body = self._saved.body
+        cached = (self._at_cut(batch) for batch in batches)
+        return np.concatenate([rows if body is None else run_rows(body, rows) for rows in cached])
+
+    def _at_cut(self, images: ImageFolder) -> np.ndarray:
+        """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
+        held_out, train = self.fitted.features
+        features = held_out if held_out.has(images) else train
+        rows = features.load_plain(images)
+        return rows.astype(np.float32) if rows.dtype == np.float16 else rows
+
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Turn the input of the head into probabilities."""
+        assert self._saved, "saved first"
+        return run_rows(self._saved.head, features)
 
     def repeat(self, progress: Progress) -> Repeats:
         """Train again in folds and with other seeds, where options ask for it."""

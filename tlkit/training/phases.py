@@ -16,7 +16,7 @@ from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import completed
+from tlkit.features.extractor import FeatureExtractor, completed
 from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
@@ -39,8 +39,8 @@ class PhaseInput:
         top: the part of the classifier that is trained, with exactly its layers trainable
         model: the same for training, perhaps with auxiliary outputs; shares the top's variables
         train, validation: samples at the cut
-        features: at the cut, at least of the held-out images
-        extractor_file: the converted network below the cut, where there is one
+        features: at the cut, of the held-out images and of the training images
+        extractor: the network below the cut
         cut: the name of the cut point, where it lies inside the backbone
         notes: what a person should know
         unimproved: what a person should know where no epoch was better than the start
@@ -51,8 +51,8 @@ class PhaseInput:
     train: Samples
     validation: Samples
     plan: FitPlan
-    features: Features
-    extractor_file: Path | None
+    features: tuple[Features, Features]
+    extractor: FeatureExtractor
     cut: str | None = None
     notes: tuple[str, ...] = ()
     unimproved: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class HeadPhase:
         validation = Samples(features.load(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
         plan = plan_first(training, split, self.name)
-        return PhaseInput(top, model, train, validation, plan, features, dataset.extractor.file)
+        return PhaseInput(top, model, train, validation, plan, (features, features), dataset.extractor)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
@@ -145,7 +145,7 @@ class FullPhase:
         validation = Samples(features.open(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
         plan = plan_first(training, split, self.name)
-        return PhaseInput(top, model, train, validation, plan, features, None)
+        return PhaseInput(top, model, train, validation, plan, (features, features), dataset.extractor)
 
     def _augmented_images(
         self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress
@@ -175,8 +175,8 @@ class FittedNetwork:
     Attributes:
         classifier: pixels to probabilities, the whole
         top: features at the cut to probabilities; shares the classifier's variables
-        features: at the cut, at least of the held-out images
-        extractor_file: the converted network below the cut, where there is one
+        features: at the cut, of the held-out images and of the training images
+        extractor: the network below the cut
         cut: the name of the cut point, where it lies inside the backbone
         history: one record per epoch, phase after phase
         notes: what a person should know
@@ -184,8 +184,8 @@ class FittedNetwork:
 
     classifier: keras.Model
     top: keras.Model
-    features: Features
-    extractor_file: Path | None
+    features: tuple[Features, Features]
+    extractor: FeatureExtractor
     history: tuple[EpochRecord, ...] = ()
     cut: str | None = None
     notes: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ def fit_phases(
         if best_epoch(state.history) == 0:
             notes += inputs.unimproved
     return FittedNetwork(
-        classifier, inputs.top, inputs.features, inputs.extractor_file, tuple(history), inputs.cut, tuple(notes)
+        classifier, inputs.top, inputs.features, inputs.extractor, tuple(history), inputs.cut, tuple(notes)
     )
 
 

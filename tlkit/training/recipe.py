@@ -154,8 +154,11 @@ class FittedModel(Protocol):
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write the files that predict runs, and give them in order."""
 
-    def predict_proba(self, images: ImageFolder) -> np.ndarray:
-        """Classify images of the dataset by the saved files, as predict does: float32 (images, classes)."""
+    def extract(self, images: ImageFolder) -> np.ndarray:
+        """Give the features of images of the dataset, the input of the head: float32 (images, …)."""
+
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Turn features into probabilities by the saved files, as predict does: float32 (images, classes)."""
 
     def repeat(self, progress: Progress) -> Repeats:
         """Train again in folds and with other seeds, where that was asked for."""

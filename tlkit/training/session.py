@@ -89,4 +89,4 @@ def complete_run(
 
 
 def _report(model: FittedModel, images: ImageFolder) -> Report:
-    return Report(images.class_names, images.labels, model.predict_proba(images))
+    return Report(images.class_names, images.labels, model.classify(model.extract(images)))
