@@ -4,9 +4,13 @@ import csv
 import io
 import json
 import os
+import pickle
 import sys
+import time
+import zipfile
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from tests.cli.commands import posix, refused
@@ -230,3 +234,103 @@ def test_damaged_tables_end_in_one_sentence(name, finetuned_run, tmp_path, canar
         with opened_files() as opened:
             refused(4, "evaluate", run.path)
         assert not any("canary" in path or path == "/etc/passwd" for path in opened), kind
+
+
+def npz(arrays, **metadata):
+    """Write arrays as the file of a classic pipeline, with some of its metadata changed."""
+    content = json.loads(str(arrays["metadata"])) | metadata
+    file = io.BytesIO()
+    np.savez(file, **(arrays | {"metadata": np.array(json.dumps(content))}))
+    return file.getvalue()
+
+
+def zipped(**members):
+    """Write an archive with these members, in which zeros are packed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def header(shape, kind="<f4"):
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+class Payload:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, marker):
+        self._marker = marker
+
+    def __reduce__(self):
+        return (open, (str(self._marker), "w"))
+
+
+def damage_deflate(content):
+    """Damage the packed data of the first member, not its header."""
+    damaged = bytearray(content)
+    start = content.index(b".npy") + 60
+    damaged[start : start + 60] = b"\xff" * 60
+    return bytes(damaged)
+
+
+ARCHIVES = {  # arrays of a pipeline and its bytes to the bytes of a hostile one
+    "damaged deflate stream": lambda arrays, content, marker: damage_deflate(content),
+    "cut": lambda arrays, content, marker: content[: len(content) // 2],
+    "empty archive": lambda arrays, content, marker: zipped(),
+    "text": lambda arrays, content, marker: b"<html>" * 100,
+    "bad header expression": lambda arrays, content, marker: zipped(**{"metadata.npy": header("(1+")}),
+    "header that calls": lambda arrays, content, marker: zipped(
+        **{"metadata.npy": header(f"(open('{marker}', 'w'),)")}
+    ),
+    "header that promises 35 TB": lambda arrays, content, marker: zipped(
+        **{"metadata.npy": header("(8796093022208,)")}
+    ),
+    "bomb": lambda arrays, content, marker: zipped(**{"a.npy": header("(268435456,)") + bytes(1 << 30)}),
+    "pickle": lambda arrays, content, marker: npz(arrays | {"scaler/mean": np.array([Payload(marker)], object)}),
+    "pickle as a file": lambda arrays, content, marker: pickle.dumps(Payload(marker)),
+    "pickle as metadata": lambda arrays, content, marker: (
+        npz(arrays) and zipped(**{"metadata.npy": header("(1,)", "|O") + pickle.dumps(Payload(marker))})
+    ),
+    "temperature beyond float": lambda arrays, content, marker: npz(arrays, temperature=10**400),
+    "no descriptors": lambda arrays, content, marker: npz(arrays, descriptors=[]),
+    "descriptors a number": lambda arrays, content, marker: npz(arrays, descriptors=5),
+    "LBP of 4,096 pixels 300 times": lambda arrays, content, marker: npz(
+        arrays, descriptors=["lbp"] * 300, sizes=[4096] * 300
+    ),
+    "scores that are not numbers": lambda arrays, content, marker: npz(
+        arrays | {"classifier/bias": np.full_like(arrays["classifier/bias"], np.nan)}
+    ),
+    "values of another length": lambda arrays, content, marker: npz(
+        arrays | {"scaler/mean": arrays["scaler/mean"][:-1]}
+    ),
+    "10 million labels": lambda arrays, content, marker: npz(
+        {name: array for name, array in arrays.items() if not name.startswith("classifier")}
+        | {
+            "classifier/rows": np.zeros((1, len(arrays["scaler/mean"])), np.float32),
+            "classifier/lengths": np.zeros(1),
+            "classifier/labels": np.array([10**7]),
+            "classifier/neighbors": np.array(1),
+        },
+        classifier="knn",
+    ),
+    "path as a name": lambda arrays, content, marker: zipped(**{"../../outside/x.npy": header("(0,)")}),
+}
+
+
+def test_hostile_archives_end_in_one_sentence(classic_run, image, tmp_path):
+    run, marker = copy_run(classic_run, tmp_path), tmp_path / "code_was_run"
+    file = run.path / "classic.npz"
+    content = file.read_bytes()
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    for kind, forged in ARCHIVES.items():
+        file.write_bytes(forged(arrays, content, marker))
+        rehash(run, "classic.npz")
+        started = time.monotonic()
+        assert "classic.npz" in refused(4, "predict", run.path, image), kind
+        assert time.monotonic() - started < 20, kind
+        assert not marker.exists(), kind
+        assert not (tmp_path / "outside").exists(), kind

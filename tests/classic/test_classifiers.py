@@ -7,6 +7,7 @@ pytest.importorskip("sklearn")
 
 from tests.classic.making import blobs, fit, fit_and_export, middle_options
 from tlkit.classic.classifiers import CLASSIFIER_FAMILIES, CLASSIFIERS, find_classifiers
+from tlkit.utils.arrays import ArrayHeader, check_shapes
 
 every_classifier = pytest.mark.parametrize("classifier", CLASSIFIERS.values(), ids=CLASSIFIERS)
 
@@ -77,10 +78,10 @@ def test_create_uses_every_hyperparameter_of_the_grid():
 def test_validate_forest_refuses_a_tree_that_does_not_end():
     forest = CLASSIFIERS["random-forest"]
     arrays = fit_and_export(forest, *blobs(3))
-    forest.validate(arrays)
+    forest.validate(arrays, 7)
     for child in ("left", "right"):
         with pytest.raises(ValueError, match="a tree without an end"):
-            forest.validate(arrays | {child: np.zeros_like(arrays[child])})
+            forest.validate(arrays | {child: np.zeros_like(arrays[child])}, 7)
 
 
 def test_find_classifiers_gives_one_classifier_or_a_family():
@@ -92,3 +93,33 @@ def test_find_classifiers_gives_one_classifier_or_a_family():
     for family, members in CLASSIFIER_FAMILIES.items():
         assert family not in CLASSIFIERS
         assert find_classifiers(family) == [CLASSIFIERS[name] for name in members]
+
+
+@every_classifier
+def test_shapes_are_those_of_exported_arrays(classifier):
+    for num_classes in (2, 4):
+        arrays = {name: np.asarray(array) for name, array in fit_and_export(classifier, *blobs(num_classes)).items()}
+        headers = {name: ArrayHeader(array.shape, array.dtype) for name, array in arrays.items()}
+        sizes = {"values": 7}
+        check_shapes(headers, classifier.shapes, sizes)
+        assert sizes.get("classes", num_classes) == num_classes
+        classifier.validate(arrays, 7)
+
+
+def test_validate_refuses_arrays_that_would_fail_for_some_rows():
+    changes = {
+        "knn": [("labels", -1), ("labels", 10**9), ("neighbors", 0)],
+        "rbf-svm": [("per_class", -1), ("per_class", 10**9)],
+        "random-forest": [("feature", 7), ("roots", -1), ("roots", 10**9)],
+    }
+    for name, pairs in changes.items():
+        arrays = {key: np.asarray(array) for key, array in fit_and_export(CLASSIFIERS[name], *blobs(3)).items()}
+        for key, value in pairs:
+            changed = arrays[key].copy()
+            changed[() if changed.ndim == 0 else 0] = value
+            with pytest.raises(ValueError, match="it is damaged"):
+                CLASSIFIERS[name].validate(arrays | {key: changed}, 7)
+    arrays = fit_and_export(CLASSIFIERS["rbf-svm"], *blobs(3))
+    for key in ("weights", "bias"):
+        with pytest.raises(ValueError, match="it is damaged"):
+            CLASSIFIERS["rbf-svm"].validate(arrays | {key: arrays[key][:-1]}, 7)

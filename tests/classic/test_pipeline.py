@@ -115,6 +115,22 @@ def test_open_pipeline_refuses_impossible_metadata(arrays, tmp_path):
         {"sizes": [10**9]},
         {"levels": 99},
         {"temperature": "hot"},
+        {"temperature": 10**400},
+        {"temperature": float("inf")},
+        {"temperature": float("nan")},
+        {"temperature": 0},
+        {"temperature": True},
+        {"temperature": [1]},
+        {"classifier": ["knn"]},
+        {"descriptors": []},
+        {"descriptors": {}},
+        {"descriptors": "histogram"},
+        {"descriptors": ["histogram"] * 2, "sizes": [32] * 2},
+        {"descriptors": ["lbp"] * 300, "sizes": [4096] * 300},
+        {"descriptors": ["hog"], "sizes": [1]},
+        {"sizes": [32.5]},
+        {"sizes": 32},
+        {"levels": "1"},
         {"format_version": 1},
         {"descriptor_version": 1},
     ]
@@ -172,7 +188,7 @@ def test_open_pipeline_does_not_unpack_what_would_not_fit_into_memory(tmp_path, 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
         members.writestr("mean.npy", bytes(2 << 20))
     assert file.stat().st_size < 10 << 10
-    with pytest.raises(ValueError, match="unpacks to more than"):
+    with pytest.raises(ValueError, match="unpacks to more than expected"):
         open_pipeline(file)
 
 
@@ -199,3 +215,20 @@ def test_open_pipeline_needs_scikit_image_only_for_its_descriptors(arrays, tmp_p
     assert open_pipeline(write_file(tmp_path, arrays)).descriptors
     with pytest.raises(ModelError, match="lbp needs scikit-image, which is not installed"):
         open_pipeline(write_file(tmp_path, with_metadata(arrays, descriptors=["lbp"])))
+
+
+def test_open_pipeline_refuses_missing_descriptors(arrays, tmp_path):
+    metadata = json.loads(str(arrays[METADATA]))
+    for name in ("descriptors", "sizes", "levels", "descriptor_version", "temperature", "classifier"):
+        content = {key: value for key, value in metadata.items() if key != name}
+        file = write_file(tmp_path, arrays | {METADATA: np.array(json.dumps(content))})
+        if name == "descriptors":  # then its input is features, which these arrays also fit
+            assert open_pipeline(file).descriptors is None
+            continue
+        with pytest.raises(ValueError):
+            open_pipeline(file)
+    for vocabulary in ({}, {"centers": np.ones((5, 7), np.float32)}, {"centers": np.full((5, 128), np.inf)}):
+        local = {f"vocabulary/bow/{name}": array for name, array in vocabulary.items()}
+        content = {**metadata, "descriptors": ["bow"], "sizes": [32]}
+        with pytest.raises(ValueError, match="damaged"):
+            open_pipeline(write_file(tmp_path, arrays | local | {METADATA: np.array(json.dumps(content))}))

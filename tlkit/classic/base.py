@@ -36,7 +36,9 @@ class Classifier:
         decision_function: arrays and float32 (rows, values) to scores (rows, classes); the highest score wins
         grid: the values of each hyperparameter that the grid search compares
         is_probabilistic: whether scores are probabilities already
-        validate: raises ValueError where prediction with these arrays might never end
+        shapes: kind and sizes of each exported array, as `utils.arrays.check_shapes` reads them
+        validate: raises ValueError where prediction with these arrays would not end, or fail for some rows; the second
+            argument is the number of values per row
         score_grid: scores of a fold for each candidate, where all together cost less than one by one
     """
 
@@ -46,7 +48,8 @@ class Classifier:
     decision_function: Callable[[Arrays, np.ndarray], np.ndarray]
     grid: dict[str, list[Any]] = field(default_factory=dict, hash=False)
     is_probabilistic: bool = True
-    validate: Callable[[Arrays], None] = lambda arrays: None
+    shapes: dict[str, str] = field(default_factory=dict, hash=False)
+    validate: Callable[[Arrays, int], None] = lambda arrays, num_values: None
     score_grid: Callable[[Fold, Sequence[dict[str, Any]], int], Iterator[FoldScores]] | None = None
 
 

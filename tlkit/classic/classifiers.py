@@ -7,6 +7,8 @@ import numpy as np
 
 from tlkit.classic.base import Arrays, Classifier, softmax
 from tlkit.classic.distances import (
+    KNN_SHAPES,
+    RBF_SVM_SHAPES,
     create_knn,
     create_rbf_svm,
     export_knn,
@@ -15,6 +17,8 @@ from tlkit.classic.distances import (
     score_knn,
     score_rbf_svm,
     score_rbf_svm_grid,
+    validate_knn,
+    validate_rbf_svm,
 )
 
 
@@ -79,14 +83,16 @@ def export_forest(fitted: Any) -> dict[str, np.ndarray]:
     }
 
 
-def validate_forest(arrays: Arrays) -> None:
-    """Check that the children of a node come after it, so that every walk down a tree ends.
+def validate_forest(arrays: Arrays, num_values: int) -> None:
+    """Check that the children of a node come after it, so that every walk down a tree ends, and that columns exist.
 
     Raises:
         ValueError
     """
     nodes = np.arange(len(arrays["feature"]))
     is_inner = arrays["feature"] >= 0
+    if not ((arrays["roots"] >= 0) & (arrays["roots"] < len(nodes))).all() or arrays["feature"].max() >= num_values:
+        raise ValueError("it is damaged: a tree without a root, or a column that does not exist")
     for child in (arrays["left"], arrays["right"]):
         if not ((child > nodes) & (child < len(nodes)))[is_inner].all():
             raise ValueError("it is damaged: a tree without an end")
@@ -129,6 +135,10 @@ def score_naive_bayes(arrays: Arrays, values: np.ndarray) -> np.ndarray:
     return softmax(np.stack(log_likelihoods, axis=1))
 
 
+LINEAR_SHAPES = {"weights": "f classes values", "bias": "f classes"}
+FOREST_SHAPES = {"roots": "i trees", "left": "i nodes", "right": "i nodes", "feature": "i nodes"}
+FOREST_SHAPES |= {"threshold": "f nodes", "probabilities": "f nodes classes"}
+NAIVE_BAYES_SHAPES = {"means": "f classes values", "variances": "f classes values", "priors": "f classes"}
 C_GRID: list[Any] = [0.1, 1.0, 10.0, 100.0]
 RBF_GRID: dict[str, list[Any]] = {"C": [1.0, 10.0, 100.0], "gamma_scale": [0.25, 0.5, 1.0]}
 FOREST_GRID: dict[str, list[Any]] = {"max_features": ["sqrt", 0.1]}
@@ -142,10 +152,17 @@ CLASSIFIERS = {
             score_linear,
             {"alpha": [1e-6, 1e-5, 1e-4]},
             is_probabilistic=False,
+            shapes=LINEAR_SHAPES,
         ),
-        Classifier("logistic", create_logistic, export_linear, score_logistic, {"C": C_GRID}),
+        Classifier("logistic", create_logistic, export_linear, score_logistic, {"C": C_GRID}, shapes=LINEAR_SHAPES),
         Classifier(
-            "linear-svm", create_linear_svm, export_linear, score_linear, {"C": [0.1, 1.0]}, is_probabilistic=False
+            "linear-svm",
+            create_linear_svm,
+            export_linear,
+            score_linear,
+            {"C": [0.1, 1.0]},
+            is_probabilistic=False,
+            shapes=LINEAR_SHAPES,
         ),
         Classifier(
             "rbf-svm",
@@ -154,16 +171,35 @@ CLASSIFIERS = {
             score_rbf_svm,
             RBF_GRID,
             is_probabilistic=False,
+            shapes=RBF_SVM_SHAPES,
+            validate=validate_rbf_svm,
             score_grid=score_rbf_svm_grid,
         ),
-        Classifier("knn", create_knn, export_knn, score_knn, {"n_neighbors": [1, 3, 5, 9, 15]}),
-        Classifier("random-forest", create_forest, export_forest, score_forest, FOREST_GRID, validate=validate_forest),
+        Classifier(
+            "knn",
+            create_knn,
+            export_knn,
+            score_knn,
+            {"n_neighbors": [1, 3, 5, 9, 15]},
+            shapes=KNN_SHAPES,
+            validate=validate_knn,
+        ),
+        Classifier(
+            "random-forest",
+            create_forest,
+            export_forest,
+            score_forest,
+            FOREST_GRID,
+            shapes=FOREST_SHAPES,
+            validate=validate_forest,
+        ),
         Classifier(
             "naive-bayes",
             create_naive_bayes,
             export_naive_bayes,
             score_naive_bayes,
             {"var_smoothing": [1e-9, 1e-3, 1e-1]},
+            shapes=NAIVE_BAYES_SHAPES,
         ),
     )
 }

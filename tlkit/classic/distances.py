@@ -11,6 +11,10 @@ from tlkit.classic.base import Arrays, Fold, FoldScores
 CHUNK = 512  # rows whose distances to all others are computed at a time
 MAX_KERNEL_ROWS = 6000  # training rows whose kernel is computed at once: 0.3 GB
 MIN_VARIANCE = 1e-12  # keeps gamma finite where all rows are alike
+MAX_VOTE_BYTES = 4 << 30  # of the table of the labels of all neighbors
+RBF_SVM_SHAPES = {"vectors": "f vectors values", "per_class": "i classes", "weights": "f others vectors"}
+RBF_SVM_SHAPES |= {"bias": "f pairs", "gamma": "f", "lengths": "f vectors"}
+KNN_SHAPES = {"rows": "f rows values", "lengths": "f rows", "labels": "i rows", "neighbors": "i"}
 TIE = 1e-5  # neighbors whose squared distances differ by less, relative to squared lengths, are equally near
 
 
@@ -63,6 +67,19 @@ def export_rbf_svm(fitted: GaussianSVM) -> dict[str, np.ndarray]:
         "gamma": np.array(fitted.gamma),
         "lengths": squared_lengths(fitted.support_vectors),
     }
+
+
+def validate_rbf_svm(arrays: Arrays, num_values: int) -> None:
+    """Check that every class has its support vectors, and every pair of classes its weights.
+
+    Raises:
+        ValueError
+    """
+    counts, num_vectors = arrays["per_class"], len(arrays["vectors"])
+    num_pairs = len(counts) * (len(counts) - 1) // 2
+    are_counts = len(counts) > 1 and ((counts >= 0) & (counts <= num_vectors)).all() and counts.sum() == num_vectors
+    if not (are_counts and len(arrays["weights"]) == len(counts) - 1 and len(arrays["bias"]) == num_pairs):
+        raise ValueError("it is damaged: support vectors and classes do not fit together")
 
 
 def score_rbf_svm(arrays: Arrays, values: np.ndarray) -> np.ndarray:
@@ -136,6 +153,18 @@ def export_knn(fitted: Any) -> dict[str, np.ndarray]:
         "labels": np.asarray(fitted._y, np.int64),
         "neighbors": np.array(fitted.n_neighbors),
     }
+
+
+def validate_knn(arrays: Arrays, num_values: int) -> None:
+    """Check that labels are those of classes, and that there is a neighbor.
+
+    Raises:
+        ValueError
+    """
+    labels = arrays["labels"]
+    num_classes, num_rows = int(labels.max()) + 1, len(labels)
+    if labels.min() < 0 or 8 * num_classes * max(num_classes, num_rows) > MAX_VOTE_BYTES or arrays["neighbors"] < 1:
+        raise ValueError("it is damaged: impossible labels or number of neighbors")
 
 
 def score_knn(arrays: Arrays, values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,17 @@ MAX_PATCHES = 60_000  # a vocabulary is fitted on
 MIN_PATCHES = 2  # textured ones, for a vocabulary of textured patches only
 POSITION_COLUMNS = 2  # at the end of a descriptor: its patch's center as fractions of width and height
 
+VOCABULARY_SHAPES = {
+    "bow": {"centers": "f words patch_values"},
+    "fisher": {
+        "mean": "f patch_values",
+        "components": "f components patch_values",
+        "weights": "f gaussians",
+        "means": "f gaussians components",
+        "variances": "f gaussians components",
+    },
+}
+
 PoolCell = Callable[[np.ndarray], np.ndarray]  # mask of a cell's patches, bool (patches,), to the cell's vector
 
 

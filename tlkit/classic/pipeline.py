@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 from tlkit.classic.base import softmax
 from tlkit.classic.classifiers import CLASSIFIERS
 from tlkit.classic.descriptors import DESCRIPTOR_VERSION, DESCRIPTORS, Descriptor, require_packages, resize_square
-from tlkit.classic.encoding import encode
+from tlkit.classic.encoding import VOCABULARY_SHAPES, encode
+from tlkit.classic.gradients import SIFT_BINS, SIFT_ORIENTATIONS
+from tlkit.utils.arrays import ArrayFile, ArrayHeader, check_shapes, open_arrays
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ METADATA = "metadata"  # the member of the file that holds JSON
 FILE_VERSION = 2  # of the file
 MAX_BYTES = 4 << 30  # of the unpacked file
 MAX_SIDE, MAX_LEVELS = 4096, 4  # of an image in pixels, and of a spatial pyramid
+MAX_METADATA_BYTES, MAX_TEMPERATURE = 1 << 20, 1e6
 DESCRIPTOR_FIELDS, CLASSIFIER_FIELDS = ("descriptors", "sizes", "levels"), ("classifier", "temperature")
 
 
@@ -182,32 +184,78 @@ def open_pipeline(file: Path) -> ClassicPipeline:
         ModelError: if a package is missing
     """
     try:
-        arrays = _read_arrays(file)
-        metadata = json.loads(str(arrays.pop(METADATA)))
-        if metadata["format_version"] != FILE_VERSION:
-            raise ValueError("it was written by another version of tlkit")
-        scaler = Scaler(**_with_prefix("scaler/", arrays))
-        if scaler.mean.ndim != 1 or scaler.mean.shape != scaler.factor.shape:
-            raise ValueError("it is damaged: means and factors differ in length")
-        temperature = float(metadata["temperature"])
-        classifier = ScaledClassifier(metadata["classifier"], temperature, scaler, _with_prefix("classifier/", arrays))
+        with open_arrays(file, MAX_BYTES) as stored:
+            metadata = _read_metadata(stored)
+            num_values = _check_arrays(metadata, stored.headers)
+            arrays = {name: stored.read(name) for name in stored.headers if name != METADATA}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("it is damaged: its outputs are not probabilities, because a value is not finite")
+        scaler, classifier_arrays = Scaler(**_with_prefix("scaler/", arrays)), _with_prefix("classifier/", arrays)
+        CLASSIFIERS[metadata["classifier"]].validate(classifier_arrays, num_values)
         pipeline = ClassicPipeline(
-            _read_descriptors(metadata, arrays) if "descriptors" in metadata else None, classifier
+            _read_descriptors(metadata, arrays) if "descriptors" in metadata else None,
+            ScaledClassifier(metadata["classifier"], float(metadata["temperature"]), scaler, classifier_arrays),
         )
-        CLASSIFIERS[classifier.classifier].validate(classifier.arrays)
         _run_once(pipeline)
         return pipeline
-    except (KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"it is damaged: {error}") from None
 
 
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Read the arrays; ValueError if they would not fit into memory, or a member is not an array"""
-    with zipfile.ZipFile(file) as members:
-        if sum(member.file_size for member in members.infolist()) > MAX_BYTES:
-            raise ValueError(f"it unpacks to more than {MAX_BYTES >> 30} GB")
-    with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+def _read_metadata(stored: ArrayFile) -> dict[str, Any]:
+    """Read and check what is not an array.
+
+    Raises:
+        ValueError: if it is not what `to_bytes` writes
+        ModelError: if a package of a descriptor is missing
+    """
+    header = stored.headers.get(METADATA)
+    if header is None or header.dtype.kind != "U" or header.shape or header.num_bytes > MAX_METADATA_BYTES:
+        raise ValueError("it is damaged: it does not say what it contains")
+    metadata = json.loads(str(stored.read(METADATA)))
+    if metadata["format_version"] != FILE_VERSION:
+        raise ValueError("it was written by another version of tlkit")
+    temperature = metadata["temperature"]
+    is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if metadata["classifier"] not in CLASSIFIERS or not (is_number and 0 < temperature < MAX_TEMPERATURE):
+        raise ValueError("it is damaged: an unknown classifier, or an impossible temperature")
+    if "descriptors" not in metadata:
+        return dict(metadata)
+    if metadata["descriptor_version"] != DESCRIPTOR_VERSION:
+        raise ValueError("its descriptors are from another version of tlkit")
+    names, sizes, levels = (metadata[name] for name in DESCRIPTOR_FIELDS)
+    known = len(names) == len(sizes) == len(set(names)) and all(name in DESCRIPTORS for name in names)
+    if not (names and known and isinstance(levels, int) and 1 <= levels <= MAX_LEVELS):
+        raise ValueError("it is damaged: unknown descriptors, or one without a size")
+    require_packages([DESCRIPTORS[name] for name in names])
+    min_sizes = [DESCRIPTORS[name].min_size for name in names]
+    if not all(isinstance(size, int) and low <= size <= MAX_SIDE for size, low in zip(sizes, min_sizes, strict=True)):
+        raise ValueError("it is damaged: impossible sizes")
+    return dict(metadata)
+
+
+def _check_arrays(metadata: dict[str, Any], headers: Mapping[str, ArrayHeader]) -> int:
+    """Check the shapes of all arrays before any is read.
+
+    Returns:
+        The number of values that the classifier takes
+
+    Raises:
+        ValueError
+    """
+    expected = {"scaler/mean": "f columns", "scaler/factor": "f columns"}
+    if "scaler/components" in headers:
+        expected["scaler/components"] = "f values columns"
+    expected |= {f"classifier/{name}": words for name, words in CLASSIFIERS[metadata["classifier"]].shapes.items()}
+    for descriptor in metadata.get("descriptors", ()):
+        shapes = VOCABULARY_SHAPES.get(descriptor, {})
+        expected |= {f"vocabulary/{descriptor}/{name}": words for name, words in shapes.items()}
+    mean = headers.get("scaler/mean")
+    sizes = {"patch_values": SIFT_ORIENTATIONS * SIFT_BINS**2}
+    if "scaler/components" not in headers and mean and mean.shape:
+        sizes["values"] = mean.shape[0]
+    check_shapes({name: header for name, header in headers.items() if name != METADATA}, expected, sizes)
+    return sizes.get("values", 0)
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -215,13 +263,7 @@ def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _read_descriptors(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> DescriptorPipeline:
-    """Read the descriptors; ValueError if they cannot be computed here, ModelError if a package is missing"""
-    if metadata["descriptor_version"] != DESCRIPTOR_VERSION:
-        raise ValueError("its descriptors are from another version of tlkit")
     names, sizes, levels = (metadata[name] for name in DESCRIPTOR_FIELDS)
-    require_packages([DESCRIPTORS[name] for name in names])
-    if not (all(0 < size <= MAX_SIDE for size in sizes) and 1 <= levels <= MAX_LEVELS):
-        raise ValueError("it is damaged: impossible sizes")
     vocabularies = {name: _with_prefix(f"vocabulary/{name}/", arrays) for name in names if DESCRIPTORS[name].is_local}
     return DescriptorPipeline(tuple(names), tuple(sizes), levels, vocabularies)
 

@@ -6,7 +6,6 @@ state of random draws nor the order of images (Keras 3.15). Here both depend on 
 
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ import numpy as np
 
 from tlkit.errors import RunError
 from tlkit.training.loop.history import EpochRecord
+from tlkit.utils.arrays import ArrayFile, open_arrays
 from tlkit.utils.files import atomic_open
 
+MAX_BYTES = 32 << 30  # of a checkpoint: weights, best weights and moments of the largest network are a third of it
 SECONDS_BETWEEN = 2.0  # shorter epochs share a checkpoint: to redo them takes no longer than to write each
 
 
@@ -93,16 +94,18 @@ class Checkpoint:
         if not self.file.exists():
             return None
         try:
-            with np.load(self.file, allow_pickle=False) as arrays:
-                best = [arrays[f"best_{index}"] for index in range(len(model.weights))]
-                content = json.loads(str(arrays["state"]))
+            with open_arrays(self.file, MAX_BYTES) as arrays:
+                _check_shapes(arrays, "best", model.weights)
+                best = [arrays.read(f"best_{index}") for index in range(len(model.weights))]
+                content = json.loads(str(arrays.read("state")))
                 content["history"] = [EpochRecord(**record) for record in content["history"]]
                 state = TrainingState(best, **content)
                 prepare(state)
+                _check_shapes(arrays, "variable", _variables(model))
                 for index, variable in enumerate(_variables(model)):
-                    variable.assign(arrays[f"variable_{index}"])
+                    variable.assign(arrays.read(f"variable_{index}"))
             return state
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise RunError(
                 f"'{self.file}' is damaged ({error}); remove it, then --resume restarts the phase."
             ) from None
@@ -117,6 +120,14 @@ def seed_draws(model: keras.Model, seed: int, epoch: int) -> None:
     for rank, generator in enumerate(generator for generator in generators if generator is not None):
         drawn = np.random.SeedSequence((seed, epoch, rank)).generate_state(2)
         generator.state.assign(drawn.astype(generator.state.dtype))
+
+
+def _check_shapes(arrays: ArrayFile, name: str, variables: list[Any]) -> None:
+    """Check, before anything is read, that there is an array of the right shape for each variable; else ValueError"""
+    for index, variable in enumerate(variables):
+        header = arrays.headers.get(f"{name}_{index}")
+        if header is None or header.shape != tuple(variable.shape):
+            raise ValueError(f"'{name}_{index}' does not fit the model")
 
 
 def _variables(model: keras.Model) -> list[Any]:
