@@ -125,7 +125,7 @@ def test_a_note_without_its_network_is_a_miss():
 
 def test_the_note_tells_the_hash_of_the_file_and_of_the_weights(cache):
     save_converted("k", b"network", "w")
-    assert json.loads((cache / "engines/k.json").read_text()).keys() == {"weights_sha256", "sha256"}
+    assert json.loads((cache / "engines/k.json").read_text()).keys() == {"key", "weights_sha256", "sha256"}
     assert sorted(file.name for file in (cache / "engines").iterdir()) == ["k.json", "k.tflite"]
 
 
@@ -153,3 +153,10 @@ def test_the_shape_of_weights_changes_the_hash():
         for size in (2, 3)
     )
     assert weights_digest(tall) != weights_digest(wide)
+
+
+def test_files_of_another_key_are_a_miss(cache):
+    saved = save_converted("k", b"network", "w")
+    for file in (saved.file, saved.file.with_suffix(".json")):
+        file.rename(file.with_stem("l"))
+    assert (load_converted("l"), load_converted("k")) == (None, None)

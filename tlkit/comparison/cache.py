@@ -26,7 +26,7 @@ from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special
 from tlkit.settings.base import to_json
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside
+from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside, write_json
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Progress
 
@@ -44,7 +44,7 @@ CACHED_RUN_FILES = CachePart(
 )
 SPEED_FILE = "speed.json"  # in a candidate's run folder, beside what its training wrote
 SPEED_FIELDS = {"images_per_second", "training_seconds", "features_reused"}  # what it holds
-KEY_FILE = "comparison-key.json"  # in a comparison's folder: what all its candidates depend on, as a hash
+KEY_FILE = "comparison-key.json"  # what all candidates of a comparison, or a cached one, depend on, as a hash
 
 
 def fingerprint(folder: ImageFolder, progress: Progress) -> str:
@@ -87,11 +87,13 @@ def _content(file: Path) -> str:
 
 
 def load_cached_run(key: str, target: Path) -> bool:
-    """Copy a candidate trained earlier to a new folder, `DONE` last; False if none is complete and unchanged."""
+    """Copy a candidate trained earlier to a new folder, `DONE` last; False if none is as it was written."""
     source, run = _folder() / key, Run(target)
     if not is_done(source):
         return False
     try:
+        if Run(source).read_json(KEY_FILE) != key:
+            return False
         _copy(source, target)
         for name in run.manifest.sha256:  # of the copy: another comparison may replace the source meanwhile
             run.checked_file(name)
@@ -116,6 +118,7 @@ def cache_run(key: str, run: Path) -> None:
         with suppress(OSError):
             claim_cache(CACHED_RUN_FILES)
             _copy(run, copied)
+            write_json(copied / KEY_FILE, key)
             (copied / DONE).touch()
             delete_run(Run(cached))
             copied.rename(cached)  # fails where something that is not a run's was left there
@@ -125,7 +128,7 @@ def cache_run(key: str, run: Path) -> None:
 
 def _copy(run: Path, target: Path) -> None:
     """Copy what a run wrote, without `DONE`; whether the copy may be written to does not depend on the original."""
-    for source in (path for path in owned_files(run, RUN_FILES) if path.name not in (DONE, UNFINISHED)):
+    for source in (path for path in owned_files(run, RUN_FILES) if path.name not in (DONE, UNFINISHED, KEY_FILE)):
         copied = target / source.relative_to(run)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copied)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_text, write_json
 from tlkit.utils.process import folder_of_process
+from tlkit.utils.reading import read_regular, sha256_regular
 
-CONVERSION_VERSION = 1
+CONVERSION_VERSION = 2
+MAX_NOTE, MAX_CONVERTED = 1 << 16, 1 << 34  # bytes
 CONVERTED_FILES = CachePart(
     "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))
 )
@@ -37,13 +39,14 @@ def conversion_key(identity: Sequence[object]) -> str:
 
 
 def load_converted(key: str) -> ConvertedModel | None:
-    """Load the network converted earlier, if its file is as it was written."""
+    """Load the network converted earlier, if its file is as it was written, and for this key."""
     note = _folder() / f"{key}.json"
+    file = note.with_suffix(".tflite")
     try:
-        facts = json.loads(note.read_text())
-        converted = ConvertedModel(note.with_suffix(".tflite"), facts["weights_sha256"])
-        return converted if sha256_file(converted.file) == facts["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = json.loads(read_regular(note, MAX_NOTE))
+        written = (facts["key"], facts["sha256"]) == (key, sha256_regular(file, MAX_CONVERTED))
+        return ConvertedModel(file, str(facts["weights_sha256"])) if written else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -57,7 +60,7 @@ def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedMo
         WriteError: if no temporary file can be written either
     """
     file = _folder() / f"{key}.tflite"
-    facts = {"weights_sha256": weights_sha256, "sha256": hashlib.sha256(content).hexdigest()}
+    facts = {"key": key, "weights_sha256": weights_sha256, "sha256": hashlib.sha256(content).hexdigest()}
     try:
         claim_cache(CONVERTED_FILES)
         file.parent.mkdir(parents=True, exist_ok=True)

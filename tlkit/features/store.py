@@ -21,10 +21,10 @@ from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
 from tlkit.utils.process import raise_open_file_limit
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
-SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its bytes, shortened
+SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its key and bytes, shortened
 SHARD_FILES = CachePart(
     "features", Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TEMPORARY.pattern})"), re.compile(KEY))
 )
@@ -114,7 +114,7 @@ class FeatureStore:
         with suppress(OSError):
             claim_cache(SHARD_FILES)
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = self.folder / f"{_checksum(content)}.npy"
+            file = self.folder / f"{self._checksum(content)}.npy"
             atomic_write(file, content)
             shard = _memory_map(file, content)
         self._add_to_index(shard)
@@ -137,13 +137,18 @@ class FeatureStore:
             content = file.read_bytes()
         except OSError:
             return
-        if _checksum(content) == file.stem:
-            self._add_to_index(_memory_map(file, content))
-            return
+        with suppress(ValueError, IndexError, EOFError):  # it is no table of records
+            if self._checksum(content) == file.stem:
+                self._add_to_index(_memory_map(file, content))
+                return
         self.damaged += 1
         if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
             with suppress(OSError):
                 file.unlink()
+
+    def _checksum(self, content: bytes) -> str:
+        """Hash a shard's bytes and the key, so that a shard in the folder of another key counts as damaged."""
+        return hashlib.sha256(self.folder.name.encode() + content).hexdigest()[:32]
 
     def _add_to_index(self, shard: np.ndarray) -> None:
         keys = np.ascontiguousarray(shard["sha256"])
@@ -203,7 +208,3 @@ def _memory_map(file: Path, content: bytes) -> np.ndarray:
     except OSError:
         return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
     return mapped
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
