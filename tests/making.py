@@ -12,6 +12,7 @@ from PIL import Image
 from tlkit.data.appearance import APPEARANCE
 
 RUN_FILES = {
+    *("golden.json", *(f"golden/{number}.png" for number in range(6))),  # of six validation images
     "DONE",
     "confusion_matrix.csv",
     "history.csv",

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.commands import misused, posix, read_csv, refused, tlkit
 from tests.cli.conftest import NAMES
+from tlkit.utils.files import sha256_file
 
 
 def test_predict_csv_has_the_columns_that_other_work_leans_on(finetuned_run, square, broken):
@@ -216,3 +217,24 @@ def test_predict_of_each_awkward_image_gives_a_row_and_of_each_refused_one_a_rea
         assert done.exit_code == (0 if row["status"] == "ok" else 6)
         assert (row["status"] == "error") == (len(row["error"]) > 5)
         assert "\n" not in row["error"]
+
+
+def test_predict_verify_replays_golden_samples_and_then_predicts(run, square):
+    assert tlkit("predict", run.path, square, "--verify").stdout == tlkit("predict", run.path, square).stdout
+
+
+def test_predict_verify_refuses_a_run_that_answers_otherwise(own_run, square, tmp_path):
+    content = own_run.read_json("golden.json")
+    content["samples"][0]["answer"] = content["samples"][0]["answer"][::-1]
+    (own_run.path / "golden.json").write_text(json.dumps(content))
+    facts = own_run.read_json("model.json")
+    facts["sha256"]["golden.json"] = sha256_file(own_run.path / "golden.json")
+    (own_run.path / "model.json").write_text(json.dumps(facts))
+    words = refused(4, "predict", own_run.path, square, "--verify", "-o", tmp_path / "result.csv")
+    assert "does not answer as it did when it was trained" in words
+    assert not (tmp_path / "result.csv").exists()
+    assert tlkit("predict", own_run.path, square).exit_code == 0
+    for name in ("golden.json", *(f"golden/{number}.png" for number in range(8))):
+        facts["sha256"].pop(name, None)
+    (own_run.path / "model.json").write_text(json.dumps(facts))
+    assert "has no golden samples" in refused(4, "predict", own_run.path, square, "--verify")

@@ -27,6 +27,7 @@ def test_whole_run_has_nothing_wrong(kind, request):
     assert found["run"].text.startswith(f"{run.path}: 3 classes, ")
     assert found["files"].text.startswith(f"{len(run.manifest.sha256)} files, ")
     assert all(stage.file in found["predict"].text for stage in run.manifest.stages)
+    assert found["golden"].text.endswith("images give the same answers as when the run was made")
 
 
 def test_damaged_and_missing_files_are_named(own_run):
@@ -76,6 +77,20 @@ def test_other_versions_are_named_with_their_effect(own_run):
     assert "scikit-learn 0, here " in found.text
     assert "no-such-package" not in found.text
     assert "because of pillow (decodes images), litert (computes the result)" in found.text
+
+
+def test_run_with_other_answers_is_a_problem(own_run):
+    content = own_run.read_json("golden.json")
+    content["samples"][1]["answer"] = [value * 2 for value in content["samples"][1]["answer"]]
+    (own_run.path / "golden.json").write_text(json.dumps(content))
+    hashes = own_run.manifest.sha256 | {"golden.json": sha256_file(own_run.path / "golden.json")}
+    rewrite(own_run, sha256=hashes)
+    found = by_topic(own_run.path)
+    assert (found["golden"].state, found["golden"].exit_code) == ("problem", 4)
+    assert "calibration gives other values for golden/1.png" in found["golden"].text
+    rewrite(own_run, sha256={name: digest for name, digest in hashes.items() if not name.startswith("golden")})
+    found = by_topic(own_run.path)["golden"]
+    assert (found.state, found.text) == ("ok", "this run has no golden samples (--no-golden)")
 
 
 def test_run_that_no_engine_can_open_is_a_problem(own_run):

@@ -205,7 +205,7 @@ def test_mark_done_killed_between_its_two_steps_has_finished_the_run(tmp_path):
 
 def test_finished_run_has_the_files_that_other_work_leans_on(finetuned_run):
     files = {file.relative_to(finetuned_run.path).as_posix() for file in finetuned_run.path.rglob("*")}
-    assert files == RUN_FILES_MADE | CHAIN_FILES | {"engine", "plots"}
+    assert files == RUN_FILES_MADE | CHAIN_FILES | {"engine", "golden", "plots"}
 
 
 def test_finished_run_has_the_hash_of_every_other_file(finetuned_run):

@@ -16,7 +16,9 @@ from tlkit.settings.commands import PredictSettings
 
 if TYPE_CHECKING:
     from tlkit.cli.predictions import Counts
+    from tlkit.inference.predictor import Predictor
     from tlkit.inference.tables import PredictionWriter
+    from tlkit.runs.run import Run
 
 SOME_FAILED = 6  # exit code
 
@@ -45,12 +47,11 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     from tlkit.cli.predictions import TerminalTable, TrainingImages, write_predictions
     from tlkit.errors import DataError
     from tlkit.inference.inputs import expand_inputs
-    from tlkit.inference.predictor import Predictor
     from tlkit.inference.tables import WRITERS, CsvWriter, PredictionColumns
 
     table_format = _choose_format(settings, output)
     opened = open_run(run)
-    predictor = Predictor(opened, settings.engine, settings.top_k)
+    predictor = _open_predictor(opened, settings)
     columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
     with _open_output(output, table_format) as file:
@@ -66,6 +67,17 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     _echo_counts(counts, output, table_format)
     if counts.num_failed and not settings.skip_unreadable:
         click.get_current_context().exit(SOME_FAILED)
+
+
+def _open_predictor(run: "Run", settings: PredictSettings) -> "Predictor":
+    """Open the run, and replay its golden samples if that is asked for; RunError if an answer differs"""
+    from tlkit.inference.golden import verify_golden
+    from tlkit.inference.predictor import Predictor
+
+    predictor = Predictor(run, settings.engine, settings.top_k)
+    if settings.verify:
+        verify_golden(run, predictor)
+    return predictor
 
 
 def _choose_format(settings: PredictSettings, output: Path | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tlkit.doctor.base import Observation
 from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, installed_version
 from tlkit.errors import TlkitError
+from tlkit.inference.golden import has_golden, verify_golden
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run, load_run
 from tlkit.utils.text import format_size
@@ -24,7 +25,7 @@ def check_run(path: Path) -> list[Observation]:
     size = f"{manifest.image.size} × {manifest.image.size} pixels"
     head = Observation("run", f"{run.path}: {len(manifest.class_names)} classes, {size}, engine {manifest.engine}")
     damaged = _check_files(run)
-    return [head, *damaged, _check_versions(run), _check_engine(run)]
+    return [head, *damaged, _check_versions(run), *_check_predictions(run)]
 
 
 def _check_files(run: Run) -> list[Observation]:
@@ -62,11 +63,17 @@ def _check_versions(run: Run) -> Observation:
     return Observation("versions", f"{'; '.join(words)}; this does not change what it predicts")
 
 
-def _check_engine(run: Run) -> Observation:
-    """Open the run as `tlkit predict` does."""
+def _check_predictions(run: Run) -> list[Observation]:
+    """Open the run as `tlkit predict` does, and replay its golden samples."""
+    topic = "predict"
     try:
-        Predictor(run)
+        predictor = Predictor(run)
+        stages = ", ".join(f"{stage.file} by {stage.engine} in {stage.precision}" for stage in run.manifest.stages)
+        opened = Observation(topic, f"can be used: {stages}")
+        if not has_golden(run):
+            return [opened, Observation("golden", "this run has no golden samples (--no-golden)")]
+        topic = "golden"
+        count = verify_golden(run, predictor)
     except TlkitError as error:
-        return Observation("predict", str(error), "problem", exit_code=4)
-    stages = ", ".join(f"{stage.file} by {stage.engine} in {stage.precision}" for stage in run.manifest.stages)
-    return Observation("predict", f"can be used: {stages}")
+        return [Observation(topic, str(error), "problem", exit_code=error.exit_code)]
+    return [opened, Observation("golden", f"{count} images give the same answers as when the run was made")]

@@ -51,6 +51,7 @@ class Predictor:
     Attributes:
         manifest: what the run's model.json says: class names in label order, the square that is classified
         top_k: how many classes `Prediction.top` has
+        steps: the engines of the run, each with its name, from pixels to probabilities
     """
 
     def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1) -> None:
@@ -72,6 +73,7 @@ class Predictor:
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
         self._network = open_network(run, engine)
+        self.steps = self._network.steps
 
     def __repr__(self) -> str:
         return f"Predictor('{self._path}', {len(self.manifest.class_names)} classes)"
@@ -132,12 +134,13 @@ class Predictor:
 class RunNetwork:
     """The stages of a run, which threads may share: pixels to features, and features to probabilities."""
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, steps: Sequence[tuple[str, Engine]]) -> None:
         """Take engines in order.
 
         Args:
-            engines: at least two; the last is the head, which takes the features
+            steps: names and engines, at least two; the last is the head, which takes the features
         """
+        self.steps, engines = steps, [engine for _, engine in steps]
         extractor = SequentialEngine(engines[:-1])
         self._extract, self._classify = ThreadedRunner(extractor), ThreadedRunner(engines[-1])
         self.single_threaded_blas = any(engine.single_threaded_blas for engine in engines)
@@ -175,11 +178,14 @@ def open_network(run: Run, engine: str = "auto") -> RunNetwork:
             raise OptionError(
                 f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."
             )
-    specs = [(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file)) for stage in stages]
-    engines = [engine for spec, file in specs for engine in open_engines(spec, file)]
-    if len(engines) < 2:
+    steps = list[tuple[str, Engine]]()
+    for stage in stages:
+        opened = open_engines(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file))
+        names = [f"{part} {stage.file}" for part in ("the features of", "the head of")]
+        steps += zip(names if len(opened) > 1 else [stage.file], opened, strict=True)
+    if len(steps) < 2:
         raise RunError(f"'{run.path}' has no head after its features; restore model.json or train again.")
-    return RunNetwork(engines)
+    return RunNetwork(steps)
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:

@@ -20,15 +20,15 @@ CLASSIC_MODEL = "classic.npz"  # a classic classifier, with its descriptors
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
-        r"|(?:settings|model|metrics|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
+        r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
-        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png"
+        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png|golden/\d\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
         r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"
-        rf"|(?:(?:engine|folds|plots)/)?{TEMPORARY.pattern}"
+        rf"|(?:(?:engine|folds|golden|plots)/)?{TEMPORARY.pattern}"
     ),
-    folders=re.compile(r"engine|folds|plots|tensorboard(?:/[a-z]+)?"),
+    folders=re.compile(r"engine|folds|golden|plots|tensorboard(?:/[a-z]+)?"),
 )
 STAGE_ORDER = ("engine/lower", "engine/upper", "engine/head", "model", "classic")  # without ending
 ENDINGS = {"litert": ".tflite", "openvino": ".tflite", "keras": ".keras", "classic": ".npz"}  # of what engines read

@@ -164,7 +164,17 @@ def create_run(path: Path | None, command: str) -> Run:
 
 
 def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
-    """Write `model.json` with the hash of every file that the run wrote, and `DONE` last.
+    """Write `model.json`, and `DONE` last.
+
+    Args:
+        entries: as `write_manifest` takes them
+    """
+    write_manifest(run, entries)
+    mark_done(run)
+
+
+def write_manifest(run: Run, entries: Mapping[str, Any]) -> None:
+    """Write `model.json` with the hash of every file that the run has written so far.
 
     Args:
         entries: of `model.json`, by the names of `Manifest`'s fields, with what `ImageSpec.as_json` gives for its image
@@ -174,7 +184,6 @@ def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(entries["engine"])}
     run.write_json("model.json", head | dict(entries) | {"sha256": hashes})
-    mark_done(run)
 
 
 def mark_done(run: Run) -> None:

@@ -9,6 +9,7 @@ from tlkit.settings.shared import (
     AugmentSettings,
     CsvDialect,
     EngineName,
+    GoldenSettings,
     LayoutSettings,
     PixelSettings,
     Preset,
@@ -53,7 +54,7 @@ class ContactSheetSettings(AugmentSettings, LayoutSettings, ContactSheetMainSett
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(LayoutSettings, PixelSettings):
+class CompareSettings(GoldenSettings, LayoutSettings, PixelSettings):
     """Settings of `tlkit compare`."""
 
     only: str = setting(
@@ -196,6 +197,9 @@ class PredictSettings:
     probs: bool = setting(False, "Output", "Probability of every class.")
     csv_dialect: CsvDialect = csv_dialect_option()
     skip_unreadable: bool = setting(False, "Output", "Unreadable inputs are left out and do not change the exit code.")
+    verify: bool = setting(
+        False, "Main", "Replay of the golden samples of RUN first; if an answer differs, the exit code is 4."
+    )
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from tlkit.settings.shared import (
     MAX_EPOCHS,
     AugmentSettings,
     DataSettings,
+    GoldenSettings,
     HeadSettings,
     LoggingSettings,
     LossSettings,
@@ -92,6 +93,7 @@ class BlocksSettings:
 class FinetuneSettings(
     RuntimeSettings,
     LoggingSettings,
+    GoldenSettings,
     BlocksSettings,
     OptimizerSettings,
     LossSettings,
@@ -148,6 +150,7 @@ class TrainSettings(
     ArchitectureSettings,
     RuntimeSettings,
     LoggingSettings,
+    GoldenSettings,
     OptimizerSettings,
     LossSettings,
     AugmentSettings,
@@ -211,7 +214,7 @@ class ClassicOptions(ClassifierSettings, DeepFeatureSettings, DescriptorSettings
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class ClassicSettings(RuntimeSettings, ClassicOptions, SplitSettings):
+class ClassicSettings(RuntimeSettings, GoldenSettings, ClassicOptions, SplitSettings):
     """Settings of `tlkit train` of a classic classifier, on handcrafted features or on a network's."""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from tlkit.data.augment import NO_AUGMENTATION, Augmentation
 from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import ARCHITECTURES, options_of
 from tlkit.settings.base import typed_option
-from tlkit.settings.shared import AugmentSettings, LayoutSettings, LoggingSettings
+from tlkit.settings.shared import AugmentSettings, GoldenSettings, LayoutSettings, LoggingSettings
 from tlkit.settings.training import (
     BlocksSettings,
     ClassicOptions,
@@ -190,7 +190,15 @@ CLASSIC = (
 
 LR_FIND = (  # after those of finetune or train; the phases before the last are trained
     NoEffect(
-        (*_names(LoggingSettings), "folds", "seeds", "time_limit", "cutmix", "upper_epochs", "upper_learning_rate"),
+        (
+            *_names(LoggingSettings, GoldenSettings),
+            "folds",
+            "seeds",
+            "time_limit",
+            "cutmix",
+            "upper_epochs",
+            "upper_learning_rate",
+        ),
         _always,
         "in lr-find",
     ),

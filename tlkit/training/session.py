@@ -7,7 +7,8 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
 from tlkit.evaluation.report import Report
-from tlkit.runs.run import Run, create_run, delete_run, finish_run
+from tlkit.inference.golden import record_golden
+from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
 from tlkit.training.artifacts import training_metrics, write_folds, write_tables
@@ -83,7 +84,11 @@ def complete_run(
     run.write_json("metrics.json", metrics.as_json())
     delete_checkpoints(run)
     class_names = list(dataset.split.train.class_names)
-    finish_run(run, {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]})
+    entries = {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]}
+    if recipe.settings.golden:
+        write_manifest(run, entries)  # with which the run can predict
+        record_golden(run, dataset.split.validation)
+    finish_run(run, entries)
     skipped = (*dataset.folder.skipped, *dataset.split.train.skipped)
     return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, repeats.folds)
 

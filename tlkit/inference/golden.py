@@ -1,0 +1,205 @@
+"""Golden samples: a few images inside a run, with what every stage made of them when the run was made.
+
+`verify_golden` replays them and names the first stage that gives something else. A run that was damaged, or that
+meets another processor or another version of a library, cannot give other answers without being noticed.
+"""
+
+import hashlib
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec, decode_square
+from tlkit.engines.base import installed_version, run_in_batches
+from tlkit.errors import ImageError, RunError
+from tlkit.inference.predictor import Predictor
+from tlkit.runs.run import Run
+from tlkit.utils.files import atomic_write
+
+GOLDEN = "golden.json"
+MAX_SAMPLES = 8
+MAX_PNG_BYTES = 50_000  # of each image, where its smallest form has no more
+MAX_ASPECT = 2  # longer images are cut
+TOLERANCES = {"float32": 1e-4, "bfloat16": 0.2}  # relative; docs/decisions/027 has what was measured
+MAX_VALUES, MAX_PROBABILITIES = 16, 1000  # of a stage's output that are kept; of the answer
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The outputs of a run for one golden image.
+
+    Attributes:
+        pixels_sha256: of the square that the network sees; "" if the image cannot be decoded
+        outputs: an excerpt of every stage's output, by the stage's file
+        answer: an excerpt of the probabilities that `predict` gives
+    """
+
+    pixels_sha256: str
+    outputs: dict[str, list[float]]
+    answer: list[float]
+
+
+def record_golden(run: Run, images: ImageFolder) -> None:
+    """Write golden samples into a run whose `model.json` is written, as far as its images can still be read.
+
+    Args:
+        images: held out from training
+    """
+    predictor, samples = Predictor(run), list[dict[str, Any]]()
+    for position in spread_over_classes(images):
+        try:
+            content = small_png(read_file(images.files[position]), run.manifest.image)
+        except ImageError:  # the file has changed since it was read
+            continue
+        file = run.path / "golden" / f"{len(samples)}.png"
+        file.parent.mkdir(exist_ok=True)
+        atomic_write(file, content)
+        label = images.class_names[images.labels[position]]
+        samples.append({"file": f"golden/{file.name}", "class": label, **vars(replay(predictor, file))})
+        if len(samples) == MAX_SAMPLES:
+            break
+    if samples:
+        run.write_json(GOLDEN, {"tolerance": TOLERANCES[run.manifest.precision], "samples": samples})
+
+
+def spread_over_classes(images: ImageFolder) -> Iterator[int]:
+    """Give the positions of images, one of each class before the second of any, in an order that hashes decide.
+
+    Of more classes than samples, those that are evenly spaced come first.
+    """
+    classes = defaultdict[int, list[int]](list)
+    for position in sorted(range(len(images)), key=lambda position: images.sha256[position]):
+        classes[int(images.labels[position])].append(position)
+    for turn in range(max(map(len, classes.values()), default=0)):
+        positions = [classes[label][turn] for label in sorted(classes) if turn < len(classes[label])]
+        first = np.linspace(0, len(positions) - 1, min(len(positions), MAX_SAMPLES)).round().astype(int).tolist()
+        yield from (positions[index] for index in [*first, *(set(range(len(positions))) - set(first))])
+
+
+def small_png(data: bytes, spec: ImageSpec) -> bytes:
+    """Reduce an image to a small PNG without metadata, a little larger than the square that the network sees.
+
+    Raises:
+        ImageError
+    """
+    side = spec.oversized.size
+    image = to_rgb(open_upright(data, side, spec.max_megapixels), spec.gray_range)
+    image = Image.fromarray(np.asarray(image))  # leaves metadata behind, such as the place a photo was taken at
+    width, height = (min(length, MAX_ASPECT * min(image.size)) for length in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    image = image.crop((left, top, left + width, top + height))
+    while True:
+        image.thumbnail((side * width // min(width, height), side * height // min(width, height)))
+        for colors in (0, 64, 16):
+            file = io.BytesIO()
+            (image.quantize(colors) if colors else image).save(file, "PNG", optimize=True)
+            if file.tell() <= MAX_PNG_BYTES or (side < 32 and colors):
+                return file.getvalue()
+        side //= 2
+
+
+def replay(predictor: Predictor, file: Path) -> Replay:
+    """Take one image through decoding, every stage by itself, and then as `predict` takes it."""
+    try:
+        pixels = decode_square(read_file(file), predictor.manifest.image)
+    except ImageError:
+        return Replay("", {}, [])
+    rows, outputs = pixels[np.newaxis], dict[str, list[float]]()
+    for name, engine in predictor.steps:
+        rows = run_in_batches(engine, engine.session(), rows)
+        outputs[name] = _excerpt(rows, MAX_VALUES)
+    (prediction,) = predictor.predict(file)
+    assert prediction.probabilities is not None, "it was decoded above"
+    answer = _excerpt(prediction.probabilities, MAX_PROBABILITIES)
+    return Replay(hashlib.sha256(pixels.tobytes()).hexdigest(), outputs, answer)
+
+
+def _excerpt(output: np.ndarray, count: int) -> list[float]:
+    """Give the root mean square of an output, and values of it that are evenly spaced."""
+    values = output.astype(np.float64).ravel()
+    positions = np.linspace(0, len(values) - 1, min(len(values), count)).round().astype(int)
+    return [float(np.sqrt(np.mean(values**2))), *values[positions].tolist()]
+
+
+# verification
+
+
+def has_golden(run: Run) -> bool:
+    """Tell whether a run has golden samples; `--no-golden` leaves them out."""
+    return GOLDEN in run.manifest.sha256
+
+
+def verify_golden(run: Run, predictor: Predictor | None = None) -> int:
+    """Replay the golden samples of a run, over files that are checked against their hashes.
+
+    Args:
+        predictor: that is to answer as the run did; the run's own where it is None
+
+    Returns:
+        The number of samples
+
+    Raises:
+        RunError: if an answer differs, naming the first stage that does; if the run has no samples
+        ModelError
+    """
+    if not has_golden(run):
+        raise RunError(f"'{run.path}' has no golden samples; omit --verify, or train without --no-golden.")
+    tolerance, samples = _read_samples(run)
+    predictor = predictor or Predictor(run)
+    for name, expected in samples.items():
+        actual = replay(predictor, run.checked_file(name))
+        if expected.pixels_sha256 != actual.pixels_sha256:
+            reason = f"decoding gives other pixels for {name} (Pillow {installed_version('pillow')} is installed)"
+            raise RunError(f"'{run.path}' does not answer as it did when it was trained: {reason}; train again.")
+        for stage, difference in _differences(expected, actual):
+            if not difference <= tolerance:
+                reason = (
+                    f"{stage} gives other values for {name} (by {difference:.2g}; at most {tolerance:g} is allowed)"
+                )
+                raise RunError(
+                    f"'{run.path}' does not answer as it did when it was trained: {reason}; restore it or train again."
+                )
+    return len(samples)
+
+
+def _differences(expected: Replay, actual: Replay) -> Iterator[tuple[str, float]]:
+    """Compare stage by stage; only the answer where another engine has other stages."""
+    is_same = expected.outputs.keys() == actual.outputs.keys()
+    if is_same:
+        yield from ((name, _difference(values, actual.outputs[name])) for name, values in expected.outputs.items())
+    yield "calibration" if is_same else "the network", _difference(expected.answer, actual.answer)
+
+
+def _difference(expected: list[float], actual: list[float]) -> float:
+    """Give the root mean square of the differences, as a fraction of that of the expected values."""
+    if len(expected) != len(actual):
+        return math.inf
+    return float(np.linalg.norm(np.subtract(expected, actual))) / (float(np.linalg.norm(expected)) or 1.0)
+
+
+def _read_samples(run: Run) -> tuple[float, dict[str, Replay]]:
+    """Read `golden.json`; RunError if it is damaged"""
+    run.checked_file(GOLDEN)
+    content = run.read_json(GOLDEN)
+    try:
+        samples = {str(sample["file"]): _parse_sample(sample) for sample in content["samples"]}
+        tolerance = float(content["tolerance"])
+        if not (0 < tolerance <= max(TOLERANCES.values()) and 0 < len(samples) <= MAX_SAMPLES):
+            raise ValueError("impossible values")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"'{run.path / GOLDEN}' is damaged ({error}); restore it or train again.") from None
+    return tolerance, samples
+
+
+def _parse_sample(sample: Any) -> Replay:
+    outputs = {str(name): [float(value) for value in values] for name, values in sample["outputs"].items()}
+    return Replay(str(sample["pixels_sha256"]), outputs, [float(value) for value in sample["answer"]])
