@@ -238,3 +238,48 @@ def test_mcnemar_rejects_equal_classifiers_no_more_often_than_its_level():
     random = np.random.default_rng(2)
     p_values = [mcnemar(random.random(100) < 0.8, random.random(100) < 0.8).p for _ in range(2000)]
     assert np.mean(np.array(p_values) < 0.05) <= 0.05
+
+
+# coverage; `python benchmarks/intervals.py` has more cells and draws
+
+
+def covered(intervals, truth):
+    return np.mean([low - 1e-12 <= truth <= high + 1e-12 for low, high in intervals])
+
+
+def test_wilson_interval_covers_accuracies_93_to_97_times_in_100_on_average():
+    random = np.random.default_rng(0)
+    cells = {
+        (total, accuracy): covered(
+            [wilson_interval(int(correct), total) for correct in random.binomial(total, accuracy, 2000)], accuracy
+        )
+        for total in (20, 50, 100, 500)
+        for accuracy in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+    }
+    assert 0.93 < np.mean(list(cells.values())) < 0.97
+    assert {cell: value for cell, value in cells.items() if value < 0.91} == {}
+
+
+def test_wilson_interval_covers_recalls_of_classes_of_random_size():
+    random = np.random.default_rng(1)
+    cells = []
+    for mean, recall in ((5, 0.5), (10, 0.8), (20, 0.9), (50, 0.95)):
+        supports = [int(support) for support in random.binomial(10 * mean, 0.1, 2000) if support]
+        intervals = [wilson_interval(int(random.binomial(support, recall)), support) for support in supports]
+        cells.append(covered(intervals, recall))
+    assert 0.93 < np.mean(cells) < 0.97
+    assert min(cells) > 0.91
+
+
+def test_mcnemar_interval_covers_differences_93_to_97_times_in_100_on_average():
+    random = np.random.default_rng(2)
+    cells = []
+    for total, only_first, only_second in ((50, 0.2, 0.2), (100, 0.1, 0.05), (200, 0.15, 0.05), (500, 0.05, 0.02)):
+        intervals = []
+        for _ in range(1000):
+            draws = random.random(total)
+            first, second = draws < only_first, (draws >= only_first) & (draws < only_first + only_second)
+            intervals.append(mcnemar(first, second).interval)
+        cells.append(covered(intervals, only_first - only_second))
+    assert 0.93 < np.mean(cells) < 0.97
+    assert min(cells) > 0.92
