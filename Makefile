@@ -7,7 +7,7 @@ DEMO := build/demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint fix docs sample fuzz bench backbones
+.PHONY: help install demo test test-all lint fix docs sample fuzz fuzz-ci bench backbones
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,12 @@ sample: $(READY)  ## Draw the images of sample_data again
 backbones: $(READY)  ## Check every backbone; each row is written at once, so it continues where it was stopped
 	$(BIN)/python -m tests.check_backbones
 
-fuzz: $(READY)  ## Absurd values for every option of every command; it continues where it was stopped
+fuzz: $(READY)  ## Absurd values for every option, and damaged files; it continues where it was stopped
 	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.mutations
+
+fuzz-ci: $(READY)  ## Damaged files for a minute, always the same ones
+	$(BIN)/python -m tests.mutations build/mutations-ci --seconds 60
 
 bench: $(READY)  ## Time tlkit against the Keras guide's script; needs TLKIT_TEST_DATA and KERAS_HOME
 	$(BIN)/python benchmarks/run.py --write

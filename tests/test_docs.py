@@ -1,6 +1,8 @@
+import ast
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,22 @@ def test_settings_refuse_options_that_are_none_of_theirs():
         for owner in classes:
             with pytest.raises((TypeError, OptionError)):
                 owner(no_such_option=1)
+
+
+def test_reliability_names_tests_that_exist():
+    root = Path(__file__).parents[1]
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)::(\w+)`( \(slow\))?", (root / "docs/reliability.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 40
+    functions = {}
+    for file, _, _ in named:
+        tree = ast.parse((root / file).read_text(encoding="utf-8"))
+        functions |= {
+            (file, item.name): ast.unparse(item.decorator_list)
+            for item in tree.body
+            if isinstance(item, ast.FunctionDef)
+        }
+    assert [f"{file}::{name}" for file, name, _ in named if (file, name) not in functions] == []
+    slow = {(file, name) for file, name, _ in named if "pytest.mark.slow" in functions[file, name]}
+    assert {(file, name) for file, name, mark in named if mark} == slow

@@ -1,7 +1,7 @@
 """What commands leave where a write fails: a full disk, a broken one, a read-only one, too many open files.
 
-Each point is one call that writes. The fast suite tries a sample of them, `make test-all` all; of a series of writes to
-one file the first and the last.
+Each point is one call that writes; of a series of writes to one file the first and the last. `make test-all` tries all
+points with all errors, those of networks with one error each; the fast suite tries a sample.
 """
 
 import json
@@ -47,6 +47,7 @@ OUTPUTS = {
 }
 COMMANDS = RUNS | OUTPUTS
 LIBRARIES = ("tmp", "openpyxl.")  # temporary files of TensorFlow, and of openpyxl, which removes them at its end
+EVERY = {"head": 4, "blocks": 16}  # n-th point with each of the four errors, in `make test-all`; others all
 SAMPLE = {"classic": 79, "predict": 3, "evaluate": 17, "check": 13}  # every n-th point in the fast suite
 
 
@@ -199,7 +200,7 @@ def test_write_that_fails_leaves_whole_files_and_a_sentence(fresh_home, name):
 @pytest.mark.training
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_write_that_fails_leaves_whole_files_and_a_sentence(fresh_home, name):
-    found, tried = try_points(fresh_home, name, every=5 if name == "blocks" else 1)
+    found, tried = try_points(fresh_home, name, every=EVERY.get(name, 1))
     print(f"{name}: {tried} points")
     assert found == []
 
@@ -221,6 +222,6 @@ def test_network_that_the_cache_cannot_keep_is_converted_for_this_training(fresh
 @pytest.mark.training
 @pytest.mark.parametrize("name", RUNS)
 def test_cache_that_cannot_be_written_at_any_point_ends_no_training(fresh_home, name):
-    found, tried = try_points(fresh_home, name, within="cache")
+    found, tried = try_points(fresh_home, name, every=EVERY.get(name, 1), within="cache")
     print(f"{name}: {tried} points")
     assert found == []
