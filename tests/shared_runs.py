@@ -66,11 +66,13 @@ def copy_run(run, tmp_path: Path):
 
 def rewrite_json(run, name: str, value: Any) -> None:
     """Write another content into a file of a finished run, as if the run had been made so."""
+    from tlkit.runs.ledger import record_run
     from tlkit.utils.files import sha256_file
 
     run.write_json(name, value)
     content = run.read_json("model.json")
     run.write_json("model.json", content | {"sha256": content["sha256"] | {name: sha256_file(run.path / name)}})
+    record_run(sha256_file(run.path / "model.json"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_inherited_of_a_run_that_does_not_say_how_its_head_is_built_is_refused(o
             previous_run(own_run.path).inherited()
     (own_run.path / "model.json").write_text(json.dumps({k: v for k, v in content.items() if k != "head"}))
     with pytest.raises(RunError, match="head"):
-        finetune_recipe(start_from(own_run))
+        finetune_recipe(replace(start_from(own_run), trust_model=True))
 
 
 def test_inherited_of_a_classic_run_is_refused(classic_run):

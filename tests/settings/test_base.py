@@ -150,7 +150,8 @@ def test_settings_do_not_change():
 
 
 def test_to_json_holds_every_setting_in_order():
-    assert [x for x in CLASSES if list(to_json(make(x))) != [item.name for item in fields(x)]] == []
+    stored = {x: [item.name for item in fields(x) if item.name != "trust_model"] for x in CLASSES}
+    assert [x for x in CLASSES if list(to_json(make(x))) != stored[x]] == []
 
 
 def test_option_name_has_dashes():

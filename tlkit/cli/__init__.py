@@ -22,6 +22,7 @@ from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
 from tlkit.cli.gradcheck import gradcheck
 from tlkit.cli.help import HelpGroup
+from tlkit.cli.isolation import ARGUMENTS
 from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
@@ -53,8 +54,11 @@ class _Group(HelpGroup):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; `--help` writes its page here."""
+        words = list(args[1])  # reading them empties the list
         with _reader_may_leave(), _usage_errors_fit():
-            return super().make_context(*args, **extra)
+            context = super().make_context(*args, **extra)
+        context.meta[ARGUMENTS] = words
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say an error in one sentence."""

@@ -50,7 +50,7 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
 
     refuse_without_effect(settings, EVALUATE, {"has_data": data is not None})
     _check_output(output, data, settings)
-    opened = open_run(run)
+    opened = open_run(run, settings.trust_model)
     evaluation = run_evaluate(opened, data, settings, Console())
     if output:
         from tlkit.inference.tables import write_evaluation

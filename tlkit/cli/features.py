@@ -43,7 +43,7 @@ def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
     from tlkit.features.export import export_features
 
     if settings.run:
-        settings = replace(settings, run=str(open_run(settings.run).path))
+        settings = replace(settings, run=str(open_run(settings.run, settings.trust_model).path))
     export = export_features(data, output, settings, Console())
     (_print_json if reporting().as_json else _print)(export)
 

@@ -56,9 +56,9 @@ def finetune(
     from tlkit.cli.console import Console
 
     if settings.from_run and not resume:
-        settings = replace(settings, from_run=str(open_run(settings.from_run).path))
+        settings = replace(settings, from_run=str(open_run(settings.from_run, settings.trust_model).path))
     if resume:
-        resume_run(resume)
+        resume_run(resume, settings.trust_model)
     elif data and dry_run:
         from tlkit.models.keras_setup import start_keras
         from tlkit.training.finetune import finetune_recipe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import explicit_options, options_from, output_option
+from tlkit.cli.options import explicit_options, open_run, options_from, output_option
 from tlkit.cli.output import CURVE_WIDTH
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.base import command_line
@@ -54,6 +54,8 @@ def lr_find(data: Path, output: Path, network: LrFindSettings, settings: Finetun
     from tlkit.utils.files import refuse_inside
 
     refuse_inside(data, output)
+    if settings.from_run:
+        settings = replace(settings, from_run=str(open_run(settings.from_run, settings.trust_model).path))
     training = _training_settings(network, settings)
     result = find_learning_rate(data, training, Console())
     if reporting().as_json:

@@ -86,17 +86,24 @@ def _click_type(value_type: Any, limits: dict[str, float]) -> Any:
     )
 
 
-def open_run(path: str | Path) -> "Run":
+def open_run(path: str | Path, trust_model: bool = False) -> "Run":
     """Open a finished run; say on stderr which one it is, where the path is `latest` or a comparison.
+
+    Args:
+        trust_model: whether its network may be opened even if this machine did not make it; then the whole command runs
+            in a child process, and only the child returns
 
     Raises:
         RunError
     """
+    from tlkit.cli.isolation import isolate
     from tlkit.cli.reporting import QUIET, reporting
     from tlkit.runs.run import LATEST, load_run
     from tlkit.utils.text import escape_control_chars
 
     given, run = Path(path), load_run(path)
+    if trust_model and not run.is_own:
+        isolate(click.get_current_context())
     if reporting().verbosity > QUIET and run.path not in (given, given.parent):
         newest = "the newest finished run"
         comparison = newest if str(given) == LATEST else f"'{given}'"
@@ -214,8 +221,11 @@ def resume_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def resume_run(run: Path) -> None:
+def resume_run(run: Path, trust_model: bool = False) -> None:
     """Resume a run and print its summary.
+
+    Args:
+        trust_model: of the run that it starts from, as `open_run` takes it
 
     Raises:
         OptionError: if an option was typed that differs from the run's
@@ -223,10 +233,14 @@ def resume_run(run: Path) -> None:
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import print_training
+    from tlkit.runs.run import Run
     from tlkit.training.resume import resume
 
     _refuse_changes(run)
-    print_training(resume(run, Console()))
+    previous = Run(run).read_settings().get("from_run")
+    if previous and trust_model:
+        open_run(previous, trust_model)
+    print_training(resume(run, Console(), trust_model))
 
 
 def _refuse_changes(run: Path) -> None:
@@ -243,7 +257,7 @@ def _refuse_changes(run: Path) -> None:
     read_training_request(stopped)  # a damaged settings.json is an error for every command line
     before = stopped.read_settings()
     for name in explicit_options(or_configured=True):
-        if name == "resume":
+        if name in ("resume", "trust_model"):
             continue
         given = click.get_current_context().params[name]
         given = str(given.resolve()) if name == "data" else given

@@ -50,7 +50,7 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     from tlkit.inference.tables import WRITERS, CsvWriter, PredictionColumns
 
     table_format = _choose_format(settings, output)
-    opened = open_run(run)
+    opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
     columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
@@ -74,7 +74,7 @@ def _open_predictor(run: "Run", settings: PredictSettings) -> "Predictor":
     from tlkit.inference.golden import verify_golden
     from tlkit.inference.predictor import Predictor
 
-    predictor = Predictor(run, settings.engine, settings.top_k)
+    predictor = Predictor(run, settings.engine, settings.top_k, settings.trust_model)
     if settings.verify:
         verify_golden(run, predictor)
     return predictor

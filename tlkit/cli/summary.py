@@ -10,6 +10,7 @@ import click
 from tlkit.cli.help import GroupedCommand
 from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
+from tlkit.settings.base import to_json
 from tlkit.settings.commands import SummarySettings
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     output of one image as float32.
     """
     from tlkit.models.architectures.registry import find_trainable, options_of
-    from tlkit.models.keras_setup import start_keras
     from tlkit.runs.run import LATEST
     from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
     from tlkit.utils.files import is_folder
@@ -43,10 +43,9 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     spec = None if is_run else find_trainable(model)
     facts = {"is_run": is_run, "network": model, "options": options_of(spec) if spec else ()}
     refuse_without_effect(settings, SHOWN_NETWORK, facts)
-    start_keras()
-    from tlkit.models.summary import build_whole_network, summarize
+    network, name = _build(spec, settings) if spec else _load_from_run(model, settings.trust_model)
+    from tlkit.models.summary import summarize
 
-    network, name = (build_whole_network(spec, **asdict(settings)), spec.name) if spec else _load_from_run(model)
     summarized = replace(summarize(network), name=name)
     if output:
         from tlkit.models.diagram import draw_network
@@ -59,12 +58,22 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
         _print(summarized)
 
 
-def _load_from_run(path: str) -> "tuple[Any, str]":
-    """Load the network of a run, and the name of its architecture."""
-    from tlkit.engines.keras import load_network
+def _build(spec: Any, settings: SummarySettings) -> "tuple[Any, str]":
+    """Build a network of the registry, and give its name."""
+    from tlkit.models.keras_setup import start_keras
 
-    run = open_run(path)
-    network = load_network(run.network_file())
+    start_keras()
+    from tlkit.models.summary import build_whole_network
+
+    return build_whole_network(spec, **to_json(settings)), spec.name
+
+
+def _load_from_run(path: str, trust_model: bool) -> "tuple[Any, str]":
+    """Load the network of a run, and the name of its architecture."""
+    from tlkit.runs.trust import load_run_network
+
+    run = open_run(path, trust_model)
+    network = load_run_network(run, trust_model)
     return network, str(run.read_json("model.json").get("backbone", network.name))
 
 

@@ -47,11 +47,16 @@ def load_network(file: Path) -> Any:
     """Load a model that tlkit saved.
 
     Raises:
-        ValueError, OSError: as Keras raises them
+        ValueError, OSError: if it cannot be opened
     """
     keras = start_keras()
-    with silenced_stderr():
-        return keras.models.load_model(file, compile=False)
+    try:
+        with silenced_stderr():
+            return keras.models.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # a damaged file makes Keras raise anything
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 def save_network(network: Any, file: Path) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,9 @@ from tlkit.features.layer import LayerOutput, backbone_layer, run_layer
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.run import Run, load_run
+from tlkit.runs.trust import check_network
 from tlkit.runs.warm_start import previous_run
-from tlkit.settings.base import option_name, settings_or_options
+from tlkit.settings.base import option_name, settings_or_options, to_json
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.utils.files import check_new_file, open_new, refuse_inside, write_new
 from tlkit.utils.progress import Progress, Silent
@@ -136,7 +137,8 @@ def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]
     settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.run:
         run = load_run(settings.run)
-        return replace(_with_options_of(run, settings), engine=engine), run_layer(run, settings.layer)
+        layer = run_layer(run, settings.layer, settings.trust_model)
+        return replace(_with_options_of(run, settings), engine=engine), layer
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     check_size(row, size)
@@ -147,7 +149,7 @@ def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]
 
 def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
     """Take what is the run's own from it; OptionError where something else was asked for."""
-    run.network_file()
+    check_network(run, settings.trust_model)
     defaults = {item.name: item.default for item in fields(FeaturesSettings)}
     theirs = run.read_settings()
     for name in NETWORK_OPTIONS:
@@ -199,7 +201,7 @@ def _table(features: Features, split: Split, codec: Codec, settings: FeaturesSet
     paths, classes, subsets, digests = (list(column) for column in zip(*sorted(entries), strict=True))
     rows = codec.project(features.store.gather(digests).astype(np.float32))
     rows = codec.quantizer.encode(rows) if codec.quantizer else rows
-    facts = {"class_names": list(split.train.class_names), "versions": versions(settings.engine), **asdict(settings)}
+    facts = {"class_names": list(split.train.class_names), "versions": versions(settings.engine), **to_json(settings)}
     return Table((paths, classes, subsets), rows, facts, codec.arrays())
 
 

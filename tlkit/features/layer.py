@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tlkit.engines.keras import load_network
 from tlkit.errors import OptionError
 from tlkit.models.graph import topological_order
 from tlkit.models.keras_setup import start_keras
 from tlkit.models.sources import PretrainedBackbone
 from tlkit.runs.manifest import MODEL
 from tlkit.runs.run import Run
+from tlkit.runs.trust import check_network, load_run_network
 
 LOGITS = "head_logits"  # the last dense layer of every network of a run
 
@@ -75,12 +75,16 @@ def backbone_layer(source: PretrainedBackbone, layer: str) -> LayerOutput:
     return LayerOutput(source.name, source.build, layer, cut, source.identity(cut))
 
 
-def run_layer(run: Run, layer: str) -> LayerOutput:
+def run_layer(run: Run, layer: str, trust_model: bool = False) -> LayerOutput:
     """Find an output of the network of a finished run.
 
+    Args:
+        trust_model: whether Keras may open it even if this machine did not make it
+
     Raises:
-        RunError: if its classifier is not a network
+        RunError: if its classifier is not a network, or may not be opened
     """
-    file, weights = run.network_file(), run.manifest.sha256[MODEL]
+    check_network(run, trust_model)
+    weights = run.manifest.sha256[MODEL]
     cut = f"layer {layer or 'of the head'} of {weights}"
-    return LayerOutput(str(run.path), lambda: load_network(file), layer, cut, ("run", weights, cut))
+    return LayerOutput(str(run.path), lambda: load_run_network(run, trust_model), layer, cut, ("run", weights, cut))

@@ -11,7 +11,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
 from tlkit.data.reader import DataOptions, images_root, read_data
 from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
-from tlkit.errors import DataError
+from tlkit.errors import DataError, RunError
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
@@ -103,7 +103,8 @@ def evaluate(
         images, subset = _images_of(folder, settings.split)
         skipped += folder.skipped
         kinds = _kinds_of_images(run)
-    classified = _classify(images, Predictor(run, settings.engine), kinds, skipped, progress or Silent())
+    predictor = Predictor(run, settings.engine, trust_model=settings.trust_model)
+    classified = _classify(images, predictor, kinds, skipped, progress or Silent())
     if data is None or settings.include_training:
         counted = subset if data is None else "all"
         chosen = classified
@@ -171,6 +172,11 @@ def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Repor
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
     """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
+    if not run.is_own:
+        raise RunError(
+            f"'{run.path}' was not made on this machine, and tlkit opens no folder that it names; "
+            "give the folder of its images as DATA."
+        )
     request = run.read_settings()
     root = images_root(Path(request["data"]), request.get("images", ""))
     if not is_folder(root):

@@ -48,13 +48,14 @@ class Replay:
     answer: list[float]
 
 
-def record_golden(run: Run, images: ImageFolder) -> None:
+def record_golden(run: Run, images: ImageFolder, trust_model: bool = False) -> None:
     """Write golden samples into a run whose `model.json` is written, as far as its images can still be read.
 
     Args:
         images: held out from training
+        trust_model: whether Keras may open its network even if it starts from that of a stranger
     """
-    predictor, samples = Predictor(run), list[dict[str, Any]]()
+    predictor, samples = Predictor(run, trust_model=trust_model), list[dict[str, Any]]()
     for position in spread_over_classes(images):
         try:
             content = small_png(read_file(images.files[position]), run.manifest.image)
@@ -195,7 +196,7 @@ def _read_samples(run: Run) -> tuple[float, dict[str, Replay]]:
         tolerance = float(content["tolerance"])
         if not (0 < tolerance <= max(TOLERANCES.values()) and 0 < len(samples) <= MAX_SAMPLES):
             raise ValueError("impossible values")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"'{run.path / GOLDEN}' is damaged ({error}); restore it or train again.") from None
     return tolerance, samples
 

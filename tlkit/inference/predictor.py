@@ -15,6 +15,7 @@ from tlkit.errors import OptionError, RunError
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.runs.manifest import ENDINGS, MODEL, InferenceStage
 from tlkit.runs.run import Run, load_run
+from tlkit.runs.trust import check_classes, require_trust
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 
@@ -54,12 +55,13 @@ class Predictor:
         steps: the engines of the run, each with its name, from pixels to probabilities
     """
 
-    def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1) -> None:
+    def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1, trust_model: bool = False) -> None:
         """Open a run.
 
         Args:
             run: a finished run, or its folder
             engine: "auto" for the one the run was made with
+            trust_model: whether Keras may open its network, in this process, even if this machine did not make it
 
         Raises:
             RunError
@@ -72,7 +74,7 @@ class Predictor:
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
-        self._network = open_network(run, engine)
+        self._network = open_network(run, engine, trust_model)
         self.steps = self._network.steps
 
     def __repr__(self) -> str:
@@ -154,15 +156,43 @@ class RunNetwork:
         return self._classify(features)
 
 
-def open_network(run: Run, engine: str = "auto") -> RunNetwork:
+def open_network(run: Run, engine: str = "auto", trust_model: bool = False) -> RunNetwork:
     """Open what runs a finished run, over files checked against their hashes.
 
     Args:
         engine: "auto" for the one the run was made with
+        trust_model: whether Keras may open its network even if this machine did not make it
 
     Raises:
         RunError
         ModelError
+        OptionError: if the run has nothing that this engine can run
+    """
+    stages = _stages_for(run, engine)
+    _check_origin(run, stages, trust_model)
+    steps = list[tuple[str, Engine]]()
+    for stage in stages:
+        opened = open_engines(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file))
+        names = [f"{part} {stage.file}" for part in ("the features of", "the head of")]
+        steps += zip(names if len(opened) > 1 else [stage.file], opened, strict=True)
+    if len(steps) < 2:
+        raise RunError(f"'{run.path}' has no head after its features; restore model.json or train again.")
+    return RunNetwork(steps)
+
+
+def _check_origin(run: Run, stages: Sequence[InferenceStage], trust_model: bool) -> None:
+    """Check that the files of a run may be opened, if this machine did not make it; RunError if not"""
+    if run.is_own:
+        return
+    for name in [stage.file for stage in stages if stage.engine == "keras"]:
+        require_trust(run, trust_model)
+        check_classes(run, name)
+
+
+def _stages_for(run: Run, engine: str) -> tuple[InferenceStage, ...]:
+    """Find the stages that an engine runs.
+
+    Raises:
         OptionError: if the run has nothing that this engine can run
     """
     if engine not in ("auto", *ENDINGS):
@@ -178,14 +208,7 @@ def open_network(run: Run, engine: str = "auto") -> RunNetwork:
             raise OptionError(
                 f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."
             )
-    steps = list[tuple[str, Engine]]()
-    for stage in stages:
-        opened = open_engines(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file))
-        names = [f"{part} {stage.file}" for part in ("the features of", "the head of")]
-        steps += zip(names if len(opened) > 1 else [stage.file], opened, strict=True)
-    if len(steps) < 2:
-        raise RunError(f"'{run.path}' has no head after its features; restore model.json or train again.")
-    return RunNetwork(steps)
+    return stages
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:
@@ -199,7 +222,11 @@ def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int)
 
 
 def predict(
-    run: Run | str | Path, inputs: ImageInput | Iterable[ImageInput], top_k: int = 1, engine: str = "auto"
+    run: Run | str | Path,
+    inputs: ImageInput | Iterable[ImageInput],
+    top_k: int = 1,
+    engine: str = "auto",
+    trust_model: bool = False,
 ) -> Iterator[Prediction]:
     """Classify images with a finished run, one prediction per image, in order.
 
@@ -209,10 +236,11 @@ def predict(
             3), Pillow images, binary file objects; one of them or several
         top_k: how many classes `Prediction.top` has
         engine: "auto" for the one the run was made with
+        trust_model: whether Keras may open its network, in this process, even if this machine did not make it
 
     Raises:
         RunError
         ModelError
         OptionError
     """
-    return Predictor(run, engine, top_k).predict(expand_inputs(each_input(inputs)))
+    return Predictor(run, engine, top_k, trust_model).predict(expand_inputs(each_input(inputs)))

@@ -29,6 +29,10 @@ class NetworkSource(Protocol):
     def is_pretrained(self) -> bool:
         """True if its weights were trained before."""
 
+    @property
+    def is_strangers(self) -> bool:
+        """True if it is the network of a run that this machine did not make."""
+
     def build(self) -> Any:
         """Build a `keras.Model` from pixels, float32 (batch, size, size, 3), to features (batch, values).
 
@@ -74,6 +78,8 @@ class PretrainedBackbone:
     weights: str
     image_size: int
     seed: int = 0
+
+    is_strangers = False
 
     @property
     def name(self) -> str:
@@ -138,6 +144,7 @@ class ScratchArchitecture:
     seed: int = 0
 
     is_pretrained = False
+    is_strangers = False
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, WriteError
+from tlkit.runs.ledger import is_recorded, record_run
 from tlkit.runs.manifest import FORMAT_VERSION, MODEL, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
@@ -56,6 +57,14 @@ class Run:
             RunError: if it is damaged or was written by another version
         """
         return parse_manifest(self.read_json("model.json"), self.path / "model.json")
+
+    @property
+    def is_own(self) -> bool:
+        """True if this machine made it: its `model.json`, which has the hashes of its files, is in the ledger."""
+        try:
+            return is_recorded(sha256_regular(self.path / "model.json", MAX_JSON_BYTES))
+        except OSError:
+            return False
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the run's files."""
@@ -163,27 +172,30 @@ def create_run(path: Path | None, command: str) -> Run:
     return run
 
 
-def finish_run(run: Run, entries: Mapping[str, Any]) -> None:
+def finish_run(run: Run, entries: Mapping[str, Any], is_own: bool = True) -> None:
     """Write `model.json`, and `DONE` last.
 
     Args:
-        entries: as `write_manifest` takes them
+        entries, is_own: as `write_manifest` takes them
     """
-    write_manifest(run, entries)
+    write_manifest(run, entries, is_own)
     mark_done(run)
 
 
-def write_manifest(run: Run, entries: Mapping[str, Any]) -> None:
-    """Write `model.json` with the hash of every file that the run has written so far.
+def write_manifest(run: Run, entries: Mapping[str, Any], is_own: bool = True) -> None:
+    """Write `model.json` with the hash of every file that the run has written so far, and enter it in the ledger.
 
     Args:
         entries: of `model.json`, by the names of `Manifest`'s fields, with what `ImageSpec.as_json` gives for its image
+        is_own: whether it was made from nothing of a stranger; else it stays out of the ledger
     """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
     files = [file for file in files if file.name not in (UNFINISHED, "model.json")]
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(entries["engine"])}
     run.write_json("model.json", head | dict(entries) | {"sha256": hashes})
+    if is_own:
+        record_run(sha256_file(run.path / "model.json"))
 
 
 def mark_done(run: Run) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.engines.keras import load_network
 from tlkit.errors import RunError
 from tlkit.models.keras_setup import start_keras
 from tlkit.runs.manifest import MODEL
 from tlkit.runs.run import Run, load_run
+from tlkit.runs.trust import check_network, load_run_network
 
 INHERITED = (
     "backbone",
@@ -28,11 +28,21 @@ CLASS_LAYERS = ("head_logits", "head_linear")  # layers with a column per class
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """The classifier of a finished run, to be trained further; a `NetworkSource`."""
+    """The classifier of a finished run, to be trained further; a `NetworkSource`.
+
+    Attributes:
+        trust_model: whether Keras may open it even if this machine did not make it
+    """
 
     run: Run
+    trust_model: bool = False
 
     is_pretrained = True
+
+    @property
+    def is_strangers(self) -> bool:
+        """True if this machine did not make it."""
+        return not self.run.is_own
 
     @property
     def name(self) -> str:
@@ -50,7 +60,7 @@ class PreviousRun:
         Raises:
             RunError: if its classifier is not a network, or does not say how its head is built
         """
-        self.run.network_file()
+        check_network(self.run, self.trust_model)
         content = self.run.read_json("model.json")
         settings = self.run.read_settings()
         try:
@@ -71,7 +81,7 @@ class PreviousRun:
             RunError
         """
         keras = start_keras()
-        network = _load(self.run.network_file())
+        network = load_run_network(self.run, self.trust_model)
         head_layers = [layer for layer in network.layers if layer.name.startswith("head_")]
         first = min(head_layers, key=network.layers.index)
         return keras.Model(network.input, first.input, name=self.name)
@@ -82,7 +92,7 @@ class PreviousRun:
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
         """Give a new head the weights that the previous one learned; columns of new classes start at zero."""
-        previous = _load_once(self.run.network_file(), self.run.manifest.sha256[MODEL])
+        previous = _load_once(self, self.run.manifest.sha256[MODEL])
         known = self.run.manifest.class_names
         columns = [(new, known.index(name)) for new, name in enumerate(class_names) if name in known]
         for layer in classifier.layers:
@@ -113,26 +123,22 @@ class PreviousRun:
         return notes + ([f"dropped classes (no images in DATA): {', '.join(gone)}."] if gone else [])
 
 
-def previous_run(path: str | Path) -> PreviousRun:
+def previous_run(path: str | Path, trust_model: bool = False) -> PreviousRun:
     """Load a finished run to start from.
+
+    Args:
+        trust_model: whether Keras may open its network even if this machine did not make it
 
     Raises:
         RunError
     """
-    return PreviousRun(load_run(path))
+    return PreviousRun(load_run(path), trust_model)
 
 
 @lru_cache(1)
-def _load_once(file: Path, sha256: str) -> Any:
-    """Load the network of a file of this content, to be read, not trained."""
-    return _load(file)
-
-
-def _load(file: Path) -> Any:
-    try:
-        return load_network(file)
-    except (OSError, ValueError) as error:
-        raise RunError(f"'{file}' cannot be opened ({error}); restore it or train again.") from None
+def _load_once(previous: PreviousRun, sha256: str) -> Any:
+    """Load the network of a run, whose file has this content, to be read, not trained."""
+    return load_run_network(previous.run, previous.trust_model)
 
 
 def _transfer_columns(

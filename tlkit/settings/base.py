@@ -186,4 +186,5 @@ def _check_types(settings_class: type, settings: Any, paths: dict[str, Any]) -> 
 
 def to_json(settings: Any) -> dict[str, Any]:
     """Turn settings into the dictionary that `settings.json` holds."""
-    return asdict(settings)
+    stored = [item.name for item in fields(settings) if item.metadata.get("is_stored", True)]
+    return {name: value for name, value in asdict(settings).items() if name in stored}

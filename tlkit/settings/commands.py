@@ -19,6 +19,7 @@ from tlkit.settings.shared import (
     check_split,
     csv_dialect_option,
     parse_gray_range,
+    trust_model_option,
 )
 from tlkit.settings.training import VariantSettings
 from tlkit.utils.text import parse_duration
@@ -112,6 +113,7 @@ class EvaluateSettings(LayoutSettings):
     min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
+    trust_model: bool = trust_model_option()
     csv_dialect: CsvDialect = csv_dialect_option()
     probs: bool = setting(
         False,
@@ -129,6 +131,7 @@ class SourceSettings:
 
     backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to use; `tlkit models` lists all.")
     run: str = setting("", "Main", "Run folder whose network to use instead; latest for the newest run.")
+    trust_model: bool = trust_model_option()
     layer: str = setting(
         "", "Main", "Layer to export; feature maps are averaged over the image. Default: the input of the head."
     )
@@ -201,6 +204,7 @@ class PredictSettings:
         False, "Main", "Replay of the golden samples of RUN first; if an answer differs, the exit code is 4."
     )
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
+    trust_model: bool = trust_model_option()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -233,6 +237,7 @@ class SummarySettings:
     num_classes: int = setting(1000, "Main", "Number of classes.", min=1, max=100_000)
     width: float = setting(1.0, "Main", "Width multiplier: factor on the number of filters and units.", above=0, max=8)
     gray: bool = setting(False, "Main", "Grayscale input.")
+    trust_model: bool = trust_model_option()
 
     def __post_init__(self) -> None:
         validate(self)

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from tlkit.errors import OptionError
@@ -32,6 +32,12 @@ def csv_dialect_option() -> Any:
         "Csv dialect: plain for programs, excel for spreadsheets with a decimal comma (byte order mark, semicolons, "
         "0,5).",
     )
+
+
+def trust_model_option() -> Any:
+    """Make the field of --trust-model. No settings.json has it: only the person who types it can decide so."""
+    text = "Open the network of a run that was not made on this machine; it can contain code. It runs in a limited process."
+    return field(default=False, metadata={"group": "Run", "help": text, "limits": {}, "is_stored": False})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from tlkit.settings.shared import (
     check_data,
     check_split,
     hidden_units,
+    trust_model_option,
 )
 
 BatchNorms = Literal["frozen", "shift", "trained"]
@@ -41,6 +42,7 @@ class StartSettings:
     )
     weights: str = setting("imagenet", "Input", "Initial weights: imagenet, none (random) or a weights file.")
     from_run: str = setting("", "Input", "Run folder of an earlier classifier to start from.")
+    trust_model: bool = trust_model_option()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +250,7 @@ def settings_from(content: dict[str, Any], command: str = "finetune") -> Trainin
         raise OptionError(f"the command is '{command}'; expected {' or '.join(SETTINGS_BY_COMMAND)}.")
     is_classic = command == "train" and (content.get("descriptor") or content.get("features"))
     settings_class = ClassicSettings if is_classic else SETTINGS_BY_COMMAND[command]
-    names = {item.name for item in fields(settings_class)}
+    names = {item.name for item in fields(settings_class) if item.metadata.get("is_stored", True)}
     if unknown := sorted(content.keys() - names - {"command", "data"}):
         raise OptionError(f"unknown setting '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
     return settings_class(**{name: value for name, value in content.items() if name in names})

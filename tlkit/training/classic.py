@@ -132,6 +132,7 @@ class ClassicRecipe:
     settings: ClassicSettings
     given: ClassicSettings
     command = "train"
+    starts_from_stranger = False
 
     @property
     def candidates(self) -> Sequence[str]:

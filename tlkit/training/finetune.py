@@ -58,7 +58,8 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     given = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.from_run:
-        source = previous_run(settings.from_run)
+        source = previous_run(settings.from_run, settings.trust_model)
+        settings = replace(settings, trust_model=settings.trust_model and not source.run.is_own)
         settings = _with_options_of(source, settings)
         engine: Any = choose_engine(settings.engine, settings.precision)
         refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": True}, source.inherited())

@@ -73,6 +73,11 @@ class NetworkRecipe:
     flips_by_class: bool = False
 
     @property
+    def starts_from_stranger(self) -> bool:
+        """True if it starts from a network that this machine did not make."""
+        return self.source.is_strangers
+
+    @property
     def image(self) -> ImageSpec:
         """The square it sees."""
         return ImageSpec(self.settings.image_size, **self.settings.pixel_options)

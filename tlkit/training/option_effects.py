@@ -123,6 +123,7 @@ NETWORK = (  # options that finetune and train share
 FINETUNE = (
     *NETWORK,
     NoEffect(("weights",), lambda case: case.from_run, "with --from"),
+    NoEffect(("trust_model",), lambda case: not case.from_run, "without --from"),
     NoEffect((*AUGMENTATION, "cutmix"), lambda case: case.freeze == "all", "with --freeze all", "--freeze lower"),
     NoEffect(AUGMENTATION, lambda case: case.freeze in ("auto", "lower") and case.views == 1, "with --views 1"),
     NoEffect(
@@ -221,6 +222,7 @@ SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `optio
     NoEffect(("image_size", "num_classes", "width", "gray"), lambda case: case.is_run, "with the network of a run"),
     NoEffect(("width",), lambda case: "width" not in case.options, "with {network}"),
     NoEffect(("gray",), lambda case: "gray" not in case.options, "with {network}"),
+    NoEffect(("trust_model",), lambda case: not case.is_run, "without a run"),
 )
 
 MODELS = (

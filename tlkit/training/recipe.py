@@ -67,6 +67,10 @@ class Recipe(Protocol[DatasetT]):
     def settings(self) -> Any:
         """Its settings, a dataclass that settings.json keeps."""
 
+    @property
+    def starts_from_stranger(self) -> bool:
+        """True if it starts from a network that this machine did not make; then its run is a stranger's, too."""
+
     def adapted_to(self, folder: ImageFolder) -> "Recipe[DatasetT]":
         """Resolve what depends on the names of the classes, or on the headers of the files."""
 

@@ -1,5 +1,6 @@
 """Resuming a stopped run: from its settings.json to its recipe to the session."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ RECIPES: dict[type, Any] = {
 }
 
 
-def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult:
+def resume(path: str | Path, progress: Progress | None = None, trust_model: bool = False) -> TrainingResult:
     """Continue a stopped run, to the very weights it would have ended with.
+
+    Args:
+        trust_model: whether Keras may open the network that it started from, even if this machine did not make it
 
     Raises:
         RunError: if there is no such run, or images or packages have changed, and what the training raises
@@ -32,10 +36,23 @@ def resume(path: str | Path, progress: Progress | None = None) -> TrainingResult
     stopwatch = Stopwatch()
     run = reopen_run(Path(path))
     data, settings = read_training_request(run)
+    if trust_model:
+        settings = _trusting(settings)
     check_versions(run, settings.engine, "classifier" in to_json(settings))
     folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     stopwatch.lap("scan")
     return complete_run(run, recipe_of(settings), folder, progress or Silent(), stopwatch)
+
+
+def _trusting(settings: TrainingSettings) -> TrainingSettings:
+    """Add the decision of the person who resumes, which settings.json does not have.
+
+    Raises:
+        OptionError: if the training starts from no run
+    """
+    if "trust_model" not in vars(settings):
+        raise OptionError("--trust-model has no effect without --from; leave it out.")
+    return replace(settings, trust_model=True)  # type: ignore[arg-type]
 
 
 def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:

@@ -83,12 +83,16 @@ def complete_run(
     metrics = training_metrics(report, test, dataset, details, repeats, seconds)
     run.write_json("metrics.json", metrics.as_json())
     delete_checkpoints(run)
-    class_names = list(dataset.split.train.class_names)
-    entries = {"class_names": class_names, **details.manifest, "stages": [to_json(stage) for stage in stages]}
+    entries = {
+        "class_names": list(dataset.split.train.class_names),
+        **details.manifest,
+        "stages": [to_json(stage) for stage in stages],
+    }
+    is_own = not recipe.starts_from_stranger
     if recipe.settings.golden:
-        write_manifest(run, entries)  # with which the run can predict
-        record_golden(run, dataset.split.validation)
-    finish_run(run, entries)
+        write_manifest(run, entries, is_own)  # with which the run can predict
+        record_golden(run, dataset.split.validation, trust_model=not is_own)
+    finish_run(run, entries, is_own)
     skipped = (*dataset.folder.skipped, *dataset.split.train.skipped)
     return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, repeats.folds)
 

@@ -14,6 +14,7 @@ from tlkit.errors import OptionError
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, other_paths, owned_files, remove_owned
 
 MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
+LEDGER = "runs.txt"  # in the root, too: the runs that this machine made; `cache clear` leaves it (decision 028)
 MARK = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This folder is the cache of tlkit. `tlkit cache clear` empties it.\n"
@@ -133,7 +134,7 @@ def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:
             root, owned, bytes_before = cache_dir(), _owned(parts), _num_bytes(parts)
             remove_owned(root, owned)
             others = {path.relative_to(root) for path in other_paths(root, owned)}
-            return bytes_before - _num_bytes(parts), sorted(others - {Path(MARKER)})
+            return bytes_before - _num_bytes(parts), sorted(others - {Path(MARKER), Path(LEDGER)})
     return 0, []
 
 
