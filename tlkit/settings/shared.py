@@ -36,7 +36,7 @@ def csv_dialect_option() -> Any:
 
 def trust_model_option() -> Any:
     """Make the field of --trust-model. No settings.json has it: only the person who types it can decide so."""
-    text = "Open the network of a run that was not made on this machine; it can contain code. It runs in a limited process."
+    text = "Open the network of a run from another machine; it can contain code. It runs in a limited process."
     return field(default=False, metadata={"group": "Run", "help": text, "limits": {}, "is_stored": False})
 
 
