@@ -25,6 +25,7 @@ from tests.cli.commands import tlkit
 from tests.cli.test_outputs import everything
 from tests.faults import ERRORS, Disk, failing
 from tlkit.runs.run import RUN_FILES, load_run
+from tlkit.utils.cache import LEDGER
 from tlkit.utils.files import TEMPORARY
 from tlkit.utils.process import remove_folders_of_process
 
@@ -91,18 +92,25 @@ def points_of(calls, kinds):
 
 def is_whole(file, expected):
     """Tell whether a file is complete: it can be read to its end, and is as long as in a run without faults."""
-    if file.suffix == ".json":
-        return json.loads(file.read_text()) is not None
-    if file.suffix in (".keras", ".xlsx", ".npz"):
-        return zipfile.ZipFile(file).testzip() is None
-    if file.suffix == ".png":
-        return Image.open(file).load() is not None
-    if file.suffix in (".csv", ".html"):
-        text = file.read_text()
-        return text.endswith(("\n", "</html>")) and text.count("\n") == expected.read_text().count("\n")
-    if file.suffix == ".npy":
-        return np.load(file) is not None
+    readers = {
+        ".json": lambda: json.loads(file.read_text()) is not None,
+        ".png": lambda: Image.open(file).load() is not None,
+        ".npy": lambda: np.load(file) is not None,
+        **dict.fromkeys((".keras", ".xlsx", ".npz"), lambda: zipfile.ZipFile(file).testzip() is None),
+        **dict.fromkeys((".csv", ".html"), lambda: count_lines(file) == count_lines(expected)),
+    }
+    if file.name == LEDGER:  # a line for each run
+        return re.fullmatch(r"(\n[0-9a-f]{64}\n)+", file.read_text()) is not None
+    if read := readers.get(file.suffix):
+        return read()
     return not expected.exists() or file.stat().st_size == expected.stat().st_size
+
+
+def count_lines(file):
+    """The number of lines of a text, if its end is that of a line or a page."""
+    text = file.read_text()
+    assert text.endswith(("\n", "</html>")), file
+    return text.count("\n")
 
 
 def problems_of(home, before, done, reference):
@@ -136,7 +144,7 @@ def problem_of_file(home, path, reference):
         return f"{path} is no file of a run"
     try:
         return "" if is_whole(file, reference / path) else f"{path} is not whole"
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, AssertionError, zipfile.BadZipFile) as error:
         return f"{path}: {error}"
 
 

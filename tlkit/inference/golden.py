@@ -23,7 +23,7 @@ from tlkit.engines.base import installed_version, run_in_batches
 from tlkit.errors import ImageError, RunError
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run
-from tlkit.utils.files import atomic_write
+from tlkit.utils.files import atomic_write, make_folder
 
 GOLDEN = "golden.json"
 MAX_SAMPLES = 8
@@ -62,7 +62,7 @@ def record_golden(run: Run, images: ImageFolder, trust_model: bool = False) -> N
         except ImageError:  # the file has changed since it was read
             continue
         file = run.path / "golden" / f"{len(samples)}.png"
-        file.parent.mkdir(exist_ok=True)
+        make_folder(file.parent)
         atomic_write(file, content)
         label = images.class_names[images.labels[position]]
         samples.append({"file": f"golden/{file.name}", "class": label, **vars(replay(predictor, file))})
