@@ -426,6 +426,12 @@ def test_predicting_imports_neither_tensorflow_nor_keras(finetuned_run, colors):
     assert loaded(("tensorflow", "keras", "ai_edge_litert"), *args) == ["ai_edge_litert"]
 
 
+def test_replaying_golden_samples_imports_neither_tensorflow_nor_keras(finetuned_run, colors):
+    args = ("predict", finetuned_run.path, colors / "red" / "0.png", "--verify")
+    assert loaded(("tensorflow", "keras"), *args) == []
+    assert loaded(("tensorflow", "keras"), "doctor", finetuned_run.path) == []
+
+
 def test_evaluating_imports_neither_tensorflow_nor_keras(finetuned_run):
     assert loaded(("tensorflow", "keras"), "evaluate", finetuned_run.path) == []
 

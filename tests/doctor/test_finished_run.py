@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import tlkit
 from tlkit.doctor.finished_run import check_run
 from tlkit.runs.run import load_run
 from tlkit.utils.files import sha256_file
@@ -91,6 +92,19 @@ def test_run_with_other_answers_is_a_problem(own_run):
     rewrite(own_run, sha256={name: digest for name, digest in hashes.items() if not name.startswith("golden")})
     found = by_topic(own_run.path)["golden"]
     assert (found.state, found.text) == ("ok", "this run has no golden samples (--no-golden)")
+
+
+@pytest.mark.training
+def test_network_of_a_stranger_is_not_opened(colors, tmp_path):
+    settings = tlkit.TrainSettings(model="linear", image_size=8, epochs=1, batch_size=8, engine="keras")
+    run = tlkit.train(colors, tmp_path / "run", settings).run
+    assert by_topic(run.path)["golden"].state == "ok"
+    assert by_topic(run.path)["run"].text.endswith("engine keras, made on this machine")
+    rewrite(run, note="another model.json, which this machine did not write")
+    found = by_topic(run.path)
+    assert found["run"].text.endswith("engine keras, not made on this machine")
+    assert (found["predict"].state, "golden" in found) == ("remark", False)
+    assert found["predict"].remedy == f"tlkit predict {run.path} IMAGES --verify --trust-model"
 
 
 def test_run_that_no_engine_can_open_is_a_problem(own_run):

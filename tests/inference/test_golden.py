@@ -236,6 +236,10 @@ DAMAGE = {
     "no samples": {"tolerance": 1e-4, "samples": []},
     "no tolerance": {"samples": [{"file": "golden/0.png", "pixels_sha256": "", "outputs": {}, "answer": []}]},
     "a tolerance that allows anything": {"tolerance": 1e9, "samples": "same"},
+    "numbers that are too large": {
+        "tolerance": 1e-4,
+        "samples": [{"file": "golden/0.png", "pixels_sha256": "", "outputs": {"a": [10**400]}, "answer": []}],
+    },
     "numbers that are none": {"tolerance": 1e-4, "samples": [{"file": "golden/0.png", "outputs": {"a": ["x"]}}]},
 }
 

@@ -1,6 +1,7 @@
 """Checks of a finished run: its files, versions, and whether it can predict here."""
 
 import platform
+import shlex
 from pathlib import Path
 
 from tlkit.doctor.base import Observation
@@ -23,7 +24,9 @@ def check_run(path: Path) -> list[Observation]:
         return [Observation("run", str(error), "problem", exit_code=error.exit_code)]
     manifest = run.manifest
     size = f"{manifest.image.size} × {manifest.image.size} pixels"
-    head = Observation("run", f"{run.path}: {len(manifest.class_names)} classes, {size}, engine {manifest.engine}")
+    origin = "made on this machine" if run.is_own else "not made on this machine"
+    text = f"{run.path}: {len(manifest.class_names)} classes, {size}, engine {manifest.engine}, {origin}"
+    head = Observation("run", text)
     damaged = _check_files(run)
     return [head, *damaged, _check_versions(run), *_check_predictions(run)]
 
@@ -66,6 +69,10 @@ def _check_versions(run: Run) -> Observation:
 def _check_predictions(run: Run) -> list[Observation]:
     """Open the run as `tlkit predict` does, and replay its golden samples."""
     topic = "predict"
+    if not run.is_own and any(stage.engine == "keras" for stage in run.manifest.stages):
+        text = "not opened, because this run was not made on this machine and its network can contain code"
+        remedy = shlex.join(["tlkit", "predict", str(run.path), "IMAGES", "--verify", "--trust-model"])
+        return [Observation(topic, text, "remark", remedy)]
     try:
         predictor = Predictor(run)
         stages = ", ".join(f"{stage.file} by {stage.engine} in {stage.precision}" for stage in run.manifest.stages)
