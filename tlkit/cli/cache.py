@@ -77,5 +77,6 @@ def cache_parts() -> "list[CachePart]":
     from tlkit.comparison.cache import CACHED_RUN_FILES
     from tlkit.engines.cache import CONVERTED_FILES
     from tlkit.features.store import SHARD_FILES
+    from tlkit.inference.foreign import VERDICT_FILES
 
-    return [CONVERTED_FILES, SHARD_FILES, CACHED_RUN_FILES]
+    return [CONVERTED_FILES, SHARD_FILES, CACHED_RUN_FILES, VERDICT_FILES]

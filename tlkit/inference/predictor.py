@@ -12,10 +12,12 @@ from tlkit.data.image import DecodedImage
 from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
 from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError
+from tlkit.inference.foreign import try_stages
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.runs.manifest import ENDINGS, MODEL, InferenceStage
 from tlkit.runs.run import Run, load_run
 from tlkit.runs.trust import check_classes, require_trust
+from tlkit.utils.child import is_limited
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 
@@ -184,9 +186,12 @@ def _check_origin(run: Run, stages: Sequence[InferenceStage], trust_model: bool)
     """Check that the files of a run may be opened, if this machine did not make it; RunError if not"""
     if run.is_own:
         return
-    for name in [stage.file for stage in stages if stage.engine == "keras"]:
+    networks = [stage.file for stage in stages if stage.engine == "keras"]
+    for name in networks:
         require_trust(run, trust_model)
         check_classes(run, name)
+    if not networks and not is_limited():
+        try_stages(run, stages)
 
 
 def _stages_for(run: Run, engine: str) -> tuple[InferenceStage, ...]:
