@@ -199,7 +199,8 @@ def table_target(folder: Path) -> Target:
 
 def run_target(folder: Path) -> Target:
     """Read the files of finished runs, with hashes that fit them."""
-    names = ("model.json", "settings.json", "metrics.json", "split.csv", "predictions_val.csv", "history.csv")
+    tables = ("split.csv", "predictions_val.csv", "history.csv")
+    names = ("model.json", "settings.json", "metrics.json", "golden.json", *tables)
     files = [folder / "classic" / "classic.npz", *(folder / run / name for run in ("net", "classic") for name in names)]
     seeds = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.exists()}
 
@@ -212,7 +213,7 @@ def run_target(folder: Path) -> Target:
             known = hashlib.sha256(seeds[name]).hexdigest().encode()
             manifest.write_bytes(hashes.replace(known, hashlib.sha256(data).hexdigest().encode()))
         try:
-            _use_run(file.parent, next((folder / "photos").rglob("0.png")))
+            _use_run(file.parent, next((folder / "photos").rglob("0.png")), data)
         finally:
             file.write_bytes(seeds[name])
             manifest.write_bytes(hashes)
@@ -220,15 +221,24 @@ def run_target(folder: Path) -> Target:
     return Target(seeds, read)
 
 
-def _use_run(run: Path, image: Path) -> None:
-    """List, open, use and evaluate a run; each may refuse it."""
+def _use_run(run: Path, image: Path, changed: bytes) -> None:
+    """List a run, predict with it, and evaluate, verify or diagnose it; each may refuse it."""
+    from tlkit.doctor.finished_run import check_run
     from tlkit.errors import TlkitError
     from tlkit.inference.evaluate import evaluate
+    from tlkit.inference.golden import verify_golden
     from tlkit.inference.predictor import Predictor
     from tlkit.runs.listing import read_entry
+    from tlkit.runs.run import load_run
 
     read_entry(run)
-    for use in (lambda: list(Predictor(run).predict([image])), lambda: evaluate(run)):
+    uses = (
+        lambda: list(Predictor(run).predict([image])),
+        lambda: evaluate(run),
+        lambda: verify_golden(load_run(run)),
+        lambda: check_run(run),
+    )
+    for use in (uses[0], uses[1 + len(changed) % 3]):  # one after the other would take long
         with suppress(TlkitError):
             use()
 
