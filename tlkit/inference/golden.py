@@ -1,7 +1,7 @@
 """Golden samples: a few images inside a run, with what every stage made of them when the run was made.
 
-`verify_golden` replays them and names the first stage that gives something else. A run that was damaged, or that
-meets another processor or another version of a library, cannot give other answers without being noticed.
+`verify_golden` replays them and names the first stage that gives something else: because the run was changed, or
+because another processor or another version of a library computes other values.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from PIL import Image
 from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_square
-from tlkit.engines.base import installed_version, run_in_batches
+from tlkit.engines.base import ThreadedRunner, installed_version
 from tlkit.errors import ImageError, RunError
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run
@@ -55,7 +55,7 @@ def record_golden(run: Run, images: ImageFolder, trust_model: bool = False) -> N
         images: held out from training
         trust_model: whether Keras may open its network even if it starts from that of a stranger
     """
-    predictor, samples = Predictor(run, trust_model=trust_model), list[dict[str, Any]]()
+    replayer, samples = Replayer(Predictor(run, trust_model=trust_model)), list[dict[str, Any]]()
     for position in spread_over_classes(images):
         try:
             content = small_png(read_file(images.files[position]), run.manifest.image)
@@ -65,7 +65,7 @@ def record_golden(run: Run, images: ImageFolder, trust_model: bool = False) -> N
         make_folder(file.parent)
         atomic_write(file, content)
         label = images.class_names[images.labels[position]]
-        samples.append({"file": f"golden/{file.name}", "class": label, **vars(replay(predictor, file))})
+        samples.append({"file": f"golden/{file.name}", "class": label, **vars(replayer.replay(file))})
         if len(samples) == MAX_SAMPLES:
             break
     if samples:
@@ -108,20 +108,27 @@ def small_png(data: bytes, spec: ImageSpec) -> bytes:
         side //= 2
 
 
-def replay(predictor: Predictor, file: Path) -> Replay:
-    """Take one image through decoding, every stage by itself, and then as `predict` takes it."""
-    try:
-        pixels = decode_square(read_file(file), predictor.manifest.image)
-    except ImageError:
-        return Replay("", {}, [])
-    rows, outputs = pixels[np.newaxis], dict[str, list[float]]()
-    for name, engine in predictor.steps:
-        rows = run_in_batches(engine, engine.session(), rows)
-        outputs[name] = _excerpt(rows, MAX_VALUES)
-    (prediction,) = predictor.predict(file)
-    assert prediction.probabilities is not None, "it was decoded above"
-    answer = _excerpt(prediction.probabilities, MAX_PROBABILITIES)
-    return Replay(hashlib.sha256(pixels.tobytes()).hexdigest(), outputs, answer)
+class Replayer:
+    """A predictor whose stages also run one by one, each in one session for all images."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._steps = [(name, ThreadedRunner(engine)) for name, engine in predictor.steps]
+
+    def replay(self, file: Path) -> Replay:
+        """Take one image through decoding, every stage by itself, and then as `predict` takes it."""
+        try:
+            pixels = decode_square(read_file(file), self._predictor.manifest.image)
+        except ImageError:
+            return Replay("", {}, [])
+        rows, outputs = pixels[np.newaxis], dict[str, list[float]]()
+        for name, run in self._steps:
+            rows = run(rows)
+            outputs[name] = _excerpt(rows, MAX_VALUES)
+        (prediction,) = self._predictor.predict(file)
+        assert prediction.probabilities is not None, "it was decoded above"
+        answer = _excerpt(prediction.probabilities, MAX_PROBABILITIES)
+        return Replay(hashlib.sha256(pixels.tobytes()).hexdigest(), outputs, answer)
 
 
 def _excerpt(output: np.ndarray, count: int) -> list[float]:
@@ -155,9 +162,9 @@ def verify_golden(run: Run, predictor: Predictor | None = None) -> int:
     if not has_golden(run):
         raise RunError(f"'{run.path}' has no golden samples; omit --verify, or train without --no-golden.")
     tolerance, samples = _read_samples(run)
-    predictor = predictor or Predictor(run)
+    replayer = Replayer(predictor or Predictor(run))
     for name, expected in samples.items():
-        actual = replay(predictor, run.checked_file(name))
+        actual = replayer.replay(run.checked_file(name))
         if expected.pixels_sha256 != actual.pixels_sha256:
             reason = f"decoding gives other pixels for {name} (Pillow {installed_version('pillow')} is installed)"
             raise RunError(f"'{run.path}' does not answer as it did when it was trained: {reason}; train again.")
