@@ -87,7 +87,7 @@ def mutate(data: bytes, other: bytes, markers: tuple[bytes, ...], draw: random.R
     """Change a file at one to four places.
 
     Args:
-        other: a file of the same kind, a part of which may be put in
+        other: a file of the same kind; a part of it may be put in
     """
     changed = bytearray(data)
     for _ in range(draw.choice((1, 1, 1, 2, 3, 4))):

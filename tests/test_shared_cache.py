@@ -1,4 +1,4 @@
-"""One cache for many processes, of which one is killed; and caches whose files were damaged, exchanged or replaced.
+"""One cache for many processes, one of them killed; and caches whose files were damaged, exchanged or replaced.
 
 The answers are always those of an empty cache.
 """

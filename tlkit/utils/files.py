@@ -42,8 +42,8 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise WriteError(
-            f"'{path}' cannot be written ({error.strerror or error}); check the disk and repeat the command: "
-            "existing files are unchanged."
+            f"'{path}' cannot be written ({error.strerror or error}); existing files are unchanged: check the disk, "
+            "then repeat the command (--resume continues a training)."
         ) from error
 
 
