@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from tests.cli.commands import posix, refused
+from tests.cli.commands import posix, refused, tlkit
 from tests.shared_runs import copy_run
 from tlkit.utils.files import sha256_file
 
@@ -334,3 +334,67 @@ def test_hostile_archives_end_in_one_sentence(classic_run, image, tmp_path):
         assert time.monotonic() - started < 20, kind
         assert not marker.exists(), kind
         assert not (tmp_path / "outside").exists(), kind
+
+
+RECOMMENDED = ("..", ".", "../outside", "/etc", "a\0b", "x" * 5000, "\ud800", "", ["linear"], None, "link", "missing")
+
+
+def test_a_hostile_comparison_names_no_run_outside(finetuned_run, image, tmp_path, canary):
+    folder = tmp_path / "comparison"
+    folder.mkdir()
+    copy_run(finetuned_run, tmp_path).path.rename(tmp_path / "outside_run")
+    (folder / "link").symlink_to(tmp_path / "outside_run")
+    for name in ("DONE", "compare.csv"):
+        (folder / name).touch()
+    for name in RECOMMENDED:
+        (folder / "compare.json").write_text(json.dumps({"advice": {"name": name}, "models": [{"model": name}]}))
+        with opened_files() as opened:
+            refused(4, "predict", folder, image)
+        assert not any("outside" in path for path in opened), name
+    (folder / "compare.json").unlink()
+    (folder / "compare.json").symlink_to(canary)
+    refused(4, "predict", folder, image)
+
+
+def test_a_hostile_unfinished_run_is_named_in_a_short_sentence(image, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for command in ("\x1b[31m" + "x" * 10**6, 5, None, ["train"], "rm -rf ~;", "\ud800"):
+        (run / "settings.json").write_text(json.dumps({"command": command, "data": "/"}))
+        words = refused(4, "predict", run, image)
+        assert f"`tlkit finetune --resume {run}`" in words and len(words) < 1000
+
+
+GOLDEN = {
+    "a list": [],
+    "no samples": {"tolerance": 1e-4, "samples": []},
+    "a file outside": {"tolerance": 1e-4, "samples": [{"file": "../outside/canary"}]},
+    "an absolute file": {"tolerance": 1e-4, "samples": [{"file": "/etc/hostname"}]},
+    "a number beyond float": {"tolerance": 10**400, "samples": []},
+    "infinite tolerance": {"tolerance": float("inf"), "samples": []},
+    "a tolerance of everything": {"tolerance": 1e9},
+}
+
+
+def test_hostile_golden_samples_end_in_one_sentence(finetuned_run, image, tmp_path, canary):
+    run = copy_run(finetuned_run, tmp_path)
+    good = json.loads((run.path / "golden.json").read_text())
+    for kind, changed in GOLDEN.items():
+        content = good | changed if isinstance(changed, dict) else changed
+        if isinstance(changed, dict) and changed.get("samples"):
+            content["samples"] = [good["samples"][0] | sample for sample in changed["samples"]]
+        (run.path / "golden.json").write_text(json.dumps(content))
+        rehash(run, "golden.json")
+        with opened_files() as opened:
+            refused(4, "predict", run.path, image, "--verify")
+        assert not any("canary" in path or path == "/etc/hostname" for path in opened), kind
+
+
+def test_code_in_the_folder_of_a_run_is_not_imported(finetuned_run, image, tmp_path, monkeypatch):
+    run, marker = copy_run(finetuned_run, tmp_path), tmp_path / "code_was_run"
+    forge(run, note="made by a stranger")  # so that its files are tried in a child process
+    for name in ("numpy", "json", "tlkit", "ai_edge_litert", "keras", "sitecustomize", "usercustomize"):
+        (run.path / f"{name}.py").write_text(f"open({str(marker)!r}, 'w')")
+    monkeypatch.chdir(run.path)
+    assert tlkit("predict", ".", image).exit_code == 0
+    assert not marker.exists()

@@ -57,6 +57,7 @@ FORBIDDEN = {  # a regular expression, and what to say instead
 WORDS = re.compile(r"(?<![\w/-])(?:" + "|".join(FORBIDDEN) + r")(?![\w/-])", re.IGNORECASE)
 DOCUMENTS = (
     "README.md",
+    "SECURITY.md",
     "Makefile",
     "pyproject.toml",
     "CONTRIBUTING.md",

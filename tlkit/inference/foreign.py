@@ -26,7 +26,7 @@ from tlkit.utils.child import describe_end, machine_limits, start_child
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
 
 TRIAL_VERSION = 1  # part of every key; raise it when a trial looks at more
-PROCESSOR_SECONDS, SECONDS = 120, 300  # the largest network takes ten of both
+PROCESSOR_SECONDS, SECONDS = 120, 300  # limits of a trial; docs/decisions/028 has what was measured
 MAX_TEXT = 500  # characters of an error that the child reports
 SIGNATURE = slice(4, 8), b"TFL3"  # bytes of a `.tflite` file
 REFUSED = 4  # exit code of a child that says why

@@ -33,6 +33,7 @@ from tlkit.utils.tables import csv_writer
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
+COMMANDS_OF_RUNS = ("finetune", "train", "compare")  # that make runs
 LATEST = "latest"  # means the newest finished run
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
 MAX_TABLE_BYTES, MAX_ROWS = 512_000_000, 2_000_000  # of a csv that is read
@@ -274,7 +275,9 @@ def recommended_in(comparison: Run) -> str:
     content = comparison.read_json("compare.json")
     try:
         name = content["advice"]["name"]
-        if name in [row["model"] for row in content["models"]] and Path(name).name == name:
+        is_listed = isinstance(name, str) and name in [row["model"] for row in content["models"]]
+        is_plain = is_listed and re.fullmatch(r"[\w+-][\w.+-]{0,200}", name)
+        if is_plain and not (comparison.path / name).is_symlink():  # a link may lead anywhere
             return str(name)
     except (KeyError, TypeError):
         pass
@@ -285,9 +288,10 @@ def recommended_in(comparison: Run) -> str:
 def command_of(run: Run) -> str:
     """Find the command of a run, from its `settings.json`; "finetune" where that does not say."""
     try:
-        return str(run.read_json("settings.json")["command"])
+        command = run.read_json("settings.json")["command"]
     except (RunError, KeyError, TypeError):
         return "finetune"
+    return command if command in COMMANDS_OF_RUNS else "finetune"
 
 
 def _reason(error: Exception) -> str:

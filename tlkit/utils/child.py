@@ -1,8 +1,8 @@
 """Work in a child process with limits of memory and time, so that a crash there is a sentence here.
 
-`python -m tlkit.utils.child BYTES SECONDS MODULE ARGUMENT...` sets the limits before anything else is imported, and
-runs the module. The limits hold on Linux, and partly on macOS; Windows has none. They stop a file that takes all
-memory or never ends. They are no sandbox: code in the child has the rights of the user.
+The child sets its limits before it imports anything else, and then runs a module. The limits hold on Linux, and partly
+on macOS; Windows has none. They stop a file that takes all memory or never ends. They are no sandbox: code in the child
+has the rights of the user.
 """
 
 import os
@@ -18,6 +18,9 @@ from typing import Any
 
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 MEMORY_FRACTION = 0.75  # of the machine's memory: a child that needs more would make the machine swap
+START = (  # of a child; the folder of tlkit comes last, where it cannot hide a module of Python
+    "import sys; sys.path.append(sys.argv[1]); from tlkit.utils.child import run_module; run_module(sys.argv[2:])"
+)
 
 _limited: list[int] = []  # in a child: its limit of memory
 
@@ -49,12 +52,9 @@ def start_child(module: str, arguments: Sequence[str], limits: ChildLimits, **op
     Args:
         options: of `subprocess.Popen`
     """
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     words = [str(limits.memory), str(limits.seconds), module, *arguments]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "tlkit.utils.child", *words],
-        env=os.environ | {"PYTHONPATH": paths},
+        [sys.executable, "-P", "-c", START, str(Path(__file__).resolve().parents[2]), *words],
         start_new_session=True,  # a Ctrl-C reaches the parent alone, which hands it on
         **options,
     )
@@ -98,9 +98,3 @@ def run_module(words: Sequence[str]) -> None:
     limit_process(ChildLimits(int(memory), int(seconds)))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    from tlkit.utils.child import run_module as run_in_imported_module  # whose state others see
-
-    run_in_imported_module(sys.argv[1:])
