@@ -222,6 +222,22 @@ def test_exchanged_frozen_part_is_named(own_run, colors, tmp_path):
     assert "engine/lower.tflite gives other values for golden/0.png" in refusal(own_run)
 
 
+def test_head_is_exact_where_the_frozen_part_is_not(own_run):
+    """As in bfloat16, whose tolerance is wide: the head alone is compared on the recorded features."""
+    content = own_run.read_json(GOLDEN)
+    content["tolerance"] = TOLERANCES["bfloat16"]
+    for sample in content["samples"]:
+        sample["outputs"]["engine/lower.tflite"] = [value * 1.05 for value in sample["outputs"]["engine/lower.tflite"]]
+    (own_run.path / GOLDEN).write_text(json.dumps(content))
+    accept(own_run, GOLDEN)
+    assert verify_golden(load_run(own_run.path)) > 0
+    head = content["samples"][0]["outputs"]["engine/head.tflite"]
+    content["samples"][0]["outputs"]["engine/head.tflite"] = [value * 1.001 for value in head]
+    (own_run.path / GOLDEN).write_text(json.dumps(content))
+    accept(own_run, GOLDEN)
+    assert "engine/head.tflite gives other values for golden/0.png (by 0.001; at most 0.0001 is" in refusal(own_run)
+
+
 def test_other_answer_of_the_same_stages_is_named_as_calibration(own_run):
     content = own_run.read_json(GOLDEN)
     content["samples"][2]["answer"] = [value * 1.01 for value in content["samples"][2]["answer"]]
@@ -240,6 +256,10 @@ DAMAGE = {
         "tolerance": 1e-4,
         "samples": [{"file": "golden/0.png", "pixels_sha256": "", "outputs": {"a": [10**400]}, "answer": []}],
     },
+    "features that are not base64": {
+        "tolerance": 1e-4,
+        "samples": [{"file": "golden/0.png", "pixels_sha256": "", "outputs": {}, "features": "?", "answer": []}],
+    },
     "numbers that are none": {"tolerance": 1e-4, "samples": [{"file": "golden/0.png", "outputs": {"a": ["x"]}}]},
 }
 
@@ -252,6 +272,24 @@ def test_damaged_list_is_refused_in_a_sentence(own_run, name):
     (own_run.path / GOLDEN).write_text(json.dumps(content))
     accept(own_run, GOLDEN)
     assert f"'{own_run.path / GOLDEN}' is damaged" in refusal(own_run)
+
+
+@pytest.mark.parametrize("features", ["AAAA", "AA==", "A" * 40_000])
+def test_features_of_another_size_differ(own_run, features):
+    content = own_run.read_json(GOLDEN)
+    content["samples"][0]["features"] = features
+    (own_run.path / GOLDEN).write_text(json.dumps(content))
+    accept(own_run, GOLDEN)
+    assert "engine/head.tflite gives other values for golden/0.png (by inf;" in refusal(own_run)
+
+
+def test_sample_of_an_image_that_cannot_be_decoded_is_refused(own_run):
+    content = own_run.read_json(GOLDEN)
+    content["samples"][0] |= {"pixels_sha256": "", "outputs": {}, "features": "", "answer": []}
+    (own_run.path / GOLDEN).write_text(json.dumps(content))
+    (own_run.path / "golden" / "0.png").write_bytes(b"not a PNG")
+    accept(own_run, GOLDEN, "golden/0.png")
+    assert "decoding gives other pixels for golden/0.png" in refusal(own_run)
 
 
 def test_file_outside_the_run_is_not_read(own_run):
