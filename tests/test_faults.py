@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -239,3 +240,33 @@ def test_cache_that_cannot_be_written_at_any_point_ends_no_training(fresh_home, 
     found, tried = try_points(fresh_home, name, every=EVERY.get(name, 1), within="cache")
     print(f"{name}: {tried} points")
     assert found == []
+
+
+# standard output and standard error on a full disk, which /dev/full stands for
+
+
+def run_into(full, *words, folder):
+    """The exit code of a command as a process, and what it printed to the other stream."""
+    with Path("/dev/full").open("w") as device:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {full: device}
+        command = [sys.executable, "-m", "tlkit", *words]
+        done = subprocess.run(command, cwd=folder, text=True, timeout=100, check=False, **streams)
+    return done.returncode, done.stdout or done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+def test_output_to_a_full_disk_ends_with_2_and_a_sentence(template):
+    for words in (("--version",), ("models",), ("predict", "mine", "photos")):
+        code, said = run_into("stdout", *words, folder=template)
+        assert (code, said.count("\n")) == (2, 1), words
+        assert said.startswith("Error: standard output cannot be written (No space left on device);")
+
+
+@pytest.mark.training
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+def test_messages_to_a_full_disk_end_no_training(fresh_home):
+    home = fresh_home()
+    code, said = run_into("stderr", *RUNS["classic"], folder=home)
+    assert (code, (home / "new" / "DONE").exists()) == (0, True)
+    assert "accuracy" in said
+    assert run_into("stderr", "predict", "nowhere", "x", folder=home)[0] == 4

@@ -1,5 +1,7 @@
 """The command line: one thin file per command; the work is in the package of the same noun."""
 
+import errno
+import io
 import os
 import sys
 import textwrap
@@ -30,10 +32,11 @@ from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
-from tlkit.errors import TlkitError
+from tlkit.errors import OptionError, TlkitError
 from tlkit.utils.process import remove_folders_of_process
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class _Group(HelpGroup):
@@ -47,6 +50,8 @@ class _Group(HelpGroup):
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:  # where the shell has closed it, as by >&-
                 setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        if hasattr(sys.stderr, "buffer"):
+            sys.stderr = _Messages(sys.stderr.buffer, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
         try:
             super().main(**extra)
         except SystemExit as end:
@@ -76,6 +81,8 @@ class _Group(HelpGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if _is_full_output(error):
+                raise
             if was_interrupted():  # C code below TensorFlow turns the interrupt into an error of its own
                 self._end_interrupted(ctx)
             if os.environ.get("TLKIT_DEBUG"):
@@ -103,14 +110,48 @@ def main() -> None:
         click.get_current_context().color = False
 
 
+class _Messages(io.TextIOWrapper):
+    """Standard error. A message that cannot be written there, as on a full disk, ends no training."""
+
+    def write(self, text: str) -> int:
+        """Write a message, or drop it."""
+        with _dropped():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or drop it."""
+        with _dropped():
+            super().flush()
+
+
+@contextmanager
+def _dropped() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not _is_full_output(error):
+            raise
+
+
 @contextmanager
 def _reader_may_leave() -> Iterator[None]:
-    """End with exit code 0 where the reader of the output has closed it, as `| head -1` does."""
+    """End with exit code 0 where the reader of the output has closed it, as `| head -1` does; with 2 on a full disk."""
     try:
         yield
     except BrokenPipeError:
         _flush()
         raise click.exceptions.Exit(0) from None
+    except OSError as error:
+        if not _is_full_output(error):
+            raise
+        _say(f"Error: standard output cannot be written ({error.strerror}); check the disk that it goes to.")
+        raise click.exceptions.Exit(OptionError.exit_code) from None
+
+
+def _is_full_output(error: Exception) -> bool:
+    """Tell whether standard output cannot be written; errors of files have their names."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in FULL
 
 
 @contextmanager
