@@ -76,6 +76,9 @@ SNAPSHOT = """
   baseline   42.9 %  always answering 'cow'
   Not significantly better than the baseline.
   Slightly optimistic: the best epoch was selected on these images.
+  confidence    –    not calibrated: 6 held-out images; expected 200 or more
+  answered      –    no threshold for unknown: 6 validation images; expected 19
+            or more
 
 class  recall  correct  precision
 ant      50 %   1 of 2      100 %

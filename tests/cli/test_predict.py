@@ -21,13 +21,13 @@ def test_predict_csv_has_the_columns_that_other_work_leans_on(finetuned_run, squ
     done = tlkit("predict", finetuned_run.path, square, broken, "--top-k", "3", "--probs")
     header, first, second = done.stdout.splitlines()
     assert header == (
-        "path,status,label,confidence,label_2,confidence_2,label_3,confidence_3,p_blue,p_green,p_red,error"
+        "path,status,label,confidence,label_2,confidence_2,label_3,confidence_3,p_blue,p_green,p_red,reason,error"
     )
-    assert [len(row) for row in csv.reader([first, second])] == [12, 12]
+    assert [len(row) for row in csv.reader([first, second])] == [13, 13]
     good, bad = read_csv(done.stdout)
     assert sum(float(good[f"p_{name}"]) for name in ("blue", "green", "red")) == pytest.approx(1, abs=1e-5)
     assert good["confidence"] == good[f"p_{good['label']}"]
-    assert good["error"] == ""
+    assert good["error"] == good["reason"] == bad["reason"] == ""
     assert (bad["path"], bad["label"], bad["p_red"]) == (str(broken), "", "")
     assert bad["error"]
 
@@ -35,7 +35,7 @@ def test_predict_csv_has_the_columns_that_other_work_leans_on(finetuned_run, squ
 def test_predict_csv_of_one_class_has_five_columns(finetuned_run, square):
     done = tlkit("predict", finetuned_run.path, square)
     assert done.exit_code == 0
-    assert done.stdout.startswith("path,status,label,confidence,error\n")
+    assert done.stdout.startswith("path,status,label,confidence,reason,error\n")
     assert done.stderr == ""
 
 
@@ -143,7 +143,7 @@ def test_predict_reads_a_list_whatever_the_encoding_of_the_shell(finetuned_run, 
     command = [sys.executable, "-m", "tlkit", "predict", str(finetuned_run.path), "-"]
     done = subprocess.run(command, input=b"caf\xe9.jpg\n", capture_output=True, env=environment, check=False)
     assert done.returncode == 6
-    assert done.stdout.splitlines()[1] == b"caf\xe9.jpg,error,,,does not exist"
+    assert done.stdout.splitlines()[1] == b"caf\xe9.jpg,error,,,,does not exist"
 
 
 @posix

@@ -27,7 +27,7 @@ from tlkit.data.listing import FileEntry
 from tlkit.data.split import Split
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.evaluation.report import Report
-from tlkit.inference.evaluate import Evaluation
+from tlkit.inference.evaluate import Evaluation, UnknownFigures
 from tlkit.inference.predictor import Prediction
 from tlkit.inference.tables import PredictionColumns
 from tlkit.runs.listing import RunEntry
@@ -71,6 +71,12 @@ def show_finetune(colors):
         selected_on_validation=True,
         features_reused=0,
         left_out={},
+        calibration={"judged": False, "num_images": 74},
+        unknown={
+            "coverage": 0.95,
+            "auroc": None,
+            "validation": {"num_images": 74, "num_answered": 72, "num_correct": 69},
+        },
         seconds={"scan": 1.0, "features": 12.2, "fit": 4.1, "total": 17.3},
         advice={"reason": "Training deeper layers should add less than 1 point. Using --freeze all."},
         diagnosis=[{"words": uncertain, "next": "tlkit finetune 'fotos do campo' --folds 5"}],
@@ -86,7 +92,8 @@ def show_evaluate(colors):
     from tlkit.cli.evaluate import _print
 
     found = report()
-    evaluation = Evaluation(found, "new", "all", PATHS, SKIPPED, {"new": found}, (70, 74))
+    answered, unknown = np.arange(len(PATHS)) % 15 > 0, UnknownFigures(0.991, 250, 243)
+    evaluation = Evaluation(found, "new", "all", PATHS, SKIPPED, {"new": found}, (70, 74), answered, unknown)
     _print(evaluation, Path("runs/finetune-003"), 2)
 
 
@@ -103,6 +110,7 @@ def show_predict(colors):
         prediction("IMG_4292.HEIC", 0.98, 0.01, 0.01),
         prediction("IMG_4294.jpeg", 0.44, 0.55, 0.01),
         prediction("uma foto com um nome muito, muito longo IMG_4171.jpeg", 0.04, 0.94, 0.02),
+        replace(prediction("cat.jpg", 0.3, 0.6, 0.1), status="unknown", reason="unlike training images"),
         Prediction("campo novembro/planilha.xlsx", "error", error="is a spreadsheet, not an image"),
     ]
     table = TerminalTable(sys.stdout, PredictionColumns(INSECTS), root="campo novembro/")

@@ -25,13 +25,14 @@ from tlkit.data.split import split_folder
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed, pixel_extractor
 from tlkit.runs.manifest import InferenceStage
-from tlkit.settings.shared import GoldenSettings, LayoutSettings
+from tlkit.settings.shared import LayoutSettings
+from tlkit.settings.training import TrustSettings
 from tlkit.training.diagnosis import TrainingRequest
 from tlkit.training.recipe import FitDetails, Repeats
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorSettings(GoldenSettings, LayoutSettings):
+class ColorSettings(TrustSettings, LayoutSettings):
     """Options of the recipe.
 
     freeze  what it says it has frozen; with "all" no time limit cuts it short

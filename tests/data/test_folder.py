@@ -142,20 +142,21 @@ def test_a_train_folder_without_classes_is_refused(tmp_path):
     assert "its 'train' folder has no subfolder" in refused(touch(tmp_path, "train/1.jpg", "val/1.jpg"))
 
 
-def test_the_reserved_folder_is_left_out_with_a_note(tmp_path):
+def test_images_of_no_class_are_listed_apart(tmp_path):
     folder = read_folder(touch(tmp_path, "a/1", "b/1", "_unknown/1", "_unknown/deep/2"))
     assert folder.class_names == ("a", "b")
-    assert reasons(folder) == dict.fromkeys(("_unknown/1", "_unknown/deep/2"), "in _unknown/, which is reserved")
+    assert folder.unknown == ("_unknown/1", "_unknown/deep/2")
+    assert folder.skipped == ()
 
 
 @pytest.mark.parametrize("path", ["train/_unknown/1", "val/_unknown/1", "_unknown/1"])
-def test_the_reserved_folder_is_left_out_beside_and_below_sides(tmp_path, path):
+def test_images_of_no_class_are_found_beside_and_below_subsets(tmp_path, path):
     folder = read_folder(touch(tmp_path, "train/a/1", "train/b/1", "val/a/1", "val/b/1", path))
     assert len(folder) == 4
-    assert "reserved" in reasons(folder)[path]
+    assert folder.unknown == (path,)
 
 
-def test_the_reserved_folder_does_not_count_as_a_class(tmp_path):
+def test_the_folder_of_images_of_no_class_does_not_count_as_a_class(tmp_path):
     assert "one subfolder ('a')" in refused(touch(tmp_path, "a/1", "_unknown/1"))
 
 

@@ -71,7 +71,7 @@ def test_every_format_of_no_prediction_can_be_read(run):
         writer_class(file, columns).close()
         contents[name] = file.getvalue()
     assert (json.loads(contents["json"]), contents["jsonl"]) == ([], "")
-    assert contents["csv"] == "path,status,label,confidence,error\n"
+    assert contents["csv"] == "path,status,label,confidence,reason,error\n"
     assert list(openpyxl.load_workbook(io.BytesIO(contents["xlsx"])).active.values) == [tuple(columns.names)]
     assert parquet.read_table(io.BytesIO(contents["parquet"])).column_names == columns.names
 
@@ -120,6 +120,7 @@ def test_predictions_to_pandas_gives_the_rows_of_the_command(run, inputs):
     printed = tlkit("predict", run.path, *inputs, "--top-k", "2").stdout
     expected = pandas.read_csv(io.StringIO(printed))
     assert list(frame.columns) == list(read_csv(printed)[0])
+    assert expected.pop("reason").isna().all() and frame.pop("reason").isna().all()
     pandas.testing.assert_frame_equal(frame, expected, check_dtype=False, atol=1e-6)
     assert frame["confidence"].dtype == float
 
@@ -127,5 +128,5 @@ def test_predictions_to_pandas_gives_the_rows_of_the_command(run, inputs):
 def test_predictions_to_pandas_of_nothing_has_the_columns():
     pytest.importorskip("pandas")
     frame = predictions_to_pandas([])
-    assert list(frame.columns) == ["path", "status", "label", "confidence", "error"]
+    assert list(frame.columns) == ["path", "status", "label", "confidence", "reason", "error"]
     assert len(frame) == 0

@@ -53,6 +53,8 @@ IMPOSSIBLE = (
     *({"resize": value} for value in ("fit", "auto", None)),
     *({"gray_range": value} for value in ([5, 5], [9, 1], [0, 1e999], ["a", "b"], [1], 3)),
     *({"max_megapixels": value} for value in ("many", None)),
+    *({"temperature": value} for value in (0, -1, 1e9, "1", None, True)),
+    *({"unknown": value} for value in (None, {}, [], {"coverage": 0.9, "threshold": 1, "balance": 0})),
     *({"class_names": value} for value in (["a"], None, 3)),
     *({"stages": value} for value in (3, [], [{}], ["x"], None)),
     {"stages": [{"file": "engine/lower.tflite", "precision": "float32"}]},  # of format 1
@@ -104,6 +106,10 @@ def test_manifest_accepts_names_that_are_not_utf8(own_run):
 def test_manifest_accepts_the_temperature_and_threshold_of_a_run(own_run):
     file = own_run.path / "model.json"
     content = json.loads(file.read_text())
-    for values in ({"temperature": 1}, {"temperature": 0.03}, {"unknown": None}, {"unknown": {"a": [0.5, {"b": "c"}]}}):
+    rule = content["unknown"]
+    for values in (
+        *({"temperature": value} for value in (1, 0.03, 100)),
+        *({"unknown": rule | change} for change in ({"threshold": None}, {"threshold": -2.5}, {"coverage": 1})),
+    ):
         file.write_text(json.dumps(content | values))
         assert load_run(own_run.path) == own_run

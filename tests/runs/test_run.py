@@ -37,6 +37,8 @@ ENTRIES = {
     "max_megapixels": 64.0,
     "precision": "float32",
     "engine": "litert",
+    "temperature": 1.0,
+    "unknown": {"coverage": 0.95, "threshold": None, "balance": 0.0, "distance": [0.0, 1.0], "doubt": [0.0, 1.0]},
     "stages": [{"file": "engine/head.tflite", "engine": "litert", "precision": "float32"}],
 }
 
@@ -222,7 +224,9 @@ def test_model_json_says_what_it_promises(finetuned_run):
     assert content["format"] == FORMAT_VERSION
     assert content["class_names"] == ["blue", "green", "red"]
     assert (content["image_size"], content["resize"], content["precision"]) == (32, "crop", "float32")
-    assert not {"temperature", "unknown_threshold", "golden_samples"} & content.keys()  # no placeholders
+    assert content["temperature"] == 1  # six validation images are too few to calibrate
+    assert content["unknown"].keys() == {"coverage", "threshold", "balance", "distance", "doubt"}
+    assert (content["unknown"]["coverage"], content["unknown"]["threshold"]) == (0.95, None)
     assert content["versions"].keys() >= {"tlkit", "python", "keras", "tensorflow", "numpy", "pillow", "litert"}
     assert content["stages"] == [
         {"file": f"engine/{name}.tflite", "engine": "litert", "precision": "float32"} for name in ("lower", "head")

@@ -68,7 +68,10 @@ CLASSIC = {
     "bow": ClassicSettings(descriptor="bow", image_size=32, classifier="naive-bayes"),
     "features": ClassicSettings(features="mobilenet_025", weights="none", image_size=32, classifier="naive-bayes"),
 }
-OF_THE_SESSION = ("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard", "golden")
+OF_THE_SESSION = (
+    *("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard"),
+    *("coverage", "golden"),
+)
 OF_THE_READER = {item.name for item in fields(LayoutSettings)}  # tests/data/test_reader.py
 
 

@@ -185,6 +185,7 @@ METRICS = {
     "baseline_accuracy",
     "baseline_class",
     "beats_baseline",
+    "calibration",
     "diagnosis",
     "features_reused",
     "folds",
@@ -200,6 +201,7 @@ METRICS = {
     "seeds",
     "selected_on_validation",
     "test",
+    "unknown",
 }
 NETWORK_METRICS = METRICS | {"best_epoch", "epochs"}
 CLASSIC_METRICS = METRICS | {"classifier", "classifier_options", "cross_validated_accuracy"}
@@ -247,6 +249,8 @@ MANIFEST = {
     "stages",
     "versions",
     "weights",
+    "temperature",
+    "unknown",
 }
 STAGES = {
     "all": [("engine/lower.tflite", "litert"), ("engine/head.tflite", "litert")],

@@ -13,6 +13,7 @@ from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
+    from tlkit.evaluation.report import Report
     from tlkit.inference.evaluate import Evaluation
 
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9",
         "tlkit evaluate runs/finetune-001 new --json",
     ),
-    common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "engine"),
+    common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "unknown_data", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
@@ -100,12 +101,33 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
             "num_images": total,
             "difference_ci95": list(difference),
         },
+        "calibration": _calibration(report),
+        "answered": _answered(evaluation),
+        "unknown": asdict(evaluation.unknown) if evaluation.unknown else None,
         "top_k": {str(top_k): report.top_k(top_k)},
         "per_class": [asdict(score) for score in report.scores],
         "class_names": list(report.class_names),
         "confusion_matrix": report.confusion.tolist(),
         "left_out": count_reasons(evaluation.skipped),
     }
+
+
+def _calibration(report: "Report") -> dict[str, object] | None:
+    """Measure the calibration error on these images; None where they are too few."""
+    from tlkit.evaluation.calibration import measure_calibration
+
+    measured = measure_calibration(report.probabilities, report.labels)
+    return {"ece": measured[0], "ece_ci95": list(measured[1])} if measured else None
+
+
+def _answered(evaluation: "Evaluation") -> dict[str, float | int] | None:
+    """Count the images that get an answer, and the correct answers; None where the run has no threshold."""
+    if evaluation.answered is None:
+        return None
+    report, answered = evaluation.report, evaluation.answered
+    correct, total = int((answered & (report.predicted == report.labels)).sum()), int(answered.sum())
+    accuracy = correct / total if total else 0.0
+    return {"coverage": total / len(answered), "accuracy": accuracy, "num_answered": total, "num_correct": correct}
 
 
 def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
@@ -124,6 +146,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
     print_verdict(screen, report, _name_images(evaluation))
     if evaluation.counted == "new":
         _print_recorded(screen, evaluation)
+    _print_trust(screen, evaluation)
     if reporting().verbosity > QUIET:
         if 1 < top_k < len(report.class_names):
             figure = f"{100 * report.top_k(top_k):>5.1f}{GLUE}%  among the {top_k} most probable"
@@ -134,6 +157,24 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
         print_left_out(screen, [entry for entry in evaluation.skipped if entry.reason not in NOT_COUNTED.values()])
     screen.blank()
     screen.entry("run", f"{run}  accuracy {percent(report.accuracy)} ({interval(*report.interval)})")
+
+
+def _print_trust(screen: "Screen", evaluation: "Evaluation") -> None:
+    """Print how far confidence is from accuracy, how many images get an answer, and how many of no class do."""
+    from tlkit.cli.screen import GLUE
+    from tlkit.cli.verdict import print_answered, print_auroc, print_confidence_gap, print_figure
+
+    report = evaluation.report
+    if measured := _calibration(report):
+        print_confidence_gap(screen, measured)
+    if answered := _answered(evaluation):
+        print_answered(screen, int(answered["num_answered"]), len(report.labels), int(answered["num_correct"]))
+    if unknown := evaluation.unknown:
+        refused = unknown.num_refused
+        if refused is not None:
+            words = f"{refused:,} of {unknown.num_images:,} images of no class get no answer"
+            print_figure(screen, "unknown", f"{100 * refused / unknown.num_images:>5.1f}{GLUE}%  {words}")
+        print_auroc(screen, unknown.auroc, unknown.num_images)
 
 
 def _name_images(evaluation: "Evaluation") -> str:

@@ -48,7 +48,7 @@ def print_training(result: "TrainingResult") -> None:
 def _print_accuracies(screen: "Screen", result: "TrainingResult") -> None:
     """Print the headline, and below it the figures on other images: of folds, of test and of validation images."""
     from tlkit.cli.screen import FAINT, STRONG
-    from tlkit.cli.verdict import print_figure, print_verdict
+    from tlkit.cli.verdict import print_confidence, print_figure, print_verdict
 
     metrics = result.metrics
     if folds := result.folds:
@@ -65,6 +65,8 @@ def _print_accuracies(screen: "Screen", result: "TrainingResult") -> None:
     if metrics.selected_on_validation:
         words = "Slightly optimistic: the best epoch was selected on these images."
         screen.line((words, FAINT), indent=2)
+    if reporting().verbosity > QUIET:
+        print_confidence(screen, metrics.calibration, metrics.unknown)
 
 
 def _print_findings(screen: "Screen", result: "TrainingResult") -> None:

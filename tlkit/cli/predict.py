@@ -30,7 +30,7 @@ SOME_FAILED = 6  # exit code
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
         "tlkit predict runs/finetune-001 a.jpg --top-k 3",
     ),
-    common=("output", "format", "top_k", "probs", "skip_unreadable", "engine"),
+    common=("output", "format", "top_k", "probs", "unknown", "scores", "skip_unreadable", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
@@ -41,8 +41,9 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
 
     A folder means all files in it except hidden ones. The output has one row per file, in input
-    order. For RUN, `latest` means the newest finished run in runs/, and a comparison means the run of
-    its recommended model.
+    order. An image unlike the training images, or whose class is not sure, gets the status unknown;
+    its label is still the most probable class. For RUN, `latest` means the newest finished run in
+    runs/, and a comparison means the run of its recommended model.
     """
     from tlkit.cli.predictions import TerminalTable, TrainingImages, write_predictions
     from tlkit.errors import DataError
@@ -52,7 +53,7 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     table_format = _choose_format(settings, output)
     opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
-    columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs)
+    columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs, settings.scores)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
     with _open_output(output, table_format) as file:
         if table_format == "table":
@@ -74,7 +75,7 @@ def _open_predictor(run: "Run", settings: PredictSettings) -> "Predictor":
     from tlkit.inference.golden import verify_golden
     from tlkit.inference.predictor import Predictor
 
-    predictor = Predictor(run, settings.engine, settings.top_k, settings.trust_model)
+    predictor = Predictor(run, settings.engine, settings.top_k, settings.unknown, settings.trust_model)
     if settings.verify:
         verify_golden(run, predictor)
     return predictor

@@ -21,6 +21,7 @@ MIN_PATH = 16  # columns
 MAX_CLASS = 30  # columns
 MAX_WIDTH = 1000  # columns of the table: paths may be long
 NOTE_INDENT = 4  # spaces before a note that does not fit on the row
+UNKNOWN = "unknown"  # status
 NUM_CLASSES_COUNTED = 5  # that are named after the last row
 
 
@@ -43,8 +44,8 @@ class TerminalTable:
         self._width = self._screen.width
         self._bar_width = BAR_WIDTH if self._width >= MIN_WIDTH_OF_BARS else 0
         self._names = dict(zip(columns.class_names, distinct_names(columns.class_names), strict=True))
-        needed = max(len("class"), *map(_columns_of, self._names.values()))
-        self._class_width = min(needed, MAX_CLASS, self._width // 5)
+        needed = max(len(UNKNOWN), *map(_columns_of, self._names.values()))
+        self._class_width = min(needed, MAX_CLASS, max(len(UNKNOWN), self._width // 5))
         self._path_width = 0
         self._pending: list[Prediction] = []
 
@@ -89,6 +90,11 @@ class TerminalTable:
         assert prediction.probabilities is not None
         assert prediction.label is not None
         assert prediction.confidence is not None
+        if prediction.status == UNKNOWN:
+            label = pad(UNKNOWN, self._class_width)
+            confidence = pad(f"{'–':>5}", self._confidence_width)
+            self._print_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), WARN)
+            return
         label = pad(shorten_middle(self._names[prediction.label], self._class_width), self._class_width)
         bar = "█" * round(self._bar_width * prediction.confidence)
         confidence = pad(f"{whole_percent(prediction.confidence, ' '):>5}  {bar}", self._confidence_width)
@@ -104,14 +110,19 @@ class TerminalTable:
         self._screen.line((note, style), indent=NOTE_INDENT)
 
     def _notes(self, prediction: Prediction) -> list[str]:
-        """Name the other classes that were asked for, or the second where it is nearly as likely."""
+        """Say why it is unknown; name the classes that were asked for, or those that are nearly as likely."""
         assert prediction.probabilities is not None
-        unsure = is_unsure(prediction)
+        unsure, is_unknown = is_unsure(prediction), prediction.status == UNKNOWN
         count = len(self._columns.class_names) if self._columns.probs else max(self._columns.top_k, 1 + unsure)
-        others = top_classes(prediction.probabilities, self._columns.class_names, count)[1:]
+        first = 0 if is_unknown else 1
+        others = top_classes(prediction.probabilities, self._columns.class_names, count)[first:]
         notes = [f"{self._names[name]} {whole_percent(probability, ' ')}" for name, probability in others]
-        if unsure:
+        if is_unknown:
+            notes[0] = f"{prediction.reason}; {notes[0]}"
+        elif unsure:
             notes[0] = f"? {notes[0]}"
+        if self._columns.scores and prediction.distance is not None:
+            notes.append(f"distance {prediction.distance:.3f}")
         if self._trained_on is not None and prediction.path in self._trained_on:
             notes.append("was trained on")
         return notes
@@ -144,13 +155,14 @@ class Counts:
     def __init__(self) -> None:
         self.labels = Counter[str]()
         self.num_unsure = 0
+        self.num_unknown = 0
         self.failed: list[tuple[str, str]] = []  # the first few: path, reason
         self.num_failed = 0
 
     @property
     def num_classified(self) -> int:
-        """The number of images that were classified."""
-        return self.labels.total()
+        """The number of images that were classified, as unknown or not."""
+        return self.labels.total() + self.num_unknown
 
     @property
     def num_rows(self) -> int:
@@ -159,6 +171,9 @@ class Counts:
 
     def add(self, prediction: Prediction) -> None:
         """Count one prediction."""
+        if prediction.status == UNKNOWN:
+            self.num_unknown += 1
+            return
         if prediction.label is not None:
             self.labels[prediction.label] += 1
             self.num_unsure += is_unsure(prediction)
@@ -173,7 +188,8 @@ class Counts:
         shown = dict(zip(self.labels, distinct_names(list(self.labels)), strict=True))
         parts = [f"{count:,} {shown[name]}" for name, count in named]
         if rest := len(self.labels) - len(named):
-            parts.append(f"{self.num_classified - sum(count for _, count in named):,} of {rest:,} other classes")
+            parts.append(f"{self.labels.total() - sum(count for _, count in named):,} of {rest:,} other classes")
+        parts += [f"{self.num_unknown:,} {UNKNOWN}"] * bool(self.num_unknown)
         unsure = f"; {self.num_unsure:,} unsure (?)" if self.num_unsure else ""
         images = "image" if self.num_classified == 1 else "images"
         return f"{self.num_classified:,} {images}: {', '.join(parts)}{unsure}" if parts else "no image was classified"

@@ -1,7 +1,7 @@
 """The quality of a classifier on the screen: accuracy, each class, mistakes by name, left-out files."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, whole_percent
 from tlkit.utils.text import distinct_names, shorten_middle
@@ -42,6 +42,59 @@ def print_accuracy(screen: Screen, correct: int, total: int, images: str, style:
     print_figure(screen, "accuracy", (f"{100 * correct / total:>5.1f}{GLUE}%", style), counts)
     low, high = wilson_interval(correct, total)
     print_figure(screen, "interval", f"{100 * low:>5.1f} to {percent(high)} (95{GLUE}%)")
+
+
+def print_confidence(screen: Screen, calibration: Mapping[str, Any], unknown: Mapping[str, Any]) -> None:
+    """Print how far confidence is from accuracy, and how many images get an answer.
+
+    Args:
+        calibration, unknown: entries of metrics.json
+    """
+    from tlkit.evaluation.calibration import MIN_IMAGES
+    from tlkit.evaluation.rejection import min_images
+
+    if calibration["judged"]:
+        print_confidence_gap(screen, calibration)
+    else:
+        words = f"not calibrated: {calibration['num_images']:,} held-out images; expected {MIN_IMAGES} or more"
+        print_figure(screen, "confidence", (f"    –    {words}", FAINT))
+    if counts := unknown["validation"]:
+        print_answered(screen, counts["num_answered"], counts["num_images"], counts["num_correct"])
+    else:
+        words = "--coverage is 1, so no image is unknown"
+        if (coverage := unknown["coverage"]) < 1:
+            needed = min_images(coverage)
+            words = (
+                f"no threshold for unknown: {unknown['num_images']:,} validation images; expected {needed:,} or more"
+            )
+        print_figure(screen, "answered", (f"    –    {words}", FAINT))
+    if unknown["auroc"] is not None:
+        print_auroc(screen, unknown["auroc"], unknown["num_unknown"])
+
+
+def print_auroc(screen: Screen, auroc: float, total: int) -> None:
+    """Print how well images of no class are separated from known ones."""
+    words = f"separation of {total:,} images of no class (1 is perfect, 0.5 is chance)"
+    print_figure(screen, "AUROC", f"{auroc:>7.3f}  {words}")
+
+
+def print_confidence_gap(screen: Screen, calibration: Mapping[str, Any]) -> None:
+    """Print the expected calibration error with its interval.
+
+    Args:
+        calibration: `ece` and `ece_ci95`
+    """
+    low, high = calibration["ece_ci95"]
+    words = f"mean gap between confidence and accuracy ({interval(low, high)})"
+    print_figure(screen, "confidence", f"{100 * calibration['ece']:>5.1f}{GLUE}%  {words}")
+
+
+def print_answered(screen: Screen, answered: int, total: int, correct: int) -> None:
+    """Print how many images get an answer that is not "unknown", and how many answers are correct."""
+    words = "of these images get an answer"
+    if answered:
+        words += f"; {percent(correct / answered)} of the answers are correct ({correct:,} of {answered:,})"
+    print_figure(screen, "answered", f"{100 * answered / total:>5.1f}{GLUE}%  {words}")
 
 
 def print_figure(screen: Screen, name: str, *parts: Part) -> None:

@@ -186,5 +186,5 @@ CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  #
 
 
 def _shared(settings: CompareSettings) -> dict[str, Any]:
-    names = ("golden", "validation_split", "seed", "resize", "gray_range", "max_megapixels")
+    names = ("coverage", "golden", "validation_split", "seed", "resize", "gray_range", "max_megapixels")
     return {name: getattr(settings, name) for name in names} | settings.data_options

@@ -39,6 +39,7 @@ class ImageFolder:
         reasons: one per image: why others are in its group, "" where it is alone
         appearances: one `APPEARANCE` per image; None until the files are read
         skipped: files that are not part of this, each with its reason
+        unknown: paths of files that show none of the classes, relative to `root`
         notes: what a person should know of the folder
         survey: what the headers of the files say; None until they are read
     """
@@ -55,6 +56,7 @@ class ImageFolder:
     reasons: tuple[str, ...] = ()
     appearances: np.ndarray | None = field(default=None, repr=False)
     skipped: tuple[FileEntry, ...] = ()
+    unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     survey: Survey | None = None
 
@@ -150,7 +152,6 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     skipped = [entry for entry in entries if entry.reason]
     located = [(entry.path, *layout.subset_and_class(entry.path)) for entry in entries if not entry.reason]
     skipped += [FileEntry(path, OUTSIDE) for path, _, name in located if not name]
-    skipped += [FileEntry(path, f"in {UNKNOWN}/, which is reserved") for path, _, name in located if name == UNKNOWN]
     images = [(path, subset, name) for path, subset, name in located if name not in ("", UNKNOWN)]
     allowed = set(class_names) or layout.training_classes()
     _refuse_other_classes(layout, allowed)
@@ -168,6 +169,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         labels=np.array([label_of[name] for _, _, name in images], dtype=np.int32),
         subsets=tuple(subset for _, subset, _ in images),
         skipped=tuple(skipped),
+        unknown=tuple(path for path, _, name in located if name == UNKNOWN),
         notes=(*layout.notes, *name_notes),
     )
 

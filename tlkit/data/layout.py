@@ -11,7 +11,7 @@ from tlkit.data.listing import is_ignored, natural_key
 from tlkit.errors import DataError
 from tlkit.utils.text import quote_names
 
-UNKNOWN = "_unknown"  # a folder that is reserved
+UNKNOWN = "_unknown"  # a folder of images that show none of the classes
 MAX_WRAPPERS = 8  # folders around the classes, each the only one in its parent
 SUBSETS_BY_NAME = {
     **dict.fromkeys(("train", "training"), "train"),

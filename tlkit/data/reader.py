@@ -219,11 +219,6 @@ def _listed(table: ImageTable, class_names: tuple[str, ...]) -> ImageFolder:
         DataError: if there are fewer than two classes, a class the run does not know, or no class at all
     """
     images = [replace(image, label=composed(image.label)) for image in table.images if image.label != UNKNOWN]
-    reserved = [
-        FileEntry(image.path, f"labelled {UNKNOWN}, which is reserved")
-        for image in table.images
-        if image.label == UNKNOWN
-    ]
     counts = Counter(image.label for image in images)
     names = class_names or tuple(sorted(counts, key=natural_key))
     _require_classes(table.root, counts, names)
@@ -236,7 +231,8 @@ def _listed(table: ImageTable, class_names: tuple[str, ...]) -> ImageFolder:
         labels=np.array([label_of[image.label] for image in images], dtype=np.int32),
         subsets=tuple(image.subset for image in images),
         related=tuple(image.group for image in images),
-        skipped=(*table.skipped, *reserved),
+        skipped=table.skipped,
+        unknown=tuple(image.path for image in table.images if image.label == UNKNOWN),
         notes=table.notes,
     )
 

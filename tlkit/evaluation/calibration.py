@@ -104,6 +104,19 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, source: str = "vali
     )
 
 
+def measure_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float]] | None:
+    """Measure the calibration error, and its 95 % interval, on images that the temperature was not fitted on.
+
+    Returns:
+        None where the images are too few
+    """
+    if len(labels) < MIN_IMAGES:
+        return None
+    confidence, correct = confidence_and_correct(probabilities, labels)
+    ece = expected_calibration_error(confidence, correct)
+    return ece, _bootstrap_interval(confidence, correct, ece)
+
+
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logits of probabilities by a temperature: float32 (images, classes), rows sum to 1.
 

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from tlkit.evaluation.calibration import Calibration
+from tlkit.evaluation.metrics import wilson_interval
 from tlkit.evaluation.report import Report
 from tlkit.utils.plotting import BLUE, GRAY, INK, ORANGE, fonts_for, save_figure, save_new_figure
 from tlkit.utils.text import distinct_names, shorten_middle, truncate
@@ -183,9 +185,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Pat
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.set_xlabel("epoch", color=INK)
         axes.set_title(name, fontsize=11, color=INK, pad=8 if len(starts) == 1 else 22)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#bbbbbb")
-        axes.tick_params(colors=INK, labelsize=9)
+        _draw_frame(axes)
         axes.xaxis.get_major_locator().set_params(integer=True)
         _mark_phases(axes, phases, starts)
         _mark_best(axes, best, len(history), 0.95 if name == "loss" else 0.02)
@@ -256,3 +256,38 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     axes.set_title("Learning-rate range test: the loss as the learning rate grows", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     save_new_figure(figure, file)
+
+
+def draw_reliability(calibration: Calibration, file: Path) -> None:
+    """Draw the accuracy of images of similar confidence against that confidence.
+
+    Args:
+        calibration: judged, with bins
+    """
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes, bins = figure.add_subplot(), calibration.bins
+    confidence, accuracy = ([getattr(item, name) for item in bins] for name in ("confidence", "accuracy"))
+    intervals = np.array([wilson_interval(round(item.accuracy * item.count), item.count) for item in bins])
+    lowest = max(0, min(0.5, *confidence, *intervals[:, 0]) - 0.02)
+    axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1.2, linestyle="--", label="perfectly calibrated", zorder=1)
+    errors = np.maximum(0, np.abs(intervals.T - accuracy))
+    axes.errorbar(confidence, accuracy, errors, color=BLUE, fmt="o-", capsize=3, label="accuracy, 95 % interval")
+    axes.set(xlim=(lowest, 1.01), ylim=(lowest, 1.01))
+    axes.set_xlabel("confidence", color=INK)
+    axes.set_ylabel("accuracy", color=INK)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    _draw_frame(axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.4g} %")
+    ece, before = 100 * (calibration.ece or 0), 100 * (calibration.ece_before or 0)
+    per_bin = f"{min(item.count for item in bins)} or more to a point"
+    figure.suptitle(f"Confidence and accuracy differ by {ece:.1f} %", fontsize=12, color=INK, x=0.02, ha="left")
+    caption = f"{calibration.num_images:,} held-out images, {per_bin}; before calibration {before:.1f} %"
+    axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
+    save_figure(figure, file)
+
+
+def _draw_frame(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+    axes.tick_params(colors=INK, labelsize=9)

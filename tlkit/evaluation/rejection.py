@@ -16,6 +16,7 @@ MAX_REFERENCE_BYTES = 16 << 20  # of their features, as they are stored
 DEFAULT_COVERAGE = 0.95
 UNLIKE, NOT_SURE = "unlike training images", "not sure"  # reasons
 BALANCES = np.linspace(-3, 3, 25)  # that are tried on images known to be of no class
+SLACK = 1e-4  # on a threshold, which is the score of an image: engines differ in the seventh digit
 MIN_ODDS = 1e-6  # of a wrong answer: a confidence of 1 is not infinitely sure
 MIN_DEVIATION = 1e-6  # where all validation images are alike
 
@@ -166,7 +167,8 @@ def fit_detector(
         balance, auroc = _fit_balance(detector, known_signs, unknown_signs)
         detector = replace(detector, balance=balance)
     scores = detector.scores(distances, known.confidence)
-    return replace(detector, threshold=conformal_threshold(scores, coverage)), auroc
+    threshold = conformal_threshold(scores, coverage)
+    return replace(detector, threshold=None if threshold is None else threshold + SLACK), auroc
 
 
 def conformal_threshold(scores: np.ndarray, coverage: float) -> float | None:
@@ -182,6 +184,15 @@ def conformal_threshold(scores: np.ndarray, coverage: float) -> float | None:
     """
     rank = int(np.ceil((len(scores) + 1) * coverage - 1e-9))
     return float(np.sort(scores)[rank - 1]) if 0 < rank <= len(scores) else None
+
+
+def min_images(coverage: float) -> int:
+    """Count the validation images that a threshold at some coverage needs at least.
+
+    >>> min_images(0.95), min_images(0.9)
+    (19, 9)
+    """
+    return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:

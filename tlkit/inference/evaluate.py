@@ -1,6 +1,7 @@
 """Evaluation of a finished run: on its own validation images, or on a folder."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import FileEntry
+from tlkit.data.listing import FileEntry, list_files
 from tlkit.data.reader import DataOptions, images_root, read_data
 from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError, RunError
+from tlkit.evaluation.rejection import auroc
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
@@ -30,6 +32,21 @@ NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a valid
 
 
 @dataclass(frozen=True)
+class UnknownFigures:
+    """The separation of known images from images of no class.
+
+    Attributes:
+        auroc: how often an image of no class has a higher score than a known one, 0.5 by chance
+        num_images: of no class
+        num_refused: of these, called unknown; None where the run has no threshold
+    """
+
+    auroc: float
+    num_images: int
+    num_refused: int | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The figures of a run on some images.
 
@@ -41,6 +58,8 @@ class Evaluation:
         skipped: files that do not count, each with its reason
         apart: figures of each kind of images in a folder, by what they are for the run
         recorded: correct and all validation images when the run was trained
+        answered: bool (images,), which images of the report get an answer; None where the run has no threshold
+        unknown: how well images of no class are separated from these; None where there are none
     """
 
     report: Report
@@ -50,6 +69,8 @@ class Evaluation:
     skipped: tuple[FileEntry, ...] = field(repr=False)
     apart: Mapping[str, Report] = field(repr=False)
     recorded: tuple[int, int] = field(repr=False)
+    answered: np.ndarray | None = field(default=None, repr=False)
+    unknown: UnknownFigures | None = None
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a data frame with one row per image: path, class, label, confidence and p_<class> of every class.
@@ -94,7 +115,7 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load_run(run)
     settings = settings_or_options(EvaluateSettings, settings, options, data=data)
-    names, skipped = run.manifest.class_names, list[FileEntry]()
+    names, skipped, folder = run.manifest.class_names, list[FileEntry](), None
     if data is None:
         images, subset = _own_images(run, names, settings.split)
         kinds = dict[str, str]()
@@ -124,6 +145,8 @@ def evaluate(
         tuple(skipped),
         {kind: _report(names, some) for kind, some in apart.items() if some and data is not None},
         _recorded_accuracy(run),
+        np.array([image.is_answered for image in chosen]) if predictor.answers_unknown else None,
+        _separate(chosen, _unknown_files(settings.unknown_data, folder), predictor, skipped, progress or Silent()),
     )
 
 
@@ -135,6 +158,8 @@ class _ClassifiedImage:
     label: int
     probabilities: np.ndarray
     kind: str
+    is_answered: bool
+    unknown_score: float
 
 
 def _classify(
@@ -159,9 +184,54 @@ def _classify(
                 skipped.append(FileEntry(image.path, "changed since the run was made"))
             else:
                 kind = kinds.get(prediction.sha256 or "") or kinds.get(prediction.digest or "") or NEW
-                classified.append(_ClassifiedImage(image.path, image.label, prediction.probabilities, kind))
+                assert prediction.unknown_score is not None
+                answered, score = prediction.status == "ok", prediction.unknown_score
+                classified.append(
+                    _ClassifiedImage(image.path, image.label, prediction.probabilities, kind, answered, score)
+                )
             advance(1)
     return classified
+
+
+def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Path]:
+    """List the images of no class: of the folder that is named, else those in `_unknown/` of the data.
+
+    Raises:
+        DataError: if the folder does not exist, or has no file
+    """
+    if not unknown_data:
+        return [folder.root / path for path in folder.unknown] if folder else []
+    root = Path(unknown_data)
+    if not is_folder(root):
+        raise DataError(f"--unknown-data '{root}' is not a folder; expected a folder of images of no class.")
+    files = [root / entry.path for entry in list_files(root) if not entry.reason]
+    if not files:
+        raise DataError(f"--unknown-data '{root}' has no file; expected images of no class.")
+    return files
+
+
+def _separate(
+    known: Sequence[_ClassifiedImage],
+    files: Sequence[Path],
+    predictor: Predictor,
+    skipped: list[FileEntry],
+    progress: Progress,
+) -> UnknownFigures | None:
+    """Measure how well the run separates images of no class from known ones; None where none can be read."""
+    predictions = []
+    with progress.stage("unknown", len(files), "images") if files else nullcontext(lambda count: None) as advance:
+        for prediction in predictor.predict(files):
+            advance(1)
+            if prediction.unknown_score is None:
+                skipped.append(FileEntry(prediction.path, str(prediction.error)))
+            else:
+                predictions.append(prediction)
+    if not predictions:
+        return None
+    scores = np.array([prediction.unknown_score for prediction in predictions])
+    refused = sum(prediction.status == "unknown" for prediction in predictions)
+    separation = auroc(np.array([image.unknown_score for image in known]), scores)
+    return UnknownFigures(separation, len(predictions), refused if predictor.answers_unknown else None)
 
 
 def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Report:

@@ -1,23 +1,18 @@
 """A run and images in, one prediction per input out: in order, streamed, without TensorFlow."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tlkit.data.image import DecodedImage
-from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
-from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError
-from tlkit.inference.foreign import try_stages
+from tlkit.evaluation.calibration import apply_temperature
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
-from tlkit.runs.manifest import ENDINGS, MODEL, InferenceStage
+from tlkit.inference.network import open_detector, open_network
 from tlkit.runs.run import Run, load_run
-from tlkit.runs.trust import check_classes, require_trust
-from tlkit.utils.child import is_limited
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 
@@ -27,9 +22,12 @@ class Prediction:
 
     Attributes:
         path: of the file; of what is not a file, what it is in angle brackets, such as "<array>"
-        status: "ok" or "error"
-        label: the most probable class, None where there is none
-        confidence: its probability, 0 to 1
+        status: "ok", "unknown" or "error"
+        label: the most probable class, None where there is none; also where the answer is "unknown"
+        confidence: its calibrated probability, 0 to 1
+        reason: why the answer is "unknown": "unlike training images" or "not sure"; "" where it is not
+        distance: mean cosine distance to the nearest training images, 0 to 2; None where it is not measured
+        unknown_score: what the threshold is compared with; None where it is not measured
         error: why the input is not an image
         top: (class, probability), the most probable first
         probabilities: float32 (classes,), in label order; None where there are none
@@ -44,6 +42,9 @@ class Prediction:
     error: str | None = None
     top: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
+    reason: str = ""
+    distance: float | None = field(default=None, repr=False)
+    unknown_score: float | None = field(default=None, repr=False)
     sha256: str = field(default="", repr=False)
     digest: str = field(default="", repr=False)
 
@@ -55,14 +56,23 @@ class Predictor:
         manifest: what the run's model.json says: class names in label order, the square that is classified
         top_k: how many classes `Prediction.top` has
         steps: the engines of the run, each with its name, from pixels to probabilities
+        answers_unknown: whether the answer may be "unknown"
     """
 
-    def __init__(self, run: Run | str | Path, engine: str = "auto", top_k: int = 1, trust_model: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run | str | Path,
+        engine: str = "auto",
+        top_k: int = 1,
+        unknown: bool | None = None,
+        trust_model: bool = False,
+    ) -> None:
         """Open a run.
 
         Args:
             run: a finished run, or its folder
             engine: "auto" for the one the run was made with
+            unknown: whether the answer may be "unknown"; None where the run has a threshold
             trust_model: whether Keras may open its network, in this process, even if this machine did not make it
 
         Raises:
@@ -76,6 +86,13 @@ class Predictor:
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
+        self._detector = open_detector(run)
+        if unknown and self._detector.threshold is None:
+            raise OptionError(
+                f"'{run.path}' has no threshold for unknown: it had too few validation images for a coverage of "
+                f"{self._detector.coverage:g}; omit --unknown, or train again with more images or a lower --coverage."
+            )
+        self.answers_unknown = unknown is not False and self._detector.threshold is not None
         self._network = open_network(run, engine, trust_model)
         self.steps = self._network.steps
 
@@ -101,119 +118,55 @@ class Predictor:
             """Classify a chunk."""
             return self._predict_chunk(chunk, identify)
 
-        blas = single_threaded_blas() if self._network.single_threaded_blas else nullcontext()
-        with blas, ThreadPoolExecutor(count_workers()) as pool:
+        with single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
             for predictions in ordered_map(pool, work, in_chunks(inputs, CHUNK)):
                 yield from predictions
 
     def _predict_chunk(self, inputs: list[NamedInput], identify: bool) -> list[Prediction]:
         decoded = [item.decode(self.manifest.image, identify) for item in inputs]
-        probabilities = iter(self._classify([image for image in decoded if isinstance(image, DecodedImage)]))
+        named = [(item.name, image) for item, image in zip(inputs, decoded, strict=True)]
+        answers = iter(self._answer([(name, image) for name, image in named if isinstance(image, DecodedImage)]))
         return [
-            self._prediction(item.name, image, next(probabilities))
-            if isinstance(image, DecodedImage)
-            else Prediction(item.name, "error", error=str(image))
-            for item, image in zip(inputs, decoded, strict=True)
+            next(answers) if isinstance(image, DecodedImage) else Prediction(name, "error", error=str(image))
+            for name, image in named
         ]
 
-    def _classify(self, images: list[DecodedImage]) -> Iterable[np.ndarray]:
-        """Compute the probabilities of each; RunError if they are not those of the run's classes."""
+    def _answer(self, images: list[tuple[str, DecodedImage]]) -> list[Prediction]:
+        """Classify images with their names."""
         if not images:
-            return ()
-        probabilities = self._network.classify(self._network.extract(np.stack([image.pixels for image in images])))
-        names = self.manifest.class_names
+            return []
+        features = self._network.extract(np.stack([image.pixels for _, image in images]))
+        probabilities = self._classify(features)
+        distances, confidence = self._detector.distances(features), probabilities.max(axis=1)
+        scores = self._detector.scores(distances, confidence)
+        reasons = self._detector.reasons(distances, confidence) if self.answers_unknown else [""] * len(images)
+        tops = [top_classes(row, self.manifest.class_names, self.top_k) for row in probabilities]
+        return [
+            Prediction(
+                path=name,
+                status="unknown" if reasons[row] else "ok",
+                label=tops[row][0][0],
+                confidence=tops[row][0][1],
+                top=tops[row],
+                probabilities=probabilities[row],
+                reason=reasons[row],
+                distance=float(distances[row]),
+                unknown_score=float(scores[row]),
+                sha256=image.sha256,
+                digest=image.digest,
+            )
+            for row, (name, image) in enumerate(images)
+        ]
+
+    def _classify(self, features: np.ndarray) -> np.ndarray:
+        """Compute calibrated probabilities; RunError if they are not those of the run's classes"""
+        probabilities, names = self._network.classify(features), self.manifest.class_names
         if probabilities.shape[1] != len(names):
             raise RunError(
                 f"model.json of '{self._path}' has {len(names)} classes, but its model has {probabilities.shape[1]}; "
                 "restore model.json or train again."
             )
-        return probabilities
-
-    def _prediction(self, name: str, image: DecodedImage, probabilities: np.ndarray) -> Prediction:
-        top = top_classes(probabilities, self.manifest.class_names, self.top_k)
-        label, confidence = top[0]
-        return Prediction(name, "ok", label, confidence, None, top, probabilities, image.sha256, image.digest)
-
-
-class RunNetwork:
-    """The stages of a run, which threads may share: pixels to features, and features to probabilities."""
-
-    def __init__(self, steps: Sequence[tuple[str, Engine]]) -> None:
-        """Take engines in order.
-
-        Args:
-            steps: names and engines, at least two; the last is the head, which takes the features
-        """
-        self.steps, engines = steps, [engine for _, engine in steps]
-        extractor = SequentialEngine(engines[:-1])
-        self._extract, self._classify = ThreadedRunner(extractor), ThreadedRunner(engines[-1])
-        self.single_threaded_blas = any(engine.single_threaded_blas for engine in engines)
-
-    def extract(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute the features of images: uint8 (images, size, size, 3) to float32 (images, …)."""
-        return self._extract(pixels)
-
-    def classify(self, features: np.ndarray) -> np.ndarray:
-        """Turn features into probabilities: float32 (images, classes)."""
-        return self._classify(features)
-
-
-def open_network(run: Run, engine: str = "auto", trust_model: bool = False) -> RunNetwork:
-    """Open what runs a finished run, over files checked against their hashes.
-
-    Args:
-        engine: "auto" for the one the run was made with
-        trust_model: whether Keras may open its network even if this machine did not make it
-
-    Raises:
-        RunError
-        ModelError
-        OptionError: if the run has nothing that this engine can run
-    """
-    stages = _stages_for(run, engine)
-    _check_origin(run, stages, trust_model)
-    steps = list[tuple[str, Engine]]()
-    for stage in stages:
-        opened = open_engines(EngineSpec(stage.engine, stage.precision), run.checked_file(stage.file))
-        names = [f"{part} {stage.file}" for part in ("the features of", "the head of")]
-        steps += zip(names if len(opened) > 1 else [stage.file], opened, strict=True)
-    if len(steps) < 2:
-        raise RunError(f"'{run.path}' has no head after its features; restore model.json or train again.")
-    return RunNetwork(steps)
-
-
-def _check_origin(run: Run, stages: Sequence[InferenceStage], trust_model: bool) -> None:
-    """Check that the files of a run may be opened, if this machine did not make it; RunError if not"""
-    if run.is_own:
-        return
-    networks = [stage.file for stage in stages if stage.engine == "keras"]
-    for name in networks:
-        require_trust(run, trust_model)
-        check_classes(run, name)
-    if not networks and not is_limited():
-        try_stages(run, stages)
-
-
-def _stages_for(run: Run, engine: str) -> tuple[InferenceStage, ...]:
-    """Find the stages that an engine runs.
-
-    Raises:
-        OptionError: if the run has nothing that this engine can run
-    """
-    if engine not in ("auto", *ENDINGS):
-        raise OptionError(f"the engine is {engine!r}; expected auto or one of {', '.join(ENDINGS)}.")
-    manifest = run.manifest
-    stages = manifest.stages
-    if engine == "keras" and MODEL in manifest.sha256:
-        stages = (InferenceStage(MODEL, "keras"),)
-    elif engine != "auto":
-        stages = tuple(replace(stage, engine=engine) if stage.engine != "classic" else stage for stage in stages)
-        readable = all(Path(stage.file).suffix == ENDINGS[stage.engine] for stage in stages)
-        if not readable or engine not in [stage.engine for stage in stages]:
-            raise OptionError(
-                f"--engine {engine} cannot run '{run.path}', which was trained for {manifest.engine}; omit --engine."
-            )
-    return stages
+        return apply_temperature(probabilities, self.manifest.temperature)
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:
@@ -231,6 +184,7 @@ def predict(
     inputs: ImageInput | Iterable[ImageInput],
     top_k: int = 1,
     engine: str = "auto",
+    unknown: bool | None = None,
     trust_model: bool = False,
 ) -> Iterator[Prediction]:
     """Classify images with a finished run, one prediction per image, in order.
@@ -241,6 +195,7 @@ def predict(
             3), Pillow images, binary file objects; one of them or several
         top_k: how many classes `Prediction.top` has
         engine: "auto" for the one the run was made with
+        unknown: whether the answer may be "unknown"; None where the run has a threshold
         trust_model: whether Keras may open its network, in this process, even if this machine did not make it
 
     Raises:
@@ -248,4 +203,4 @@ def predict(
         ModelError
         OptionError
     """
-    return Predictor(run, engine, top_k, trust_model).predict(expand_inputs(each_input(inputs)))
+    return Predictor(run, engine, top_k, unknown, trust_model).predict(expand_inputs(each_input(inputs)))

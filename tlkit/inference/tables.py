@@ -25,24 +25,36 @@ SHEET_WIDTHS = (44, 9, 24, 12)  # of the columns path, status, label, confidence
 
 @dataclass(frozen=True)
 class PredictionColumns:
-    """The columns of every table of predictions: path, status, label, confidence, label_2, …, p_<class>, …, error.
+    """The columns of every table of predictions: path, status, label, confidence, …, reason, error.
 
     Attributes:
         class_names: in label order
         top_k: how many of the most probable classes
         probs: whether the probability of every class is a column
+        scores: whether the distance to the training images is a column
     """
 
     class_names: tuple[str, ...]
     top_k: int = 1
     probs: bool = False
+    scores: bool = False
 
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
         ranks = [name for k in range(2, self.top_k + 1) for name in (f"label_{k}", f"confidence_{k}")]
         classes = [f"p_{name}" for name in self.class_names] if self.probs else []
-        return ["path", "status", "label", "confidence", *ranks, *classes, "error"]
+        return [
+            "path",
+            "status",
+            "label",
+            "confidence",
+            *ranks,
+            *classes,
+            *["distance"] * self.scores,
+            "reason",
+            "error",
+        ]
 
     def values(self, prediction: Prediction) -> list[Any]:
         """Give the values of one row, probabilities rounded to six decimals; None where there is none."""
@@ -53,7 +65,9 @@ class PredictionColumns:
             classes = [round(probability, 6) for probability in prediction.probabilities.tolist()]
         elif self.probs:
             classes = [None] * len(self.class_names)
-        return [prediction.path, prediction.status, *top, *classes, prediction.error]
+        distance = [_rounded(prediction.distance)] * self.scores
+        reason = prediction.reason or None
+        return [prediction.path, prediction.status, *top, *classes, *distance, reason, prediction.error]
 
 
 class PredictionWriter(Protocol):
@@ -81,6 +95,10 @@ class CsvWriter:
 
     def close(self) -> None:
         """Write nothing more."""
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _six_decimals(value: Any) -> Any:
@@ -126,8 +144,11 @@ def prediction_json(prediction: Prediction, columns: PredictionColumns) -> dict[
         "label": prediction.label,
         "confidence": top[0]["prob"] if top else None,
         "top": top,
+        "reason": prediction.reason or None,
         "error": prediction.error,
     }
+    if columns.scores:
+        fields["distance"] = _rounded(prediction.distance)
     if columns.probs and prediction.probabilities is not None:
         rounded = [round(probability, 6) for probability in prediction.probabilities.tolist()]
         fields["probs"] = dict(zip(columns.class_names, rounded, strict=True))
@@ -159,7 +180,7 @@ class ParquetWriter:
         from pyarrow import parquet
 
         self._columns, self._pending = columns, list[list[Any]]()
-        texts = ("path", "status", "error")
+        texts = ("path", "status", "reason", "error")
         kinds = [
             (name, pyarrow.string() if name in texts or name.startswith("label") else pyarrow.float64())
             for name in map(valid_unicode, columns.names)
@@ -206,7 +227,7 @@ def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFram
     """Make a data frame of predictions, with the columns of `tlkit predict --format csv`.
 
     Returns:
-        Path, status, label, confidence, label_2, confidence_2, ... as many as `top_k` gave, and error
+        Path, status, label, confidence, label_2, confidence_2, ... as many as `top_k` gave, reason and error
 
     Raises:
         ModelError: if pandas is not installed

@@ -16,6 +16,7 @@ from tlkit.utils.files import TEMPORARY, Owned
 
 FORMAT_VERSION = 5
 MODEL = "model.keras"  # the whole network, of runs that have one
+REFERENCES = "engine/references.npy"  # features of training images, which distances are measured to
 CLASSIC_MODEL = "classic.npz"  # a classic classifier, with its descriptors
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
@@ -23,7 +24,8 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
-        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|plots/(?:confusion|curves|wrong)\.png|golden/\d\.png"
+        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy"
+        r"|plots/(?:calibration|confusion|curves|wrong)\.png|golden/\d\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
         r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"
         rf"|(?:(?:engine|folds|golden|plots)/)?{TEMPORARY.pattern}"
@@ -38,6 +40,7 @@ MAX_CLASSES, MAX_NAME = 100_000, 4096  # classes of a run; characters of a name
 MAX_SIDE, MAX_MEGAPIXELS = 4096, 178  # of the square that a network sees, in pixels; of an image
 MAX_HASHES = 1000  # files of a run
 MAX_HIDDEN, MAX_UNITS = 16, 65_536  # hidden layers of a head, and units of each
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 MAX_VALUES = 1000  # in a field without a schema of its own
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -66,6 +69,8 @@ class Manifest:
         precision: of the frozen layers: "float32" or "bfloat16"
         engine: that the run was made with
         stages: in order, from pixels to probabilities
+        temperature: divides the logits of what the stages give
+        unknown: the rule for "unknown", as `evaluation.rejection` reads it; its references are in `REFERENCES`
         sha256: of every file of the run, by its path in the run
     """
 
@@ -74,6 +79,8 @@ class Manifest:
     precision: str
     engine: str
     stages: tuple[InferenceStage, ...] = field(repr=False)
+    temperature: float
+    unknown: dict[str, Any] = field(repr=False)
     sha256: dict[str, str] = field(repr=False)
 
 
@@ -101,6 +108,8 @@ def parse_manifest(content: Any, file: Path) -> Manifest:
         precision=content["precision"],
         engine=content["engine"],
         stages=stages,
+        temperature=float(content["temperature"]),
+        unknown=content["unknown"],
         sha256=dict(content["sha256"]),
     )
 
@@ -188,20 +197,19 @@ def _is_head(value: Any) -> bool:
     return has_units and isinstance(value.get("batch_norm"), bool) and all(_is_number(n) and n >= 0 for n in numbers)
 
 
-def _is_small(value: Any) -> bool:
-    """Tell whether this is an object, or null, of few names, finite numbers and lists and objects of them."""
-    if value is not None and not isinstance(value, dict):
+def _is_rejection(value: Any) -> bool:
+    """Tell whether this is a rule for "unknown"."""
+    if not isinstance(value, dict):
         return False
-    waiting, count = [value], 0
-    while waiting:
-        item, count = waiting.pop(), count + 1
-        if count > MAX_VALUES:
-            return False
-        if isinstance(item, dict | list):
-            waiting += [*item, *item.values()] if isinstance(item, dict) else item
-        elif not (item is None or isinstance(item, bool) or is_name(item) or _is_number(item)):
-            return False
-    return True
+    coverage, threshold = value.get("coverage", 0), value.get("threshold")
+    has_limits = _is_number(coverage) and 0 < coverage <= 1 and (threshold is None or _is_number(threshold))
+    are_moments = all(_are_moments(value.get(name)) for name in ("distance", "doubt"))
+    return has_limits and are_moments and _is_number(value.get("balance"))
+
+
+def _are_moments(value: Any) -> bool:
+    """Tell whether this is a mean and a standard deviation."""
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[1] > 0
 
 
 @dataclass(frozen=True)
@@ -243,6 +251,9 @@ FIELDS = {  # of model.json; other fields are not read
     "descriptor": FieldRule("a name", is_name, is_required=False),
     "features": FieldRule("a name", is_name, is_required=False),
     "classifier": FieldRule("a name", is_name, is_required=False),
-    "temperature": FieldRule("a positive number", lambda value: _is_number(value) and value > 0, is_required=False),
-    "unknown": FieldRule("null or a small object", _is_small, is_required=False),
+    "temperature": FieldRule(
+        f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
+        lambda value: _is_number(value) and MIN_TEMPERATURE <= value <= MAX_TEMPERATURE,
+    ),
+    "unknown": FieldRule("an object with coverage, threshold, balance, distance and doubt", _is_rejection),
 }

@@ -9,7 +9,6 @@ from tlkit.settings.shared import (
     AugmentSettings,
     CsvDialect,
     EngineName,
-    GoldenSettings,
     LayoutSettings,
     PixelSettings,
     Preset,
@@ -21,7 +20,7 @@ from tlkit.settings.shared import (
     parse_gray_range,
     trust_model_option,
 )
-from tlkit.settings.training import VariantSettings
+from tlkit.settings.training import TrustSettings, VariantSettings
 from tlkit.utils.text import parse_duration
 
 TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet"]
@@ -55,7 +54,7 @@ class ContactSheetSettings(AugmentSettings, LayoutSettings, ContactSheetMainSett
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(GoldenSettings, LayoutSettings, PixelSettings):
+class CompareSettings(TrustSettings, LayoutSettings, PixelSettings):
     """Settings of `tlkit compare`."""
 
     only: str = setting(
@@ -112,6 +111,11 @@ class EvaluateSettings(LayoutSettings):
     )
     min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
+    unknown_data: str = setting(
+        "",
+        "Main",
+        "Folder of images of no class; measures how well RUN separates them. Default: DATA/_unknown, if any.",
+    )
     engine: EngineName = setting("auto", "Speed", "Engine; auto is the one the run was trained with.")
     trust_model: bool = trust_model_option()
     csv_dialect: CsvDialect = csv_dialect_option()
@@ -198,6 +202,12 @@ class PredictSettings:
     )
     top_k: int = setting(1, "Output", "Number of most probable classes per image.", min=1)
     probs: bool = setting(False, "Output", "Probability of every class.")
+    unknown: bool | None = setting(
+        None,
+        "Output",
+        "Answer unknown for images unlike the training images or not sure. Default: if RUN has a threshold.",
+    )
+    scores: bool = setting(False, "Output", "Distance to the training images as a column, 0 (equal) to 2.")
     csv_dialect: CsvDialect = csv_dialect_option()
     skip_unreadable: bool = setting(False, "Output", "Unreadable inputs are left out and do not change the exit code.")
     verify: bool = setting(

@@ -327,18 +327,6 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoldenSettings:
-    """Option of the images that a run keeps."""
-
-    golden: bool = setting(
-        True,
-        "Run",
-        "Golden samples: 8 small validation images and their answers in the run folder, for `predict --verify` and "
-        "`doctor`.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
     """Options of the engine."""
 

@@ -9,7 +9,6 @@ from tlkit.settings.shared import (
     MAX_EPOCHS,
     AugmentSettings,
     DataSettings,
-    GoldenSettings,
     HeadSettings,
     LoggingSettings,
     LossSettings,
@@ -27,6 +26,26 @@ Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "gelu", "se
 ClassifierName = Literal[
     "svm", "linear-svm", "rbf-svm", "logistic", "perceptron", "knn", "random-forest", "naive-bayes"
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustSettings:
+    """Options of the answer "unknown", and of the images that a run keeps."""
+
+    coverage: float = setting(
+        0.95,
+        "Evaluation",
+        "Fraction of known images that predict answers; the others, and images of something else, become unknown. "
+        "1 for no unknown.",
+        above=0,
+        max=1,
+    )
+    golden: bool = setting(
+        True,
+        "Run",
+        "Golden samples: 8 small validation images and their answers in the run folder, for `predict --verify` and "
+        "`doctor`.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +114,7 @@ class BlocksSettings:
 class FinetuneSettings(
     RuntimeSettings,
     LoggingSettings,
-    GoldenSettings,
+    TrustSettings,
     BlocksSettings,
     OptimizerSettings,
     LossSettings,
@@ -152,7 +171,7 @@ class TrainSettings(
     ArchitectureSettings,
     RuntimeSettings,
     LoggingSettings,
-    GoldenSettings,
+    TrustSettings,
     OptimizerSettings,
     LossSettings,
     AugmentSettings,
@@ -216,7 +235,7 @@ class ClassicOptions(ClassifierSettings, DeepFeatureSettings, DescriptorSettings
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class ClassicSettings(RuntimeSettings, GoldenSettings, ClassicOptions, SplitSettings):
+class ClassicSettings(RuntimeSettings, TrustSettings, ClassicOptions, SplitSettings):
     """Settings of `tlkit train` of a classic classifier, on handcrafted features or on a network's."""
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from tlkit.models.head import split_head
 from tlkit.quality.check import quick_check
 from tlkit.runs.manifest import MODEL, InferenceStage
 from tlkit.runs.run import Run
+from tlkit.training.confidence import Confidence
 from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_write, make_folder
@@ -81,17 +82,27 @@ def run_rows(engine: Engine, rows: np.ndarray) -> np.ndarray:
     return run_in_batches(engine, engine.session(), rows)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a training.
+
+    Attributes:
+        report: on the validation images
+        test: on the test images; None without any
+    """
+
+    report: Report
+    test: Report | None
+    repeats: Repeats
+    confidence: Confidence
+
+
 def training_metrics(
-    report: Report,
-    test: Report | None,
-    dataset: Dataset,
-    details: FitDetails,
-    repeats: Repeats,
-    seconds: dict[str, float],
+    measured: Measured, dataset: Dataset, details: FitDetails, seconds: dict[str, float]
 ) -> TrainingMetrics:
     """Put together the content of metrics.json."""
-    split, folds = dataset.split, repeats.folds
-    headline = folds.report if folds else test or report
+    report, test, folds = measured.report, measured.test, measured.repeats.folds
+    split, headline = dataset.split, folds.report if folds else test or report
     figures, request = report.as_json(), details.request
     diagnosis = [{"words": found.finding, "next": request.command_with(found.changes)} for found in details.diagnosis]
     if words := check_baseline(headline):
@@ -120,7 +131,9 @@ def training_metrics(
         ],
         figures=dict(details.figures),
         folds=folds.as_json() if folds else None,
-        seeds=repeats.seeds,
+        seeds=measured.repeats.seeds,
+        calibration=measured.confidence.calibration.as_json(),
+        unknown=dict(measured.confidence.unknown),
         seconds=seconds,
     )
 

@@ -14,13 +14,14 @@ from tlkit.data.augment import NO_AUGMENTATION, Augmentation
 from tlkit.errors import OptionError
 from tlkit.models.architectures.registry import ARCHITECTURES, options_of
 from tlkit.settings.base import typed_option
-from tlkit.settings.shared import AugmentSettings, GoldenSettings, LayoutSettings, LoggingSettings
+from tlkit.settings.shared import AugmentSettings, LayoutSettings, LoggingSettings
 from tlkit.settings.training import (
     BlocksSettings,
     ClassicOptions,
     ClassicSettings,
     FinetuneSettings,
     TrainSettings,
+    TrustSettings,
     VariantSettings,
 )
 from tlkit.training.loop.plan import FIXED_WARM_UPS
@@ -192,7 +193,7 @@ CLASSIC = (
 LR_FIND = (  # after those of finetune or train; the phases before the last are trained
     NoEffect(
         (
-            *_names(LoggingSettings, GoldenSettings),
+            *_names(LoggingSettings, TrustSettings),
             "folds",
             "seeds",
             "time_limit",

@@ -184,6 +184,9 @@ class TrainingMetrics:
         left_out: files by the reason why they were skipped
         folds: cross-validated figures, see `CrossValidation`; None where not asked for
         seeds: see `cross_validation.py`; None where not asked for
+        calibration: see `evaluation.calibration.Calibration`
+        unknown: asked `coverage`, `threshold`, `auroc` on images of no class, and per subset how many images get an
+            answer and how many of these are correct; None where there is no threshold
         figures: what only one kind of training has, such as `epochs` or `classifier`
     """
 
@@ -201,6 +204,8 @@ class TrainingMetrics:
     features_reused: int
     left_out: dict[str, int] = field(repr=False)
     seconds: dict[str, float] = field(repr=False)
+    calibration: dict[str, Any] = field(repr=False)
+    unknown: dict[str, Any] = field(repr=False)
     test: dict[str, Any] | None = field(default=None, repr=False)
     advice: dict[str, Any] | None = field(default=None, repr=False)
     forecast: dict[str, Any] | None = field(default=None, repr=False)

@@ -1,18 +1,22 @@
 """The fixed order of steps of every training, from a folder of images to a finished run."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tlkit.data.folder import ImageFolder
+from tlkit.data.image import ImageSpec
 from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
-from tlkit.evaluation.report import Report
 from tlkit.inference.golden import record_golden
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
-from tlkit.training.artifacts import training_metrics, write_folds, write_tables
-from tlkit.training.recipe import DatasetT, FittedModel, Recipe, TrainingResult
+from tlkit.training.artifacts import Measured, training_metrics, write_folds, write_tables
+from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
+from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingResult
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress, Silent, Stopwatch
@@ -73,29 +77,37 @@ def complete_run(
     model = recipe.fit(dataset, run, progress, stopwatch)
     stopwatch.lap("fit")
     stages, details = model.save(run), model.details
-    report = _report(model, dataset.split.validation)
-    test = _report(model, dataset.split.test) if len(dataset.split.test) else None
-    write_tables(run, report, dataset, details)
+    held_out = _held_out(model, dataset)  # before the model is trained again in folds
     repeats = model.repeat(progress)
-    seconds = stopwatch.laps | {"total": stopwatch.total()}
-    if repeats.folds:
-        write_folds(run, repeats.folds)
-    metrics = training_metrics(report, test, dataset, details, repeats, seconds)
+    image, coverage = ImageSpec.from_json(details.manifest), recipe.settings.coverage
+    confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, coverage)
+    report = confidence.report(held_out.validation)
+    test = confidence.report(held_out.test) if held_out.test else None
+    write_tables(run, report, dataset, details)
+    if folds := confidence.calibrated_folds(repeats.folds):
+        write_folds(run, folds)
+    measured = Measured(report, test, replace(repeats, folds=folds), confidence)
+    metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
     run.write_json("metrics.json", metrics.as_json())
     delete_checkpoints(run)
-    entries = {
-        "class_names": list(dataset.split.train.class_names),
-        **details.manifest,
-        "stages": [to_json(stage) for stage in stages],
-    }
+    entries = {"class_names": list(report.class_names), **details.manifest, **confidence.manifest}
+    entries["stages"] = [to_json(stage) for stage in stages]
+    _finish(run, recipe, entries, dataset.split.validation)
+    skipped = (*dataset.folder.skipped, *dataset.split.train.skipped, *confidence.skipped)
+    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, folds)
+
+
+def _finish(run: Run, recipe: Recipe[DatasetT], entries: Mapping[str, Any], validation: ImageFolder) -> None:
+    """Write golden samples, if they are asked for, and finish the run."""
     is_own = not recipe.starts_from_stranger
     if recipe.settings.golden:
         write_manifest(run, entries, is_own)  # with which the run can predict
-        record_golden(run, dataset.split.validation, trust_model=not is_own)
+        record_golden(run, validation, trust_model=not is_own)
     finish_run(run, entries, is_own)
-    skipped = (*dataset.folder.skipped, *dataset.split.train.skipped)
-    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, repeats.folds)
 
 
-def _report(model: FittedModel, images: ImageFolder) -> Report:
-    return Report(images.class_names, images.labels, model.classify(model.extract(images)))
+def _held_out(model: FittedModel, dataset: Dataset) -> HeldOut:
+    """Classify the held-out images, and compute the features that distances are measured to."""
+    validation = Answers.of(model, dataset.split.validation)
+    test = Answers.of(model, dataset.split.test) if len(dataset.split.test) else None
+    return HeldOut(model.extract(reference_images(dataset, validation.features)), validation, test)
