@@ -79,6 +79,7 @@ class ColorRecipe:
     in_fit: Callable = nothing
     trained: list = field(default_factory=list)
     command = "train"
+    starts_from_stranger = False
 
     def adapted_to(self, folder):
         return self
