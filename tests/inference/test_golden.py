@@ -246,6 +246,22 @@ def test_other_answer_of_the_same_stages_is_named_as_calibration(own_run):
     assert "calibration gives other values for golden/2.png (by 0.0099;" in refusal(own_run)
 
 
+def test_changed_temperature_is_named_as_calibration(own_run):
+    content = own_run.read_json("model.json")
+    content["temperature"] = content.get("temperature", 1.0) * 1.5
+    (own_run.path / "model.json").write_text(json.dumps(content))
+    assert "calibration gives other values for golden/0.png" in refusal(own_run)
+
+
+def test_other_distance_is_named(own_run):
+    content = own_run.read_json(GOLDEN)
+    assert all(0 <= sample["distance"][1] <= 2 for sample in content["samples"])
+    content["samples"][1]["distance"][1] += 0.01
+    (own_run.path / GOLDEN).write_text(json.dumps(content))
+    accept(own_run, GOLDEN)
+    assert "the distance to the training images gives other values for golden/1.png" in refusal(own_run)
+
+
 DAMAGE = {
     "nothing": {},
     "a list": [],
@@ -285,7 +301,7 @@ def test_features_of_another_size_differ(own_run, features):
 
 def test_sample_of_an_image_that_cannot_be_decoded_is_refused(own_run):
     content = own_run.read_json(GOLDEN)
-    content["samples"][0] |= {"pixels_sha256": "", "outputs": {}, "features": "", "answer": []}
+    content["samples"][0] |= {"pixels_sha256": "", "outputs": {}, "features": "", "answer": [], "distance": []}
     (own_run.path / GOLDEN).write_text(json.dumps(content))
     (own_run.path / "golden" / "0.png").write_bytes(b"not a PNG")
     accept(own_run, GOLDEN, "golden/0.png")

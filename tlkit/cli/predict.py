@@ -30,7 +30,7 @@ SOME_FAILED = 6  # exit code
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
         "tlkit predict runs/finetune-001 a.jpg --top-k 3",
     ),
-    common=("output", "format", "top_k", "probs", "unknown", "scores", "skip_unreadable", "engine"),
+    common=("output", "format", "top_k", "probs", "unknown", "scores", "verify", "skip_unreadable", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")

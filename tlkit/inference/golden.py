@@ -44,12 +44,14 @@ class Replay:
         outputs: an excerpt of every stage's output, by the stage's file
         features: the whole input of the head, float32 in base64; "" where it is large
         answer: an excerpt of the probabilities that `predict` gives
+        distance: 1, as the scale of a difference, and the distance to the training images; [] if that is not measured
     """
 
     pixels_sha256: str
     outputs: dict[str, list[float]]
     features: str
     answer: list[float]
+    distance: list[float]
 
 
 def record_golden(run: Run, images: ImageFolder, trust_model: bool = False) -> None:
@@ -124,7 +126,7 @@ class Replayer:
         try:
             pixels = decode_square(read_file(file), self._predictor.manifest.image)
         except ImageError:
-            return Replay("", {}, "", [])
+            return Replay("", {}, "", [], [])
         rows, outputs, features = pixels[np.newaxis], dict[str, list[float]](), pixels
         for name, run in self._steps:
             features, rows = rows, run(rows)
@@ -134,7 +136,8 @@ class Replayer:
         (prediction,) = self._predictor.predict(file)
         assert prediction.probabilities is not None, "it was decoded above"
         answer = _excerpt(prediction.probabilities, MAX_PROBABILITIES)
-        return Replay(hashlib.sha256(pixels.tobytes()).hexdigest(), outputs, text, answer)
+        distance = [] if prediction.distance is None else [1.0, prediction.distance]
+        return Replay(hashlib.sha256(pixels.tobytes()).hexdigest(), outputs, text, answer, distance)
 
     def classify(self, features: str) -> list[float]:
         """Run the head on features that `replay` gave, of another image too, and give an excerpt of its output."""
@@ -211,6 +214,7 @@ def _differences(
             again = replayer.classify(expected.features)
             yield head, _difference(expected.outputs[head], again), TOLERANCES["float32"]
     yield "calibration" if is_same else "the network", _difference(expected.answer, actual.answer), tolerance
+    yield "the distance to the training images", _difference(expected.distance, actual.distance), tolerance
 
 
 def _difference(expected: list[float], actual: list[float]) -> float:
@@ -236,6 +240,7 @@ def _read_samples(run: Run) -> tuple[float, dict[str, Replay]]:
 
 def _parse_sample(sample: Any) -> Replay:
     outputs = {str(name): [float(value) for value in values] for name, values in sample["outputs"].items()}
-    features, answer = str(sample["features"]), [float(value) for value in sample["answer"]]
+    answer, distance = ([float(value) for value in sample[name]] for name in ("answer", "distance"))
+    features = str(sample["features"])
     base64.b64decode(features, validate=True)
-    return Replay(str(sample["pixels_sha256"]), outputs, features, answer)
+    return Replay(str(sample["pixels_sha256"]), outputs, features, answer, distance)
