@@ -158,7 +158,7 @@ STOPPED = {  # commands that take seconds on large images; {out} is their output
     "classic": ("train", "{data}", "--descriptor", "fisher", "-o", "{out}"),
     "compare": ("compare", "{data}", "--only", "colors,pixels", "-o", "{out}"),
     "features": ("features", "{data}", *NETWORK, "-o", "{out}.npz"),
-    "predict": ("predict", "{run}", "{data}", "-o", "{out}.csv"),
+    "predict": ("predict", "{run}", *10 * ("{data}",), "-o", "{out}.csv"),
     "evaluate": ("evaluate", "{run}", "{data}", "-o", "{out}"),
 }
 

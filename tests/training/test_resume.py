@@ -115,10 +115,11 @@ def test_resume_comparison_is_refused_with_its_command(tmp_path):
 # every option at once
 
 EVERYTHING = replace(BLOCKS, optimizer="sgd", ema=0.9, mixup=0.3, cutmix=1.0, clip_norm=1.0, class_weight="sqrt")
+WHOLE = replace(EVERYTHING, freeze="none", cut="auto", views=3, upper_epochs=0, upper_batch_size=32)
 WAYS = {
     "one cycle": replace(EVERYTHING, schedule="one-cycle"),
     "plateau": replace(EVERYTHING, schedule="plateau"),
-    "whole, augmented": replace(EVERYTHING, freeze="none", augment="strong", epochs=5),
+    "whole, augmented": replace(WHOLE, augment="strong", epochs=5),
 }
 
 
@@ -183,7 +184,7 @@ def test_twenty_kills_spread_over_a_run_change_nothing(colors, tmp_path):
     """Each in an empty cache of its own, at 5 to 95 % of the time the run takes."""
     start = ("finetune", colors, *OPTIONS)
     started = time.monotonic()
-    assert command(*start, "-o", tmp_path / "whole", cache=tmp_path / "c").wait(timeout=200) == 0
+    assert command(*start, "-o", tmp_path / "whole", cache=tmp_path / "c").wait(timeout=600) == 0
     seconds = time.monotonic() - started
     expected = load_run(tmp_path / "whole")
     for number, fraction in enumerate(np.linspace(0.05, 0.95, 20)):
@@ -197,6 +198,6 @@ def test_twenty_kills_spread_over_a_run_change_nothing(colors, tmp_path):
             if path.exists() and not (path / "settings.json").exists():
                 shutil.rmtree(path)
             finished = command(*again, cache=cache)
-            output, _ = finished.communicate(timeout=200)
+            output, _ = finished.communicate(timeout=600)
             assert finished.returncode == 0, output
         assert_same_training(load_run(path), expected)
