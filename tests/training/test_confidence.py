@@ -1,11 +1,14 @@
 """Temperature and the rule for "unknown" of a training: what is written, and what predict makes of it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.cli.commands import read_csv, tlkit
 from tests.making import encoded, noise
+from tlkit.errors import DataError, OptionError
 from tlkit.evaluation.calibration import MIN_IMAGES
 from tlkit.inference.evaluate import evaluate
 from tlkit.inference.network import open_detector
@@ -107,6 +110,38 @@ def test_evaluate_measures_images_of_no_class_beside_all_images(trained, tmp_pat
     assert evaluation.unknown.auroc > 0.9
     found = evaluate(trained.run, trained.split.train.root, include_training=True)
     assert found.unknown.num_images == 30  # of DATA/_unknown
+
+
+def test_evaluate_lists_images_of_no_class_that_cannot_be_read(trained, tmp_path):
+    save_image(tmp_path / "others" / "noise.png", noise(24, 24))
+    (tmp_path / "others" / "text.txt").write_text("no image")
+    evaluation = evaluate(trained.run, unknown_data=str(tmp_path / "others"))
+    assert evaluation.unknown.num_images == 1
+    assert [Path(item.path).name for item in evaluation.skipped] == ["text.txt"]
+
+
+def test_evaluate_refuses_a_folder_of_no_class_before_anything_is_classified(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, words in (("missing", "is not a folder"), ("empty", "has no file")):
+        with pytest.raises(DataError, match=f"--unknown-data '{tmp_path / folder}' {words}; expected"):
+            evaluate(trained.run, unknown_data=str(tmp_path / folder))
+
+
+def test_predict_prints_unknown_rows_with_reason_and_distance(trained, tmp_path):
+    save_image(tmp_path / "noise.png", noise(24, 24, seed=99))
+    printed = tlkit("predict", trained.run.path, tmp_path / "noise.png", "--scores").stdout
+    (row,) = read_csv(printed)
+    assert list(row) == ["path", "status", "label", "confidence", "distance", "reason", "error"]
+    assert (row["status"], row["reason"], row["error"]) == ("unknown", "unlike training images", "")
+    assert row["label"] in COLORS
+    assert 0 < float(row["distance"]) <= 2
+    (forced,) = read_csv(tlkit("predict", trained.run.path, tmp_path / "noise.png", "--no-unknown").stdout)
+    assert (forced["status"], forced["reason"]) == ("ok", "")
+
+
+def test_predict_unknown_of_a_run_without_threshold_is_refused_with_the_way_out(finetuned_run):
+    with pytest.raises(OptionError, match="a coverage of 0.95 needs 19 validation images; omit --unknown, or train"):
+        Predictor(finetuned_run, unknown=True)
 
 
 def test_references_are_training_images_alone(trained):

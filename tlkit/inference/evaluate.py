@@ -118,24 +118,22 @@ def evaluate(
     names, skipped, folder = run.manifest.class_names, list[FileEntry](), None
     if data is None:
         images, subset = _own_images(run, names, settings.split)
-        kinds = dict[str, str]()
     else:
         folder = read_data(data, DataOptions(**settings.data_options), names)
         images, subset = _images_of(folder, settings.split)
         skipped += folder.skipped
-        kinds = _kinds_of_images(run)
+    kinds = {} if data is None else _kinds_of_images(run)
+    others = _unknown_files(settings.unknown_data, folder)
     predictor = Predictor(run, settings.engine, trust_model=settings.trust_model)
     classified = _classify(images, predictor, kinds, skipped, progress or Silent())
     if data is None or settings.include_training:
-        counted = subset if data is None else "all"
-        chosen = classified
+        counted, chosen = subset if data is None else "all", classified
     else:
-        counted = NEW if any(image.kind == NEW for image in classified) else VALIDATION
-        chosen = [image for image in classified if image.kind == counted]
-        skipped += [FileEntry(image.path, NOT_COUNTED[image.kind]) for image in classified if image.kind != counted]
+        counted, chosen = _choose(classified, skipped)
     if not chosen:
         reason = f", e.g. '{skipped[0].path}': {skipped[0].reason}" if skipped else ""
         raise DataError(f"no image to evaluate: {len(skipped)} were left out{reason}; give other images.")
+    unknown = _separate(chosen, others, predictor, skipped, progress or Silent())
     apart = {kind: [image for image in classified if image.kind == kind] for kind in (NEW, VALIDATION, TRAINING)}
     return Evaluation(
         _report(names, chosen),
@@ -146,7 +144,7 @@ def evaluate(
         {kind: _report(names, some) for kind, some in apart.items() if some and data is not None},
         _recorded_accuracy(run),
         np.array([image.is_answered for image in chosen]) if predictor.answers_unknown else None,
-        _separate(chosen, _unknown_files(settings.unknown_data, folder), predictor, skipped, progress or Silent()),
+        unknown,
     )
 
 
@@ -160,6 +158,13 @@ class _ClassifiedImage:
     kind: str
     is_answered: bool
     unknown_score: float
+
+
+def _choose(classified: list[_ClassifiedImage], skipped: list[FileEntry]) -> tuple[str, list[_ClassifiedImage]]:
+    """Take the images that are new to the run, or its validation images where none is; add the others to `skipped`."""
+    counted = NEW if any(image.kind == NEW for image in classified) else VALIDATION
+    skipped += [FileEntry(image.path, NOT_COUNTED[image.kind]) for image in classified if image.kind != counted]
+    return counted, [image for image in classified if image.kind == counted]
 
 
 def _classify(

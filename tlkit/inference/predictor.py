@@ -10,6 +10,7 @@ import numpy as np
 from tlkit.data.image import DecodedImage
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.calibration import apply_temperature
+from tlkit.evaluation.rejection import min_images
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.inference.network import open_detector, open_network
 from tlkit.runs.run import Run, load_run
@@ -88,10 +89,12 @@ class Predictor:
         self._path = run.path
         self._detector = open_detector(run)
         if unknown and self._detector.threshold is None:
-            raise OptionError(
-                f"'{run.path}' has no threshold for unknown: it had too few validation images for a coverage of "
-                f"{self._detector.coverage:g}; omit --unknown, or train again with more images or a lower --coverage."
-            )
+            coverage, advice = self._detector.coverage, "omit --unknown, or train again"
+            reason, change = f"it was trained with --coverage {coverage:g}", "with a lower --coverage"
+            if coverage < 1:
+                reason = f"a coverage of {coverage:g} needs {min_images(coverage):,} validation images"
+                change = "with more images or a lower --coverage"
+            raise OptionError(f"'{run.path}' has no threshold for unknown: {reason}; {advice} {change}.")
         self.answers_unknown = unknown is not False and self._detector.threshold is not None
         self._network = open_network(run, engine, trust_model)
         self.steps = self._network.steps
