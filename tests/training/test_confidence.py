@@ -127,6 +127,18 @@ def test_evaluate_refuses_a_folder_of_no_class_before_anything_is_classified(tra
             evaluate(trained.run, unknown_data=str(tmp_path / folder))
 
 
+def test_evaluate_json_has_both_error_rates(trained, tmp_path):
+    for seed in range(200, 210):
+        save_image(tmp_path / "others" / f"{seed}.png", noise(24, 24, seed=seed))
+    printed = json.loads(tlkit("evaluate", trained.run.path, "--unknown-data", tmp_path / "others", "--json").stdout)
+    counts = trained.metrics.unknown["validation"]
+    assert printed["unknown"]["known_refused"] == pytest.approx(1 - counts["num_answered"] / 240)
+    assert printed["unknown"]["unknown_answered"] == pytest.approx(1 - printed["unknown"]["num_refused"] / 10)
+    assert printed["answered"]["coverage"] == pytest.approx(counts["num_answered"] / 240)
+    assert printed["answered"]["accuracy"] == pytest.approx(counts["num_correct"] / counts["num_answered"])
+    assert printed["calibration"]["ece"] < 0.15
+
+
 def test_predict_prints_unknown_rows_with_reason_and_distance(trained, tmp_path):
     save_image(tmp_path / "noise.png", noise(24, 24, seed=99))
     printed = tlkit("predict", trained.run.path, tmp_path / "noise.png", "--scores").stdout

@@ -103,7 +103,7 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
         },
         "calibration": _calibration(report),
         "answered": _answered(evaluation),
-        "unknown": asdict(evaluation.unknown) if evaluation.unknown else None,
+        "unknown": _unknown(evaluation),
         "top_k": {str(top_k): report.top_k(top_k)},
         "per_class": [asdict(score) for score in report.scores],
         "class_names": list(report.class_names),
@@ -128,6 +128,23 @@ def _answered(evaluation: "Evaluation") -> dict[str, float | int] | None:
     correct, total = int((answered & (report.predicted == report.labels)).sum()), int(answered.sum())
     accuracy = correct / total if total else 0.0
     return {"coverage": total / len(answered), "accuracy": accuracy, "num_answered": total, "num_correct": correct}
+
+
+def _unknown(evaluation: "Evaluation") -> dict[str, float | int | None] | None:
+    """Give the separation of images of no class with both error rates; None where there are no such images."""
+    from dataclasses import asdict
+
+    if evaluation.unknown is None:
+        return None
+    refused, answered = evaluation.unknown.num_refused, evaluation.answered
+    rates = {"known_refused": None, "unknown_answered": None}
+    if refused is None or answered is None:
+        return asdict(evaluation.unknown) | rates
+    unknown_answered = 1 - refused / evaluation.unknown.num_images
+    return asdict(evaluation.unknown) | {
+        "known_refused": 1 - float(answered.mean()),
+        "unknown_answered": unknown_answered,
+    }
 
 
 def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
