@@ -3,8 +3,9 @@
 import codecs
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from tlkit.settings.commands import PredictSettings
 
 if TYPE_CHECKING:
     from tlkit.cli.predictions import Counts
-    from tlkit.inference.predictor import Predictor
-    from tlkit.inference.tables import PredictionWriter
+    from tlkit.inference.predictor import Prediction, Predictor
+    from tlkit.inference.tables import PredictionColumns, PredictionWriter
     from tlkit.runs.run import Run
 
 SOME_FAILED = 6  # exit code
@@ -28,15 +29,34 @@ SOME_FAILED = 6  # exit code
     examples=(
         "tlkit predict runs/finetune-001 new_photos",
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
-        "tlkit predict runs/finetune-001 a.jpg --top-k 3",
+        "tlkit predict latest new_photos --sort-into sorted",
     ),
-    common=("output", "format", "top_k", "probs", "unknown", "scores", "verify", "skip_unreadable", "engine"),
+    common=(
+        "output",
+        "sort_into",
+        "format",
+        "top_k",
+        "probs",
+        "unknown",
+        "scores",
+        "min_confidence",
+        "verify",
+        "engine",
+    ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @output_option("File to write; its ending sets the format: .csv, .xlsx, .json, .jsonl, .parquet or .txt.", "Output")
+@click.option(
+    "--sort-into",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="New folder with one folder per class, unknown/ and unreadable/, of links to the images.",
+)
 @options_from(PredictSettings)
-def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: PredictSettings) -> None:
+def predict(
+    run: Path, inputs: tuple[str, ...], output: Path | None, sort_into: Path | None, settings: PredictSettings
+) -> None:
     """Classify images with a finished RUN.
     Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
 
@@ -45,27 +65,26 @@ def predict(run: Path, inputs: tuple[str, ...], output: Path | None, settings: P
     its label is still the most probable class. For RUN, `latest` means the newest finished run in
     runs/, and a comparison means the run of its recommended model.
     """
-    from tlkit.cli.predictions import TerminalTable, TrainingImages, write_predictions
+    from tlkit.cli.predictions import write_predictions
     from tlkit.errors import DataError
     from tlkit.inference.inputs import expand_inputs
-    from tlkit.inference.tables import WRITERS, CsvWriter, PredictionColumns
+    from tlkit.inference.sorting import with_min_confidence
+    from tlkit.inference.tables import PredictionColumns
 
     table_format = _choose_format(settings, output)
+    _check_sort_into(sort_into, inputs, settings)
     opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
     columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs, settings.scores)
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
-    with _open_output(output, table_format) as file:
-        if table_format == "table":
-            writer: PredictionWriter = TerminalTable(file, columns, TrainingImages(opened), _only_folder(inputs))
-        elif table_format == "csv":
-            writer = CsvWriter(file, columns, settings.csv_dialect)
-        else:
-            writer = WRITERS[table_format](file, columns)
-        counts = write_predictions(writer, predictions, file, settings.skip_unreadable)
+    predictions = with_min_confidence(predictions, settings.min_confidence)
+    sorting = _sorting(sort_into, columns.class_names, settings.copy)
+    with _open_output(output, table_format) as file, sorting as sort:
+        writer = _make_writers(opened, inputs, settings)[table_format](file, columns)
+        counts = write_predictions(writer, map(sort, predictions), file, settings.skip_unreadable)
         if not counts.num_rows:  # inside the block, so that no file is left
             raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
-    _echo_counts(counts, output, table_format)
+    _echo_counts(counts, {"file": output, "sorted": sort_into}, table_format)
     if counts.num_failed and not settings.skip_unreadable:
         click.get_current_context().exit(SOME_FAILED)
 
@@ -79,6 +98,56 @@ def _open_predictor(run: "Run", settings: PredictSettings) -> "Predictor":
     if settings.verify:
         verify_golden(run, predictor)
     return predictor
+
+
+def _make_writers(
+    opened: "Run", inputs: tuple[str, ...], settings: PredictSettings
+) -> "dict[str, Callable[[IO[Any], PredictionColumns], PredictionWriter]]":
+    """Give what makes the writer of each format."""
+    from tlkit.cli.predictions import TerminalTable, TrainingImages
+    from tlkit.inference.tables import WRITERS, CsvWriter
+
+    def make_table(file: IO[str], columns: "PredictionColumns") -> "PredictionWriter":
+        """Make the table for people, with notes at images that the run was trained on."""
+        return TerminalTable(file, columns, TrainingImages(opened), _only_folder(inputs))
+
+    return {**WRITERS, "table": make_table, "csv": partial(CsvWriter, dialect=settings.csv_dialect)}
+
+
+def _check_sort_into(sort_into: Path | None, inputs: tuple[str, ...], settings: PredictSettings) -> None:
+    """Check the folder of sorted images before anything is read; OptionError if it exists or lies among the images"""
+    from tlkit.errors import OptionError
+    from tlkit.utils.files import check_new_file, is_folder, refuse_inside
+
+    if sort_into is None:
+        if settings.copy:
+            raise OptionError("--copy has no effect without --sort-into; leave it out, or add --sort-into FOLDER.")
+        return
+    check_new_file(sort_into)
+    for given in filter(is_folder, inputs):
+        refuse_inside(Path(given), sort_into)
+
+
+@contextmanager
+def _sorting(
+    folder: Path | None, class_names: tuple[str, ...], copy: bool
+) -> "Iterator[Callable[[Prediction], Prediction]]":
+    """Give a function that sorts each prediction's image into a new folder, and gives the prediction back."""
+    from tlkit.inference.sorting import SortedFolders
+    from tlkit.utils.files import new_folder
+
+    if folder is None:
+        yield lambda prediction: prediction
+        return
+    with new_folder(folder) as unfinished:
+        folders = SortedFolders(unfinished, class_names, copy)
+
+        def sort(prediction: "Prediction") -> "Prediction":
+            """Sort one image."""
+            folders.add(prediction)
+            return prediction
+
+        yield sort
 
 
 def _choose_format(settings: PredictSettings, output: Path | None) -> str:
@@ -105,16 +174,20 @@ def _only_folder(inputs: tuple[str, ...]) -> str:
     return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and is_folder(inputs[0]) else ""
 
 
-def _echo_counts(counts: "Counts", output: Path | None, table_format: str) -> None:
-    """Say on stderr what was written, for a person who looks at the table or has asked for a file."""
+def _echo_counts(counts: "Counts", outputs: Mapping[str, Path | None], table_format: str) -> None:
+    """Say on stderr what was written, for a person who looks at the table or has asked for a file.
+
+    Args:
+        outputs: by what they are called; None where one was not asked for
+    """
     from tlkit.cli.screen import LABEL_WIDTH, Screen
     from tlkit.utils.text import escape_control_chars
 
-    lines = [counts.summary()] if output or table_format == "table" else []
+    written = {name: path for name, path in outputs.items() if path}
+    lines = [counts.summary()] if written or table_format == "table" else []
     lines += [counts.failures()] if counts.num_failed else []
-    if output:
-        lines.append(f"{'file':<{LABEL_WIDTH}}{escape_control_chars(str(output))}")
-    elif table_format == "table" and sys.stdout.isatty():
+    lines += [f"{name:<{LABEL_WIDTH}}{escape_control_chars(str(path))}" for name, path in written.items()]
+    if not written and table_format == "table" and sys.stdout.isatty():
         lines.append(f"{'save':<{LABEL_WIDTH}}add -o result.csv")
     for line in lines:
         if sys.stderr.isatty():

@@ -208,6 +208,8 @@ class PredictSettings:
         "Answer unknown for images unlike the training images or not sure. Default: if RUN has a threshold.",
     )
     scores: bool = setting(False, "Output", "Distance to the training images as a column, 0 (equal) to 2.")
+    min_confidence: float = setting(0.0, "Output", "Minimum confidence; below it the answer is unknown.", min=0, max=1)
+    copy: bool = setting(False, "Output", "Copies instead of links, with --sort-into.")
     csv_dialect: CsvDialect = csv_dialect_option()
     skip_unreadable: bool = setting(False, "Output", "Unreadable inputs are left out and do not change the exit code.")
     verify: bool = setting(
