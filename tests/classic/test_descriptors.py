@@ -148,11 +148,11 @@ def test_resize_square_keeps_an_image_of_that_size():
 
 
 CACHE_DIGESTS = {  # of features of 96 pixels, descriptor version 3
-    "colors": "4c32d8c4a4d8f4fba289e2b5938fd3da42ac8366ac47aaa4eb5103caa4e77b84",
-    "histogram": "9f97be79bda427c9dc3ec4f6d9462f22367ae3a75fa5870d2d3718ff11356d6a",
-    "lbp": "68a70f7b1b0991229e7b10a9a5b49a112dec89c2698c63092464ee829c4933b9",
-    "hog": "5d4d6362ec05aa40e52c718ea960a0217ac6532ee0d57b524fbb27512a6b4488",
-    "fisher": "3eaed5078365052cd8897f203bf3989063c6871bceb1ab0e9587dc21b83a654d",
+    "colors": "86e49d9b6233fc8848ed13456843c5bb26f3662f360e8a1bf4a718eb01765b6e",
+    "histogram": "aed7750b74887de74c559d6394804f4dd4b646467686d2eee1c2a4aa9f46d423",
+    "lbp": "57a61ee7eb8f207d20f89dd3ece7a8e20addaa31998dbbe887260c763b49ffde",
+    "hog": "5bd0122623170535b88a78b00841328b5fa1cf322449ccd73a6d7ee92d309659",
+    "fisher": "a8409d85722182b3b73ecf09eb74e6cc87d8c7a08dbbcf3be173a2e1acc6416f",
 }
 
 
