@@ -102,7 +102,33 @@ def test_expected_calibration_error_is_the_gap_of_a_classifier_that_is_always_as
     for accuracy in (0.5, 0.8, 1.0):
         correct = np.arange(200) < 200 * accuracy
         error = expected_calibration_error(np.full(200, 0.9), correct)
-        assert error == pytest.approx(abs(accuracy - 0.9))
+        gap = accuracy - 0.9
+        assert error == pytest.approx(max(0, gap**2 - 0.9 * 0.1 / 200) ** 0.5)
+
+
+def test_calibrate_of_a_calibrated_classifier_keeps_it_and_finds_nearly_no_error():
+    errors, temperatures, covered = [], [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        probabilities = softmax(rng.normal(0, 2.5, (250, 5)))
+        labels = (rng.random((250, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 4)
+        calibration = calibrate(probabilities, labels)
+        errors.append(calibration.ece)
+        temperatures.append(calibration.temperature)
+        covered.append(calibration.ece_ci95[0] == 0)
+    assert np.mean(errors) < 0.035
+    assert np.mean(np.array(temperatures) == 1) > 0.5  # where a temperature would not lower the cross-entropy
+    assert np.mean(temperatures) == pytest.approx(1, abs=0.03)
+    assert np.mean(covered) >= 0.95
+
+
+def test_expected_calibration_error_has_no_more_than_the_gaps_of_the_bins():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 400)
+    correct = rng.random(400) < confidence**2
+    gaps = [abs(item.accuracy - item.confidence) for item in reliability_bins(confidence, correct)]
+    error = expected_calibration_error(confidence, correct)
+    assert 0.8 * np.mean(gaps) < error <= np.mean(gaps)
 
 
 def test_reliability_bins_hold_each_image_once_in_order():

@@ -1,5 +1,6 @@
 """A run's network in stages, and its rule for "unknown"."""
 
+import io
 import json
 
 import numpy as np
@@ -87,6 +88,23 @@ def test_open_detector_refuses_references_that_are_not_those_of_a_run(own_run):
         assert str(caught.value).endswith("train again."), kind
     put_references(own_run, good)
     open_detector(own_run)
+
+
+def test_predictor_refuses_references_of_another_width(own_run):
+    narrow = io.BytesIO()
+    np.save(narrow, np.eye(5, dtype=np.float16))
+    put_references(own_run, narrow.getvalue())
+    with pytest.raises(RunError, match="has rows of 5 values, but the features have"):
+        list(Predictor(own_run).predict(noise(40, 40)))
+
+
+def test_open_detector_refuses_rows_that_are_not_of_length_one(own_run):
+    references = np.load(own_run.path / REFERENCES)
+    long = io.BytesIO()
+    np.save(long, references * np.float16(100))
+    put_references(own_run, long.getvalue())
+    with pytest.raises(RunError, match="its rows do not have length 1"):
+        open_detector(own_run)
 
 
 def test_open_detector_without_references_names_the_file(own_run):

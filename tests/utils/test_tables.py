@@ -62,7 +62,7 @@ def test_sheet_writer_keeps_text_as_text_and_numbers_as_numbers(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     formulas = [f"{start}1+1" for start in ("=", "+", "-", "@")]
     with (tmp_path / "x.xlsx").open("wb") as file:
-        writer = SheetWriter(file, ["path", "value"], (40,), "0.0%")
+        writer = SheetWriter(file, ["path", "value"], (40,), ("0.0%", "0.0%"))
         for text in (*formulas, "\t=1", "a\x1bb", os.fsdecode(b"caf\xe9"), "花", "x" * 40_000):
             writer.writerow([text, 0.25])
         writer.writerow([None, 3])
@@ -82,7 +82,7 @@ def test_sheet_writer_keeps_text_as_text_and_numbers_as_numbers(tmp_path):
 def test_sheet_writer_refuses_more_rows_than_a_sheet_has(monkeypatch):
     pytest.importorskip("openpyxl")
     monkeypatch.setattr(tables, "MAX_SHEET_ROWS", 2)
-    writer = SheetWriter(io.BytesIO(), ["a"], (), "0")
+    writer = SheetWriter(io.BytesIO(), ["a"], (), ("0",))
     writer.writerow([1])
     with pytest.raises(OptionError, match=r"write a \.csv file"):
         writer.writerow([2])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,6 @@ from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
-    from tlkit.evaluation.report import Report
     from tlkit.inference.evaluate import Evaluation
 
 
@@ -101,7 +100,7 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
             "num_images": total,
             "difference_ci95": list(difference),
         },
-        "calibration": _calibration(report),
+        "calibration": _calibration(evaluation),
         "answered": _answered(evaluation),
         "unknown": _unknown(evaluation),
         "top_k": {str(top_k): report.top_k(top_k)},
@@ -112,11 +111,13 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
     }
 
 
-def _calibration(report: "Report") -> dict[str, object] | None:
-    """Measure the calibration error on these images; None where they are too few."""
+def _calibration(evaluation: "Evaluation") -> dict[str, Any] | None:
+    """Measure the calibration error on images that the temperature was not fitted on; None where they are too few."""
     from tlkit.evaluation.calibration import measure_calibration
 
-    measured = measure_calibration(report.probabilities, report.labels)
+    if evaluation.counted not in ("new", "test"):
+        return None
+    measured = measure_calibration(evaluation.report.probabilities, evaluation.report.labels)
     return {"ece": measured[0], "ece_ci95": list(measured[1])} if measured else None
 
 
@@ -182,10 +183,10 @@ def _print_trust(screen: "Screen", evaluation: "Evaluation") -> None:
     from tlkit.cli.verdict import print_answered, print_auroc, print_confidence_gap, print_figure
 
     report = evaluation.report
-    if measured := _calibration(report):
+    if measured := _calibration(evaluation):
         print_confidence_gap(screen, measured)
     if answered := _answered(evaluation):
-        print_answered(screen, int(answered["num_answered"]), len(report.labels), int(answered["num_correct"]))
+        print_answered(screen, answered | {"num_images": len(report.labels)})
     if unknown := evaluation.unknown:
         refused = unknown.num_refused
         if refused is not None:

@@ -48,7 +48,7 @@ def print_training(result: "TrainingResult") -> None:
 def _print_accuracies(screen: "Screen", result: "TrainingResult") -> None:
     """Print the headline, and below it the figures on other images: of folds, of test and of validation images."""
     from tlkit.cli.screen import FAINT, STRONG
-    from tlkit.cli.verdict import print_confidence, print_figure, print_verdict
+    from tlkit.cli.verdict import print_answered, print_confidence, print_figure, print_verdict
 
     metrics = result.metrics
     if folds := result.folds:
@@ -60,6 +60,8 @@ def _print_accuracies(screen: "Screen", result: "TrainingResult") -> None:
     if result.test:
         print_verdict(screen, result.test, "test images", STRONG if metrics.headline == "test" else "")
         screen.line(("Unbiased: nothing was selected on the test images.", FAINT), indent=2)
+        if (counts := metrics.unknown["test"]) and reporting().verbosity > QUIET:
+            print_answered(screen, counts)
         screen.blank()
     print_verdict(screen, result.report, "validation images", STRONG if metrics.headline == "validation" else "")
     if metrics.selected_on_validation:

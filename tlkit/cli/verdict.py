@@ -59,7 +59,7 @@ def print_confidence(screen: Screen, calibration: Mapping[str, Any], unknown: Ma
         words = f"not calibrated: {calibration['num_images']:,} held-out images; expected {MIN_IMAGES} or more"
         print_figure(screen, "confidence", (f"    –    {words}", FAINT))
     if counts := unknown["validation"]:
-        print_answered(screen, counts["num_answered"], counts["num_images"], counts["num_correct"])
+        print_answered(screen, counts, ", as the threshold was chosen")
     else:
         words = "--coverage is 1, so no image is unknown"
         if (coverage := unknown["coverage"]) < 1:
@@ -86,15 +86,25 @@ def print_confidence_gap(screen: Screen, calibration: Mapping[str, Any]) -> None
     """
     low, high = calibration["ece_ci95"]
     words = f"mean gap between confidence and accuracy ({interval(low, high)})"
+    if before := calibration.get("ece_before"):
+        words += f"; {percent(before)} before calibration"
+    if calibration.get("source") == "folds":
+        words += ", on all images, each held out once"
     print_figure(screen, "confidence", f"{100 * calibration['ece']:>5.1f}{GLUE}%  {words}")
 
 
-def print_answered(screen: Screen, answered: int, total: int, correct: int) -> None:
-    """Print how many images get an answer that is not "unknown", and how many answers are correct."""
-    words = "of these images get an answer"
+def print_answered(screen: Screen, counts: Mapping[str, Any], addition: str = "") -> None:
+    """Print how many images get an answer that is not "unknown", and how many answers are correct.
+
+    Args:
+        counts: `num_images`, `num_answered` and `num_correct`
+        addition: to the fraction of images that get an answer
+    """
+    answered, correct = counts["num_answered"], counts["num_correct"]
+    words = f"of these images get an answer{addition}"
     if answered:
         words += f"; {percent(correct / answered)} of the answers are correct ({correct:,} of {answered:,})"
-    print_figure(screen, "answered", f"{100 * answered / total:>5.1f}{GLUE}%  {words}")
+    print_figure(screen, "answered", f"{100 * answered / counts['num_images']:>5.1f}{GLUE}%  {words}")
 
 
 def print_figure(screen: Screen, name: str, *parts: Part) -> None:

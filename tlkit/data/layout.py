@@ -51,8 +51,8 @@ class Layout:
         for parent, subset in self.parents.items():
             if not parent or path.startswith(f"{parent}/"):
                 first, *rest = path[len(parent) + 1 if parent else 0 :].split("/")
-                return subset, composed(first) if rest else ""
-        return "", UNKNOWN if UNKNOWN in path.split("/")[:-1] else ""
+                return subset, _class_named(first) if rest else ""
+        return "", UNKNOWN if any(map(_is_unknown, path.split("/")[:-1])) else ""
 
     def class_folders(self) -> list[tuple[str, str]]:
         """List the folders of classes as (parent, name)."""
@@ -104,12 +104,20 @@ def class_folders(folder: Path) -> list[str]:
             names = [entry.name for entry in entries if not is_ignored(entry.name) and entry.is_dir()]
     except OSError as error:
         raise DataError(f"'{folder}' cannot be read ({error.strerror}); check its permissions.") from None
-    return sorted((name for name in names if name != UNKNOWN), key=natural_key)
+    return sorted((name for name in names if not _is_unknown(name)), key=natural_key)
 
 
 def composed(name: str) -> str:
     """Write a name in one spelling: macOS writes `é` as two characters, the others as one."""
     return unicodedata.normalize("NFC", name)
+
+
+def _is_unknown(name: str) -> bool:
+    return name.casefold() == UNKNOWN
+
+
+def _class_named(name: str) -> str:
+    return UNKNOWN if _is_unknown(name) else composed(name)
 
 
 def _key(name: str) -> str:

@@ -17,6 +17,7 @@ DEFAULT_COVERAGE = 0.95
 UNLIKE, NOT_SURE = "unlike training images", "not sure"  # reasons
 BALANCES = np.linspace(-3, 3, 25)  # that are tried on images known to be of no class
 SLACK = 1e-4  # on a threshold, which is the score of an image: engines differ in the seventh digit
+LENGTH_ERROR = 0.01  # of rows that float16 rounds
 MIN_ODDS = 1e-6  # of a wrong answer: a confidence of 1 is not infinitely sure
 MIN_DEVIATION = 1e-6  # where all validation images are alike
 
@@ -115,7 +116,9 @@ class UnknownDetector:
         Raises:
             KeyError, TypeError, ValueError: if it is not what `as_json` gives
         """
-        threshold = content["threshold"]
+        threshold, lengths = content["threshold"], np.linalg.norm(references.astype(np.float32), axis=1)
+        if ((np.abs(lengths - 1) > LENGTH_ERROR) & (lengths > 0)).any():
+            raise ValueError("its rows do not have length 1")
         return UnknownDetector(
             distance=Standardization(*map(float, content["distance"])),
             doubt=Standardization(*map(float, content["doubt"])),

@@ -17,6 +17,7 @@ from tlkit.evaluation.rejection import auroc
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
+from tlkit.runs.manifest import UNKNOWN_IMAGES
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
 NEW, TRAINING = "new", "training"  # what an image is for a run, beside `VALIDATION`; its test images are new to it
+FITTED_ON = "the rule for unknown was fitted on it"
 NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a validation image of the run"}
 
 
@@ -114,6 +116,7 @@ def evaluate(
         ModelError
     """
     run = run if isinstance(run, Run) else load_run(run)
+    options |= {"unknown_data": str(options["unknown_data"])} if "unknown_data" in options else {}
     settings = settings_or_options(EvaluateSettings, settings, options, data=data)
     names, skipped, folder = run.manifest.class_names, list[FileEntry](), None
     if data is None:
@@ -133,7 +136,7 @@ def evaluate(
     if not chosen:
         reason = f", e.g. '{skipped[0].path}': {skipped[0].reason}" if skipped else ""
         raise DataError(f"no image to evaluate: {len(skipped)} were left out{reason}; give other images.")
-    unknown = _separate(chosen, others, predictor, skipped, progress or Silent())
+    unknown = _separate(chosen, others, predictor, (_fitted_on(run), skipped), progress or Silent())
     apart = {kind: [image for image in classified if image.kind == kind] for kind in (NEW, VALIDATION, TRAINING)}
     return Evaluation(
         _report(names, chosen),
@@ -198,6 +201,13 @@ def _classify(
     return classified
 
 
+def _fitted_on(run: Run) -> set[str]:
+    """Give the hashes of the images of no class that the run's rule for "unknown" was fitted on."""
+    if UNKNOWN_IMAGES not in run.manifest.sha256:
+        return set()
+    return {row["sha256"] for row in run.read_rows(UNKNOWN_IMAGES)}
+
+
 def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Path]:
     """List the images of no class: of the folder that is named, else those in `_unknown/` of the data.
 
@@ -219,15 +229,21 @@ def _separate(
     known: Sequence[_ClassifiedImage],
     files: Sequence[Path],
     predictor: Predictor,
-    skipped: list[FileEntry],
+    left_out: tuple[set[str], list[FileEntry]],
     progress: Progress,
 ) -> UnknownFigures | None:
-    """Measure how well the run separates images of no class from known ones; None where none can be read."""
-    predictions = []
+    """Measure how well the run separates images of no class from known ones; None where none can be measured.
+
+    Args:
+        left_out: hashes of files that are not measured, and the list to which these and unreadable ones are added
+    """
+    predictions, (fitted, skipped) = [], left_out
     with progress.stage("unknown", len(files), "images") if files else nullcontext(lambda count: None) as advance:
-        for prediction in predictor.predict(files):
+        for prediction in predictor.predict(files, identify=True):
             advance(1)
-            if prediction.unknown_score is None:
+            if prediction.sha256 in fitted:
+                skipped.append(FileEntry(prediction.path, FITTED_ON))
+            elif prediction.unknown_score is None:
                 skipped.append(FileEntry(prediction.path, str(prediction.error)))
             else:
                 predictions.append(prediction)

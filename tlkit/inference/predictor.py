@@ -13,6 +13,7 @@ from tlkit.evaluation.calibration import apply_temperature
 from tlkit.evaluation.rejection import min_images
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
 from tlkit.inference.network import open_detector, open_network
+from tlkit.runs.manifest import REFERENCES
 from tlkit.runs.run import Run, load_run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
@@ -139,6 +140,7 @@ class Predictor:
         if not images:
             return []
         features = self._network.extract(np.stack([image.pixels for _, image in images]))
+        self._check_width(features)
         probabilities = self._classify(features)
         distances, confidence = self._detector.distances(features), probabilities.max(axis=1)
         scores = self._detector.scores(distances, confidence)
@@ -160,6 +162,15 @@ class Predictor:
             )
             for row, (name, image) in enumerate(images)
         ]
+
+    def _check_width(self, features: np.ndarray) -> None:
+        """Check that distances can be measured; RunError if the references are features of another network"""
+        width, expected = features[0].size, self._detector.references.shape[1]
+        if width != expected:
+            raise RunError(
+                f"'{self._path / REFERENCES}' has rows of {expected:,} values, but the features have {width:,}; "
+                "restore it or train again."
+            )
 
     def _classify(self, features: np.ndarray) -> np.ndarray:
         """Compute calibrated probabilities; RunError if they are not those of the run's classes"""

@@ -160,7 +160,8 @@ class XlsxWriter:
 
     def __init__(self, file: IO[bytes], columns: PredictionColumns) -> None:
         self._columns = columns
-        self._sheet = SheetWriter(file, columns.names, SHEET_WIDTHS, "0.0%")
+        formats = ["0.000" if name == "distance" else "0.0%" for name in columns.names]
+        self._sheet = SheetWriter(file, columns.names, SHEET_WIDTHS, formats)
 
     def write(self, prediction: Prediction) -> None:
         """Take one row; the file is written at the end."""

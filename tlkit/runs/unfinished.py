@@ -102,7 +102,8 @@ def drop_temporaries(run: Run) -> None:
 
 def has_progress(run: Run) -> bool:
     """Tell whether the run has trained anything that can be continued."""
-    return any(run.path.glob("checkpoint-*.npz")) or (run.path / "history.csv").exists()
+    trained = any((run.path / name).exists() for name in ("history.csv", "metrics.json"))
+    return trained or any(run.path.glob("checkpoint-*.npz"))
 
 
 def was_resumed(run: Run) -> bool:

@@ -12,7 +12,7 @@ from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
-from tlkit.data.listing import count_reasons
+from tlkit.data.listing import FileEntry, count_reasons
 from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
@@ -117,7 +117,7 @@ def training_metrics(
         num_test=len(split.test),
         selected_on_validation=details.selected_on_validation,
         features_reused=dataset.num_cached,
-        left_out=count_reasons([*dataset.folder.skipped, *split.train.skipped]),
+        left_out=count_reasons(skipped_files(dataset, measured.confidence)),
         test=test.as_json() if test else None,
         advice=dict(details.advice) if details.advice else None,
         forecast=dict(details.forecast) if details.forecast else None,
@@ -128,6 +128,7 @@ def training_metrics(
             *check_time_limit(request.options, seconds),
             *conflict_notes(dataset.folder, CONFLICTS),
             *quick_check(dataset.folder),
+            *measured.confidence.notes,
         ],
         figures=dict(details.figures),
         folds=folds.as_json() if folds else None,
@@ -138,13 +139,19 @@ def training_metrics(
     )
 
 
-def write_tables(run: Run, report: Report, dataset: Dataset, details: FitDetails) -> None:
+def skipped_files(dataset: Dataset, confidence: Confidence) -> list[FileEntry]:
+    """List every file that was left out, with its reason."""
+    return [*dataset.folder.skipped, *dataset.split.train.skipped, *confidence.skipped]
+
+
+def write_tables(run: Run, dataset: Dataset, details: FitDetails, measured: Measured) -> None:
     """Write the history, lists of skipped and of conflicting files, and tables and plots of the validation images."""
+    report, confidence = measured.report, measured.confidence
     if history := details.history:
         run.write_rows("history.csv", list(history[0]), [list(row.values()) for row in history])
         assert details.best_epoch is not None
         draw_curves(history, details.best_epoch, run.path / "plots" / "curves.png")
-    if skipped := [*dataset.folder.skipped, *dataset.split.train.skipped]:
+    if skipped := skipped_files(dataset, confidence):
         run.write_rows("left_out.csv", ("path", "reason"), [(entry.path, entry.reason) for entry in skipped])
     if conflicts := conflict_rows(dataset.folder):
         run.write_rows(CONFLICTS, ("path", "class", "group"), conflicts)

@@ -11,6 +11,7 @@ import numpy as np
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_square
+from tlkit.data.layout import UNKNOWN
 from tlkit.data.listing import FileEntry
 from tlkit.errors import ImageError
 from tlkit.evaluation.calibration import MIN_IMAGES, Calibration, calibrate
@@ -18,10 +19,10 @@ from tlkit.evaluation.plots import draw_reliability
 from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector
 from tlkit.evaluation.report import Report
 from tlkit.inference.network import RunNetwork, open_stages
-from tlkit.runs.manifest import REFERENCES, InferenceStage
+from tlkit.runs.manifest import REFERENCES, UNKNOWN_IMAGES, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.recipe import CrossValidation, Dataset, FittedModel
-from tlkit.utils.files import atomic_open, make_folder
+from tlkit.utils.files import atomic_open, make_folder, sha256_file
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 
@@ -58,6 +59,13 @@ class Confidence:
     detector: UnknownDetector
     unknown: Mapping[str, Any]
     skipped: tuple[FileEntry, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for a person."""
+        if self.skipped and not self.unknown["num_unknown"]:
+            return [f'no file in {UNKNOWN}/ is an image; the answer "unknown" is not fitted to images of no class.']
+        return []
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -122,6 +130,9 @@ def fit_confidence(
     unknown, skipped = None, list[FileEntry]()
     if validation.images.unknown:
         unknown, skipped = _unknown_images(validation.images, open_stages(run.path, stages), image, calibration)
+        readable = set(validation.images.unknown) - {entry.path for entry in skipped}
+        rows = [(path, sha256_file(validation.images.root / path)) for path in sorted(readable)]
+        run.write_rows(UNKNOWN_IMAGES, ("path", "sha256"), rows)
     detector, auroc = fit_detector(held_out.references, _known(validation, calibration), coverage, unknown)
     _write_references(detector.references, run.path / REFERENCES)
     entry: dict[str, Any] = {

@@ -14,7 +14,7 @@ from tlkit.inference.golden import record_golden
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
-from tlkit.training.artifacts import Measured, training_metrics, write_folds, write_tables
+from tlkit.training.artifacts import Measured, skipped_files, training_metrics, write_folds, write_tables
 from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingResult
 from tlkit.utils.cache import claim_cache
@@ -83,17 +83,16 @@ def complete_run(
     confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, coverage)
     report = confidence.report(held_out.validation)
     test = confidence.report(held_out.test) if held_out.test else None
-    write_tables(run, report, dataset, details)
     if folds := confidence.calibrated_folds(repeats.folds):
         write_folds(run, folds)
     measured = Measured(report, test, replace(repeats, folds=folds), confidence)
+    write_tables(run, dataset, details, measured)
     metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
     run.write_json("metrics.json", metrics.as_json())
-    delete_checkpoints(run)
     entries = {"class_names": list(report.class_names), **details.manifest, **confidence.manifest}
     entries["stages"] = [to_json(stage) for stage in stages]
     _finish(run, recipe, entries, dataset.split.validation)
-    skipped = (*dataset.folder.skipped, *dataset.split.train.skipped, *confidence.skipped)
+    skipped = tuple(skipped_files(dataset, confidence))
     return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, folds)
 
 
@@ -103,6 +102,7 @@ def _finish(run: Run, recipe: Recipe[DatasetT], entries: Mapping[str, Any], vali
     if recipe.settings.golden:
         write_manifest(run, entries, is_own)  # with which the run can predict
         record_golden(run, validation, trust_model=not is_own)
+    delete_checkpoints(run)  # only now: what is interrupted before this is resumed from them
     finish_run(run, entries, is_own)
 
 

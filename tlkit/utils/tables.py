@@ -77,17 +77,17 @@ class SheetWriter:
         ModelError: if openpyxl is not installed
     """
 
-    def __init__(self, file: IO[bytes], columns: Sequence[str], widths: Sequence[int], number_format: str) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str], widths: Sequence[int], formats: Sequence[str]) -> None:
         """Start a sheet.
 
         Args:
             widths: of the first columns, in characters
-            number_format: of fractions, as Excel writes it, such as "0.0%"
+            formats: of the fractions of each column, as Excel writes them, such as "0.0%"
         """
         require("openpyxl", "xlsx", "an .xlsx file")
         from openpyxl import Workbook
 
-        self._file, self._number_format, self._num_rows = file, number_format, 0
+        self._file, self._formats, self._num_rows = file, formats, 0
         self._book = Workbook(write_only=True)
         self._sheet = self._book.create_sheet("tlkit")
         self._sheet.freeze_panes = "A2"
@@ -105,13 +105,13 @@ class SheetWriter:
         if self._num_rows > MAX_SHEET_ROWS:
             self._sheet.close()  # else openpyxl complains when it is forgotten
             raise OptionError(f"an .xlsx file holds {MAX_SHEET_ROWS:,} rows, and there are more; write a .csv file.")
-        self._sheet.append([self._cell(value) for value in row])
+        self._sheet.append([self._cell(value, style) for value, style in zip(row, self._formats, strict=True)])
 
     def close(self) -> None:
         """Write the file."""
         self._book.save(self._file)
 
-    def _cell(self, value: Any) -> Any:
+    def _cell(self, value: Any, number_format: str) -> Any:
         from openpyxl.cell import WriteOnlyCell
 
         if isinstance(value, str):
@@ -121,7 +121,7 @@ class SheetWriter:
             return cell
         cell = WriteOnlyCell(self._sheet, value)
         if isinstance(value, float):
-            cell.number_format = self._number_format
+            cell.number_format = number_format
         return cell
 
 
