@@ -100,8 +100,8 @@ def is_whole(file, expected):
         **dict.fromkeys((".keras", ".xlsx", ".npz"), lambda: zipfile.ZipFile(file).testzip() is None),
         **dict.fromkeys((".csv", ".html"), lambda: count_lines(file) == count_lines(expected)),
     }
-    if file.name == LEDGER:  # a line for each run
-        return re.fullmatch(r"(\n[0-9a-f]{64}\n)+", file.read_text()) is not None
+    if file.name == LEDGER:  # a line for each run; one that a full disk cut is passed over by readers
+        return re.fullmatch(r"(\n[0-9a-f]{0,64}\n?)*", file.read_text()) is not None
     if read := readers.get(file.suffix):
         return read()
     return not expected.exists() or file.stat().st_size == expected.stat().st_size

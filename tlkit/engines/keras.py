@@ -11,7 +11,7 @@ import numpy as np
 from tlkit.engines.base import InferenceFunction
 from tlkit.models.head import has_head, split_head
 from tlkit.models.keras_setup import silenced_stderr, start_keras
-from tlkit.utils.files import temporary_file
+from tlkit.utils.files import temporary_file, writing
 
 LARGE_NETWORK = 512 << 20  # bytes of weights above which a conversion in memory may not fit
 
@@ -73,13 +73,16 @@ def to_litert(network: Any, pixels: bool) -> bytes:
 
     Args:
         pixels: the input is uint8, as decoded; else float32, as features are
+
+    Raises:
+        WriteError: if TensorFlow cannot write to the folder of temporary files
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     shape = (1, *network.input.shape[1:])
     source = tf.TensorSpec(shape, tf.uint8 if pixels else tf.float32)
-    with silenced_stderr():
+    with silenced_stderr(), writing(tempfile.gettempdir()):
         traced = tf.function(lambda rows: network(tf.cast(rows, tf.float32), training=False))
         function = traced.get_concrete_function(source)
         if 4 * network.count_params() > LARGE_NETWORK:
