@@ -102,7 +102,8 @@ def test_blocks_prepare_again_takes_every_activation_from_cache(settings, colors
     first, split = prepared(settings, colors)
     files = cache_files(tmp_path / "cache")
     again, _ = prepared(settings, colors)
-    assert (first.features.num_cached, again.features.num_cached) == (0, len(split.validation))
+    num_cached = [[features.num_cached for features in phase.features] for phase in (first, again)]
+    assert num_cached == [[0, 0], [len(split.validation), len(split.train)]]
     assert cache_files(tmp_path / "cache") == files
     for subset in ("train", "validation"):
         np.testing.assert_array_equal(getattr(first, subset).features[:], getattr(again, subset).features[:])
