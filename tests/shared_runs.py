@@ -33,17 +33,18 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             made = pickle.dumps(make(folder))
             result.with_suffix(".new").write_bytes(made)
             result.with_suffix(".new").rename(result)
-    own_runs(folder)
+    own_runs(root)  # all of them: this result may name another shared run
     return pickle.loads(result.read_bytes())
 
 
-def own_runs(folder: Path) -> None:
-    """Record the runs in a folder as made by this worker, which has a cache of its own."""
+def own_runs(root: Path) -> None:
+    """Record the shared runs as made by this worker, which has a cache of its own."""
     from tlkit.runs.ledger import record_run
     from tlkit.utils.files import sha256_file
 
-    for file in folder.rglob("model.json"):
-        record_run(sha256_file(file))
+    for result in root.glob("shared-*.pickle"):  # so that its run is finished
+        for file in result.with_suffix("").rglob("model.json"):
+            record_run(sha256_file(file))
 
 
 @contextmanager
