@@ -75,6 +75,14 @@ def copy_run(run, tmp_path: Path):
     return Run(shutil.copytree(run.path, tmp_path / "copied_run"))
 
 
+def copy_foreign_run(run, tmp_path: Path):
+    """A copy of a run whose model.json this machine did not write."""
+    copied = copy_run(run, tmp_path)
+    with (copied.path / "model.json").open("a") as file:
+        file.write(" ")
+    return copied
+
+
 def rewrite_json(run, name: str, value: Any) -> None:
     """Write another content into a file of a finished run, as if the run had been made so."""
     from tlkit.runs.ledger import record_run

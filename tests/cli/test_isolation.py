@@ -8,17 +8,14 @@ import time
 import pytest
 
 from tests.cli.commands import posix, process, refused, tlkit
-from tests.shared_runs import copy_run
+from tests.shared_runs import copy_foreign_run
 
 pytestmark = posix
 
 
 @pytest.fixture
 def foreign_run(finetuned_run, tmp_path):
-    run = copy_run(finetuned_run, tmp_path)
-    with (run.path / "model.json").open("a") as file:
-        file.write(" ")
-    return run
+    return copy_foreign_run(finetuned_run, tmp_path)
 
 
 def ended(*args, **options):

@@ -9,7 +9,7 @@ import pytest
 
 import tlkit as library
 from tests.networks import keras
-from tests.shared_runs import copy_run
+from tests.shared_runs import copy_foreign_run
 from tests.test_hostile_runs import Payload, rehash
 from tlkit.errors import RunError
 from tlkit.features.layer import run_layer
@@ -21,10 +21,7 @@ from tlkit.runs.warm_start import previous_run
 @pytest.fixture
 def foreign_run(finetuned_run, tmp_path):
     """A copy of a run whose model.json no machine of ours wrote."""
-    run = copy_run(finetuned_run, tmp_path)
-    with (run.path / "model.json").open("a") as file:
-        file.write(" ")
-    return run
+    return copy_foreign_run(finetuned_run, tmp_path)
 
 
 def test_every_way_to_the_network_of_a_stranger_is_closed_unless_it_is_trusted(foreign_run, colors, tmp_path):

@@ -13,7 +13,6 @@ import numpy as np
 NUM_NEIGHBORS = 5
 MAX_REFERENCES = 1000  # training images that distances are measured to
 MAX_REFERENCE_BYTES = 16 << 20  # of their features, as they are stored
-DEFAULT_COVERAGE = 0.95
 UNLIKE, NOT_SURE = "unlike training images", "not sure"  # reasons
 BALANCES = np.linspace(-3, 3, 25)  # that are tried on images known to be of no class
 SLACK = 1e-4  # on a threshold, which is the score of an image: engines differ in the seventh digit

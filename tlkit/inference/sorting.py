@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from tlkit.errors import DataError
+from tlkit.evaluation.rejection import NOT_SURE
 from tlkit.inference.predictor import Prediction
 
 UNKNOWN, UNREADABLE = "unknown", "unreadable"  # folders of images without a class
-NOT_SURE = "not sure"
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # of a file system without links
 MAX_STEM = 200  # bytes of a file name before its ending, so that a number fits behind it
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
-from tlkit.data.image import ImageSpec, decode_square
+from tlkit.data.image import DecodedImage, ImageSpec
 from tlkit.data.layout import UNKNOWN
 from tlkit.data.listing import FileEntry
 from tlkit.errors import ImageError
@@ -18,6 +17,7 @@ from tlkit.evaluation.calibration import MIN_IMAGES, Calibration, calibrate
 from tlkit.evaluation.plots import draw_reliability
 from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector
 from tlkit.evaluation.report import Report
+from tlkit.inference.inputs import NamedInput
 from tlkit.inference.network import RunNetwork, open_stages
 from tlkit.runs.manifest import REFERENCES, UNKNOWN_IMAGES, InferenceStage
 from tlkit.runs.run import Run
@@ -181,10 +181,10 @@ def _unknown_images(
 
     def work(paths: list[str]) -> list[np.ndarray | ImageError]:
         """Decode a few images and compute their features."""
-        decoded = [_decode(images.root / path, image) for path in paths]
-        pixels = [item for item in decoded if isinstance(item, np.ndarray)]
+        decoded = [NamedInput(path, images.root / path).decode(image, identify=False) for path in paths]
+        pixels = [item.pixels for item in decoded if isinstance(item, DecodedImage)]
         features = iter(network.extract(np.stack(pixels)) if pixels else ())
-        return [next(features) if isinstance(item, np.ndarray) else item for item in decoded]
+        return [next(features) if isinstance(item, DecodedImage) else item for item in decoded]
 
     with single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
         results = [row for rows in ordered_map(pool, work, in_chunks(images.unknown, CHUNK)) for row in rows]
@@ -195,13 +195,6 @@ def _unknown_images(
         return KnownImages(np.empty((0, 1), np.float32), np.empty(0, np.float32)), skipped
     features = np.stack(readable)
     return KnownImages(features, calibration.apply(network.classify(features)).max(axis=1)), skipped
-
-
-def _decode(file: Path, image: ImageSpec) -> np.ndarray | ImageError:
-    try:
-        return decode_square(read_file(file), image)
-    except ImageError as error:
-        return error
 
 
 def _write_references(references: np.ndarray, file: Path) -> None:
