@@ -1,7 +1,5 @@
 """The findings as one page with thumbnails, which needs no network and no other file."""
 
-import base64
-import io
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -9,8 +7,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
-from tlkit.errors import ImageError
+from tlkit.data.thumbnail import data_uri, read_thumbnail
 from tlkit.quality.base import Issue
 from tlkit.quality.check import CHECKS, CheckResult
 from tlkit.utils.files import write_new
@@ -81,15 +78,6 @@ class _Thumbnails:
     def of(self, path: str) -> str:
         """Give the thumbnail of an image; "" where it cannot be read, or there are too many."""
         if path not in self._made and path in self._known and len(self._made) < MAX_THUMBNAILS:
-            self._made[path] = self._make(path)
+            image = read_thumbnail(self._root / path, THUMBNAIL)
+            self._made[path] = data_uri(image) if image else ""
         return self._made.get(path, "")
-
-    def _make(self, path: str) -> str:
-        try:
-            image = to_rgb(open_upright(read_file(self._root / path), THUMBNAIL))
-        except ImageError:
-            return ""
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        content = io.BytesIO()
-        image.save(content, "JPEG", quality=80)
-        return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
