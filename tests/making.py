@@ -17,6 +17,7 @@ RUN_FILES = {
     "confusion_matrix.csv",
     "engine/references.npy",
     "history.csv",
+    "map.csv",
     "metrics.json",
     "model.json",
     "model.keras",

@@ -12,7 +12,11 @@ TlkitError
 
 from importlib.util import find_spec
 
-MODULES_OF_PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}  # where the names differ
+MODULES_OF_PACKAGES = {
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "umap-learn": "umap",
+}  # where the names differ
 
 
 class TlkitError(Exception):

@@ -9,6 +9,7 @@ from tlkit.utils.files import sha256_file
 TABLES = {
     "confusion_matrix.csv": ["class", "blue", "green", "red"],
     "history.csv": ["phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"],
+    "map.csv": ["path", "class", "x", "y"],
     "per_class.csv": ["class", "precision", "recall", "f1", "support", "index"],
     "predictions_val.csv": ["path", "class", "label", "confidence", "p_blue", "p_green", "p_red"],
     "split.csv": ["path", "class", "split", "group", "sha256", "reason", "pixels"],

@@ -17,13 +17,14 @@ from tlkit.utils.files import TEMPORARY, Owned
 FORMAT_VERSION = 5
 MODEL = "model.keras"  # the whole network, of runs that have one
 REFERENCES = "engine/references.npy"  # features of training images, which distances are measured to
+IMAGE_MAP = "map.csv"  # validation images as points of a plane
 UNKNOWN_IMAGES = "unknown.csv"  # images of no class that the rule for "unknown" is fitted on
 CLASSIC_MODEL = "classic.npz"  # a classic classifier, with its descriptors
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
-        r"|(?:split|history|left_out|conflicts|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
+        r"|(?:split|history|left_out|conflicts|map|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy"
         r"|plots/(?:calibration|confusion|curves|wrong)\.png|golden/\d\.png"

@@ -14,7 +14,7 @@ from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, WriteError
 from tlkit.runs.ledger import is_recorded, record_run
-from tlkit.runs.manifest import FORMAT_VERSION, MODEL, RUN_FILES, UNKNOWN_IMAGES, Manifest, parse_manifest
+from tlkit.runs.manifest import FORMAT_VERSION, IMAGE_MAP, MODEL, RUN_FILES, UNKNOWN_IMAGES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
@@ -41,6 +41,7 @@ MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4
 READ_COLUMNS = {  # of the tables that are read
     "split.csv": ("path", "class", "split", "sha256", "pixels"),
     UNKNOWN_IMAGES: ("path", "sha256"),
+    IMAGE_MAP: ("path", "class", "x", "y"),
     "predictions_val.csv": ("path", "class", "label", "confidence"),
 }
 

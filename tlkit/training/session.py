@@ -10,6 +10,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
+from tlkit.features.projection import write_map
 from tlkit.inference.golden import record_golden
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
@@ -87,6 +88,7 @@ def complete_run(
         write_folds(run, folds)
     measured = Measured(report, test, replace(repeats, folds=folds), confidence)
     write_tables(run, dataset, details, measured)
+    write_map(run, held_out.validation.images, held_out.validation.features)
     metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
     run.write_json("metrics.json", metrics.as_json())
     entries = {"class_names": list(report.class_names), **details.manifest, **confidence.manifest}
