@@ -28,6 +28,7 @@ _MODULES = {
     "tlkit.features.export": ("FeatureExport", "export_features"),
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
+    "tlkit.inference.sheet_files": ("write_sheet",),
     "tlkit.inference.tables": ("predictions_to_pandas",),
     "tlkit.quality.base": ("Issue",),
     "tlkit.quality.check": ("CheckResult", "check"),
@@ -83,6 +84,7 @@ __all__ = [
     "testing",
     "train",
     "train_classic",
+    "write_sheet",
 ]
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from tlkit.features.export import FeatureExport, export_features
     from tlkit.inference.evaluate import Evaluation, evaluate
     from tlkit.inference.predictor import Prediction, Predictor, predict
+    from tlkit.inference.sheet_files import write_sheet
     from tlkit.inference.tables import predictions_to_pandas
     from tlkit.quality.base import Issue
     from tlkit.quality.check import CheckResult, check

@@ -15,10 +15,10 @@ from rich.cells import cell_len
 from tests.cli.commands import posix, tlkit
 from tests.cli.conftest import NAMES
 from tests.conftest import COLORS
-from tlkit.cli.predictions import Counts, TrainingImages, is_unsure
-from tlkit.cli.screen import whole_percent
+from tlkit.cli.predictions import Counts, TrainingImages
 from tlkit.inference.predictor import Prediction
 from tlkit.runs.run import Run
+from tlkit.utils.text import whole_percent
 
 
 def table(run, *args, width=80, **options):
@@ -82,7 +82,7 @@ def test_table_marks_unsure_rows_and_names_the_second_class(run, tmp_path, predi
         assert ("? " in line) == expected, line
         unsure += expected
         if expected:
-            assert line.endswith(f" {whole_percent(probabilities[-2], space=' ')}")
+            assert line.endswith(f" {whole_percent(probabilities[-2])}")
     assert 0 < unsure < len(lines) - 1
     assert errors[0].endswith(f"; {unsure} unsure (?)")
 
@@ -177,9 +177,3 @@ def test_counts_name_the_commonest_classes_and_the_first_failure():
     counts.add(Prediction("y.txt", "error", error="does not exist"))
     assert counts.failures() == "28 classified, 2 skipped (x.txt is empty (0 bytes); 1 more)."
     assert counts.num_rows == 30
-
-
-def test_is_unsure_where_the_second_class_is_half_as_likely():
-    assert is_unsure(prediction(0.5, 0.25, 0.25))
-    assert not is_unsure(prediction(0.5, 0.2, 0.2, 0.1))
-    assert is_unsure(prediction(0.1, 0.45, 0.45))

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from rich.cells import cell_len
 
-from tlkit.cli.screen import GLUE, Screen, break_command, percent, whole_percent
+from tlkit.cli.screen import GLUE, Screen, break_command, percent
 from tlkit.utils.text import shorten_middle
 
 WIDTHS = (20, 60, 80, 120)
@@ -78,13 +78,6 @@ def test_shorten_middle_keeps_both_ends_and_the_width():
             short = shorten_middle(text, width)
             assert cell_len(short) <= width
             assert short == text if cell_len(text) <= width else (short[-1] == text[-1] and "…" in short)
-
-
-def test_percentages_are_exact_where_they_say_all_or_nothing():
-    assert whole_percent(0.0) == f"0{GLUE}%"
-    assert whole_percent(0.001) == f"1{GLUE}%"
-    assert whole_percent(0.9999) == f"99{GLUE}%"
-    assert whole_percent(1.0) == f"100{GLUE}%"
 
 
 @pytest.mark.parametrize("columns", [30, 60, 120])

@@ -14,7 +14,7 @@ from tests.making import touch
 from tlkit import predict
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.inference.inputs import expand_inputs
-from tlkit.inference.predictor import Predictor, open_network, top_classes
+from tlkit.inference.predictor import Prediction, Predictor, is_unsure, open_network, top_classes
 from tlkit.runs.run import load_run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK, count_workers
@@ -297,3 +297,12 @@ def test_predict_refuses_probabilities_of_another_number_of_classes(own_run, squ
     run = changed(own_run, class_names=["blue", "green"])
     with pytest.raises(RunError, match=r"2 classes.* 3;"):
         list(predict(run, squares[:1]))
+
+
+def test_is_unsure_where_the_second_class_is_half_as_likely():
+    def answer(*probabilities):
+        return Prediction("a.jpg", "ok", probabilities=np.array(probabilities, np.float32))
+
+    assert is_unsure(answer(0.5, 0.25, 0.25))
+    assert not is_unsure(answer(0.5, 0.2, 0.2, 0.1))
+    assert is_unsure(answer(0.1, 0.45, 0.45))

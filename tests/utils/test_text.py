@@ -16,6 +16,7 @@ from tlkit.utils.text import (
     shorten_middle,
     sparkline,
     truncate,
+    whole_percent,
 )
 
 
@@ -120,3 +121,7 @@ def test_lookalike_names_differ_in_case_blanks_or_what_cannot_be_seen():
         ["caf\u00e9", "Cafe\u0301"],
     ]
     assert lookalike_names(["Übung", "Ubung", "1", "01", "cat", "cats"]) == []
+
+
+def test_percentages_are_exact_where_they_say_all_or_nothing():
+    assert [whole_percent(value) for value in (0.0, 0.001, 0.9999, 1.0)] == ["0 %", "1 %", "99 %", "100 %"]

@@ -29,10 +29,12 @@ SOME_FAILED = 6  # exit code
     examples=(
         "tlkit predict runs/finetune-001 new_photos",
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
+        "tlkit predict latest new_photos --sheet sheet.html",
         "tlkit predict latest new_photos --sort-into sorted",
     ),
     common=(
         "output",
+        "sheet",
         "sort_into",
         "format",
         "top_k",
@@ -48,6 +50,12 @@ SOME_FAILED = 6  # exit code
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @output_option("File to write; its ending sets the format: .csv, .xlsx, .json, .jsonl, .parquet or .txt.", "Output")
 @click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Contact sheet to write: images by predicted class and confidence; ends in .html or .png.",
+)
+@click.option(
     "--sort-into",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
@@ -55,7 +63,12 @@ SOME_FAILED = 6  # exit code
 )
 @options_from(PredictSettings)
 def predict(
-    run: Path, inputs: tuple[str, ...], output: Path | None, sort_into: Path | None, settings: PredictSettings
+    run: Path,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    sheet: Path | None,
+    sort_into: Path | None,
+    settings: PredictSettings,
 ) -> None:
     """Classify images with a finished RUN.
     Each INPUT is an image, a folder, a pattern such as '*.jpg', or - for a list on stdin.
@@ -72,6 +85,7 @@ def predict(
     from tlkit.inference.tables import PredictionColumns
 
     table_format = _choose_format(settings, output)
+    _check_sheet(sheet, output, inputs)
     _check_sort_into(sort_into, inputs, settings)
     opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
@@ -79,12 +93,12 @@ def predict(
     predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
     predictions = with_min_confidence(predictions, settings.min_confidence)
     sorting = _sorting(sort_into, columns.class_names, settings.copy)
-    with _open_output(output, table_format) as file, sorting as sort:
+    with _open_output(output, table_format) as file, sorting as sort, _collecting(sheet) as collect:
         writer = _make_writers(opened, inputs, settings)[table_format](file, columns)
-        counts = write_predictions(writer, map(sort, predictions), file, settings.skip_unreadable)
+        counts = write_predictions(writer, map(collect, map(sort, predictions)), file, settings.skip_unreadable)
         if not counts.num_rows:  # inside the block, so that no file is left
             raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
-    _echo_counts(counts, {"file": output, "sorted": sort_into}, table_format)
+    _echo_counts(counts, {"file": output, "sheet": sheet, "sorted": sort_into}, table_format)
     if counts.num_failed and not settings.skip_unreadable:
         click.get_current_context().exit(SOME_FAILED)
 
@@ -112,6 +126,41 @@ def _make_writers(
         return TerminalTable(file, columns, TrainingImages(opened), _only_folder(inputs))
 
     return {**WRITERS, "table": make_table, "csv": partial(CsvWriter, dialect=settings.csv_dialect)}
+
+
+def _check_sheet(sheet: Path | None, output: Path | None, inputs: tuple[str, ...]) -> None:
+    """Check the contact sheet before anything is read; OptionError if it cannot be written, or is the output"""
+    from tlkit.errors import OptionError
+    from tlkit.inference.sheet_files import check_sheet_file
+    from tlkit.utils.files import is_folder, refuse_inside
+
+    if sheet is None:
+        return
+    check_sheet_file(sheet)
+    if output is not None and os.path.realpath(sheet) == os.path.realpath(output):
+        raise OptionError(f"-o and --sheet are both '{sheet}'; choose another name for one of them.")
+    for given in filter(is_folder, inputs):
+        refuse_inside(Path(given), sheet)
+
+
+@contextmanager
+def _collecting(sheet: Path | None) -> "Iterator[Callable[[Prediction], Prediction]]":
+    """Give a function that notes each prediction for a contact sheet, and gives it back; write the sheet at the end."""
+    if sheet is None:
+        yield lambda prediction: prediction
+        return
+    from tlkit.inference.sheet import PredictionSheet
+    from tlkit.inference.sheet_files import save_sheet
+
+    taken = PredictionSheet()
+
+    def collect(prediction: "Prediction") -> "Prediction":
+        """Take one prediction."""
+        taken.add(prediction)
+        return prediction
+
+    yield collect
+    save_sheet(taken, sheet)
 
 
 def _check_sort_into(sort_into: Path | None, inputs: tuple[str, ...], settings: PredictSettings) -> None:

@@ -5,16 +5,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tlkit.cli.screen import BAD, FAINT, WARN, Screen, whole_percent
+from tlkit.cli.screen import BAD, FAINT, WARN, Screen
 from tlkit.errors import RunError
-from tlkit.inference.predictor import Prediction, top_classes
+from tlkit.inference.predictor import Prediction, is_unsure, top_classes
 from tlkit.inference.tables import PredictionColumns, PredictionWriter
 from tlkit.runs.run import Run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import CHUNK
-from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle
+from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle, whole_percent
 
-UNSURE_RATIO = 0.5  # a row is unsure where the second class is at least this likely, as a fraction of the first
 BAR_WIDTH = 10
 MIN_WIDTH_OF_BARS = 72  # columns; a narrower terminal has none
 MIN_PATH = 16  # columns
@@ -97,7 +96,7 @@ class TerminalTable:
             return
         label = pad(shorten_middle(self._names[prediction.label], self._class_width), self._class_width)
         bar = "█" * round(self._bar_width * prediction.confidence)
-        confidence = pad(f"{whole_percent(prediction.confidence, ' '):>5}  {bar}", self._confidence_width)
+        confidence = pad(f"{whole_percent(prediction.confidence):>5}  {bar}", self._confidence_width)
         unsure = is_unsure(prediction)
         self._print_row(f"{path}  {label}  {confidence}", ", ".join(self._notes(prediction)), WARN if unsure else "")
 
@@ -116,7 +115,7 @@ class TerminalTable:
         count = len(self._columns.class_names) if self._columns.probs else max(self._columns.top_k, 1 + unsure)
         first = 0 if is_unknown else 1
         others = top_classes(prediction.probabilities, self._columns.class_names, count)[first:]
-        notes = [f"{self._names[name]} {whole_percent(probability, ' ')}" for name, probability in others]
+        notes = [f"{self._names[name]} {whole_percent(probability)}" for name, probability in others]
         if is_unknown:
             notes[0] = f"{prediction.reason}; {notes[0]}"
         elif unsure:
@@ -224,13 +223,6 @@ def _counted(predictions: Iterable[Prediction], counts: Counts) -> Iterator[Pred
     for prediction in predictions:
         counts.add(prediction)
         yield prediction
-
-
-def is_unsure(prediction: Prediction) -> bool:
-    """Tell whether the second class is at least half as likely as the first."""
-    assert prediction.probabilities is not None
-    second, first = sorted(prediction.probabilities.tolist())[-2:]
-    return bool(second >= UNSURE_RATIO * first)
 
 
 def _columns_of(text: str) -> int:

@@ -35,18 +35,6 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}{GLUE}%"
 
 
-def whole_percent(fraction: float, space: str = GLUE) -> str:
-    """Write a fraction as a whole percentage; 100 % and 0 % only where it is exact.
-
-    >>> [whole_percent(value, " ") for value in (0.946, 0.9999, 1.0)]
-    ['95 %', '99 %', '100 %']
-    """
-    rounded = round(100 * fraction)
-    if 0 < fraction < 1:
-        rounded = min(99, max(1, rounded))
-    return f"{rounded}{space}%"
-
-
 class Screen:
     """Lines on a stream, wrapped between words at the width of the terminal.
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent, whole_percent
-from tlkit.utils.text import distinct_names, shorten_middle
+from tlkit.cli.screen import BAD, FAINT, GLUE, GOOD, STRONG, WARN, Part, Screen, percent
+from tlkit.utils.text import distinct_names, shorten_middle, whole_percent
 
 if TYPE_CHECKING:
     from tlkit.data.listing import FileEntry

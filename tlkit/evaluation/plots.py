@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from tlkit.evaluation.calibration import Calibration
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.evaluation.report import Report
-from tlkit.utils.plotting import BLUE, GRAY, INK, ORANGE, fonts_for, save_figure, save_new_figure
+from tlkit.utils.plotting import BLUE, GRAY, INK, ORANGE, escape_missing, fonts_for, save_figure, save_new_figure
 from tlkit.utils.text import distinct_names, shorten_middle, truncate
 
 
@@ -60,7 +60,7 @@ def draw_confusion(report: Report, data_name: str, file: Path) -> None:
         axes.imshow(_confusion_colors(fractions))
         _write_counts(axes, confusion, fractions)
         _name_classes(axes, names, totals)
-        title = f"{_without(truncate(data_name, 30), missing)}: {_verdict(report)}"
+        title = f"{escape_missing(truncate(data_name, 30), missing)}: {_verdict(report)}"
         figure.suptitle(title, fontsize=12, color=INK, x=0.02, ha="left", parse_math=False)
         caption = _confusion_caption(report, len(drawn), any(missing & set(shown[label]) for label in drawn))
         axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
@@ -128,12 +128,6 @@ def _class_label(name: str, label: int, missing: set[str]) -> str:
     return f"#{label}" if missing & set(name) else shorten_middle(name, MAX_LABEL)
 
 
-def _without(text: str, missing: set[str]) -> str:
-    """Escape the characters that no font has."""
-    escaped = (char.encode("unicode_escape").decode() if char in missing else char for char in text)
-    return "".join(escaped)
-
-
 MISTAKE_COLUMNS = 4
 
 
@@ -158,7 +152,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> No
             title = f"{labels[mistake.label]}\nas {labels[mistake.predicted]} ({percent})"
             axes.set_title(title, fontsize=9, color=INK, parse_math=False)
             below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top", "parse_math": False}
-            axes.text(0.5, -0.03, _without(name, missing), fontsize=7, color=GRAY, **below)
+            axes.text(0.5, -0.03, escape_missing(name, missing), fontsize=7, color=GRAY, **below)
         save_figure(figure, file)
 
 

@@ -17,6 +17,8 @@ from tlkit.runs.manifest import REFERENCES
 from tlkit.runs.run import Run, load_run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
+UNSURE_RATIO = 0.5  # an answer is unsure where the second class is at least this likely, as a fraction of the first
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -191,6 +193,13 @@ def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int)
     """
     best = np.argsort(-probabilities, kind="stable")[:k]
     return tuple((class_names[label], float(probabilities[label])) for label in best)
+
+
+def is_unsure(prediction: Prediction) -> bool:
+    """Tell whether the second class is at least half as likely as the first."""
+    assert prediction.probabilities is not None
+    second, first = sorted(prediction.probabilities.tolist())[-2:]
+    return bool(second >= UNSURE_RATIO * first)
 
 
 def predict(

@@ -15,6 +15,7 @@ from matplotlib.ft2font import FT2Font
 from tlkit.utils.files import atomic_open, make_folder, open_new
 
 INK, GRAY, BLUE, ORANGE = "#333333", "#777777", "#2166ac", "#d6604d"
+DPI = 120  # pixels of a saved figure per inch
 FONT = "DejaVu Sans"  # comes with matplotlib
 UNUSABLE_FONTS = ("Last Resort", "STIX", "cm")  # boxes for every character, and mathematics
 
@@ -33,6 +34,11 @@ def fonts_for(texts: Iterable[str]) -> Iterator[set[str]]:
             missing = missing - found
     with rc_context({"font.family": families}):
         yield {chr(code) for code in missing}
+
+
+def escape_missing(text: str, missing: set[str]) -> str:
+    """Escape the characters that no font has."""
+    return "".join(char.encode("unicode_escape").decode() if char in missing else char for char in text)
 
 
 def _upright_fonts() -> list[FontEntry]:
@@ -71,4 +77,4 @@ def save_new_figure(figure: Figure, file: Path) -> None:
 
 def _draw(figure: Figure, out: IO[bytes]) -> None:
     FigureCanvasAgg(figure)
-    figure.savefig(out, format="png", dpi=120)
+    figure.savefig(out, format="png", dpi=DPI)

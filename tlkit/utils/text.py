@@ -1,4 +1,4 @@
-"""Text for people: durations, escaped names, curves in a line."""
+"""Text for people: durations, percentages, escaped names, curves in a line."""
 
 import math
 import re
@@ -67,6 +67,18 @@ def format_size(num_bytes: float) -> str:
     if num_bytes >= 100_000:
         return f"{num_bytes / 1e6:,.1f} MB"
     return f"{max(round(num_bytes / 1e3), int(num_bytes > 0))} kB"
+
+
+def whole_percent(fraction: float) -> str:
+    """Write a fraction as a whole percentage; 100 % and 0 % only where it is exact.
+
+    >>> [whole_percent(value) for value in (0.946, 0.9999, 1.0)]
+    ['95 %', '99 %', '100 %']
+    """
+    rounded = round(100 * fraction)
+    if 0 < fraction < 1:
+        rounded = min(99, max(1, rounded))
+    return f"{rounded} %"
 
 
 def sparkline(values: Sequence[float]) -> str:
