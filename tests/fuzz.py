@@ -60,6 +60,8 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("lr-find", "photos", *SMALL, "--freeze", "all"),
     ("predict", "net", "photos/red/0.png"),
     ("predict", "classic", "photos/red/0.png"),
+    ("explain", "net", "photos/red/0.png"),
+    ("explain", "classic", "photos/red/0.png"),
     ("evaluate", "net", "photos"),
     ("features", "photos", *SMALL, "-o", "features.npz"),
     ("augment", "photos", "--rows", "2", "--image-size", "32"),

@@ -34,6 +34,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("lr-find", "{data}", *SMALL, "--freeze", "all"),
     ("predict", "net", "{data}", "--top-k", "3", "--format", "table"),
     ("predict", "net", "{data}", "--probs", "--format", "table"),
+    ("explain", "net", "{data}"),
     ("evaluate", "net"),
     ("evaluate", "net", "{data}", "--include-training"),
     ("features", "{data}", *SMALL, "--pca", "4", "-o", "features.npz"),

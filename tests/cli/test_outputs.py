@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need righ
 SMALL = ("--backbone", "mobilenet_025", "--weights", "none", "--image-size", "32")
 FILES = {  # a command that writes one file: its arguments, and the ending of the file
     "predict": (("predict", "runs/mine", "photos/red/0.png"), ".csv"),
+    "explain": (("explain", "runs/mine", "photos/red/0.png"), ".png"),
     "features": (("features", "photos", *SMALL), ".npz"),
     "augment": (("augment", "photos", "--rows", "2", "--image-size", "32"), ".png"),
     "lr-find": (("lr-find", "photos", *SMALL, "--freeze", "all", "--hidden", "0"), ".png"),

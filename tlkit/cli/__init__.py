@@ -20,6 +20,7 @@ from tlkit.cli.compare import compare
 from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, was_interrupted
 from tlkit.cli.doctor import doctor
 from tlkit.cli.evaluate import evaluate
+from tlkit.cli.explain import explain
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
 from tlkit.cli.gradcheck import gradcheck
@@ -216,7 +217,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, evaluate, features, runs),
+    "Use": (predict, explain, evaluate, features, runs),
     "Look": (check, augment, models, summary, gradcheck),
     "Other": (sample, cache, doctor),
 }

@@ -159,6 +159,25 @@ def _squash(image: Image.Image, side: int) -> Image.Image:
 RESIZES = {"crop": _crop, "pad": _pad, "squash": _squash}
 
 
+def visible_box(spec: ImageSpec, width: float, height: float) -> tuple[float, float, float, float]:
+    """Find the part of an upright image that the network sees: left, top, right and bottom of its square.
+
+    Args:
+        width, height: of the image, in pixels
+
+    Returns:
+        Pixels of the image; with the resize "pad" the square is larger than the image
+
+    >>> visible_box(ImageSpec(224, "crop"), 400, 300), visible_box(ImageSpec(224, "pad"), 400, 300)
+    ((50.0, 0.0, 350.0, 300.0), (0.0, -50.0, 400.0, 350.0))
+    """
+    if spec.resize == "squash":
+        return 0.0, 0.0, width, height
+    side = min(width, height) if spec.resize == "crop" else max(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
 def _scaled(
     image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> Image.Image:

@@ -6,13 +6,14 @@ import platform
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from tlkit.errors import ModelError, OptionError
 
 InferenceFunction = Callable[[np.ndarray], np.ndarray]
+MapFunction = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
 MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
 EXTRAS = {"openvino": "'tlkit[openvino]'"}
@@ -33,6 +34,20 @@ class Engine(Protocol):
 
     def session(self) -> InferenceFunction:
         """Give a function from (batch_size, …) inputs to (batch_size, …) outputs, for one thread."""
+
+
+@runtime_checkable
+class MapEngine(Engine, Protocol):
+    """An engine that can also give the feature map whose averages are the first features.
+
+    Attributes:
+        has_maps: whether its network ends with such averages
+    """
+
+    has_maps: bool
+
+    def session_with_maps(self) -> MapFunction:
+        """Give a function from inputs to features and maps (batch_size, height, width, channels), for one thread."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +112,13 @@ def versions(engine: str) -> dict[str, str]:
 
 def run_in_batches(engine: Engine, session: InferenceFunction, rows: np.ndarray) -> np.ndarray:
     """Run any number of rows: the last batch is filled up with zeros, and cut again."""
-    size = engine.batch_size
+    return np.concatenate([session(batch) for batch in padded_batches(rows, engine.batch_size)])[: len(rows)]
+
+
+def padded_batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut rows into batches of one size; the last is filled up with zeros."""
     padded = np.concatenate([rows, np.zeros((-len(rows) % size, *rows.shape[1:]), rows.dtype)])
-    outputs = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
-    return np.concatenate(outputs)[: len(rows)]
+    return [padded[start : start + size] for start in range(0, len(padded), size)]
 
 
 class ThreadedRunner:

@@ -13,7 +13,7 @@ from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_text, write
 from tlkit.utils.process import folder_of_process
 from tlkit.utils.reading import read_regular, sha256_regular
 
-CONVERSION_VERSION = 2
+CONVERSION_VERSION = 3
 MAX_NOTE, MAX_CONVERTED = 1 << 16, 1 << 34  # bytes
 CONVERTED_FILES = CachePart(
     "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.engines.base import InferenceFunction
+from tlkit.engines.base import InferenceFunction, MapFunction
+from tlkit.models.graph import averaged_map
 from tlkit.models.head import has_head, split_head
 from tlkit.models.keras_setup import silenced_stderr, start_keras
 from tlkit.utils.files import temporary_file, writing
@@ -17,14 +18,19 @@ LARGE_NETWORK = 512 << 20  # bytes of weights above which a conversion in memory
 
 
 class KerasEngine:
-    """A Keras model run in inference mode, on batches of one fixed size."""
+    """A Keras model run in inference mode, on batches of one fixed size.
+
+    Attributes:
+        has_maps: see `MapEngine`
+    """
 
     batch_size = 8
     single_threaded_blas = False
 
     def __init__(self, network: Any) -> None:
-        self.network = network
-        self._lock = threading.Lock()
+        self.network, self._lock = network, threading.Lock()
+        self._maps = averaged_map(network)
+        self.has_maps = self._maps is not None
 
     def session(self) -> InferenceFunction:
         """Open a session; all sessions share the network, one at a time."""
@@ -33,6 +39,18 @@ class KerasEngine:
             """Run the network on a batch."""
             with self._lock:  # building its function on first use is not safe in two threads
                 return np.asarray(self.network.predict_on_batch(rows), dtype=np.float32)
+
+        return run
+
+    def session_with_maps(self) -> MapFunction:
+        """Open a session that gives features and maps."""
+        network = start_keras().Model(self.network.input, [self.network.output, self._maps])
+
+        def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Run the network on a batch."""
+            with self._lock:
+                features, maps = network.predict_on_batch(rows)
+            return np.asarray(features, np.float32), np.asarray(maps, np.float32)
 
         return run
 
@@ -71,6 +89,9 @@ def save_network(network: Any, file: Path) -> None:
 def to_litert(network: Any, pixels: bool) -> bytes:
     """Convert a Keras model to the bytes of a `.tflite` file with a batch of one, in float32.
 
+    Where the model's output are averages of a feature map, the map is a second output, which costs nothing:
+    it is computed anyway, and it shows where in the image the features come from (docs/decisions/031).
+
     Args:
         pixels: the input is uint8, as decoded; else float32, as features are
 
@@ -80,7 +101,9 @@ def to_litert(network: Any, pixels: bool) -> bytes:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    shape = (1, *network.input.shape[1:])
+    shape, maps = (1, *network.input.shape[1:]), averaged_map(network)
+    if maps is not None:
+        network = start_keras().Model(network.input, [network.output, maps])
     source = tf.TensorSpec(shape, tf.uint8 if pixels else tf.float32)
     with silenced_stderr(), writing(tempfile.gettempdir()):
         traced = tf.function(lambda rows: network(tf.cast(rows, tf.float32), training=False))

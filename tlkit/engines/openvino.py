@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from tlkit.engines.base import InferenceFunction
+from tlkit.engines.base import InferenceFunction, MapFunction
 from tlkit.errors import ModelError
 from tlkit.utils.parallel import count_workers
 
@@ -13,7 +13,11 @@ PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVINOEngine:
-    """One compiled network with one stream per processor, one request and one row per thread."""
+    """One compiled network with one stream per processor, one request and one row per thread.
+
+    Attributes:
+        has_maps: see `MapEngine`
+    """
 
     batch_size = 1
     single_threaded_blas = False
@@ -33,6 +37,9 @@ class OpenVINOEngine:
             },
         )
 
+        outputs = self._network.outputs
+        self._features, *maps = sorted(range(len(outputs)), key=lambda index: len(outputs[index].partial_shape))
+        self._maps, self.has_maps = maps, len(maps) == 1
         source = self._network.input(0)
         self.session()(
             np.zeros(tuple(source.shape), source.element_type.to_dtype())
@@ -44,6 +51,17 @@ class OpenVINOEngine:
 
         def run(rows: np.ndarray) -> np.ndarray:
             """Run the network on a batch."""
-            return np.array(request.infer({0: rows})[0])
+            return np.array(request.infer({0: rows})[self._features])
+
+        return run
+
+    def session_with_maps(self) -> MapFunction:
+        """Open a session that gives features and maps."""
+        request = self._network.create_infer_request()
+
+        def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Run the network on a batch."""
+            outputs = request.infer({0: rows})
+            return np.array(outputs[self._features]), np.array(outputs[self._maps[0]])
 
         return run

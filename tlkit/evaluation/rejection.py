@@ -4,7 +4,7 @@ Two signs are joined. The distance in feature space finds images of another worl
 the same world. Each alone is blind to what the other finds (docs/decisions/025).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -226,6 +226,11 @@ def choose_references(labels: np.ndarray, order: np.ndarray, num_values: int) ->
         members = order[labels[order] == label]
         turns[members] = np.arange(len(members))
     return np.sort(np.lexsort((labels, turns))[:count])
+
+
+def order_by_hash(sha256: Sequence[str]) -> np.ndarray:
+    """Order images for `choose_references`, in a way that does not depend on their names or classes."""
+    return np.array(sorted(range(len(sha256)), key=lambda index: sha256[index]), int)
 
 
 def normalize_rows(features: np.ndarray) -> np.ndarray:

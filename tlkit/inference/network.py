@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.engines.base import Engine, EngineSpec, SequentialEngine, ThreadedRunner
+from tlkit.engines.base import (
+    Engine,
+    EngineSpec,
+    MapEngine,
+    MapFunction,
+    SequentialEngine,
+    ThreadedRunner,
+    padded_batches,
+)
 from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.rejection import MAX_REFERENCES, UnknownDetector
@@ -32,10 +40,38 @@ class RunNetwork:
         extractor = SequentialEngine(engines[:-1])
         self._extract, self._classify = ThreadedRunner(extractor), ThreadedRunner(engines[-1])
         self.single_threaded_blas = any(engine.single_threaded_blas for engine in engines)
+        *self._before, last = engines[:-1]
+        self._map_engine = last if isinstance(last, MapEngine) and last.has_maps else None
+
+    @property
+    def has_maps(self) -> bool:
+        """True if the features begin with the averages of a feature map."""
+        return self._map_engine is not None
 
     def extract(self, pixels: np.ndarray) -> np.ndarray:
         """Compute the features of images: uint8 (images, size, size, 3) to float32 (images, …)."""
         return self._extract(pixels)
+
+    def maps_session(self) -> MapFunction:
+        """Open a session from pixels, uint8 (images, size, size, 3), to features and their feature map.
+
+        Returns:
+            A function for one thread; its maps are float32 (images, height, width, channels)
+        """
+        engine, before = self._map_engine, [ThreadedRunner(engine) for engine in self._before]
+        assert engine is not None
+        session = engine.session_with_maps()
+
+        def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Run images through the network."""
+            count = len(rows)
+            for runner in before:
+                rows = runner(rows)
+            outputs = [session(batch) for batch in padded_batches(rows, engine.batch_size)]
+            features, maps = (np.concatenate(parts)[:count] for parts in zip(*outputs, strict=True))
+            return features, maps
+
+        return run
 
     def classify(self, features: np.ndarray) -> np.ndarray:
         """Turn features into probabilities: float32 (images, classes)."""

@@ -59,6 +59,8 @@ class Predictor:
     Attributes:
         manifest: what the run's model.json says: class names in label order, the square that is classified
         top_k: how many classes `Prediction.top` has
+        network: the stages of the run
+        detector: its rule for "unknown"
         steps: the engines of the run, each with its name, from pixels to probabilities
         answers_unknown: whether the answer may be "unknown"
     """
@@ -90,17 +92,17 @@ class Predictor:
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
-        self._detector = open_detector(run)
-        if unknown and self._detector.threshold is None:
-            coverage, advice = self._detector.coverage, "omit --unknown, or train again"
+        self.detector = open_detector(run)
+        if unknown and self.detector.threshold is None:
+            coverage, advice = self.detector.coverage, "omit --unknown, or train again"
             reason, change = f"it was trained with --coverage {coverage:g}", "with a lower --coverage"
             if coverage < 1:
                 reason = f"a coverage of {coverage:g} needs {min_images(coverage):,} validation images"
                 change = "with more images or a lower --coverage"
             raise OptionError(f"'{run.path}' has no threshold for unknown: {reason}; {advice} {change}.")
-        self.answers_unknown = unknown is not False and self._detector.threshold is not None
-        self._network = open_network(run, engine, trust_model)
-        self.steps = self._network.steps
+        self.answers_unknown = unknown is not False and self.detector.threshold is not None
+        self.network = open_network(run, engine, trust_model)
+        self.steps = self.network.steps
 
     def __repr__(self) -> str:
         return f"Predictor('{self._path}', {len(self.manifest.class_names)} classes)"
@@ -117,9 +119,11 @@ class Predictor:
             OptionError: at once or when its turn comes, if an input is nothing that can be an image
         """
         named = (name_input(given, self.manifest.image) for given in each_input(inputs))
-        return self._predict_all(named, identify)
+        return self.predict_named(named, identify)
 
-    def _predict_all(self, inputs: Iterator[NamedInput], identify: bool) -> Iterator[Prediction]:
+    def predict_named(self, inputs: Iterator[NamedInput], identify: bool = False) -> Iterator[Prediction]:
+        """Classify images as `predict` does; some may be decoded already."""
+
         def work(chunk: list[NamedInput]) -> list[Prediction]:
             """Classify a chunk."""
             return self._predict_chunk(chunk, identify)
@@ -141,12 +145,12 @@ class Predictor:
         """Classify images with their names."""
         if not images:
             return []
-        features = self._network.extract(np.stack([image.pixels for _, image in images]))
+        features = self.network.extract(np.stack([image.pixels for _, image in images]))
         self._check_width(features)
-        probabilities = self._classify(features)
-        distances, confidence = self._detector.distances(features), probabilities.max(axis=1)
-        scores = self._detector.scores(distances, confidence)
-        reasons = self._detector.reasons(distances, confidence) if self.answers_unknown else [""] * len(images)
+        probabilities = self.classify(features)
+        distances, confidence = self.detector.distances(features), probabilities.max(axis=1)
+        scores = self.detector.scores(distances, confidence)
+        reasons = self.detector.reasons(distances, confidence) if self.answers_unknown else [""] * len(images)
         tops = [top_classes(row, self.manifest.class_names, self.top_k) for row in probabilities]
         return [
             Prediction(
@@ -167,16 +171,16 @@ class Predictor:
 
     def _check_width(self, features: np.ndarray) -> None:
         """Check that distances can be measured; RunError if the references are features of another network"""
-        width, expected = features[0].size, self._detector.references.shape[1]
+        width, expected = features[0].size, self.detector.references.shape[1]
         if width != expected:
             raise RunError(
                 f"'{self._path / REFERENCES}' has rows of {expected:,} values, but the features have {width:,}; "
                 "restore it or train again."
             )
 
-    def _classify(self, features: np.ndarray) -> np.ndarray:
+    def classify(self, features: np.ndarray) -> np.ndarray:
         """Compute calibrated probabilities; RunError if they are not those of the run's classes"""
-        probabilities, names = self._network.classify(features), self.manifest.class_names
+        probabilities, names = self.network.classify(features), self.manifest.class_names
         if probabilities.shape[1] != len(names):
             raise RunError(
                 f"model.json of '{self._path}' has {len(names)} classes, but its model has {probabilities.shape[1]}; "

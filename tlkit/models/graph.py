@@ -18,3 +18,25 @@ def topological_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
         done.add(id(tensor))
         steps.append((layer, inputs, tensor))
     return steps
+
+
+PASSED_THROUGH = ("Concatenate", "Dropout")  # layers that leave the first of their inputs as it is when not training
+
+
+def averaged_map(network: Any) -> Any:
+    """Find the feature map whose averages over its positions are the first features of a network.
+
+    Returns:
+        A tensor (batch, height, width, channels); None where the network ends in another way
+    """
+    made_by = {id(output): (layer, inputs) for layer, inputs, output in topological_order(network.output)}
+    tensor = network.output
+    while id(tensor) in made_by:
+        layer, inputs = made_by[id(tensor)]
+        kind = type(layer).__name__
+        if kind == "GlobalAveragePooling2D":
+            return inputs[0]
+        if kind not in PASSED_THROUGH:
+            return None
+        tensor = inputs[0]
+    return None

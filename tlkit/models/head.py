@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tlkit.models.graph import topological_order
 
 HEAD_PREFIX = "head_"  # of the names of its layers
@@ -75,6 +77,32 @@ def split_head(model: Any) -> tuple[Any, Any]:
     if features is model.input:
         return None, model
     return keras.Model(model.input, features, name="body"), keras.Model(features, model.output, name="head")
+
+
+def head_arrays(head: Any) -> dict[str, np.ndarray]:
+    """Give the weights of a head, from which its gradient is computed without Keras.
+
+    Args:
+        head: from features to probabilities, as `split_head` gives it
+
+    Returns:
+        float32 arrays: `scale` and `offset` (features,) of its batch norm; `kernel_1`, `bias_1`, ... of its hidden
+        layers; `kernel` (values, classes) and `bias` (classes,) of its logits; `linear` (features, classes) of the
+        linear layer beside hidden ones. What the head does not have is left out.
+    """
+    arrays = dict[str, np.ndarray]()
+    names = {layer.name: layer for layer in head.layers}
+    if norm := names.get("head_batch_norm"):
+        gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in norm.get_weights())
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        arrays |= {"scale": scale, "offset": beta - mean * scale}
+    hidden = [layer for name, layer in names.items() if name.startswith("head_hidden")]
+    for index, layer in enumerate(hidden, 1):
+        arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = layer.get_weights()
+    arrays["kernel"], arrays["bias"] = names["head_logits"].get_weights()
+    if linear := names.get("head_linear"):
+        arrays["linear"] = linear.get_weights()[0]
+    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
 def _hidden_layers(head: Head, values: Any) -> Any:

@@ -16,6 +16,7 @@ from tlkit.utils.files import TEMPORARY, Owned
 
 FORMAT_VERSION = 5
 MODEL = "model.keras"  # the whole network, of runs that have one
+HEAD_ARRAYS = "engine/head.npz"  # weights of the head, whose gradient explains an answer
 REFERENCES = "engine/references.npy"  # features of training images, which distances are measured to
 IMAGE_MAP = "map.csv"  # validation images as points of a plane
 UNKNOWN_IMAGES = "unknown.csv"  # images of no class that the rule for "unknown" is fitted on
@@ -26,7 +27,7 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|map|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
         r"|compare\.png|checkpoint-[a-z]+\.npz"
-        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy"
+        r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy|engine/head\.npz"
         r"|plots/(?:calibration|confusion|curves|wrong)\.png|golden/\d\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"
         r"|folds/(?:per_class|confusion_matrix|predictions|wrong)\.csv"

@@ -19,7 +19,11 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": ("more than", operator.gt),
     "below": ("less than", operator.lt),
 }
-OPTION_NAMES = {"from_run": "--from", "for_command": "--for"}  # whose fields would have the names of keywords
+OPTION_NAMES = {
+    "from_run": "--from",
+    "for_command": "--for",
+    "class_name": "--class",
+}  # whose fields would have the names of keywords
 
 SettingsT = TypeVar("SettingsT")
 

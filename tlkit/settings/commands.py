@@ -224,6 +224,21 @@ class PredictSettings:
 
 @documented
 @dataclass(frozen=True, kw_only=True)
+class ExplainSettings:
+    """Settings of `tlkit explain`."""
+
+    class_name: str = setting("", "Main", "Class whose reasons to show. Default: the most probable one of each image.")
+    method: Literal["auto", "gradcam", "gradcam++", "occlusion"] = setting(
+        "auto", "Main", "How reasons are found; auto is gradcam for a network, and for others what serves them."
+    )
+    trust_model: bool = trust_model_option()
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
 class RunsSettings:
     """Settings of `tlkit runs`."""
 

@@ -20,14 +20,14 @@ from tlkit.errors import ImageError
 from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
-from tlkit.models.head import split_head
+from tlkit.models.head import head_arrays, split_head
 from tlkit.quality.check import quick_check
-from tlkit.runs.manifest import MODEL, InferenceStage
+from tlkit.runs.manifest import HEAD_ARRAYS, MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.confidence import Confidence
 from tlkit.training.diagnosis import check_baseline, check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
-from tlkit.utils.files import atomic_write, make_folder
+from tlkit.utils.files import atomic_open, atomic_write, make_folder
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
@@ -61,10 +61,12 @@ def save_network_files(
     """
     save_network(classifier, run.path / MODEL)
     body, head = split_head(top)
+    make_folder(run.path / "engine")
+    with atomic_open(run.path / HEAD_ARRAYS, "wb") as file:
+        np.savez(file, allow_pickle=False, **head_arrays(head))
     if engine.name == "keras":
         return (InferenceStage(MODEL, "keras"),), SavedTop(KerasEngine(body) if body else None, KerasEngine(head))
     folder, stages = run.path / "engine", list[InferenceStage]()
-    make_folder(folder)
     if extractor_file:
         atomic_write(folder / "lower.tflite", extractor_file.read_bytes())
         stages.append(InferenceStage("engine/lower.tflite", engine.name, engine.precision))

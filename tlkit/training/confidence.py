@@ -15,7 +15,7 @@ from tlkit.data.listing import FileEntry
 from tlkit.errors import ImageError
 from tlkit.evaluation.calibration import MIN_IMAGES, Calibration, calibrate
 from tlkit.evaluation.plots import draw_reliability
-from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector
+from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector, order_by_hash
 from tlkit.evaluation.report import Report
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.network import RunNetwork, open_stages
@@ -108,7 +108,7 @@ def reference_images(dataset: Dataset, features: np.ndarray) -> ImageFolder:
         features: of any image, to know their number: float32 (images, …)
     """
     train = dataset.split.train
-    order = np.array(sorted(range(len(train)), key=lambda index: train.sha256[index]), int)
+    order = order_by_hash(train.sha256)
     return train.subset(choose_references(train.labels, order, int(np.prod(features.shape[1:]))))
 
 

@@ -1,0 +1,1 @@
+"""Reasons for an answer: heat maps and the nearest training images."""
