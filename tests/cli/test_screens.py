@@ -36,6 +36,7 @@ from tlkit.training.recipe import TrainingMetrics, TrainingResult
 
 FOLDER = Path(__file__).parent / "screens"
 WIDTHS = (60, 80, 120)
+ON_TERMINALS = {"finetune": (80, 100, 140), "evaluate": (80, 100)}  # widths, with pictures where there is room
 INSECTS = ("Abelha européia", "Formiga-saúva", "Não identificado")
 LABELS = np.repeat(np.array([0, 1, 2], np.int32), (37, 36, 1))
 PATHS = tuple(f"{INSECTS[label]}/IMG_{4160 + number}.jpeg" for number, label in enumerate(LABELS))
@@ -49,6 +50,15 @@ def report():
         probabilities[index] = (1 - confidence) / 2
         probabilities[index, predicted] = confidence
     return Report(INSECTS, LABELS, probabilities)
+
+
+def history():
+    """Twelve epochs: training improves to the end, validation until the eighth."""
+    return tuple(
+        {"phase": "head", "epoch": epoch, "loss": 1.1 * 0.8**epoch, "accuracy": 1 - 0.3 * 0.7**epoch}
+        | {"val_loss": 0.3 + 0.01 * (epoch - 8) ** 2, "val_accuracy": 0.95 - 0.003 * (epoch - 8) ** 2}
+        for epoch in range(1, 13)
+    )
 
 
 def show_finetune(colors):
@@ -84,7 +94,7 @@ def show_finetune(colors):
     )
     images = replace(read_folder(colors), paths=PATHS)
     run, split = Run(Path("runs/finetune-003")), Split(images, images, images)
-    print_training(TrainingResult(run, split, found, None, metrics, (), SKIPPED))
+    print_training(TrainingResult(run, split, found, None, metrics, history(), SKIPPED))
 
 
 def show_evaluate(colors):
@@ -238,18 +248,40 @@ def without_weights(tmp_path, monkeypatch):
 def test_screen_is_as_a_person_has_seen_it(name, colors, monkeypatch):
     for width in WIDTHS:
         monkeypatch.setenv("COLUMNS", str(width))
-        text, file = shown(name, colors), FOLDER / f"{name}-{width}.txt"
-        if os.environ.get("TLKIT_WRITE_SCREENS"):
-            FOLDER.mkdir(exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        assert text == file.read_text(encoding="utf-8"), f"{file.name}; TLKIT_WRITE_SCREENS=1 writes it"
-        assert max(cell_len(line) for line in text.splitlines()) <= width
-        assert not any(line != line.rstrip() for line in text.splitlines())
-        assert "nan" not in text.split()
+        check_screen(shown(name, colors), FOLDER / f"{name}-{width}.txt", width)
+
+
+@pytest.mark.parametrize("name", ON_TERMINALS)
+def test_screen_of_a_wide_terminal_has_pictures(name, colors, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has it
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for remembered in (Style.parse, Style._add):
+        remembered.cache_clear()
+    plain = (FOLDER / f"{name}-80.txt").read_text(encoding="utf-8")
+    for width in ON_TERMINALS[name]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = re.sub(r"\x1b\[[\d;]*m", "", shown(name, colors))  # bold is no color
+        check_screen(text, FOLDER / f"{name}-terminal-{width}.txt", width)
+        assert ("confidence  █ correct" in text) == (width >= 100)
+        assert text.splitlines()[-1] == plain.splitlines()[-1]
+        assert text.lstrip().startswith("accuracy")
+
+
+def check_screen(text, file, width):
+    """Compare a screen with its file, and check what holds for each."""
+    if os.environ.get("TLKIT_WRITE_SCREENS"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8"), f"{file.name}; TLKIT_WRITE_SCREENS=1 writes it"
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert not any(line != line.rstrip() for line in text.splitlines())
+    assert "nan" not in text.split()
 
 
 def test_screens_are_those_of_the_commands():
     expected = {f"{name}-{width}.txt" for name in (*SCREENS, *COMMANDS) for width in WIDTHS}
+    expected |= {f"{name}-terminal-{width}.txt" for name, widths in ON_TERMINALS.items() for width in widths}
     assert {file.name for file in FOLDER.iterdir()} == expected
 
 

@@ -1,5 +1,6 @@
 """Lines and tables that fit the terminal, with colors that are never the only sign."""
 
+import locale
 import os
 import shlex
 import shutil
@@ -54,6 +55,16 @@ class Screen:
             emoji=False,
         )
         self._console.on_broken_pipe = _raise_again  # type: ignore[method-assign]  # rich would end with exit code 1
+
+    @property
+    def is_rich(self) -> bool:
+        """Whether a person looks at a terminal that can do more than print lines."""
+        return self._console.is_terminal and os.environ.get("TERM") not in ("dumb", "unknown")
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether the terminal shows all characters of Unicode, as the locale says."""
+        return locale.getencoding().lower().startswith("utf")
 
     def blank(self) -> None:
         """Print an empty line."""

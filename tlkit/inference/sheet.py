@@ -93,7 +93,7 @@ class PredictionSheet:
         name = {"ok": label, "unknown": "unknown"}.get(status, "unreadable")
         section = self._sections.setdefault((status, name), Section(name, status))
         section.add(_make_tile(prediction, self.count))
-        folder = os.path.dirname(prediction.path)  # noqa: PTH120 - a Path of "<array>" is no folder either
+        folder = os.path.dirname(prediction.path)  # noqa: PTH120 - "" for what is not a file
         self._folder = folder if self._folder is None else _common_folder(self._folder, folder)
         self.count += 1
 

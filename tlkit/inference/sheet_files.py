@@ -130,7 +130,7 @@ class _Drawing:
         self.y, self._texts, self._images = float(MARGIN), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
 
     def text(self, x: float, words: str, columns: int, down: float = 0, **style: Any) -> None:
-        """Write words of at most so many columns with their upper left corner at a place, `down` pixels below `y`."""
+        """Write words, shortened to a number of columns; their upper left corner is `down` pixels below `y`."""
         looks = {"fontsize": 8, "color": INK} | style
         self._texts.append((x, self.y + down, words, columns, looks))
 
