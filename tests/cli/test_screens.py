@@ -36,7 +36,7 @@ from tlkit.training.recipe import TrainingMetrics, TrainingResult
 
 FOLDER = Path(__file__).parent / "screens"
 WIDTHS = (60, 80, 120)
-ON_TERMINALS = {"finetune": (80, 100, 140), "evaluate": (80, 100)}  # widths, with pictures where there is room
+ON_TERMINALS = {"finetune": (80, 100, 140), "evaluate": (80, 100)}  # widths, with charts where there is room
 INSECTS = ("Abelha européia", "Formiga-saúva", "Não identificado")
 LABELS = np.repeat(np.array([0, 1, 2], np.int32), (37, 36, 1))
 PATHS = tuple(f"{INSECTS[label]}/IMG_{4160 + number}.jpeg" for number, label in enumerate(LABELS))
@@ -252,7 +252,7 @@ def test_screen_is_as_a_person_has_seen_it(name, colors, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ON_TERMINALS)
-def test_screen_of_a_wide_terminal_has_pictures(name, colors, monkeypatch):
+def test_screen_of_a_wide_terminal_has_charts(name, colors, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has it
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")

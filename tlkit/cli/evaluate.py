@@ -149,7 +149,7 @@ def _unknown(evaluation: "Evaluation") -> dict[str, float | int | None] | None:
 
 
 def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
-    from tlkit.cli.pictures import print_pictures
+    from tlkit.cli.charts import print_charts
     from tlkit.cli.screen import GLUE, Screen, percent
     from tlkit.cli.verdict import (
         interval,
@@ -172,7 +172,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
             print_figure(screen, f"top {top_k}", figure)
         print_classes(screen, report)
         print_mistakes(screen, report, evaluation.paths, [])
-        print_pictures(screen, report)
+        print_charts(screen, report)
         _print_apart(screen, evaluation)
         print_left_out(screen, [entry for entry in evaluation.skipped if entry.reason not in NOT_COUNTED.values()])
     screen.blank()

@@ -22,7 +22,7 @@ ENDINGS = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 
 def print_training(result: "TrainingResult") -> None:
     """Print how good a classifier is, what to check, where its run is and what to type next; or all of it as JSON."""
-    from tlkit.cli.pictures import print_pictures
+    from tlkit.cli.charts import print_charts
     from tlkit.cli.screen import Screen
     from tlkit.cli.verdict import print_classes, print_left_out, print_mistakes
 
@@ -39,7 +39,7 @@ def print_training(result: "TrainingResult") -> None:
         print_classes(screen, report, f"{folder}per_class.csv")
         files = [name for name in ("wrong.csv", "plots/wrong.png") if (result.run.path / folder / name).is_file()]
         print_mistakes(screen, report, paths, [folder + name for name in files])
-        print_pictures(screen, report, result.history)
+        print_charts(screen, report, result.history)
         _print_findings(screen, result)
         print_left_out(screen, result.skipped, "left_out.csv")
         if reporting().verbosity == VERBOSE:

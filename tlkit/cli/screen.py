@@ -58,12 +58,12 @@ class Screen:
 
     @property
     def is_rich(self) -> bool:
-        """Whether a person looks at a terminal that can do more than print lines."""
+        """True on a terminal that can do more than print lines."""
         return self._console.is_terminal and os.environ.get("TERM") not in ("dumb", "unknown")
 
     @property
     def is_unicode(self) -> bool:
-        """Whether the terminal shows all characters of Unicode, as the locale says."""
+        """True where the locale has all characters of Unicode."""
         return locale.getencoding().lower().startswith("utf")
 
     def blank(self) -> None:

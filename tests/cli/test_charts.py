@@ -1,4 +1,4 @@
-"""Pictures of the summary: what they count, and where they are not drawn."""
+"""Charts of the summary: what they count, and where they are not drawn."""
 
 import io
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from tlkit.cli.pictures import MAX_CLASSES, confidence_picture, confusion_picture, curve_picture, print_pictures
+from tlkit.cli.charts import MAX_CLASSES, confidence_chart, confusion_chart, curve_chart, print_charts
 from tlkit.cli.screen import Screen
 from tlkit.evaluation.report import Report
 
@@ -26,8 +26,8 @@ def epochs(**columns):
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def texts(picture):
-    return ["".join(part if isinstance(part, str) else part[0] for part in line) for line in picture]
+def texts(chart):
+    return ["".join(part if isinstance(part, str) else part[0] for part in line) for line in chart]
 
 
 HISTORY = epochs(loss=(3.0, 2.0, 1.0), val_loss=(4.0, 2.0, 3.0), accuracy=(0.2, 0.6, 1.0), val_accuracy=(0.1, 0.5, 0.4))
@@ -38,11 +38,11 @@ def on_terminal(monkeypatch, width, **environment):
     for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "TERM": "xterm-256color", **environment}.items():
         monkeypatch.setenv(name, value)
     stream = io.StringIO()
-    print_pictures(Screen(stream), report(), HISTORY)
+    print_charts(Screen(stream), report(), HISTORY)
     return stream.getvalue()
 
 
-def test_pictures_are_drawn_on_wide_terminals_only(monkeypatch):
+def test_charts_are_drawn_on_wide_terminals_only(monkeypatch):
     drawn = on_terminal(monkeypatch, 100)
     assert "confidence" in drawn
     assert "accuracy" in drawn
@@ -53,7 +53,7 @@ def test_pictures_are_drawn_on_wide_terminals_only(monkeypatch):
     assert not re.findall(r"\x1b\[[\d;]*38;", colorless)
     monkeypatch.delenv("FORCE_COLOR")
     stream = io.StringIO()
-    print_pictures(Screen(stream), report(), HISTORY)
+    print_charts(Screen(stream), report(), HISTORY)
     assert stream.getvalue() == ""
 
 
@@ -63,32 +63,32 @@ def test_no_line_is_wider_than_the_terminal(width, names, monkeypatch):
     for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     stream = io.StringIO()
-    print_pictures(Screen(stream), report(names=names), HISTORY)
+    print_charts(Screen(stream), report(names=names), HISTORY)
     lines = re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()
     assert max(map(cell_len, lines)) <= width
     assert not any(line != line.rstrip() for line in lines)
     assert len(lines) <= 20
 
 
-def test_confusion_picture_has_the_counts_of_the_report():
+def test_confusion_chart_has_the_counts_of_the_report():
     found = report(names=("ant", "bee", "cow"))
     for is_unicode in (True, False):
-        lines = texts(confusion_picture(found, is_unicode))
+        lines = texts(confusion_chart(found, is_unicode))
         for line, row in zip(lines[2:], found.confusion, strict=True):
             numbers = re.findall(r"\d+", line)
             assert [int(number) for number in numbers] == [count for count in row if count]
         assert all(line.isascii() for line in lines) != is_unicode
 
 
-def test_confusion_picture_is_left_out_where_there_are_many_classes():
-    assert confusion_picture(report(MAX_CLASSES), True)
-    assert confusion_picture(report(MAX_CLASSES + 1), True) == []
+def test_confusion_chart_is_left_out_where_there_are_many_classes():
+    assert confusion_chart(report(MAX_CLASSES), True)
+    assert confusion_chart(report(MAX_CLASSES + 1), True) == []
 
 
-def test_confidence_picture_counts_every_image_once():
+def test_confidence_chart_counts_every_image_once():
     found = report()
     for is_unicode in (True, False):
-        lines = texts(confidence_picture(found, is_unicode))[1:]
+        lines = texts(confidence_chart(found, is_unicode))[1:]
         counts = [int(line.split()[-1]) for line in lines]
         assert sum(counts) == 60
         assert lines[0].startswith(" 50 to 60 %")  # nothing is below
@@ -100,45 +100,45 @@ def test_confidence_picture_counts_every_image_once():
             assert int(line.split()[-1]) == inside.sum()
 
 
-def test_confidence_picture_has_certain_images_in_the_last_bin():
+def test_confidence_chart_has_certain_images_in_the_last_bin():
     certain = Report(("a", "b"), np.array([0, 1], np.int32), np.eye(2, dtype=np.float32))
-    (line,) = texts(confidence_picture(certain, True))[1:]
+    (line,) = texts(confidence_chart(certain, True))[1:]
     assert line.startswith("90 to 100 %")
     assert line.endswith(" 2")
 
 
-def test_curve_picture_goes_from_the_lowest_to_the_highest_value():
+def test_curve_chart_goes_from_the_lowest_to_the_highest_value():
     for name, high, low in (("accuracy", "100.0 %", "10.0 %"), ("loss", "4.00", "1.00")):
-        lines = texts(curve_picture(HISTORY, name, is_unicode=False))
+        lines = texts(curve_chart(HISTORY, name, is_unicode=False))
         assert high in lines[1]
         assert low in lines[-2]
         assert lines[-1].endswith("epoch 3")
         assert all(line.isascii() for line in lines)
-    *_, bottom, _ = texts(curve_picture(HISTORY, "loss", is_unicode=False))
+    *_, bottom, _ = texts(curve_chart(HISTORY, "loss", is_unicode=False))
     assert bottom.endswith(".")  # training ends at the lowest loss
-    first = texts(curve_picture(HISTORY, "loss", is_unicode=False))[1]
+    first = texts(curve_chart(HISTORY, "loss", is_unicode=False))[1]
     assert first.split("4.00 ")[1].startswith("*")  # validation starts at the highest
 
 
-def test_curve_picture_shows_the_same_points_in_braille():
-    lines = texts(curve_picture(HISTORY, "loss", is_unicode=True))[1:-1]
+def test_curve_chart_shows_the_same_points_in_braille():
+    lines = texts(curve_chart(HISTORY, "loss", is_unicode=True))[1:-1]
     rows = [line[5:] for line in lines]
     assert all("\u2800" < char <= "\u28ff" or char == " " for row in rows for char in row)
     assert rows[0][0] != " "
     assert rows[-1][-1] != " "
 
 
-def test_curve_picture_leaves_gaps_where_values_are_missing():
+def test_curve_chart_leaves_gaps_where_values_are_missing():
     gap = epochs(loss=(1.0, float("nan"), 2.0), val_loss=(float("nan"),) * 3)
-    lines = texts(curve_picture(gap, "loss", is_unicode=True))
+    lines = texts(curve_chart(gap, "loss", is_unicode=True))
     assert "2.00" in lines[1]
-    assert curve_picture(epochs(loss=(float("nan"),) * 2, val_loss=(float("nan"),) * 2), "loss", True) == []
+    assert curve_chart(epochs(loss=(float("nan"),) * 2, val_loss=(float("nan"),) * 2), "loss", True) == []
 
 
-def test_pictures_without_epochs_are_two(monkeypatch):
+def test_charts_without_epochs_are_two(monkeypatch):
     for name, value in {"COLUMNS": "100", "FORCE_COLOR": "1", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     stream = io.StringIO()
-    print_pictures(Screen(stream), report())
+    print_charts(Screen(stream), report())
     assert "validation" not in stream.getvalue()
     assert "confidence" in stream.getvalue()

@@ -1,4 +1,4 @@
-"""Small pictures below a summary, on a terminal that is wide enough: confusion, confidence, accuracy and loss."""
+"""Small charts below a summary, on a terminal that is wide enough: confusion, confidence, accuracy and loss."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from tlkit.utils.text import distinct_names, pad, shorten_middle, truncate
 if TYPE_CHECKING:
     from tlkit.evaluation.report import Report
 
-MIN_WIDTH = 100  # columns of a terminal that gets pictures
-GAP = 3  # columns between two pictures
+MIN_WIDTH = 100  # columns of a terminal that gets charts
+GAP = 3  # columns between two charts
 MAX_CLASSES = 8  # of a confusion matrix
 NAME_WIDTH = 12  # columns of a class name
 CURVE_WIDTH, CURVE_HEIGHT = 22, 6  # characters
@@ -25,8 +25,8 @@ VALIDATION = "color(32)"  # a blue that shows on white and on black
 Line = list[Part]
 
 
-def print_pictures(screen: Screen, report: "Report", history: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Print the pictures beside each other; nothing in a pipe, on a narrow or on a simple terminal.
+def print_charts(screen: Screen, report: "Report", history: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Print the charts beside each other; nothing in a pipe, on a narrow or on a simple terminal.
 
     Args:
         report: of the images that were measured
@@ -34,13 +34,13 @@ def print_pictures(screen: Screen, report: "Report", history: Sequence[Mapping[s
     """
     if not screen.is_rich or screen.width < MIN_WIDTH:
         return
-    pictures = [confusion_picture(report, screen.is_unicode), confidence_picture(report, screen.is_unicode)]
+    charts = [confusion_chart(report, screen.is_unicode), confidence_chart(report, screen.is_unicode)]
     if len(history) > 1:
-        pictures += [curve_picture(history, name, screen.is_unicode) for name in ("accuracy", "loss")]
-    pictures = [picture for picture in pictures if picture]
-    needed = sum(map(_width, pictures)) + GAP * (len(pictures) - 1)
-    size = len(pictures) if needed <= screen.width else 2
-    bands = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        charts += [curve_chart(history, name, screen.is_unicode) for name in ("accuracy", "loss")]
+    charts = [chart for chart in charts if chart]
+    needed = sum(map(_width, charts)) + GAP * (len(charts) - 1)
+    size = len(charts) if needed <= screen.width else 2
+    bands = [charts[start : start + size] for start in range(0, len(charts), size)]
     widths = [max(map(_width, column)) for column in zip_longest(*bands, fillvalue=[])]
     for band in bands:
         screen.blank()
@@ -49,8 +49,8 @@ def print_pictures(screen: Screen, report: "Report", history: Sequence[Mapping[s
             screen.line(*chain.from_iterable(padded))
 
 
-def _width(picture: list[Line]) -> int:
-    return max(map(_columns, picture), default=0)
+def _width(chart: list[Line]) -> int:
+    return max(map(_columns, chart), default=0)
 
 
 def _columns(line: Line) -> int:
@@ -59,7 +59,7 @@ def _columns(line: Line) -> int:
     return sum(cell_len(part if isinstance(part, str) else part[0]) for part in line)
 
 
-def confusion_picture(report: "Report", is_unicode: bool) -> list[Line]:
+def confusion_chart(report: "Report", is_unicode: bool) -> list[Line]:
     """Draw the confusion matrix: a row per true class, images as numbers, fractions of the row as shades."""
     confusion = report.confusion
     if len(confusion) > MAX_CLASSES:
@@ -88,7 +88,7 @@ def _shade(fraction: float, is_unicode: bool) -> str:
     return shades[math.ceil(fraction * (len(shades) - 1))]
 
 
-def confidence_picture(report: "Report", is_unicode: bool) -> list[Line]:
+def confidence_chart(report: "Report", is_unicode: bool) -> list[Line]:
     """Draw how many images have which confidence, correct and wrong ones apart."""
     correct_mark, wrong_mark = ("█", "▒") if is_unicode else ("#", "x")
     confidence, is_correct = report.probabilities.max(axis=1), report.predicted == report.labels
@@ -120,7 +120,7 @@ def confidence_picture(report: "Report", is_unicode: bool) -> list[Line]:
     return lines
 
 
-def curve_picture(history: Sequence[Mapping[str, Any]], name: str, is_unicode: bool) -> list[Line]:
+def curve_chart(history: Sequence[Mapping[str, Any]], name: str, is_unicode: bool) -> list[Line]:
     """Draw accuracy or loss by epoch: validation as a line, training as dots."""
     training, validation = ([float(row[column]) for row in history] for column in (name, f"val_{name}"))
     finite = [value for value in (*training, *validation) if math.isfinite(value)]
@@ -159,9 +159,9 @@ def _heights(values: Sequence[float], width: int, height: int) -> list[int | Non
     """Give the row of a curve at each column, 0 at the top; None where there is no value."""
     rows: list[int | None] = []
     for column in range(width):
-        place = column * (len(values) - 1) / (width - 1)
-        before = values[math.floor(place)]
-        value = before + (place - math.floor(place)) * (values[math.ceil(place)] - before)
+        position = column * (len(values) - 1) / (width - 1)
+        before = values[math.floor(position)]
+        value = before + (position - math.floor(position)) * (values[math.ceil(position)] - before)
         rows.append(round((1 - value) * (height - 1)) if math.isfinite(value) else None)
     return rows
 
