@@ -63,6 +63,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("explain", "net", "photos/red/0.png"),
     ("explain", "classic", "photos/red/0.png"),
     ("evaluate", "net", "photos"),
+    ("report", "net"),
     ("features", "photos", *SMALL, "-o", "features.npz"),
     ("augment", "photos", "--rows", "2", "--image-size", "32"),
     ("check", "photos", "--backbone", "none"),

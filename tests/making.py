@@ -25,6 +25,7 @@ RUN_FILES = {
     "plots/confusion.png",
     "plots/curves.png",
     "predictions_val.csv",
+    "report.html",
     "wrong.csv",
     "settings.json",
     "split.csv",

@@ -38,6 +38,7 @@ FILES = {  # a command that writes one file: its arguments, and the ending of th
     "summary": (("summary", "lenet5"), ".svg"),
     "models": (("models",), ".png"),
     "check": (("check", "photos", "--backbone", "none"), ".html"),
+    "report": (("report", "runs/mine"), ".html"),
 }
 RUNS = {  # a command that makes a run folder
     "finetune": (("finetune", "photos", *SMALL, "--freeze", "all", "--epochs", "1"), ""),

@@ -26,13 +26,13 @@ from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed, pixel_extractor
 from tlkit.runs.manifest import InferenceStage
 from tlkit.settings.shared import LayoutSettings
-from tlkit.settings.training import TrustSettings
+from tlkit.settings.training import PageSettings, TrustSettings
 from tlkit.training.diagnosis import TrainingRequest
 from tlkit.training.recipe import FitDetails, Repeats
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorSettings(TrustSettings, LayoutSettings):
+class ColorSettings(PageSettings, TrustSettings, LayoutSettings):
     """Options of the recipe.
 
     freeze  what it says it has frozen; with "all" no time limit cuts it short
@@ -45,6 +45,7 @@ class ColorSettings(TrustSettings, LayoutSettings):
     backbone: str = "colors"
     engine: str = "classic"
     time_limit: str = ""
+    report: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ CLASSIC = {
 }
 OF_THE_SESSION = (
     *("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard"),
-    *("coverage", "golden"),
+    *("coverage", "golden", "report"),
 )
 OF_THE_READER = {item.name for item in fields(LayoutSettings)}  # tests/data/test_reader.py
 

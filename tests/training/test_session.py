@@ -3,16 +3,19 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from tests.making import CHAIN_FILES, RUN_FILES
-from tests.training.stops import StopsAtStage, StopsInEpoch
+from tests.training.stops import StopsAtStage, StopsInEpoch, assert_same_training
 from tlkit.errors import DataError, ModelError, OptionError, RunError
 from tlkit.runs.run import load_run
-from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
+from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings, settings_from
 from tlkit.training.classic import train_classic
 from tlkit.training.finetune import finetune
 from tlkit.training.from_scratch import train
+from tlkit.training.resume import resume
 from tlkit.utils.files import sha256_file
+from tlkit.utils.progress import Silent
 
 SMALL = FinetuneSettings(
     backbone="mobilenet_025", weights="none", freeze="all", image_size=32, hidden="0", batch_size=16, epochs=1
@@ -46,7 +49,7 @@ def test_run_can_be_loaded_and_every_file_has_its_hash(finetuned_run):
     assert manifest.class_names == ("blue", "green", "red")
     assert (manifest.image.size, manifest.image.resize) == (32, "crop")
     assert (manifest.precision, manifest.engine) == ("float32", "litert")
-    assert set(manifest.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json"}
+    assert set(manifest.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json", "report.html"}
     assert all(sha256_file(run.path / name) == value for name, value in manifest.sha256.items())
 
 
@@ -206,3 +209,48 @@ def test_interrupt_while_run_is_written_leaves_what_says_it_is_unfinished(colors
     assert not any(name.startswith(".") for name in files)
     with pytest.raises(RunError, match="is unfinished"):
         load_run(tmp_path / "run")
+
+
+class WritesOwnPage(Silent):
+    """A person who saves a page of that name into the run folder while the training runs."""
+
+    def run_started(self, run):
+        self.file = run / "report.html"
+
+    def on_epoch_end(self, row):
+        self.file.write_text("my notes")
+
+
+@pytest.mark.training
+def test_a_page_that_cannot_be_written_is_a_note_of_a_finished_run(colors, tmp_path):
+    result = train(colors, tmp_path / "run", QUICK, WritesOwnPage())
+    assert (result.run.path / "report.html").read_text() == "my notes"
+    assert "report.html was not written" in result.metrics.notes[-1]
+    assert load_run(result.run.path).read_json("metrics.json")["notes"] == result.metrics.notes
+    result.run.checked_file("metrics.json")
+
+
+@pytest.mark.training
+def test_an_interrupt_while_the_page_is_written_loses_nothing_that_was_trained(
+    colors, scratch_run, tmp_path, monkeypatch
+):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "thumbnail", interrupted)
+    settings = settings_from(scratch_run.read_settings())
+    with pytest.raises(KeyboardInterrupt):
+        train(colors, tmp_path / "run", settings)
+    assert {"UNFINISHED", "model.keras", "metrics.json"} <= files_of(tmp_path / "run")
+    assert not any(name.startswith(".") for name in files_of(tmp_path / "run"))
+    monkeypatch.undo()
+    resumed = resume(tmp_path / "run")
+    assert_same_training(resumed.run, scratch_run)
+    assert (resumed.run.path / "report.html").is_file()
+
+
+@pytest.mark.training
+def test_no_report_leaves_the_page_out(colors, tmp_path):
+    run = train(colors, tmp_path / "run", replace(QUICK, report=False)).run
+    assert "report.html" not in files_of(run.path)
+    assert "map.csv" in files_of(run.path)

@@ -29,6 +29,7 @@ from tlkit.cli.isolation import ARGUMENTS
 from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
+from tlkit.cli.report import report
 from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
@@ -217,7 +218,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, features, runs),
+    "Use": (predict, explain, evaluate, report, features, runs),
     "Look": (check, augment, models, summary, gradcheck),
     "Other": (sample, cache, doctor),
 }

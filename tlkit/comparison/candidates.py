@@ -187,4 +187,5 @@ CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  #
 
 def _shared(settings: CompareSettings) -> dict[str, Any]:
     names = ("coverage", "golden", "validation_split", "seed", "resize", "gray_range", "max_megapixels")
-    return {name: getattr(settings, name) for name in names} | settings.data_options
+    given = {name: getattr(settings, name) for name in names} | settings.data_options
+    return given | {"report": False}  # `tlkit report` makes the page of a candidate that a person looks at

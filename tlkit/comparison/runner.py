@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
         return
     state.validation_set = state.validation_set or validation_set_of(run)
     state.notes += notes_of(candidate, run)
-    command = command_line(recipe.command, settings, state.data)
+    command = command_line(recipe.command, replace(settings, report=True), state.data)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
     state.results.append(result)
     state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)

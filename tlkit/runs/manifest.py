@@ -15,18 +15,29 @@ from tlkit.errors import RunError
 from tlkit.utils.files import TEMPORARY, Owned
 
 FORMAT_VERSION = 5
+REPORT_PAGE = "report.html"  # can be made again, so no hash holds it
 MODEL = "model.keras"  # the whole network, of runs that have one
 HEAD_ARRAYS = "engine/head.npz"  # weights of the head, whose gradient explains an answer
 REFERENCES = "engine/references.npy"  # features of training images, which distances are measured to
 IMAGE_MAP = "map.csv"  # validation images as points of a plane
 UNKNOWN_IMAGES = "unknown.csv"  # images of no class that the rule for "unknown" is fitted on
 CLASSIC_MODEL = "classic.npz"  # a classic classifier, with its descriptors
+READ_COLUMNS = {  # of the tables that are read
+    "split.csv": ("path", "class", "split", "sha256", "pixels"),
+    UNKNOWN_IMAGES: ("path", "sha256"),
+    "predictions_val.csv": ("path", "class", "label", "confidence"),
+    "folds/predictions.csv": ("path", "class", "label", "confidence"),
+    "history.csv": ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
+    "left_out.csv": ("reason",),
+    "conflicts.csv": ("path", "class", "group"),
+    IMAGE_MAP: ("path", "class", "x", "y"),
+}
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|map|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
-        r"|compare\.png|checkpoint-[a-z]+\.npz"
+        r"|report\.html|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy|engine/head\.npz"
         r"|plots/(?:calibration|confusion|curves|wrong)\.png|golden/\d\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"

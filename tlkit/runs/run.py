@@ -14,7 +14,7 @@ from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, WriteError
 from tlkit.runs.ledger import is_recorded, record_run
-from tlkit.runs.manifest import FORMAT_VERSION, IMAGE_MAP, MODEL, RUN_FILES, UNKNOWN_IMAGES, Manifest, parse_manifest
+from tlkit.runs.manifest import FORMAT_VERSION, MODEL, READ_COLUMNS, REPORT_PAGE, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
@@ -38,12 +38,6 @@ LATEST = "latest"  # means the newest finished run
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
 MAX_TABLE_BYTES, MAX_ROWS = 512_000_000, 2_000_000  # of a csv that is read
 MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4 GB
-READ_COLUMNS = {  # of the tables that are read
-    "split.csv": ("path", "class", "split", "sha256", "pixels"),
-    UNKNOWN_IMAGES: ("path", "sha256"),
-    IMAGE_MAP: ("path", "class", "x", "y"),
-    "predictions_val.csv": ("path", "class", "label", "confidence"),
-}
 
 
 @dataclass(frozen=True)
@@ -193,7 +187,7 @@ def write_manifest(run: Run, entries: Mapping[str, Any], is_own: bool = True) ->
         is_own: whether it was made from nothing of a stranger; else it stays out of the ledger
     """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
-    files = [file for file in files if file.name not in (UNFINISHED, "model.json")]
+    files = [file for file in files if file.name not in (UNFINISHED, "model.json", REPORT_PAGE)]
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(entries["engine"])}
     run.write_json("model.json", head | dict(entries) | {"sha256": hashes})

@@ -49,6 +49,17 @@ class TrustSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PageSettings:
+    """The option of the page of a run."""
+
+    report: bool = setting(
+        True,
+        "Run",
+        "Page report.html in the run folder: mistakes with their images, figures, and what to do next.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartSettings:
     """Options of the pretrained network, and how much of it is trained."""
 
@@ -114,6 +125,7 @@ class BlocksSettings:
 class FinetuneSettings(
     RuntimeSettings,
     LoggingSettings,
+    PageSettings,
     TrustSettings,
     BlocksSettings,
     OptimizerSettings,
@@ -171,6 +183,7 @@ class TrainSettings(
     ArchitectureSettings,
     RuntimeSettings,
     LoggingSettings,
+    PageSettings,
     TrustSettings,
     OptimizerSettings,
     LossSettings,
@@ -235,7 +248,7 @@ class ClassicOptions(ClassifierSettings, DeepFeatureSettings, DescriptorSettings
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class ClassicSettings(RuntimeSettings, TrustSettings, ClassicOptions, SplitSettings):
+class ClassicSettings(RuntimeSettings, PageSettings, TrustSettings, ClassicOptions, SplitSettings):
     """Settings of `tlkit train` of a classic classifier, on handcrafted features or on a network's."""
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from tlkit.settings.training import (
     ClassicOptions,
     ClassicSettings,
     FinetuneSettings,
+    PageSettings,
     TrainSettings,
     TrustSettings,
     VariantSettings,
@@ -193,7 +194,7 @@ CLASSIC = (
 LR_FIND = (  # after those of finetune or train; the phases before the last are trained
     NoEffect(
         (
-            *_names(LoggingSettings, TrustSettings),
+            *_names(LoggingSettings, PageSettings, TrustSettings),
             "folds",
             "seeds",
             "time_limit",

@@ -12,12 +12,14 @@ from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
 from tlkit.features.projection import write_map
 from tlkit.inference.golden import record_golden
+from tlkit.report.page import write_run_page
+from tlkit.runs.manifest import REPORT_PAGE
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
 from tlkit.training.artifacts import Measured, skipped_files, training_metrics, write_folds, write_tables
 from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
-from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingResult
+from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress, Silent, Stopwatch
@@ -93,19 +95,38 @@ def complete_run(
     run.write_json("metrics.json", metrics.as_json())
     entries = {"class_names": list(report.class_names), **details.manifest, **confidence.manifest}
     entries["stages"] = [to_json(stage) for stage in stages]
-    _finish(run, recipe, entries, dataset.split.validation)
+    metrics = _finish(run, recipe, entries, metrics, dataset.split.validation)
     skipped = tuple(skipped_files(dataset, confidence))
     return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, folds)
 
 
-def _finish(run: Run, recipe: Recipe[DatasetT], entries: Mapping[str, Any], validation: ImageFolder) -> None:
-    """Write golden samples, if they are asked for, and finish the run."""
-    is_own = not recipe.starts_from_stranger
-    if recipe.settings.golden:
-        write_manifest(run, entries, is_own)  # with which the run can predict
+def _finish(
+    run: Run,
+    recipe: Recipe[DatasetT],
+    entries: Mapping[str, Any],
+    metrics: TrainingMetrics,
+    validation: ImageFolder,
+) -> TrainingMetrics:
+    """Write golden samples and the page, if they are asked for, and finish the run; give its metrics.
+
+    A page that cannot be written is a note: the training is worth more.
+    """
+    is_own, settings = not recipe.starts_from_stranger, recipe.settings
+    if settings.golden or settings.report:
+        write_manifest(run, entries, is_own)  # with which the run can predict, and be read
+    if settings.golden:
         record_golden(run, validation, trust_model=not is_own)
+    if settings.report:
+        try:
+            write_run_page(run, images=validation.root)
+        except Exception as error:  # of the disk, of an image, or of this program
+            reason = str(error).rstrip(".") or type(error).__name__
+            note = f"{REPORT_PAGE} was not written ({reason}); `tlkit report {run.path}` tries again."
+            metrics = replace(metrics, notes=[*metrics.notes, note])
+            run.write_json("metrics.json", metrics.as_json())
     delete_checkpoints(run)  # only now: what is interrupted before this is resumed from them
     finish_run(run, entries, is_own)
+    return metrics
 
 
 def _held_out(model: FittedModel, dataset: Dataset) -> HeldOut:

@@ -1,0 +1,1 @@
+"""The page of a finished run, and the page that compares several."""
