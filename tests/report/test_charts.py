@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tlkit.evaluation.calibration import Calibration, ReliabilityBin
-from tlkit.report.charts import HEIGHT, LEFT, WIDTH, curve_charts, make_scale, map_positions, reliability_chart
+from tlkit.report.charts import HEIGHT, LEFT, WIDTH, curve_charts, make_scale, reliability_chart, scatter_positions
 
 
 def epoch(phase, number, loss, accuracy=0.5):
@@ -57,4 +57,4 @@ def test_reliability_has_a_whisker_around_each_bin():
 
 @pytest.mark.parametrize("points", [[(0.0, 0.0), (2.0, 8.0)], [(1.0, 1.0)]])
 def test_a_map_fills_its_chart(points):
-    assert all(0 < x < 100 and 0 < y < 50 for x, y in map_positions(points, 100, 50))
+    assert all(0 < x < 100 and 0 < y < 50 for x, y in scatter_positions(points, 100, 50))

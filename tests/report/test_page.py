@@ -12,7 +12,7 @@ from tlkit.runs.run import load_run
 from tlkit.utils.files import sha256_file
 from tlkit.utils.text import distinct_names
 
-SECTIONS = ["next", "mistakes", "confusion", "classes", "confidence", "labels", "epochs", "images", "settings"]
+SECTIONS = ["next", "mistakes", "confusion", "classes", "confidence", "labels", "epochs", "map", "images", "settings"]
 
 
 def written(run, tmp_path, **options):
@@ -92,7 +92,7 @@ def rename_classes(run, names):
     """Let a run have classes of these names, and images of them in its folder."""
     old = run.manifest.class_names
     new = dict(zip(old, names, strict=True))
-    for table in ("split.csv", "predictions_val.csv"):
+    for table in ("split.csv", "predictions_val.csv", "map.csv"):
         rows = run.read_rows(table)
         columns = [f"p_{new[name[2:]]}" if name.startswith("p_") else name for name in rows[0]]
         for row in rows:
@@ -162,7 +162,7 @@ def test_no_folder_is_opened_that_a_run_of_a_stranger_names(finetuned_run, tmp_p
     assert "tlkit opens no folder that such a run names" in found.text
 
 
-def test_a_map_is_drawn_where_the_run_has_one(own_run, tmp_path):
+def test_a_map_has_a_point_per_image_in_its_place(own_run, tmp_path):
     rows = own_run.read_rows("predictions_val.csv")
     points = [(row["path"], row["class"], number, -number) for number, row in enumerate(rows)]
     rewrite_rows(own_run, "map.csv", ("path", "class", "x", "y"), points)
@@ -185,7 +185,7 @@ def test_many_classes_show_those_that_are_confused_most(own_run, tmp_path):
     columns = ("path", "class", "label", "confidence", *(f"p_{name}" for name in names))
     own_run.write_rows("predictions_val.csv", columns, rows)
     split = own_run.read_rows("split.csv")
-    own_run.write_rows("split.csv", list(split[0]), [[*row.values()] for row in split])
+    own_run.write_rows("map.csv", ("path", "class", "x", "y"), [(path, names[0], 0, 0)])
     for row, name in zip(split, names, strict=False):
         row["class"] = name
     own_run.write_rows("split.csv", list(split[0]), [list(row.values()) for row in split])

@@ -166,7 +166,7 @@ def reliability_chart(calibration: Calibration) -> ReliabilityChart | None:
     return ReliabilityChart(x, y, tuple(dots))
 
 
-def map_positions(points: Sequence[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
+def scatter_positions(points: Sequence[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
     """Scale the points of a map to a chart; each axis fills it, as its unit means nothing."""
     columns = list(zip(*points, strict=True))
     x = Scale(min(columns[0]), max(columns[0]), MAP_MARGIN, width - MAP_MARGIN)

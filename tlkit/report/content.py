@@ -55,7 +55,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class RunContent:
-    """What a run's files say.
+    """The content of a run's files, read and checked.
 
     Attributes:
         name: of the run's folder
@@ -153,7 +153,7 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         sha256={row["path"]: row["sha256"] for row in split},
         split=split,
         history=_rows(run, "history.csv", _epoch),
-        left_out=_rows(run, "left_out.csv", dict),
+        left_out=_rows(run, "left_out.csv", _left_out),
         conflicts=_rows(run, "conflicts.csv", dict),
         points=_rows(run, "map.csv", _point),
         calibration=Calibration.from_json(metrics["calibration"]),
@@ -245,6 +245,10 @@ def _changed(settings: Any) -> dict[str, Any]:
 def _rows(run: Run, name: str, read: Callable[[Any], Any]) -> list[Any]:
     """Read a table that a run may have; nothing where it has none."""
     return [read(row) for row in run.read_rows(name)] if name in run.manifest.sha256 else []
+
+
+def _left_out(row: Mapping[str, str]) -> dict[str, str]:
+    return {"path": row["path"], "reason": row["reason"]}
 
 
 def _epoch(row: Mapping[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from tlkit.data.listing import natural_key
 from tlkit.evaluation.plots import confused_classes
 from tlkit.evaluation.report import Report
-from tlkit.report.charts import SIDE, WIDTH, curve_charts, map_positions, reliability_chart
+from tlkit.report.charts import SIDE, WIDTH, curve_charts, reliability_chart, scatter_positions
 from tlkit.report.content import RunContent, read_content
 from tlkit.report.findings import CopyGroup, copy_groups, next_steps, suspected_labels
 from tlkit.report.html import check_replaceable, render_page, replace_page
@@ -243,7 +243,7 @@ def _map(content: RunContent, index: Mapping[str, int]) -> dict[str, Any] | None
         return None
     label = {name: number for number, name in enumerate(content.report.class_names)}
     wrong = {content.paths[position] for position in content.report.mistakes}
-    positions = map_positions([(x, y) for _, _, x, y in content.points], WIDTH, SIDE)
+    positions = scatter_positions([(x, y) for _, _, x, y in content.points], WIDTH, SIDE)
     dots: list[dict[str, Any]] = [
         {"x": x, "y": y, "label": label[name], "index": index.get(path), "wrong": path in wrong}
         for (x, y), (path, name, _, _) in zip(positions, content.points, strict=True)
@@ -255,7 +255,7 @@ def _map(content: RunContent, index: Mapping[str, int]) -> dict[str, Any] | None
 
 def _left_out(content: RunContent) -> dict[str, Any]:
     reasons = Counter(row["reason"] for row in content.left_out)
-    files = [(row.get("path", ""), row["reason"]) for row in content.left_out[:MAX_LISTED]]
+    files = [(row["path"], row["reason"]) for row in content.left_out[:MAX_LISTED]]
     return {"reasons": reasons.most_common(), "files": files, "hidden": len(content.left_out) - len(files)}
 
 

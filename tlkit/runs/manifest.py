@@ -28,7 +28,6 @@ READ_COLUMNS = {  # of the tables that are read
     "predictions_val.csv": ("path", "class", "label", "confidence"),
     "folds/predictions.csv": ("path", "class", "label", "confidence"),
     "history.csv": ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
-    "left_out.csv": ("reason",),
     "conflicts.csv": ("path", "class", "group"),
     IMAGE_MAP: ("path", "class", "x", "y"),
 }
