@@ -1,6 +1,8 @@
 """The Python interface: short reprs, data frames, options as help, mistakes that are explained."""
 
+import html
 import inspect
+import re
 from dataclasses import fields
 
 import pytest
@@ -32,6 +34,62 @@ def test_results_have_a_short_repr_that_tells_what_they_are(finetuned, compariso
         assert len(repr(result)) < 500, repr(result)
     assert f"{finetuned.report.num_correct} of 6" in repr(finetuned)
     assert "36 images, 3 classes" in repr(tlkit.read_folder(colors))
+
+
+def html_of(thing):
+    made = thing._repr_html_()
+    assert made.startswith("<div>")
+    assert made.endswith("</div>")
+    assert "color:" not in made.replace("background:", "")  # the notebook's own, light or dark
+    return re.sub("<[^>]*>", " ", made)
+
+
+def test_results_show_themselves_in_a_notebook(finetuned, comparison, run, colors):
+    report, low, high = finetuned.report, *(f"{100 * value:.1f}" for value in finetuned.report.interval)
+    figures = f"{100 * report.accuracy:.1f} % ({report.num_correct} of 6 images)"
+    for shown in (finetuned, report, tlkit.evaluate(run)):
+        assert figures in html_of(shown)
+        assert f"{low} to {high} %" in html_of(shown)
+        assert [name in html_of(shown) for name in ("blue", "green", "red")] == [True] * 3
+    assert str(run.path) in html_of(finetuned)
+    assert f"{100 * report.accuracy:.1f} % ({low} to {high} %) on validation images" in html_of(run)
+    assert "3 classes" in html_of(run)
+    folder = html_of(tlkit.read_folder(colors))
+    assert "36" in folder
+    assert len(re.findall(r"\b12\b", folder)) >= 3
+    for result in comparison.results:
+        assert result.title in html_of(comparison)
+        assert f"{100 * result.accuracy:.1f} %" in html_of(comparison)
+    assert comparison.recommendation.reason in html.unescape(html_of(comparison))
+
+
+def test_a_prediction_shows_its_image_in_a_notebook(run, colors, tmp_path):
+    (shown,) = tlkit.predict(run, colors / "red" / "3.png", top_k=3)
+    assert "data:image/jpeg;base64," in shown._repr_html_()
+    assert [name in html_of(shown) for name in ("blue", "green", "red")] == [True] * 3
+    (tmp_path / "notes.txt").write_text("no image")
+    (broken,) = tlkit.predict(run, tmp_path / "notes.txt")
+    assert "is text, not an image" in html_of(broken)
+    assert "<img" not in broken._repr_html_()
+    unknown = tlkit.Prediction("<array>", "unknown", "<b>", 0.4, reason="not sure")
+    assert "&lt;array&gt;" in unknown._repr_html_()
+    assert "unknown: not sure" in html_of(unknown)
+    assert "<b>&lt;b&gt;" not in unknown._repr_html_()
+
+
+def test_a_damaged_run_shows_its_folder_in_a_notebook(own_run):
+    for name in ("metrics.json", "settings.json", "model.json"):
+        (own_run.path / name).write_text('{"headline": [], "accuracy": "<script>"}')
+        assert str(own_run.path) in html_of(own_run)
+    assert "folder" in html_of(tlkit.Run(own_run.path / "nothing"))
+
+
+def test_plot_confusion_gives_a_figure_that_a_notebook_shows(finetuned, run):
+    for figure in (finetuned.plot_confusion(), tlkit.evaluate(run).plot_confusion()):
+        assert figure._repr_png_().startswith(b"\x89PNG")
+        counts = finetuned.report.confusion
+        written = [text.get_text() for text in figure.axes[0].texts]
+        assert written == [str(count) for count in counts.ravel() if count]
 
 
 def test_results_become_data_frames(run, comparison, colors, tmp_path):

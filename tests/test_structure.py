@@ -76,6 +76,7 @@ IMPORTS_LAZILY = {
     "tlkit": "names are imported on first use, so that `import tlkit` is light",
     "tlkit.cli.": "`--help` answers at once",
     "tlkit.engines.factory": "an engine's library is loaded where it is chosen",
+    "tlkit.inference.evaluate": "matplotlib is loaded where a plot is asked for",
     "tlkit.models.sources": "a network is built only where its features are not cached",
     "tlkit.training.network": "the pass over the images starts before TensorFlow is imported (decision 008)",
 }

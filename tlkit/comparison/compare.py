@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tlkit.comparison.candidates import build_candidates
 from tlkit.comparison.recommendation import Recommendation, recommend
 from tlkit.comparison.report import COLUMNS, draw_comparison, result_rows, write_comparison
-from tlkit.comparison.results import CandidateResult
+from tlkit.comparison.results import CandidateResult, format_speed, format_training_time
 from tlkit.comparison.runner import ComparisonState, run_candidates
 from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
@@ -16,6 +16,7 @@ from tlkit.runs.unfinished import reopen_run
 from tlkit.settings.base import settings_or_options, to_json
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.files import refuse_inside
+from tlkit.utils.html import html_bar, html_card, html_facts, html_table
 from tlkit.utils.progress import Progress
 from tlkit.utils.tables import data_frame
 
@@ -49,6 +50,19 @@ class Comparison:
             ModelError: if pandas is not installed
         """
         return data_frame(COLUMNS, result_rows(self.results))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for result in self.results:
+            interval = " to ".join(f"{100 * bound:.1f}" for bound in result.interval or ())
+            star = "★" if result.name == self.recommendation.name else ""
+            accuracy = html_bar(result.accuracy, f"{100 * result.accuracy:.1f} %")
+            costs = (format_training_time(result), format_speed(result))
+            rows.append((star, result.title, accuracy, interval and f"{interval} %", *costs))
+        header = ("", "model", "accuracy", "interval (95 %)", "training", "images/s")
+        facts = html_facts([("run", self.run.path), ("images", f"{self.num_images:,} validation images")])
+        reason = html_facts([("advice", self.recommendation.reason)])
+        return html_card("Comparison", facts, html_table(header, rows, "models"), reason)
 
 
 def compare(

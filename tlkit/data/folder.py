@@ -13,7 +13,8 @@ from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 from tlkit.utils.files import is_folder, path_exists
-from tlkit.utils.text import lookalike_names, quote_names
+from tlkit.utils.html import html_bar, html_card, html_facts, html_faint, html_table
+from tlkit.utils.text import distinct_names, lookalike_names, quote_names
 
 OUTSIDE = "not inside a class folder"
 WITHOUT_IMAGES = {  # what follows if a folder of held-out images has none
@@ -67,6 +68,14 @@ class ImageFolder:
         return (
             f"ImageFolder('{self.root}', {len(self)} images, {self.num_classes} classes, {len(self.skipped)} skipped)"
         )
+
+    def _repr_html_(self) -> str:
+        counts, names = self.class_counts, distinct_names(self.class_names)
+        commonest = max(counts, default=1) or 1
+        rows = [(name, html_bar(count / commonest, f"{count:,}")) for name, count in zip(names, counts, strict=True)]
+        skipped = f"{len(self.skipped):,}" if self.skipped else ""
+        facts = html_facts([("folder", self.root), ("images", f"{len(self):,}"), ("left out", skipped)])
+        return html_card("ImageFolder", facts, html_table((), rows, "classes"), *map(html_faint, self.notes))
 
     @property
     def num_classes(self) -> int:

@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 from tlkit.evaluation.calibration import Calibration
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.evaluation.report import Report
-from tlkit.utils.plotting import BLUE, GRAY, INK, ORANGE, escape_missing, fonts_for, save_figure, save_new_figure
+from tlkit.utils.plotting import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    NotebookFigure,
+    escape_missing,
+    fonts_for,
+    save_figure,
+    save_new_figure,
+)
 from tlkit.utils.text import distinct_names, shorten_middle, truncate
 
 
@@ -43,6 +53,11 @@ CORRECT, WRONG = "#2166ac", "#c8402f"  # the colors of all images of a class
 
 
 def draw_confusion(report: Report, data_name: str, file: Path) -> None:
+    """Write the confusion matrix as a PNG; see `confusion_figure`."""
+    save_figure(confusion_figure(report, data_name), file)
+
+
+def confusion_figure(report: Report, data_name: str) -> Figure:
     """Draw the confusion matrix: fractions of each true class as color, images as numbers.
 
     Args:
@@ -54,7 +69,7 @@ def draw_confusion(report: Report, data_name: str, file: Path) -> None:
     with fonts_for([data_name, *(shown[label] for label in drawn)]) as missing:
         names = [_class_label(shown[label], label, missing) for label in drawn]
         side = 0.9 + max(0.36, min(0.7, 5 / len(names))) * len(names)
-        figure = Figure(figsize=(max(5.2, side + 1.4), max(3.4, side + 1.2)), layout="constrained")
+        figure = NotebookFigure(figsize=(max(5.2, side + 1.4), max(3.4, side + 1.2)), layout="constrained")
         axes = figure.add_subplot()
         fractions = confusion / np.maximum(totals[:, None], 1)
         axes.imshow(_confusion_colors(fractions))
@@ -64,7 +79,7 @@ def draw_confusion(report: Report, data_name: str, file: Path) -> None:
         figure.suptitle(title, fontsize=12, color=INK, x=0.02, ha="left", parse_math=False)
         caption = _confusion_caption(report, len(drawn), any(missing & set(shown[label]) for label in drawn))
         axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
-        save_figure(figure, file)
+    return figure
 
 
 def confused_classes(confusion: np.ndarray, count: int) -> list[int]:

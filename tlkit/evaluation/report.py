@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from tlkit.evaluation.metrics import (
     ClassScore,
@@ -14,6 +15,8 @@ from tlkit.evaluation.metrics import (
     wilson_interval,
     worst_confusions,
 )
+from tlkit.utils.html import html_bar, html_card, html_facts, html_table
+from tlkit.utils.text import distinct_names, whole_percent
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Report:
         low, high = self.interval
         counts = f"{self.num_correct} of {len(self.labels)}, {len(self.class_names)} classes"
         return f"Report(accuracy={self.accuracy:.4f}, interval=({low:.4f}, {high:.4f}), {counts})"
+
+    def _repr_html_(self) -> str:
+        return html_card("Report", report_html(self))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -106,3 +112,25 @@ class Report:
             "macro_f1": macro_f1(self.confusion),
             "num_images": len(self.labels),
         }
+
+
+def report_html(report: Report) -> Markup:
+    """Show in a notebook how accurate a classifier is, and how well it finds each class."""
+    (low, high), (class_name, baseline) = report.interval, report.baseline
+    facts = html_facts(
+        [
+            ("accuracy", f"{100 * report.accuracy:.1f} % ({report.num_correct:,} of {len(report.labels):,} images)"),
+            ("interval", f"{100 * low:.1f} to {100 * high:.1f} % (95 %)"),
+            ("baseline", f"{100 * baseline:.1f} %, always answering '{class_name}'"),
+        ]
+    )
+    rows = [
+        (
+            name,
+            html_bar(score.recall, whole_percent(score.recall)),
+            whole_percent(score.precision),
+            f"{score.support:,}",
+        )
+        for name, score in zip(distinct_names(report.class_names), report.scores, strict=True)
+    ]
+    return facts + html_table(("class", "recall", "precision", "images"), rows, "classes")

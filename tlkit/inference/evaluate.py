@@ -14,7 +14,7 @@ from tlkit.data.reader import DataOptions, images_root, read_data
 from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError, RunError
 from tlkit.evaluation.rejection import auroc
-from tlkit.evaluation.report import Report
+from tlkit.evaluation.report import Report, report_html
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.manifest import UNKNOWN_IMAGES
@@ -22,11 +22,13 @@ from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.utils.files import is_folder
+from tlkit.utils.html import html_card, html_facts, html_faint
 from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.tables import data_frame
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 NEW, TRAINING = "new", "training"  # what an image is for a run, beside `VALIDATION`; its test images are new to it
 FITTED_ON = "the rule for unknown was fitted on it"
@@ -81,6 +83,21 @@ class Evaluation:
             ModelError: if pandas is not installed
         """
         return data_frame(*prediction_rows(self.report, self.paths))
+
+    def plot_confusion(self) -> "Figure":
+        """Draw the confusion matrix of the images that count."""
+        from tlkit.evaluation.plots import confusion_figure
+
+        return confusion_figure(self.report, self._images)
+
+    def _repr_html_(self) -> str:
+        facts = [(f"{kind} images", f"{100 * report.accuracy:.1f} %") for kind, report in self.apart.items()]
+        apart = html_facts(facts) if len(facts) > 1 else ""
+        return html_card("Evaluation", html_faint(self._images), report_html(self.report), apart)
+
+    @property
+    def _images(self) -> str:
+        return "images" if self.counted == "all" else f"{self.counted} images"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from tlkit.data.image import DecodedImage
+from tlkit.data.thumbnail import data_uri, read_thumbnail
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.calibration import apply_temperature
 from tlkit.evaluation.rejection import min_images
@@ -15,8 +17,11 @@ from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_in
 from tlkit.inference.network import open_detector, open_network
 from tlkit.runs.manifest import REFERENCES
 from tlkit.runs.run import Run, load_run
+from tlkit.utils.html import html_bar, html_card, html_faint, html_table
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
+from tlkit.utils.text import whole_percent
 
+THUMBNAIL = 160  # pixels of the longer side, in a notebook
 UNSURE_RATIO = 0.5  # an answer is unsure where the second class is at least this likely, as a fraction of the first
 
 
@@ -51,6 +56,18 @@ class Prediction:
     unknown_score: float | None = field(default=None, repr=False)
     sha256: str = field(default="", repr=False)
     digest: str = field(default="", repr=False)
+
+    def _repr_html_(self) -> str:
+        thumbnail = None if self.error is not None else read_thumbnail(Path(self.path), THUMBNAIL)
+        image = (
+            Markup('<img src="{}" alt="" style="display:block;margin:.3em 0">').format(data_uri(thumbnail))
+            if thumbnail
+            else ""
+        )
+        answer = self.error or (f"unknown: {self.reason}" if self.status == "unknown" else "")
+        top = self.top or ((self.label, self.confidence),) * (self.label is not None)
+        rows = [(name, html_bar(value or 0.0, whole_percent(value or 0.0))) for name, value in top]
+        return html_card(self.path, html_faint(answer) if answer else "", image, html_table((), rows, "classes"))
 
 
 class Predictor:

@@ -1,11 +1,11 @@
 """The run folder that a training leaves: created, finished, loaded."""
 
 import csv
-import io
 import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from tlkit.utils.files import (
     sha256_file,
     write_json,
 )
-from tlkit.utils.reading import read_regular, refuse_links_on_the_way, sha256_regular
+from tlkit.utils.html import html_card, html_facts
+from tlkit.utils.reading import parse_table, read_regular, refuse_links_on_the_way, sha256_regular
 from tlkit.utils.tables import csv_writer
+from tlkit.utils.text import distinct_names, quote_names
 
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
@@ -36,7 +38,7 @@ COMPARISON = "compare.csv"  # in the folder of several runs that were compared
 COMMANDS_OF_RUNS = ("finetune", "train", "compare")  # that make runs
 LATEST = "latest"  # means the newest finished run
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
-MAX_TABLE_BYTES, MAX_ROWS = 512_000_000, 2_000_000  # of a csv that is read
+MAX_TABLE_BYTES = 512_000_000  # of a csv that is read
 MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4 GB
 
 
@@ -63,6 +65,17 @@ class Run:
         except OSError:
             return False
 
+    def _repr_html_(self) -> str:
+        facts: list[tuple[str, Any]] = [("folder", self.path)]
+        with suppress(RunError, KeyError, TypeError, ValueError, AttributeError):  # an unfinished or damaged run
+            settings, metrics, names = self.read_settings(), self.read_json("metrics.json"), self.manifest.class_names
+            figures = metrics.get(metrics["headline"]) or metrics
+            accuracy, low, high = (f"{100 * value:.1f}" for value in (figures["accuracy"], *figures["accuracy_ci95"]))
+            facts += [("made by", f"tlkit {settings['command']}"), ("images", settings["data"])]
+            facts += [("accuracy", f"{accuracy} % ({low} to {high} %) on {metrics['headline']} images")]
+            facts += [(f"{len(names):,} classes", quote_names(distinct_names(names)))]
+        return html_card("Run", html_facts(facts))
+
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the run's files."""
         write_json(self.path / name, value)
@@ -83,7 +96,7 @@ class Run:
         file = self.checked_file(name)
         try:
             text = read_regular(file, MAX_TABLE_BYTES).decode("utf-8", "surrogateescape")
-            return _parse_rows(text, READ_COLUMNS.get(name, ()), self.manifest.class_names)
+            return parse_table(text, READ_COLUMNS.get(name, ()), self.manifest.class_names)
         except (OSError, ValueError, csv.Error) as error:
             raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
 
@@ -293,31 +306,6 @@ def command_of(run: Run) -> str:
 def _reason(error: Exception) -> str:
     """Say why a file cannot be read, in few words."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
-
-
-def _parse_rows(text: str, columns: Sequence[str], class_names: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a table; ValueError if a row is too long or short, or a class is not one of the run's"""
-    lines = csv.reader(io.StringIO(text, newline=""))
-    header = next(lines, [])
-    if missing := [name for name in columns if name not in header]:
-        raise ValueError(f"it has no column '{missing[0]}'")
-    known, rows = set(class_names), list[dict[str, str]]()
-    for values in lines:
-        if len(values) != len(header) or len(rows) == MAX_ROWS:
-            raise ValueError(f"row {len(rows) + 1:,} is not as long as the header, or one too many")
-        rows.append(dict(zip(header, values, strict=True)))
-        if any(rows[-1][name] not in known for name in ("class", "label") if name in columns):
-            raise ValueError(f"row {len(rows):,} names a class that the run does not have")
-        if "path" in columns and not _is_inside(rows[-1]["path"]):
-            raise ValueError(f"row {len(rows):,} has a path that leads out of DATA")
-    if columns and not rows:
-        raise ValueError("it has no rows")
-    return rows
-
-
-def _is_inside(path: str) -> bool:
-    """Tell whether a path is relative and stays below its folder."""
-    return not ("\0" in path or os.path.isabs(path) or ".." in Path(path).parts)  # noqa: PTH117
 
 
 def _finished_runs_hint() -> str:

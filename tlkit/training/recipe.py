@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tlkit.data.augment import Augmentation
 from tlkit.data.folder import ImageFolder
@@ -22,7 +23,8 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry
 from tlkit.data.split import Split
 from tlkit.engines.base import EngineSpec
-from tlkit.evaluation.report import Report
+from tlkit.evaluation.plots import confusion_figure
+from tlkit.evaluation.report import Report, report_html
 from tlkit.features.extract import Features
 from tlkit.features.extractor import FeatureExtractor
 from tlkit.models.head import Head
@@ -31,6 +33,7 @@ from tlkit.runs.manifest import InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.diagnosis import Diagnosis, TrainingRequest
 from tlkit.training.loop.plan import FitPlan
+from tlkit.utils.html import html_card, html_facts, html_faint
 from tlkit.utils.progress import Progress, Stopwatch
 
 
@@ -264,6 +267,16 @@ class TrainingResult:
     history: tuple[Mapping[str, Any], ...] = field(repr=False)
     skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
     folds: CrossValidation | None = field(default=None, repr=False)
+
+    def plot_confusion(self) -> Figure:
+        """Draw the confusion matrix of the validation images."""
+        return confusion_figure(self.report, self.split.validation.root.resolve().name)
+
+    def _repr_html_(self) -> str:
+        reports = {"test images": self.test, "validation images": self.report}
+        reports = {"all images, each held out once": self.folds.report if self.folds else None} | reports
+        parts = [part for name, report in reports.items() if report for part in (html_faint(name), report_html(report))]
+        return html_card("TrainingResult", html_facts([("run", self.run.path)]), *parts)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Plot colors, fonts that have the characters of names, and how a figure is saved."""
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -73,6 +74,15 @@ def save_new_figure(figure: Figure, file: Path) -> None:
     """
     with open_new(file, "wb") as out:
         _draw(figure, out)
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        _draw(self, content)
+        return content.getvalue()
 
 
 def _draw(figure: Figure, out: IO[bytes]) -> None:

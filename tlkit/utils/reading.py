@@ -1,12 +1,15 @@
 """Reading of files that may come from strangers: regular files of limited size; no link, no device, no waiting."""
 
+import csv
 import errno
 import hashlib
 import io
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
+MAX_ROWS = 2_000_000  # of a table
 KINDS = (  # of what is not a regular file
     (stat.S_ISLNK, "it is a symbolic link"),
     (stat.S_ISDIR, "it is a folder"),
@@ -81,3 +84,37 @@ def _check(status: os.stat_result, max_bytes: int) -> None:
 
 def _too_large(max_bytes: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {max_bytes // 10**6:,} MB")
+
+
+def parse_table(text: str, columns: Sequence[str], class_names: Sequence[str]) -> list[dict[str, str]]:
+    """Read the rows of a csv as dictionaries.
+
+    Args:
+        columns: that it must have
+        class_names: that its columns "class" and "label" may have
+
+    Raises:
+        ValueError: if a column is missing, a row is too long or short, names another class, or a path that leads out
+        csv.Error
+    """
+    lines = csv.reader(io.StringIO(text, newline=""))
+    header = next(lines, [])
+    if missing := [name for name in columns if name not in header]:
+        raise ValueError(f"it has no column '{missing[0]}'")
+    known, rows = set(class_names), list[dict[str, str]]()
+    for values in lines:
+        if len(values) != len(header) or len(rows) == MAX_ROWS:
+            raise ValueError(f"row {len(rows) + 1:,} is not as long as the header, or one too many")
+        rows.append(dict(zip(header, values, strict=True)))
+        if any(rows[-1][name] not in known for name in ("class", "label") if name in columns):
+            raise ValueError(f"row {len(rows):,} names a class that the run does not have")
+        if "path" in columns and not _is_inside(rows[-1]["path"]):
+            raise ValueError(f"row {len(rows):,} has a path that leads out of DATA")
+    if columns and not rows:
+        raise ValueError("it has no rows")
+    return rows
+
+
+def _is_inside(path: str) -> bool:
+    """Tell whether a path is relative and stays below its folder."""
+    return not ("\0" in path or os.path.isabs(path) or ".." in Path(path).parts)  # noqa: PTH117
