@@ -62,7 +62,7 @@ class RunContent:
         root: folder of its images; it may have moved
         headline: the accuracy to quote
         others: further accuracies, on other images
-        report: of the images that the page shows; `paths` are in its order
+        report: of the images that the page shows; `paths` are in its order, `table` is its file
         shown_names: of classes, so that no two look alike
         sha256: of the images of DATA, by path
         seconds: of the training, by step; `was_resumed` says that they cover only its last part
@@ -78,6 +78,7 @@ class RunContent:
     others: tuple[Accuracy, ...]
     report: Report
     paths: tuple[str, ...] = field(repr=False)
+    table: str
     shown_names: tuple[str, ...]
     sha256: Mapping[str, str] = field(repr=False)
     split: Sequence[Mapping[str, str]] = field(repr=False)
@@ -149,6 +150,7 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         others=tuple(found for name, found in accuracies.items() if name != kind),
         report=report,
         paths=paths,
+        table=table,
         shown_names=tuple(distinct_names(names)),
         sha256={row["path"]: row["sha256"] for row in split},
         split=split,

@@ -14,7 +14,7 @@ from tlkit.data.thumbnail import data_uri
 from tlkit.errors import ImageError
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map
 
-MAX_THUMBNAILS = 500  # of one page
+MAX_THUMBNAILS = 560  # of one page: 500 validation images, and copies of them
 MAX_CHARACTERS = 2_200_000  # of all thumbnails as data URIs
 LARGE, SMALL = 320, 144  # pixels of the longer side, of images that are looked at and of the others
 QUALITY = 76  # of their JPEGs

@@ -14,6 +14,7 @@ from tlkit.evaluation.report import Report
 from tlkit.report.charts import SIDE, WIDTH, curve_charts, reliability_chart, scatter_positions
 from tlkit.report.content import RunContent, read_content
 from tlkit.report.findings import CopyGroup, copy_groups, next_steps, suspected_labels
+from tlkit.report.heat_maps import make_heat_maps
 from tlkit.report.html import check_replaceable, render_page, replace_page
 from tlkit.report.images import MAX_THUMBNAILS, Thumbnails, interleave, make_thumbnails
 from tlkit.runs.manifest import REPORT_PAGE
@@ -81,8 +82,11 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
     large = [*worst, *unsure, *suspects[:MAX_SUSPECTS]]
     paths = _chosen_paths(content, large, copies)
     pictured = make_thumbnails(root, *paths, content.sha256, content.run.manifest.image) if root else Thumbnails()
+    wanted = {content.paths[position]: int(report.predicted[position]) for position in [*worst, *unsure]}
+    pictured_first = {path: label for path, label in wanted.items() if path in pictured.uris}
+    heats = make_heat_maps(content.run, root, pictured_first) if root else {}
     index = {path: number for number, path in enumerate(dict.fromkeys([*paths[0], *paths[1]][:MAX_THUMBNAILS]))}
-    cards = _Cards(content, index)
+    cards = _Cards(content, index, heats)
     page = render_page(
         "page.html",
         run=content,
@@ -90,6 +94,7 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
         day=f"{content.when.day} {content.when:%B %Y}",
         commonest=content.names.get(content.headline.commonest, content.headline.commonest),
         steps=next_steps(content, len(suspects), copies),
+        has_heat=bool(heats),
         worst=cards.of(worst),
         num_wrong=len(report.mistakes),
         unsure=cards.of(unsure),
@@ -136,8 +141,8 @@ def _chosen_paths(
 class _Cards:
     """Images as galleries show them."""
 
-    def __init__(self, content: RunContent, index: Mapping[str, int]) -> None:
-        self._content, self._index = content, index
+    def __init__(self, content: RunContent, index: Mapping[str, int], heats: Mapping[str, str]) -> None:
+        self._content, self._index, self._heats = content, index, heats
 
     def of(self, positions: Iterable[int]) -> list[dict[str, Any]]:
         """Describe images of the report."""
@@ -151,6 +156,7 @@ class _Cards:
         return {
             "path": content.paths[position],
             "index": self._index.get(content.paths[position]),
+            "heat": self._heats.get(content.paths[position], ""),
             "true": content.class_name(true),
             "predicted": content.class_name(first),
             "correct": first == true,
@@ -175,19 +181,26 @@ def _matrix(content: RunContent) -> dict[str, Any]:
     report, confusion = content.report, content.report.confusion
     drawn = confused_classes(confusion, MAX_MATRIX)
     totals = confusion.sum(axis=1)
+    wrong = confusion - np.diag(np.diag(confusion))
+    fractions = confusion / np.maximum(1, totals[:, None])
+    highest = max(1e-9, float((wrong / np.maximum(1, totals[:, None])).max()))  # of mistakes, which get all shades, too
     rows = []
     for true in drawn:
         cells = []
         for label in drawn:
             count = int(confusion[true, label])
-            shade = int(np.ceil(NUM_SHADES * count / max(1, totals[true])))
+            shade = int(np.ceil(NUM_SHADES * fractions[true, label] / (1 if true == label else highest) - 1e-9))
             cells.append({"true": true, "label": label, "count": count, "shade": shade, "correct": true == label})
         rows.append({"name": content.class_name(true), "total": int(totals[true]), "cells": cells})
-    wrong = confusion - np.diag(np.diag(confusion))
     shown = wrong if wrong.any() else confusion
     first = divmod(int(np.argmax(shown)), len(report.class_names))
-    hidden = len(report.class_names) - len(drawn)
-    return {"names": [content.class_name(label) for label in drawn], "rows": rows, "first": first, "hidden": hidden}
+    return {
+        "names": [content.class_name(label) for label in drawn],
+        "rows": rows,
+        "first": first,
+        "hidden": len(report.class_names) - len(drawn),
+        "table": content.table,
+    }
 
 
 def _class_rows(content: RunContent) -> list[dict[str, Any]]:
@@ -248,6 +261,7 @@ def _map(content: RunContent, index: Mapping[str, int]) -> dict[str, Any] | None
         {"x": x, "y": y, "label": label[name], "index": index.get(path), "wrong": path in wrong}
         for (x, y), (path, name, _, _) in zip(positions, content.points, strict=True)
     ]
+    dots.sort(key=lambda dot: (dot["wrong"], dot["index"] is not None))  # those drawn last are on top
     used = sorted({dot["label"] for dot in dots})
     names = [(number, content.class_name(number)) for number in used]
     return {"dots": dots, "names": names, "is_colored": len(content.shown_names) <= NUM_COLORS}

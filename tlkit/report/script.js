@@ -2,7 +2,8 @@
 // Thumbnails, the images of a cell of the confusion matrix, the map, and tables that sort. All data is in #data.
 const { names = [], images = [] } = JSON.parse(document.getElementById("data").textContent);
 const [NAME, LABELED, PREDICTED, CONFIDENCE, THUMBNAIL] = [0, 1, 2, 3, 4];
-const MAX_SHOWN = 24;
+const MAX_SHOWN = 24; // images of a cell
+const REACH = 14; // of the pointer on the map, in units of its viewBox
 
 function element(tag, className, ...content) {
   const made = document.createElement(tag);
@@ -69,7 +70,7 @@ function setUpMatrix(matrix) {
     const shown = found.slice(0, MAX_SHOWN);
     gallery.replaceChildren(...shown.map((image) => card(image, "li", false)));
     const hidden = Number(button.textContent) - shown.length;
-    more.textContent = hidden > 0 ? `and ${hidden} more in the table of predictions` : "";
+    more.textContent = hidden > 0 ? `and ${hidden} more in ${matrix.dataset.table}` : "";
     describe(button);
   }
 
@@ -86,6 +87,7 @@ function setUpMatrix(matrix) {
 
 function setUpMap(chart) {
   const panel = document.getElementById("map-image");
+  const drawing = chart.querySelector("svg");
   const dots = [...chart.querySelectorAll("circle[data-index]")];
   const legend = [...document.querySelectorAll(".legend button")];
   const across = [...dots].sort((first, second) => first.cx.baseVal.value - second.cx.baseVal.value);
@@ -97,9 +99,19 @@ function setUpMap(chart) {
     now = across.indexOf(dot);
   }
 
-  for (const dot of dots) {
-    dot.addEventListener("mouseenter", () => show(dot));
-    dot.addEventListener("click", () => show(dot));
+  function nearest(event) {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM().inverse());
+    const distance = (dot) => Math.hypot(dot.cx.baseVal.value - point.x, dot.cy.baseVal.value - point.y);
+    const visible = dots.filter((dot) => !dot.classList.contains("dim"));
+    const found = visible.reduce((best, dot) => (best && distance(best) <= distance(dot) ? best : dot), null);
+    return found && distance(found) < REACH ? found : null;
+  }
+
+  for (const kind of ["pointermove", "pointerdown"]) {
+    drawing.addEventListener(kind, (event) => {
+      const dot = nearest(event);
+      if (dot && across.indexOf(dot) !== now) show(dot);
+    });
   }
   chart.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

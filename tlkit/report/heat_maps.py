@@ -1,0 +1,43 @@
+"""Heat maps for the galleries of a page: where in an image the reasons for its predicted class are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.image import decode_square
+from tlkit.data.thumbnail import data_uri
+from tlkit.errors import ImageError, TlkitError
+from tlkit.explain.explainer import open_explainer
+from tlkit.explain.occlusion import Occlusion
+from tlkit.explain.overlay import draw_overlay, upsample
+from tlkit.report.images import LARGE, QUALITY
+from tlkit.runs.run import Run
+
+
+def make_heat_maps(run: Run, root: Path, predicted: Mapping[str, int]) -> dict[str, str]:
+    """Draw heat maps of images, as data URIs by path.
+
+    There are none where a run cannot be explained without Keras, or only by hiding one part of an image after the
+    other: a page must not take as long as a training.
+
+    Args:
+        root: folder that the paths are relative to
+        predicted: the class of each image whose reasons are shown, by path
+    """
+    try:
+        explainer = open_explainer(run)
+    except TlkitError:  # of a run that cannot predict here
+        return {}
+    if explainer.needs_keras or explainer.method.name == Occlusion.name:
+        return {}
+    spec, uris = run.manifest.image, dict[str, str]()
+    for path, label in predicted.items():
+        try:
+            content = read_file(root / path)
+            pixels = decode_square(content, spec)
+            upright = to_rgb(open_upright(content, LARGE, spec.max_megapixels), spec.gray_range)
+        except ImageError:  # it vanished meanwhile
+            continue
+        heat = upsample(explainer.method.heat(pixels, label), spec.size)
+        uris[path] = data_uri(draw_overlay(upright, heat, spec, LARGE), QUALITY)
+    return uris
