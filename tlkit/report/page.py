@@ -82,9 +82,7 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
     large = [*worst, *unsure, *suspects[:MAX_SUSPECTS]]
     paths = _chosen_paths(content, large, copies)
     pictured = make_thumbnails(root, *paths, content.sha256, content.run.manifest.image) if root else Thumbnails()
-    wanted = {content.paths[position]: int(report.predicted[position]) for position in [*worst, *unsure]}
-    pictured_first = {path: label for path, label in wanted.items() if path in pictured.uris}
-    heats = make_heat_maps(content.run, root, pictured_first) if root else {}
+    heats = _heat_maps(content, root, [*worst, *unsure], pictured)
     index = {path: number for number, path in enumerate(dict.fromkeys([*paths[0], *paths[1]][:MAX_THUMBNAILS]))}
     cards = _Cards(content, index, heats)
     page = render_page(
@@ -117,6 +115,15 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
         data=_script_data(content, index, pictured),
     )
     return page, pictured
+
+
+def _heat_maps(
+    content: RunContent, root: Path | None, positions: Sequence[int], pictured: Thumbnails
+) -> dict[str, str]:
+    """Draw the heat maps of images that have a thumbnail."""
+    predicted, paths = content.report.predicted, content.paths
+    wanted = {paths[position]: int(predicted[position]) for position in positions if paths[position] in pictured.uris}
+    return make_heat_maps(content.run, root, wanted) if root and wanted else {}
 
 
 def _unsure(report: Report, shown: set[int]) -> list[int]:
