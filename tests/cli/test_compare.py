@@ -21,7 +21,7 @@ def compared(colors, tmp_path_factory):
         patch.setattr(results, "MAX_TIMED_SECONDS", 0.05)
         patch.setenv("TLKIT_CACHE", str(root / "cache"))
         arguments = ("compare", colors, "--only", "colors,majority")
-        formats = {"table": ("--format", "table"), "json": ("--format", "json"), "piped": ()}
+        formats = {"table": ("--format", "table"), "json": ("--format", "json", "--no-report"), "piped": ()}
         return {name: (tlkit(*arguments, "-o", root / name, *style), root / name) for name, style in formats.items()}
 
 
@@ -30,8 +30,16 @@ def test_compare_as_a_table_says_what_to_take(compared):
     assert "two colors, linear" in done.stdout
     assert "No recommendation" in done.stdout  # seven images do not tell all right from two right: p = 0.06
     assert done.stderr == ""
-    assert {"compare.csv", "compare.png", "compare.json", "DONE"} < {file.name for file in run.iterdir()}
+    assert {"compare.csv", "compare.png", "compare.json", "compare.html", "DONE"} < {
+        file.name for file in run.iterdir()
+    }
     assert json.loads((run / "compare.json").read_text())["best"] == "colors"
+
+
+def test_compare_without_its_page(compared):
+    done, run = compared["json"]
+    assert json.loads(done.stdout)["notes"] == json.loads((compared["table"][1] / "compare.json").read_text())["notes"]
+    assert not (run / "compare.html").exists()
 
 
 def test_compare_piped_gives_rows_and_tells_people_on_stderr(compared):
@@ -39,7 +47,7 @@ def test_compare_piped_gives_rows_and_tells_people_on_stderr(compared):
     assert done.stdout == (run / "compare.csv").read_text()
     lines = done.stderr.splitlines()
     labels = [line.split()[0] for line in lines if line and not line.startswith(" ")]
-    assert labels[-3:] == ["advice", "run", "next"]
+    assert labels[-4:] == ["advice", "run", "page", "next"]
     words = " ".join(line.removesuffix("\\") for line in lines[labels_at(lines, "next") :]).split()
     assert words == ["next", "tlkit", "predict", str(run / "colors"), "FOLDER"]  # trained already
 

@@ -8,6 +8,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
 from tests.cli.commands import tlkit
+from tests.report.making import Page
 from tlkit.comparison.cache import read_request
 from tlkit.comparison.compare import compare, resume_comparison, start_comparison
 from tlkit.errors import ModelError, OptionError, RunError
@@ -46,6 +47,31 @@ def test_compare_figures_are_those_of_the_runs(finished):
     assert table["colors"]["accuracy"] == "1.0"
     assert float(table["majority"]["p"]) < 0.5
     assert float(table["majority"]["difference_to_best"]) == pytest.approx(float(table["majority"]["accuracy"]) - 1)
+
+
+def test_compare_writes_a_page_of_its_figures(finished):
+    page = Page((finished.run.path / "compare.html").read_text(encoding="utf-8"))
+    assert finished.recommendation.reason in page.text
+    for result in finished.results:
+        assert result.title in page.text
+        assert f"{100 * result.accuracy:.1f} %" in page.text.replace("\xa0", " ")
+        if result.command:
+            wrong = finished.num_images - result.correct.sum()
+            assert f"{result.title}: {wrong} of {finished.num_images} images wrong" in page.text
+
+
+def test_a_page_that_cannot_be_written_is_a_note(colors, tmp_path, monkeypatch):
+    from tlkit.comparison.compare import resume_comparison
+
+    comparison = compare(colors, tmp_path / "run", only="majority,colors")
+    for name in ("DONE", "compare.csv"):
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / "UNFINISHED").write_text("")
+    (tmp_path / "run" / "compare.html").write_text("mine")
+    again = resume_comparison(tmp_path / "run")
+    assert [result.accuracy for result in again.results] == [result.accuracy for result in comparison.results]
+    assert any("compare.html was not written" in note and "is not a page" in note for note in again.notes)
+    assert (tmp_path / "run" / "compare.html").read_text() == "mine"
 
 
 def test_compare_every_file_is_known_as_its_own(finished):

@@ -102,14 +102,12 @@ DROPPED = (6, 5, 4, 3)  # columns that a narrow terminal does not get, the first
 
 def _row(result: "CandidateResult", best: "CandidateResult") -> "list[Part]":
     from tlkit.cli.screen import BAD, STRONG
-    from tlkit.comparison.recommendation import SIGNIFICANCE
+    from tlkit.comparison.recommendation import describe_difference
     from tlkit.comparison.results import format_speed, format_training_time
     from tlkit.utils.text import format_size
 
-    paired, difference = result.compared_to(best), ("", "")
-    if paired:
-        p = f"(p {paired.p:.2g})" if paired.p >= 0.001 else "(p < 0.001)"
-        difference = (f"worse {p}", BAD) if paired.p < SIGNIFICANCE else (f"similar {p}", "")
+    words = describe_difference(result, best)
+    difference = (words, BAD if words.startswith("worse") else "")
     interval = "{:.1f} – {:.1f}".format(*(100 * bound for bound in result.interval)) if result.interval else ""
     return [
         (f"★ {result.title}", STRONG) if result is best else f"  {result.title}",
@@ -157,11 +155,14 @@ PRINTERS = {"table": _print_table, "csv": _print_csv, "json": _print_json}
 def _print_conclusion(screen: "Screen", comparison: "Comparison") -> None:
     """Print the notes, the recommended model, the run and the next command."""
     from tlkit.cli.screen import STRONG, WARN
+    from tlkit.runs.manifest import COMPARISON_PAGE
 
     for note in comparison.notes:
         screen.entry("note", note, style=WARN)
     screen.blank()
     screen.entry("advice", (comparison.recommendation.reason, STRONG))
     screen.entry("run", str(comparison.run.path))
+    if (page := comparison.run.path / COMPARISON_PAGE).is_file():
+        screen.entry("page", str(page))
     chosen = comparison.run.path / comparison.recommendation.name
     screen.command("next", shlex.join(["tlkit", "predict", str(chosen), "FOLDER"]))

@@ -4,13 +4,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlkit.comparison.cache import read_request
 from tlkit.comparison.candidates import build_candidates
 from tlkit.comparison.recommendation import Recommendation, recommend
-from tlkit.comparison.report import COLUMNS, draw_comparison, result_rows, write_comparison
+from tlkit.comparison.report import (
+    COLUMNS,
+    draw_comparison,
+    result_rows,
+    write_comparison,
+    write_comparison_page,
+)
 from tlkit.comparison.results import CandidateResult, format_speed, format_training_time
 from tlkit.comparison.runner import ComparisonState, run_candidates
-from tlkit.data.reader import DataOptions, absolute_request, read_data
+from tlkit.data.reader import DataOptions, absolute_request, images_root, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.report.compared import ComparedImages
+from tlkit.runs.manifest import COMPARISON_PAGE
 from tlkit.runs.run import Run, command_of, create_run, delete_run, mark_done
 from tlkit.runs.unfinished import reopen_run
 from tlkit.settings.base import settings_or_options, to_json
@@ -134,6 +143,14 @@ def _finish(state: ComparisonState) -> Comparison:
     num_images = len(state.validation_set.paths)
     title = f"{state.data.name}: {state.validation_set.num_classes} classes, {num_images} validation images"
     draw_comparison(state.results, recommendation, title, state.run.path / PLOT_FILE)
+    data, settings = read_request(state.run)
+    if settings.report:
+        images = ComparedImages(data.name, images_root(data, settings.images))
+        try:
+            write_comparison_page(state.run, state.results, recommendation, state.notes, images)
+        except Exception as error:  # of the disk, of an image, or of this program: the comparison is worth more
+            reason = str(error).rstrip(".") or type(error).__name__
+            state.notes.append(f"{COMPARISON_PAGE} was not written ({reason}).")
     write_comparison(state.run, state.results, recommendation, state.notes)
     mark_done(state.run)
     return Comparison(state.run, state.results, num_images, recommendation, state.notes)

@@ -20,6 +20,15 @@ class Recommendation:
     command: str
 
 
+def describe_difference(result: CandidateResult, best: CandidateResult) -> str:
+    """Say whether a candidate is significantly worse than the best, with p; "" for the best itself and for chance."""
+    paired = result.compared_to(best)
+    if paired is None:
+        return ""
+    p = f"(p {paired.p:.2g})" if paired.p >= 0.001 else "(p < 0.001)"
+    return f"worse {p}" if paired.p < SIGNIFICANCE else f"similar {p}"
+
+
 def recommend(results: Sequence[CandidateResult], baselines: Sequence[CandidateResult] = ()) -> Recommendation:
     """Choose the best candidate, or one that is as good and cheaper.
 

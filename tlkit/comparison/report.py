@@ -1,4 +1,4 @@
-"""A comparison as table, csv, json and plot."""
+"""A comparison as table, csv, json, plot and page."""
 
 import math
 from collections.abc import Sequence
@@ -9,9 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from tlkit.comparison.recommendation import Recommendation
+from tlkit.comparison.recommendation import Recommendation, describe_difference
 from tlkit.comparison.results import CandidateResult, find_best, format_speed, format_training_time
 from tlkit.evaluation.metrics import PairedComparison
+from tlkit.report.compared import ComparedImages, ComparedModel, make_comparison_page
+from tlkit.report.html import replace_page
+from tlkit.runs.manifest import COMPARISON_PAGE
 from tlkit.runs.run import COMPARISON, Run
 from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
 from tlkit.utils.text import format_size, truncate
@@ -56,6 +59,47 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
     named = [result.name, result.title, result.kind, result.accuracy, low, high]
     costs = [result.seconds, result.features_cached, result.images_per_second, result.num_bytes]
     return [*named, *to_best, *costs, result.selected_on_validation, result.command]
+
+
+def write_comparison_page(
+    run: Run,
+    results: Sequence[CandidateResult],
+    recommendation: Recommendation,
+    notes: Sequence[str],
+    images: ComparedImages,
+) -> None:
+    """Write `compare.html`; a page that tlkit wrote before is replaced.
+
+    Raises:
+        RunError: if the run of a candidate cannot be read
+        OptionError: if something else has the name
+        WriteError
+    """
+    best = find_best(results)
+    models = [
+        ComparedModel(
+            title=result.title,
+            kind=result.kind,
+            accuracy=result.accuracy,
+            interval=result.interval,
+            run=Run(run.path / result.name) if result.command else None,
+            to_best=describe_difference(result, best),
+            costs=_costs(result) if result.command else (),
+        )
+        for result in results
+    ]
+    chosen = next(result.title for result in results if result.name == recommendation.name)
+    page = make_comparison_page(models, images, recommendation.reason, chosen, notes)
+    replace_page(run.path / COMPARISON_PAGE, page)
+
+
+def _costs(result: CandidateResult) -> tuple[tuple[str, float], ...]:
+    size = result.num_bytes or 0
+    return (
+        (format_training_time(result), result.seconds or 0.0),
+        (format_speed(result), result.images_per_second or 0.0),
+        (format_size(size) if size else "", float(size)),
+    )
 
 
 KINDS = {"baseline": "#999999", "handcrafted": "#7a9a01", "from scratch": ORANGE, "pretrained": BLUE}

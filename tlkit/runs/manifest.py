@@ -15,6 +15,7 @@ from tlkit.errors import RunError
 from tlkit.utils.files import TEMPORARY, Owned
 
 FORMAT_VERSION = 5
+COMPARISON_PAGE = "compare.html"  # of a comparison
 REPORT_PAGE = "report.html"  # can be made again, so no hash holds it
 MODEL = "model.keras"  # the whole network, of runs that have one
 HEAD_ARRAYS = "engine/head.npz"  # weights of the head, whose gradient explains an answer
@@ -36,7 +37,7 @@ RUN_FILES = Owned(  # everything a run or a comparison writes; other files in it
         r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|map|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
-        r"|report\.html|compare\.png|checkpoint-[a-z]+\.npz"
+        r"|(?:report|compare)\.html|compare\.png|checkpoint-[a-z]+\.npz"
         r"|engine/(?:lower|upper|head)\.(?:tflite|keras)|engine/references\.npy|engine/head\.npz"
         r"|plots/(?:calibration|confusion|curves|wrong)\.png|golden/\d\.png"
         r"|tensorboard/[a-z]+/events\.out\.tfevents\.[^/]+"

@@ -72,6 +72,9 @@ class CompareSettings(TrustSettings, LayoutSettings, PixelSettings):
         0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
     )
     seed: int = setting(0, "Main", "Random seed of the split, the image order and new weights.", min=0, max=MAX_SEED)
+    report: bool = setting(
+        True, "Run", "Page compare.html in the run folder: accuracy, mistakes of each model, where they agree."
+    )
 
     def __post_init__(self) -> None:
         validate(self)
