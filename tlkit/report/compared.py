@@ -71,7 +71,7 @@ class _Answers:
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each answer is correct: bool (models, images)."""
+        """Correct answers: bool (models, images)."""
         return np.asarray(self.predicted == self.labels)
 
     @property
