@@ -69,6 +69,8 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("check", "photos", "--backbone", "none"),
     ("models",),
     ("summary", "lenet5"),
+    ("visualize", "net"),
+    ("visualize", "net", "--layer", "conv1", "--steps", "1"),
     ("gradcheck", "linear"),
     ("runs",),
     ("sample", "digits", "samples"),

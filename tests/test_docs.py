@@ -18,6 +18,7 @@ from tlkit.settings.commands import (
     PredictSettings,
     RunsSettings,
     SummarySettings,
+    VisualizeSettings,
 )
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 
@@ -32,6 +33,7 @@ SETTINGS = {  # by command
     "runs": [RunsSettings],
     "summary": [SummarySettings],
     "train": [TrainSettings, ClassicSettings],
+    "visualize": [VisualizeSettings],
 }
 
 

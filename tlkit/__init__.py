@@ -33,13 +33,20 @@ _MODULES = {
     "tlkit.quality.base": ("Issue",),
     "tlkit.quality.check": ("CheckResult", "check"),
     "tlkit.runs.run": ("Run", "load_run"),
-    "tlkit.settings.commands": ("CheckSettings", "CompareSettings", "EvaluateSettings", "FeaturesSettings"),
+    "tlkit.settings.commands": (
+        "CheckSettings",
+        "CompareSettings",
+        "EvaluateSettings",
+        "FeaturesSettings",
+        "VisualizeSettings",
+    ),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
     "tlkit.training.from_scratch": ("train",),
     "tlkit.training.recipe": ("TrainingMetrics", "TrainingResult"),
     "tlkit.training.resume": ("resume",),
+    "tlkit.visualization.visualize": ("Visualization", "visualize"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
@@ -68,6 +75,8 @@ __all__ = [
     "Split",
     "TlkitError",
     "TrainSettings",
+    "Visualization",
+    "VisualizeSettings",
     "TrainingMetrics",
     "TrainingResult",
     "check",
@@ -84,6 +93,7 @@ __all__ = [
     "testing",
     "train",
     "train_classic",
+    "visualize",
     "write_sheet",
 ]
 
@@ -104,13 +114,20 @@ if TYPE_CHECKING:
     from tlkit.quality.base import Issue
     from tlkit.quality.check import CheckResult, check
     from tlkit.runs.run import Run, load_run
-    from tlkit.settings.commands import CheckSettings, CompareSettings, EvaluateSettings, FeaturesSettings
+    from tlkit.settings.commands import (
+        CheckSettings,
+        CompareSettings,
+        EvaluateSettings,
+        FeaturesSettings,
+        VisualizeSettings,
+    )
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune
     from tlkit.training.from_scratch import train
     from tlkit.training.recipe import TrainingMetrics, TrainingResult
     from tlkit.training.resume import resume
+    from tlkit.visualization.visualize import Visualization, visualize
 
 
 def __getattr__(name: str) -> Any:

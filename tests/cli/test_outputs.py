@@ -36,6 +36,7 @@ FILES = {  # a command that writes one file: its arguments, and the ending of th
     "augment": (("augment", "photos", "--rows", "2", "--image-size", "32"), ".png"),
     "lr-find": (("lr-find", "photos", *SMALL, "--freeze", "all", "--hidden", "0"), ".png"),
     "summary": (("summary", "lenet5"), ".svg"),
+    "visualize": (("visualize", "lenet5", "--weights", "none"), ".png"),
     "models": (("models",), ".png"),
     "check": (("check", "photos", "--backbone", "none"), ".html"),
     "report": (("report", "runs/mine"), ".html"),

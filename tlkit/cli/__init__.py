@@ -34,6 +34,7 @@ from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
+from tlkit.cli.visualize import visualize
 from tlkit.errors import OptionError, TlkitError
 from tlkit.utils.process import remove_folders_of_process
 
@@ -219,7 +220,7 @@ def _describe_unexpected(error: Exception) -> str:
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
     "Use": (predict, explain, evaluate, report, features, runs),
-    "Look": (check, augment, models, summary, gradcheck),
+    "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor),
 }
 main.headings = COMMANDS

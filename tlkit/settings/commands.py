@@ -271,3 +271,37 @@ class SummarySettings:
 
     def __post_init__(self) -> None:
         validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizeMainSettings:
+    """Options of what to show; without any of them, the filters of the first layer."""
+
+    image: str = setting("", "Main", "Image file to show layer by layer, as feature maps.")
+    layer: str = setting(
+        "", "Main", "Layer whose units to maximize, or with --image to show too; `tlkit summary` lists the layers."
+    )
+    unit: int | None = setting(
+        None, "Main", "Channel or unit of --layer to show, from 0. Default: several, spread over the layer.", min=0
+    )
+    class_name: str = setting("", "Main", "Class of the run to maximize, before the softmax.")
+    map: Literal["pca", "tsne", "umap"] | None = setting(
+        None, "Main", "Map of the run's validation images: pca, tsne or umap (an extra)."
+    )
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class VisualizeSettings(VisualizeMainSettings):
+    """Settings of `tlkit visualize`."""
+
+    steps: int = setting(64, "Main", "Number of steps of gradient ascent.", min=1, max=10_000)
+    seed: int = setting(0, "Main", "Random seed: noise that the ascent starts from, t-SNE, UMAP.", min=0, max=MAX_SEED)
+    weights: str = setting("imagenet", "Input", "Weights of a backbone: imagenet, none (random) or a weights file.")
+    image_size: int = setting(
+        0, "Input", "Image height and width in pixels; 0 for the network's default.", min=0, max=2048
+    )
+    trust_model: bool = trust_model_option()
+
+    def __post_init__(self) -> None:
+        validate(self)

@@ -227,6 +227,26 @@ SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `optio
     NoEffect(("trust_model",), lambda case: not case.is_run, "without a run"),
 )
 
+VISUALIZE = (  # {network} is the name of the network or the run
+    NoEffect(("trust_model",), lambda case: not case.is_run, "without a run"),
+    NoEffect(("weights", "image_size"), lambda case: case.is_run, "with the network of a run"),
+    NoEffect(("image", "layer", "class_name", "weights"), lambda case: case.map, "with --map {map}"),
+    NoEffect(("class_name",), lambda case: case.image, "with --image", "--layer"),
+    NoEffect(("class_name",), lambda case: case.layer, "with --layer"),
+    NoEffect(("unit",), lambda case: not case.layer, "without --layer"),
+    NoEffect(
+        ("steps",),
+        lambda case: case.map or case.image or not (case.layer or case.class_name),
+        "where nothing is maximized",
+        "--layer or --class without --image",
+    ),
+    NoEffect(
+        ("seed",),
+        lambda case: case.map == "pca" or not (case.map or case.layer or case.class_name or case.weights == "none"),
+        "where nothing is drawn at random",
+    ),
+)
+
 MODELS = (
     NoEffect(("image_size",), lambda case: not case.cuts, "without --cuts"),
     NoEffect(("json", "measure", "output"), lambda case: case.cuts, "with --cuts"),

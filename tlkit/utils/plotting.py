@@ -63,7 +63,7 @@ def save_figure(figure: Figure, file: Path) -> None:
     """Write a figure of a run as PNG, whole or not at all; it replaces an older one."""
     make_folder(file.parent)
     with atomic_open(file, "wb") as out:
-        _draw(figure, out)
+        write_png(figure, out)
 
 
 def save_new_figure(figure: Figure, file: Path) -> None:
@@ -73,7 +73,7 @@ def save_new_figure(figure: Figure, file: Path) -> None:
         OptionError: if `file` exists
     """
     with open_new(file, "wb") as out:
-        _draw(figure, out)
+        write_png(figure, out)
 
 
 class NotebookFigure(Figure):
@@ -81,10 +81,11 @@ class NotebookFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
-        _draw(self, content)
+        write_png(self, content)
         return content.getvalue()
 
 
-def _draw(figure: Figure, out: IO[bytes]) -> None:
+def write_png(figure: Figure, out: IO[bytes]) -> None:
+    """Draw a figure as PNG into an open file."""
     FigureCanvasAgg(figure)
     figure.savefig(out, format="png", dpi=DPI)

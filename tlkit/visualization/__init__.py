@@ -1,0 +1,1 @@
+"""Images of what a network has learned: filters, feature maps, maximized units, a map of its features."""
