@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
+WEB := build/web
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint fix docs sample fuzz fuzz-ci bench backbones
+.PHONY: help install demo test test-all test-web lint fix docs sample fuzz fuzz-ci bench backbones
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +28,12 @@ test: $(READY)  ## The fast tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20
 
 test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20 -m 'slow or not slow'
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20 -m 'not web'
+
+test-web: $(READY)  ## The pages in a headless browser; needs npm, and Chromium or CHROMIUM=path
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
+	npm install --silent --no-audit --no-fund --prefix $(WEB) axe-core@4
+	$(BIN)/python -m pytest -q -m web tests/web
 
 lint: $(READY)  ## Format, lint and types
 	$(BIN)/ruff format --check .
