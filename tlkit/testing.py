@@ -5,18 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from tlkit.engines.base import EngineSpec, choose_engine, run_in_batches
 from tlkit.engines.factory import open_engine
-from tlkit.engines.keras import load_network, to_litert
+from tlkit.engines.keras import KerasEngine, load_network, to_litert
 from tlkit.errors import OptionError
+from tlkit.explain.gradcam import PooledGradCam
+from tlkit.explain.head_gradient import HeadGradient
+from tlkit.inference.network import RunNetwork
 from tlkit.models.backbones import find_backbone
 from tlkit.models.build import build_backbone
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
-from tlkit.models.head import Head, attach_head
+from tlkit.models.graph import averaged_map, topological_order
+from tlkit.models.head import Head, attach_head, head_arrays, split_head
 from tlkit.runs.manifest import MODEL
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
@@ -66,6 +71,11 @@ class _Subject:
         self.targets = np.eye(CLASSES, dtype=np.float32)[np.arange(IMAGES) % CLASSES]
         self.network, self.classifier = self.build()
         self.inner = [cut for cut in cut_points(self.network) if len(cut.shape) == 3]
+
+    @property
+    def labeled(self) -> list[tuple[np.ndarray, int]]:
+        """The images with their classes."""
+        return list(zip(self.pixels, self.targets.argmax(axis=1).tolist(), strict=True))
 
     def build(self) -> tuple[keras.Model, keras.Model]:
         """Build the backbone, and the classifier on it."""
@@ -165,6 +175,40 @@ def _converts(subject: _Subject) -> tuple[bool, str]:
     return apart <= bound and same, f"differ by {apart:.1e}" + ("" if same else ", and from batch to batch")
 
 
+def _explains(subject: _Subject) -> tuple[bool, str]:
+    """Check that heat maps without Keras, from the converted network, are those of Grad-CAM through Keras."""
+    classifier = attach_head(subject.network, Head(0.5, True, (8,)), CLASSES)
+    draws, (body, head) = np.random.default_rng(0), split_head(classifier)
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.Dense):  # the logits of a new head are all zero
+            layer.set_weights([draws.normal(size=weight.shape) for weight in layer.get_weights()])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "body.tflite"
+        file.write_bytes(to_litert(body, pixels=True))
+        engine = open_engine(EngineSpec(choose_engine("auto", "float32")), file)
+        network = RunNetwork([("body", engine), ("head", KerasEngine(head))])
+        method = PooledGradCam("gradcam", network, HeadGradient(head_arrays(head)).gradient)
+        found = [method.heat(pixels.astype(np.uint8), label) for pixels, label in subject.labeled]
+    expected = [_grad_cam(classifier, averaged_map(body), pixels, label) for pixels, label in subject.labeled]
+    apart = difference(np.stack(found), np.stack(expected))
+    bound = max(CLOSE, ROUNDINGS * ROUNDING * _growth(subject, run_network(subject.network, subject.pixels)))
+    return apart <= bound, f"{found[0].shape[0]} x {found[0].shape[1]}, differ by {apart:.1e}"
+
+
+def _grad_cam(classifier: keras.Model, maps: Any, pixels: np.ndarray, label: int) -> np.ndarray:
+    """Compute Grad-CAM through Keras: float32 (height, width)."""
+    import tensorflow as tf
+
+    _, (logits, *_), _ = topological_order(classifier.output)[-1]
+    model, inputs = keras.Model(classifier.input, [maps, logits]), tf.constant(pixels[None])
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        values, scores = model(inputs, training=False)
+        score = scores[0, label]
+    weights = tape.gradient(score, values)[0].numpy().mean(axis=(0, 1))
+    return np.asarray(np.maximum(values[0].numpy() @ weights, 0))
+
+
 def _growth(subject: _Subject, before: np.ndarray) -> float:
     """Measure by what factor a small relative change of the pixels grows on its way through the network.
 
@@ -187,6 +231,7 @@ CHECKS: dict[str, Callable[[_Subject], tuple[bool, str]]] = {
     "exactly the layers above the cut move": _moves_what_it_should,
     "plain Keras opens what was saved": _saves,
     "the engine agrees, and no row depends on its neighbors": _converts,
+    "heat maps without Keras are Grad-CAM through Keras": _explains,
 }
 
 
