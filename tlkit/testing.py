@@ -187,7 +187,7 @@ def _explains(subject: _Subject) -> tuple[bool, str]:
         file.write_bytes(to_litert(body, pixels=True))
         engine = open_engine(EngineSpec(choose_engine("auto", "float32")), file)
         network = RunNetwork([("body", engine), ("head", KerasEngine(head))])
-        method = PooledGradCam("gradcam", network, HeadGradient(head_arrays(head)).gradient)
+        method = PooledGradCam("gradcam", network, HeadGradient(head_arrays(classifier)).gradient, None)
         found = [method.heat(pixels.astype(np.uint8), label) for pixels, label in subject.labeled]
     expected = [_grad_cam(classifier, averaged_map(body), pixels, label) for pixels, label in subject.labeled]
     apart = difference(np.stack(found), np.stack(expected))
@@ -201,7 +201,7 @@ def _grad_cam(classifier: keras.Model, maps: Any, pixels: np.ndarray, label: int
 
     _, (logits, *_), _ = topological_order(classifier.output)[-1]
     model, inputs = keras.Model(classifier.input, [maps, logits]), tf.constant(pixels[None])
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         values, scores = model(inputs, training=False)
         score = scores[0, label]

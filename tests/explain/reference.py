@@ -16,7 +16,7 @@ def keras_grad_cam(classifier, pixels, label):
     (_, (logits,), _) = topological_order(classifier.output)[-1]
     model = keras.Model(classifier.input, [maps, logits])
     inputs = tf.cast(pixels[None], tf.float32)
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         values, scores = model(inputs, training=False)
         score = scores[0, label]

@@ -23,10 +23,10 @@ HEADS = [
 
 
 def random_head(head):
-    """A head of a network with random weights, from features to probabilities."""
+    """A network with random weights, and this head."""
     features = keras.Input((NUM_FEATURES,))
     body = keras.Model(features, keras.layers.Dense(NUM_FEATURES, name="body")(features))
-    model = split_head(attach_head(body, head, NUM_CLASSES))[1]
+    model = attach_head(body, head, NUM_CLASSES)
     draws = np.random.default_rng(0)
     model.set_weights([draws.uniform(0.2, 1.5, weight.shape) * draws.choice([-1, 1]) for weight in model.get_weights()])
     for layer in model.layers:
@@ -39,13 +39,14 @@ def random_head(head):
 def test_head_gradient_is_that_of_tensorflow(head):
     import tensorflow as tf
 
-    model = random_head(head)
-    gradient = HeadGradient(head_arrays(model))
+    classifier = random_head(head)
+    gradient, model = HeadGradient(head_arrays(classifier)), split_head(classifier)[1]
     features = np.random.default_rng(1).normal(size=(5, NUM_FEATURES)).astype(np.float32)
     logits_of = keras.Model(model.input, topological_order(model.output)[-1][1][0])
     variable = tf.Variable(features)
     for label in range(NUM_CLASSES):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variable)
             logits = logits_of(variable, training=False)
             total = tf.reduce_sum(logits[:, label])
         np.testing.assert_allclose(gradient.logits(features), logits.numpy(), rtol=1e-4, atol=1e-4)

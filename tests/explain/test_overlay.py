@@ -6,6 +6,7 @@ from PIL import Image
 
 from tlkit.data.image import ImageSpec
 from tlkit.explain.overlay import OUTSIDE, draw_overlay, find_peak, upsample
+from tlkit.models.map_grid import MapGrid
 
 
 def spot(size, x, y):
@@ -36,6 +37,14 @@ def test_upsample_scales_to_one_and_keeps_the_maximum_in_its_cell():
     y, x = np.unravel_index(enlarged.argmax(), enlarged.shape)
     assert 64 <= x < 96 and 160 <= y < 192
     assert (upsample(np.zeros((7, 7), np.float32), 14) == 0).all()
+
+
+def test_upsample_puts_positions_where_their_receptive_fields_are():
+    for start, step in ((31, 32), (0, 32), (15.5, 32)):
+        y, x = np.unravel_index(upsample(spot(7, 2, 5), 224, MapGrid(start, step)).argmax(), (224, 224))
+        assert abs(x - (start + 2 * step)) <= 1 and abs(y - (start + 5 * step)) <= 1
+    even = upsample(spot(7, 2, 5), 224, MapGrid.even(224, 7))
+    np.testing.assert_allclose(upsample(spot(7, 2, 5), 224), even, atol=1e-6)
 
 
 def test_draw_overlay_colors_the_warm_part_and_darkens_what_is_not_seen():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tlkit.data.image import ImageSpec
 from tlkit.explain.overlay import draw_overlay
+from tlkit.models.map_grid import MapGrid
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ class HeatMethod(Protocol):
 
     Attributes:
         name: as `Explanation.method` has it
+        grid: where the positions of a heat map are in the square; spread evenly where it is None
     """
 
     name: str
+    grid: MapGrid | None
 
     def heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
         """Compute how much each region speaks for a class.

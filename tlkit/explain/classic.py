@@ -4,6 +4,7 @@ import numpy as np
 
 from tlkit.classic.descriptors import DESCRIPTORS, resize_square
 from tlkit.classic.pipeline import ClassicPipeline
+from tlkit.models.map_grid import MapGrid
 
 WEIGHTS = "weights"  # of linear classifiers: (classes, values)
 
@@ -40,10 +41,11 @@ class PixelTemplate:
     """The template of a linear classifier on pixels, times the image: what each pixel adds to the score of the class.
 
     Attributes:
-        name: see `HeatMethod`
+        name, grid: see `HeatMethod`
     """
 
     name = "template"
+    grid: MapGrid | None = None
 
     def __init__(self, pipeline: ClassicPipeline) -> None:
         self._pipeline = pipeline

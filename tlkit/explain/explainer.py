@@ -80,7 +80,7 @@ class Explainer:
         (prediction,) = self.predictor.predict_named(iter([NamedInput(named.name, decoded)]))
         assert prediction.probabilities is not None
         label = int(np.argmax(prediction.probabilities)) if label is None else label
-        heat = upsample(self.method.heat(decoded.pixels, label), spec.size)
+        heat = self._heat(decoded.pixels, label)
         features = self.predictor.network.extract(decoded.pixels[None])
         return Explanation(
             path=named.name,
@@ -98,6 +98,10 @@ class Explainer:
             image=image,
             spec=spec,
         )
+
+    def _heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
+        heat = self.method.heat(pixels, label)
+        return upsample(heat, len(pixels), self.method.grid)
 
 
 def _open_image(
@@ -155,7 +159,7 @@ def _open_method(run: Run, predictor: Predictor, method: str, trust_model: bool)
     if CLASSIC_MODEL in manifest.sha256:
         pipeline = open_pipeline(run.checked_file(CLASSIC_MODEL))
         if network.has_maps and ClassicGradient.fits(pipeline):
-            return PooledGradCam(wanted, network, ClassicGradient(pipeline))
+            return PooledGradCam(wanted, network, ClassicGradient(pipeline), None)
         if method != AUTO:
             raise OptionError(
                 f"--method {method} cannot explain '{run.path}': its classifier has no feature map and no gradient; "
@@ -163,6 +167,7 @@ def _open_method(run: Run, predictor: Predictor, method: str, trust_model: bool)
             )
         return PixelTemplate(pipeline) if PixelTemplate.fits(pipeline) else occlusion
     if network.has_maps and HEAD_ARRAYS in manifest.sha256:
-        return PooledGradCam(wanted, network, open_head_gradient(run).gradient)
+        head = open_head_gradient(run)
+        return PooledGradCam(wanted, network, head.gradient, head.grid)
     check_network(run, trust_model)  # an error now, not at the first image
     return KerasGradCam(wanted, lambda: load_run_network(run, trust_model))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tlkit.inference.network import RunNetwork
+from tlkit.models.map_grid import MapGrid
 
 GradientOf = Callable[[np.ndarray, int], np.ndarray]  # features (images, values) and a class to (images, values)
 
@@ -45,16 +46,18 @@ class PooledGradCam:
     """Grad-CAM of a network that ends with averages of a feature map.
 
     Attributes:
-        name: see `HeatMethod`
+        name, grid: see `HeatMethod`
     """
 
-    def __init__(self, name: str, network: RunNetwork, gradient_of: GradientOf) -> None:
+    def __init__(self, name: str, network: RunNetwork, gradient_of: GradientOf, grid: MapGrid | None) -> None:
         """Open the network.
 
         Args:
             name: a key of `WEIGHINGS`
             gradient_of: computes the gradient of a class's logit by the features
+            grid: of the feature map
         """
+        self.grid = grid
         self.name, self._weigh = name, WEIGHINGS[name]
         self._run, self._gradient_of = network.maps_session(), gradient_of
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from tlkit.errors import RunError
-from tlkit.runs.manifest import HEAD_ARRAYS
+from tlkit.models.head import GRID
+from tlkit.models.map_grid import MapGrid
+from tlkit.runs.manifest import HEAD_ARRAYS, MAX_SIDE
 from tlkit.runs.run import Run
 from tlkit.utils.arrays import ArrayHeader, check_shapes, open_arrays
 
@@ -16,11 +18,15 @@ class HeadGradient:
     """The head of a run: features to logits, and the gradient of a logit by the features.
 
     The softmax behind the logits and the temperature are left out, as in the paper of Grad-CAM.
+
+    Attributes:
+        grid: of the feature map whose averages are features; None where there is none
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take the arrays that `models.head.head_arrays` gives."""
         self._arrays = arrays
+        self.grid = MapGrid(*map(float, arrays[GRID])) if GRID in arrays else None
         self._num_hidden = sum(name.startswith("kernel_") for name in arrays)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
@@ -57,10 +63,14 @@ def open_head_gradient(run: Run) -> HeadGradient:
     file = run.checked_file(HEAD_ARRAYS)
     try:
         with open_arrays(file, MAX_BYTES) as stored:
-            check_shapes(stored.headers, _expected_shapes(stored.headers), {"classes": len(run.manifest.class_names)})
+            check_shapes(
+                stored.headers, _expected_shapes(stored.headers), {"classes": len(run.manifest.class_names), "two": 2}
+            )
             arrays = stored.read_all()
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("it has values that are not finite")
+        if GRID in arrays and not (abs(arrays[GRID][0]) <= MAX_SIDE and 1 <= arrays[GRID][1] <= MAX_SIDE):
+            raise ValueError("its feature map lies outside the image")
         return HeadGradient(arrays)
     except (OSError, ValueError) as error:
         raise RunError(f"'{file}' is damaged ({error}); restore it or train again.") from None
@@ -76,4 +86,6 @@ def _expected_shapes(headers: Mapping[str, ArrayHeader]) -> dict[str, str]:
         expected[f"bias_{index}"] = f"f {widths[index]}"
     if "scale" in headers or "offset" in headers:
         expected |= {"scale": "f features", "offset": "f features"}
+    if GRID in headers:
+        expected[GRID] = "f two"
     return expected | ({"linear": "f features classes"} if "linear" in headers else {})

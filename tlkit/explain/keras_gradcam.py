@@ -9,6 +9,7 @@ import numpy as np
 from tlkit.explain.gradcam import WEIGHINGS
 from tlkit.models.graph import topological_order
 from tlkit.models.keras_setup import start_keras
+from tlkit.models.map_grid import MapGrid, find_grid
 
 GRADIENT = "gradient"  # the name of the method for networks without feature maps
 
@@ -17,7 +18,7 @@ class KerasGradCam:
     """Grad-CAM at the last feature map; of a network without one, the gradient times the input.
 
     Attributes:
-        name: see `HeatMethod`
+        name, grid: see `HeatMethod`
     """
 
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
@@ -28,31 +29,37 @@ class KerasGradCam:
             load: gives a Keras model from pixels, float32 (images, size, size, 3), to probabilities by a softmax
         """
         self.name, self._load = name, load
+        self.grid: MapGrid | None = None  # known with the first heat map
+
+    def heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
+        """Compute the heat map: float32 (height, width) of the feature map, or of the input."""
+        maps, gradient = (np.asarray(values)[0] for values in self._maps_and_gradient(pixels[None], np.int32(label)))
+        if self.name == GRADIENT:
+            return np.asarray(np.maximum((maps * gradient).sum(axis=-1), 0))
+        return WEIGHINGS[self.name](maps, gradient)
 
     @cached_property
-    def _network(self) -> Any:
-        """The model from pixels to the feature map and the logits."""
+    def _maps_and_gradient(self) -> Callable[[np.ndarray, np.int32], tuple[Any, Any]]:
+        """A function from pixels and a class to the feature map, and the gradient of the class's logit by it."""
+        import tensorflow as tf
+
         network = self._load()
         *steps, (_, inputs, _) = topological_order(network.output)
         maps = [tensor for _, _, tensor in steps if len(tensor.shape) == 4 and min(tensor.shape[1:3]) > 1]
         if not any(getattr(layer, "weights", ()) for layer, _, tensor in steps if len(tensor.shape) == 4):
             self.name = GRADIENT
-        return start_keras().Model(network.input, [maps[-1], inputs[0]])
+        self.grid = find_grid(network, maps[-1])
+        parts = start_keras().Model(network.input, [maps[-1], inputs[0]])
 
-    def heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
-        """Compute the heat map: float32 (height, width) of the feature map, or of the input."""
-        maps, gradient = self._gradient(pixels, label)
-        if self.name == GRADIENT:
-            return np.asarray(np.maximum((maps * gradient).sum(axis=-1), 0))
-        return WEIGHINGS[self.name](maps, gradient)
+        def compute(pixels: Any, label: Any) -> tuple[Any, Any]:
+            """Run the network forward and backward."""
+            source = tf.cast(pixels, tf.float32)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(source)
+                values, logits = parts(source, training=False)
+                logit = logits[0, label]
+            return values, tape.gradient(logit, values)
 
-    def _gradient(self, pixels: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the feature map, and the gradient of the class's logit by it."""
-        import tensorflow as tf
-
-        inputs = tf.cast(pixels[None], tf.float32)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            maps, logits = self._network(inputs, training=False)
-            logit = logits[0, label]
-        return maps[0].numpy(), tape.gradient(logit, maps)[0].numpy()
+        # a graph leaves out the gradients of the filters, which nobody needs
+        traced: Callable[[np.ndarray, np.int32], tuple[Any, Any]] = tf.function(compute, reduce_retracing=True)
+        return traced

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tlkit.models.map_grid import MapGrid
+
 Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (images, size, size, 3) to probabilities (images, classes)
 NUM_STEPS = 12  # positions of the cover in each direction
 COVER = 2.0  # side of the cover, in steps
@@ -14,10 +16,11 @@ class Occlusion:
     """The loss of probability where a gray square covers the image; it needs nothing but answers.
 
     Attributes:
-        name: see `HeatMethod`
+        name, grid: see `HeatMethod`
     """
 
     name = "occlusion"
+    grid: MapGrid | None = None
 
     def __init__(self, classify: Classify) -> None:
         self._classify = classify

@@ -1,9 +1,12 @@
 """A heat map on its image, and sheets of images with their heat maps and nearest training images."""
 
+import math
+
 import numpy as np
 from PIL import Image
 
 from tlkit.data.image import ImageSpec, visible_box
+from tlkit.models.map_grid import MapGrid
 
 STOPS = (0.0, 0.35, 0.65, 0.9, 1.0)  # of the heat
 COLORS = ((46, 22, 110), (166, 32, 116), (239, 96, 60), (252, 196, 60), (255, 246, 190))  # there, RGB
@@ -35,19 +38,30 @@ def draw_overlay(image: Image.Image, heat: np.ndarray, spec: ImageSpec, max_side
     return Image.fromarray(np.where(inside[..., None], mixed, OUTSIDE * base).round().astype(np.uint8))
 
 
-def upsample(heat: np.ndarray, size: int) -> np.ndarray:
+def upsample(heat: np.ndarray, size: int, grid: MapGrid | None = None) -> np.ndarray:
     """Enlarge a heat map to the square that the network sees, and scale it to a maximum of 1.
 
     Args:
         heat: float32 (height, width), at least 0
+        grid: where its positions are; spread evenly where it is None
 
     Returns:
         float32 (size, size); zeros stay zeros
     """
-    enlarged = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+    grids = [grid or MapGrid.even(size, positions) for positions in heat.shape]
+    (top, bottom), (left, right) = ((_position(0, at), _position(size, at)) for at in grids)
+    spare = 2 + math.ceil(max(0, -top, -left, bottom - heat.shape[0], right - heat.shape[1]))
+    padded = Image.fromarray(np.pad(heat.astype(np.float32), spare, mode="edge"))
+    box = (left + spare, top + spare, right + spare, bottom + spare)
+    enlarged = np.asarray(padded.resize((size, size), Image.Resampling.BICUBIC, box))
     enlarged = np.maximum(enlarged, 0)  # a cubic curve may fall below 0 beside a maximum
     highest = enlarged.max()
     return enlarged / highest if highest > 0 else np.zeros_like(enlarged)
+
+
+def _position(edge: float, grid: MapGrid) -> float:
+    """Find an edge between pixels on a map, whose first position lies between 0 and 1."""
+    return (edge - 0.5 - grid.start) / grid.step + 0.5
 
 
 def find_peak(heat: np.ndarray, spec: ImageSpec, width: int, height: int) -> tuple[int, int] | None:

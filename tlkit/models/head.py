@@ -1,12 +1,14 @@
 """The head on a backbone: one flat model of standard layers, which plain Keras opens."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
-from tlkit.models.graph import topological_order
+from tlkit.models.graph import averaged_map, topological_order
+from tlkit.models.map_grid import find_grid
 
+GRID = "grid"  # the array with start and step of a `MapGrid`
 HEAD_PREFIX = "head_"  # of the names of its layers
 
 
@@ -79,17 +81,19 @@ def split_head(model: Any) -> tuple[Any, Any]:
     return keras.Model(model.input, features, name="body"), keras.Model(features, model.output, name="head")
 
 
-def head_arrays(head: Any) -> dict[str, np.ndarray]:
-    """Give the weights of a head, from which its gradient is computed without Keras.
+def head_arrays(classifier: Any) -> dict[str, np.ndarray]:
+    """Give the weights of a classifier's head, from which its gradient is computed without Keras.
 
     Args:
-        head: from features to probabilities, as `split_head` gives it
+        classifier: pixels to probabilities, with a head of `attach_head`
 
     Returns:
         float32 arrays: `scale` and `offset` (features,) of its batch norm; `kernel_1`, `bias_1`, ... of its hidden
         layers; `kernel` (values, classes) and `bias` (classes,) of its logits; `linear` (features, classes) of the
-        linear layer beside hidden ones. What the head does not have is left out.
+        linear layer beside hidden ones; `grid` (2,): start and step of the feature map whose averages are the first
+        features. What the classifier does not have is left out.
     """
+    body, head = split_head(classifier)
     arrays = dict[str, np.ndarray]()
     names = {layer.name: layer for layer in head.layers}
     if norm := names.get("head_batch_norm"):
@@ -102,6 +106,8 @@ def head_arrays(head: Any) -> dict[str, np.ndarray]:
     arrays["kernel"], arrays["bias"] = names["head_logits"].get_weights()
     if linear := names.get("head_linear"):
         arrays["linear"] = linear.get_weights()[0]
+    if body is not None and (maps := averaged_map(body)) is not None:
+        arrays[GRID] = np.array(astuple(find_grid(body, maps)))
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 

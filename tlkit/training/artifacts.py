@@ -63,7 +63,7 @@ def save_network_files(
     body, head = split_head(top)
     make_folder(run.path / "engine")
     with atomic_open(run.path / HEAD_ARRAYS, "wb") as file:
-        np.savez(file, allow_pickle=False, **head_arrays(head))
+        np.savez(file, allow_pickle=False, **head_arrays(classifier))
     if engine.name == "keras":
         return (InferenceStage(MODEL, "keras"),), SavedTop(KerasEngine(body) if body else None, KerasEngine(head))
     folder, stages = run.path / "engine", list[InferenceStage]()
