@@ -1,9 +1,14 @@
 """Grad-CAM through Keras."""
 
 import numpy as np
+import pytest
 
+from tests.making import noise
 from tests.networks import keras
 from tlkit.explain.keras_gradcam import GRADIENT, KerasGradCam
+from tlkit.models.architectures.registry import ARCHITECTURES
+from tlkit.models.graph import averaged_map
+from tlkit.models.head import Head, attach_head
 
 
 def softmax_network(*layers):
@@ -46,3 +51,38 @@ def test_keras_grad_cam_without_feature_maps_is_the_gradient_times_the_input():
     expected = (pixels / 255 * kernel[:, 1].reshape(16, 16, 3)).sum(axis=-1)
     np.testing.assert_allclose(method.heat(pixels, 1), np.maximum(expected, 0), rtol=1e-3, atol=1e-5)
     assert method.name == GRADIENT
+
+
+QUICK = ("linear", "mlp", "neocognitron", "lenet5", "resnet20")
+WITHOUT_AVERAGES = (
+    "linear",
+    "mlp",
+    "neocognitron",
+    "lenet5",
+    "lenet5_relu",
+    "alexnet",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+)
+def test_keras_grad_cam_of_every_architecture(name):
+    from tlkit.models.architectures.build import build_architecture
+
+    size = max(32, ARCHITECTURES[name].min_size)
+    body = build_architecture(ARCHITECTURES[name], size)
+    assert (averaged_map(body) is None) == (name in WITHOUT_AVERAGES)
+    classifier = attach_head(body, Head(0.5, True, ()), 4)
+    draws, logits = np.random.default_rng(0), classifier.get_layer("head_logits")
+    logits.set_weights([draws.normal(size=weight.shape) for weight in logits.get_weights()])
+    method = KerasGradCam("gradcam", lambda: classifier)
+    heats = [method.heat(noise(size, size, seed=0), label) for label in range(4)]
+    assert method.name == (GRADIENT if name in ("linear", "mlp") else "gradcam")
+    assert method.grid is not None and len({heat.shape for heat in heats}) == 1
+    assert all(np.isfinite(heat).all() and heat.min() >= 0 for heat in heats)
+    assert sum(heat.max() > 0 for heat in heats) >= 2  # of some classes nothing may speak

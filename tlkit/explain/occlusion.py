@@ -8,7 +8,7 @@ from tlkit.models.map_grid import MapGrid
 
 Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (images, size, size, 3) to probabilities (images, classes)
 NUM_STEPS = 12  # positions of the cover in each direction
-COVER = 2.0  # side of the cover, in steps
+COVER = 4  # side of the cover, in steps: a third of the image; less leaves parts of most things to be recognized
 CHUNK = 24  # images at a time
 
 
@@ -34,13 +34,13 @@ class Occlusion:
         steps = min(NUM_STEPS, size)
         edges = np.linspace(0, size, steps + 1)
         gray = pixels.reshape(-1, 3).mean(axis=0).astype(np.uint8)  # no edge in brightness or color
-        corners = [(row, column) for row in range(1 - int(COVER), steps) for column in range(1 - int(COVER), steps)]
+        corners = [(row, column) for row in range(1 - COVER, steps) for column in range(1 - COVER, steps)]
         falls, counts = np.zeros((steps, steps), np.float64), np.zeros((steps, steps), np.int64)
         before = self._log_probability(pixels[None], label)[0]
         for start in range(0, len(corners), CHUNK):
             some = corners[start : start + CHUNK]
             covered = np.repeat(pixels[None], len(some), axis=0)
-            cells = [tuple(slice(max(0, first), first + int(COVER)) for first in corner) for corner in some]
+            cells = [tuple(slice(max(0, first), first + COVER) for first in corner) for corner in some]
             for image, (rows, columns) in zip(covered, cells, strict=True):
                 top, bottom = (round(edges[min(end, steps)]) for end in (rows.start, rows.stop))
                 left, right = (round(edges[min(end, steps)]) for end in (columns.start, columns.stop))
