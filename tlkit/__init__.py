@@ -25,6 +25,8 @@ _MODULES = {
     "tlkit.data.split": ("Split",),
     "tlkit.errors": ("DataError", "ModelError", "OptionError", "RunError", "TlkitError"),
     "tlkit.evaluation.report": ("Report",),
+    "tlkit.explain.base": ("Explanation",),
+    "tlkit.explain.explainer": ("Explainer", "open_explainer"),
     "tlkit.features.export": ("FeatureExport", "export_features"),
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
@@ -59,6 +61,8 @@ __all__ = [
     "DataError",
     "EvaluateSettings",
     "Evaluation",
+    "Explainer",
+    "Explanation",
     "FeatureExport",
     "FeaturesSettings",
     "FinetuneSettings",
@@ -85,6 +89,7 @@ __all__ = [
     "export_features",
     "finetune",
     "load_run",
+    "open_explainer",
     "predict",
     "predictions_to_pandas",
     "read_folder",
@@ -106,6 +111,8 @@ if TYPE_CHECKING:
     from tlkit.data.split import Split
     from tlkit.errors import DataError, ModelError, OptionError, RunError, TlkitError
     from tlkit.evaluation.report import Report
+    from tlkit.explain.base import Explanation
+    from tlkit.explain.explainer import Explainer, open_explainer
     from tlkit.features.export import FeatureExport, export_features
     from tlkit.inference.evaluate import Evaluation, evaluate
     from tlkit.inference.predictor import Prediction, Predictor, predict
