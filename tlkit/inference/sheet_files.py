@@ -1,5 +1,6 @@
 """A contact sheet of predictions as a page that needs no other file, or as a PNG."""
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import IdentityTransform
 from PIL import Image
@@ -20,10 +22,10 @@ from tlkit.inference.predictor import Prediction
 from tlkit.inference.sheet import MAX_SHOWN, Limits, PredictionSheet, Section, Tile, count_of
 from tlkit.utils.files import check_new_file, write_new
 from tlkit.utils.parallel import count_workers
-from tlkit.utils.plotting import DPI, GRAY, INK, ORANGE, escape_missing, fonts_for, save_new_figure
+from tlkit.utils.plotting import DPI, GRAY, INK, ORANGE, escape_missing, fonts_for
 from tlkit.utils.text import escape_control_chars, shorten_middle
 
-PAGE_LIMITS = Limits(sections=200, images=480, min_images=2, max_images=MAX_SHOWN)  # at most about 4 MB
+PAGE_LIMITS = Limits(sections=200, images=720, min_images=2, max_images=MAX_SHOWN)  # at most about 4 MB
 PAGE_SIDE = 144  # pixels of a thumbnail
 QUALITY = 75  # of its JPEG
 NAME_WIDTH = 32  # columns of a file name on a page; half of them in a PNG
@@ -124,7 +126,7 @@ MAX_UNREADABLE = 12  # files that are named
 
 
 class _Drawing:
-    """Texts and images from top to bottom, in pixels, which become one figure."""
+    """Texts and images from top to bottom, in pixels, which become one image."""
 
     def __init__(self) -> None:
         self.y, self._texts, self._images = float(MARGIN), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
@@ -143,19 +145,21 @@ class _Drawing:
         """All texts, for which fonts are needed."""
         return [words for _, _, words, _, _ in self._texts]
 
-    def figure(self, missing: set[str]) -> Figure:
+    def draw(self, missing: set[str]) -> Image.Image:
         """Draw everything; characters that no font has are escaped."""
         width, height = 2 * MARGIN + COLUMNS * (SIDE + GAP) - GAP, round(self.y + MARGIN)
-        canvas = Image.new("RGB", (width, height), "white")
+        sheet = Image.new("RGB", (width, height), "white")
         for x, y, image in self._images:
-            canvas.paste(image, (x, y))
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        figure.figimage(np.asarray(canvas))
-        pixels = IdentityTransform()
+            sheet.paste(image, (x, y))
+        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
         for x, y, words, columns, looks in self._texts:
             shown = shorten_middle(escape_missing(words, missing), columns)
-            figure.text(x, height - y, shown, va="top", transform=pixels, parse_math=False, **looks)
-        return figure
+            figure.text(x, height - y, shown, va="top", transform=IdentityTransform(), parse_math=False, **looks)
+        texts: Any = FigureCanvasAgg(figure)
+        texts.draw()
+        written = Image.fromarray(np.asarray(texts.buffer_rgba()))
+        sheet.paste(written, (0, 0), written)
+        return sheet
 
 
 def _draw_png(sheet: PredictionSheet, file: Path) -> None:
@@ -173,8 +177,10 @@ def _draw_png(sheet: PredictionSheet, file: Path) -> None:
     if left_out := len(sheet.sections) - len(shown):
         drawing.text(MARGIN, f"{left_out:,} more classes with fewer images", 80, color=GRAY)
         drawing.y += HEADING
+    content = io.BytesIO()
     with fonts_for(drawing.words) as missing:
-        save_new_figure(drawing.figure(missing), file)
+        drawing.draw(missing).save(content, "PNG")
+    write_new(file, content.getvalue())
 
 
 def _draw_images(drawing: _Drawing, sheet: PredictionSheet, section: Section, limit: int) -> None:
