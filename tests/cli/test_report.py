@@ -44,3 +44,10 @@ def test_report_of_a_comparison_is_that_of_its_recommended_run(comparison, tmp_p
     done = tlkit("report", run.path, "-o", tmp_path / "page.html")
     assert done.exit_code == 0, done.stderr
     assert "the recommended model" in done.stderr
+
+
+def test_several_runs_need_a_name_for_their_page(finetuned_run, scratch_run, tmp_path):
+    assert "name it with -o" in refused(2, "report", finetuned_run.path, scratch_run.path)
+    done = tlkit("report", finetuned_run.path, scratch_run.path, "-o", tmp_path / "runs.html")
+    assert done.exit_code == 0, done.stderr
+    assert "2 runs" in (tmp_path / "runs.html").read_text()

@@ -18,11 +18,11 @@ MAX_NAMED = 3  # images without a thumbnail
 
 @click.command(
     cls=GroupedCommand,
-    examples=("tlkit report runs/finetune-001", "tlkit report latest -o page.html"),
+    examples=("tlkit report runs/finetune-001", "tlkit report runs/finetune-001 runs/train-001 -o runs.html"),
     common=("output", "images"),
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@output_option("Page to write.  [default: report.html in RUN, made again]")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@output_option("Page to write; needed for several runs.  [default: report.html in RUN, made again]")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -31,22 +31,33 @@ MAX_NAMED = 3  # images without a thumbnail
     help="Folder of the images, where it has moved.",
 )
 @report_options
-def report(run: Path, output: Path | None, images: Path | None) -> None:
-    """Write the page of RUN: accuracy, mistakes, what to do next.
+def report(runs: tuple[Path, ...], output: Path | None, images: Path | None) -> None:
+    """Write the page of RUN, or compare several runs on one page.
     The page is one file that needs no network.
 
     Every finished run has this page as report.html, unless it was trained with --no-report. It is
     made again from the files of the run and from the images, which must be unchanged. An image that
     is missing or changed has no thumbnail. Of a run from another machine, tlkit opens no folder that
     the run names; --images names the folder.
+
+    The page of several runs has their accuracies with intervals, the options that differ, and the
+    images that one run gets right and another wrong. McNemar's test compares runs that classified
+    the same images.
     """
-    from tlkit.errors import DataError
+    from tlkit.errors import DataError, OptionError
     from tlkit.report.page import write_run_page
     from tlkit.utils.files import is_folder
 
     if images is not None and not is_folder(images):
         raise DataError(f"--images '{images}' is not a folder; expected the folder of the run's images.")
-    _print_written(write_run_page(open_run(run), output, images))
+    if len(runs) == 1:
+        _print_written(write_run_page(open_run(runs[0]), output, images))
+        return
+    if output is None:
+        raise OptionError("several runs are compared in a new file; name it with -o.")
+    from tlkit.report.several import write_comparison_page
+
+    _print_written(write_comparison_page([open_run(run) for run in runs], output, images))
 
 
 def _print_written(page: "WrittenPage") -> None:

@@ -88,7 +88,7 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
     page = render_page(
         "page.html",
         run=content,
-        network=_network(content),
+        network=network_of(content),
         day=f"{content.when.day} {content.when:%B %Y}",
         commonest=content.names.get(content.headline.commonest, content.headline.commonest),
         steps=next_steps(content, len(suspects), copies),
@@ -233,7 +233,7 @@ def _class_rows(content: RunContent) -> list[dict[str, Any]]:
 SUBSET_WORDS = ("train", "validation", "test")
 
 
-def _network(content: RunContent) -> str:
+def network_of(content: RunContent) -> str:
     """Name what was trained."""
     facts = content.facts
     named = facts["descriptor"] or facts["features"] or facts["backbone"] or getattr(content.settings, "model", "")
