@@ -15,6 +15,7 @@ RUN_FILES = {
     *("golden.json", *(f"golden/{number}.png" for number in range(6))),  # of six validation images
     "DONE",
     "confusion_matrix.csv",
+    "engine/head.npz",
     "engine/references.npy",
     "history.csv",
     "map.csv",

@@ -23,7 +23,7 @@ SMALL = FinetuneSettings(
 CLASSIC = ClassicSettings(descriptor="histogram", classifier="logistic")
 QUICK = TrainSettings(model="linear", image_size=8, epochs=1, batch_size=16)
 CLASSIC_FILES = {"classic.npz"}
-KERAS_FILES = {"model.keras", "history.csv", "plots/curves.png"}
+KERAS_FILES = {"engine/head.npz", "model.keras", "history.csv", "plots/curves.png"}
 
 
 def files_of(path):
