@@ -12,7 +12,7 @@ from tlkit.comparison.report import (
     draw_comparison,
     result_rows,
     write_comparison,
-    write_comparison_page,
+    write_candidates_page,
 )
 from tlkit.comparison.results import CandidateResult, format_speed, format_training_time
 from tlkit.comparison.runner import ComparisonState, run_candidates
@@ -147,7 +147,7 @@ def _finish(state: ComparisonState) -> Comparison:
     if settings.report:
         images = ComparedImages(data.name, images_root(data, settings.images))
         try:
-            write_comparison_page(state.run, state.results, recommendation, state.notes, images)
+            write_candidates_page(state.run, state.results, recommendation, state.notes, images)
         except Exception as error:  # of the disk, of an image, or of this program: the comparison is worth more
             reason = str(error).rstrip(".") or type(error).__name__
             state.notes.append(f"{COMPARISON_PAGE} was not written ({reason}).")

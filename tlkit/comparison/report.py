@@ -61,7 +61,7 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
     return [*named, *to_best, *costs, result.selected_on_validation, result.command]
 
 
-def write_comparison_page(
+def write_candidates_page(
     run: Run,
     results: Sequence[CandidateResult],
     recommendation: Recommendation,
