@@ -11,8 +11,8 @@ from tlkit.comparison.report import (
     COLUMNS,
     draw_comparison,
     result_rows,
-    write_comparison,
     write_candidates_page,
+    write_comparison,
 )
 from tlkit.comparison.results import CandidateResult, format_speed, format_training_time
 from tlkit.comparison.runner import ComparisonState, run_candidates
