@@ -42,7 +42,7 @@ class Compared:
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each image is classified correctly, in the common order: bool (images,)."""
+        """Images that are classified correctly, in the common order: bool (images,)."""
         report = self.content.report
         correct: np.ndarray = report.predicted == report.labels
         return np.asarray(correct[self.order], bool)
