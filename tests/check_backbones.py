@@ -64,16 +64,17 @@ def main(names: tuple[str, ...], table: Path, page: Path, image_size: int, timeo
     sys.exit(any(has_failed(row) for row in done))
 
 
-def check_alone(name: str, image_size: int, timeout: float) -> dict[str, str]:
+def check_alone(name: str, image_size: int, timeout: float, script: str = SCRIPT) -> dict[str, str]:
     """Check one backbone in a process of its own.
 
+    script: prints a line that begins with `PREFIX`, with the findings as JSON
     returns: the rest of its row, also where the process crashed, was killed or took too long
     """
     start, findings, error = time.monotonic(), [], ""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     try:
         process = subprocess.run(
-            [sys.executable, "-c", SCRIPT, name, str(image_size)],
+            [sys.executable, "-c", script, name, str(image_size)],
             capture_output=True,
             text=True,
             errors="replace",

@@ -105,3 +105,16 @@ def test_spread_units_are_different_and_reach_both_ends():
     assert spread_units(layer) == (0, 1, 2, 3, 4, 5)
     assert spread_units(layer, 3) == (0, 2, 5)
     assert spread_units(layer, 99) == (0, 1, 2, 3, 4, 5)
+
+
+def test_start_that_silences_the_network_gets_more_noise():
+    pixels = keras.Input((16, 16, 3))
+    values = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    contrast = keras.layers.Conv2D(1, 1, activation="relu", name="contrast")
+    seen = keras.layers.Conv2D(1, 3, name="seen")
+    model = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(seen(contrast(values))))
+    contrast.set_weights([np.ones((1, 1, 3, 1)), np.array([-0.6])])  # silent where an image is nearly gray
+    seen.set_weights([np.ones((3, 3, 1, 1)), np.zeros(1)])
+    network = inspected(model, 16)
+    found = maximize(network, network.find_layer("seen"), (0,), steps=20)
+    assert found.activations[0] > 3 * found.before[0] > 0

@@ -24,8 +24,11 @@ COLOR_AXES = ((1, 1, 1), (1, 0, -1), (1, -2, 1))  # brightness, red against blue
 COLOR_DEVIATIONS = (1.0, 0.44, 0.25)  # along them, of the logits of pixels of 217 photos; of brightness 1
 START = 0.05  # standard deviation of the first waves
 LEARNING_RATE = 0.02  # of Adam; a larger one makes black, white and full colors
+MAX_WAKES, MORE_NOISE = 4, 4.0  # times that an image without a gradient gets more noise; the factor
+EPSILON = 1e-16  # of Adam: some gradients are far below its usual 1e-7, and only their direction counts
 LEAK = 0.1  # of the rectified maps: where a channel is silent, it still has a gradient
 VARIATION = 0.1  # weight of the total variation per pixel
+IDENTITY = (1, 0, 0, 0, 1, 0, 0, 0)  # an affine map, as TensorFlow writes it
 MAX_TURN, MAX_SCALE, MAX_SHIFT = 0.1, 1.1, 1 / 16  # radians; factor; fraction of the height
 
 
@@ -76,6 +79,7 @@ def maximize(
     keras = start_keras()
     objective = keras.Model(network.model.input, before_activation(keras, layer))
     ascent = _Ascent(keras, objective, tuple(units), network.image.size, seed)
+    ascent.wake()
     before = ascent.activations(ascent.images())
     with (progress or Silent()).stage("maximizing", steps, "steps") as advance:
         for _ in range(steps):
@@ -123,7 +127,7 @@ class _Ascent:
         shape = (2, 3, *frequency.shape)
         waves = np.stack([np.random.default_rng([seed, unit]).normal(0, START, shape) for unit in units], axis=1)
         self._waves = tf.Variable(waves, dtype=tf.float32)
-        self._optimizer = keras.optimizers.Adam(LEARNING_RATE)
+        self._optimizer = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
         self._gradient = tf.function(self._compute_gradient)
 
     def images(self) -> np.ndarray:
@@ -135,9 +139,18 @@ class _Ascent:
         """Give the activation of each image's unit, for uint8 (units, size, size, 3)."""
         return np.asarray(self._activations(self._tf.constant(images / 255, self._tf.float32)))
 
+    def wake(self) -> None:
+        """Give more noise to images without a gradient: nearly gray ones can silence every unit on the way."""
+        for _ in range(MAX_WAKES):
+            gradient = self._gradient(self._tf.constant([IDENTITY], self._tf.float32), self._tf.constant(0.0))
+            silent = np.abs(gradient).max(axis=(0, 2, 3, 4)) == 0
+            if not silent.any():
+                break
+            self._waves.assign(self._waves * np.where(silent, MORE_NOISE, 1.0).reshape(1, -1, 1, 1, 1))
+
     def step(self) -> None:
         """Take a step up, seen through a shift, a turn and a scale that are new in every step."""
-        self._optimizer.apply([self._gradient(self._draw_transforms())], [self._waves])
+        self._optimizer.apply([self._gradient(self._draw_transforms(), self._tf.constant(VARIATION))], [self._waves])
 
     def _images(self) -> Any:
         tf = self._tf
@@ -153,7 +166,7 @@ class _Ascent:
         output = tf.reshape(output, (self._count, -1, output.shape[-1]))
         return tf.gather_nd(tf.reduce_mean(output, axis=1), self._chosen)
 
-    def _compute_gradient(self, transforms: Any) -> Any:
+    def _compute_gradient(self, transforms: Any, variation: Any) -> Any:
         tf = self._tf
         with tf.GradientTape() as tape:
             images = self._images()
@@ -165,7 +178,7 @@ class _Ascent:
                 interpolation="BILINEAR",
                 fill_mode="REFLECT",
             )
-            loss = VARIATION * tf.reduce_sum(tf.image.total_variation(images)) / self._size**2
+            loss = variation * tf.reduce_sum(tf.image.total_variation(images)) / self._size**2
             loss -= tf.reduce_sum(self._activations(moved, LEAK))
         return tape.gradient(loss, self._waves)
 
