@@ -8,7 +8,7 @@ from tests.shared_runs import copy_run
 from tlkit.errors import OptionError
 from tlkit.evaluation.metrics import mcnemar
 from tlkit.report.content import read_content
-from tlkit.report.several import compare_contents, write_comparison_page
+from tlkit.report.several import compare_contents, write_page_of_runs
 from tlkit.runs.run import Run
 
 
@@ -32,7 +32,7 @@ def three(finetuned_run, tmp_path):
 
 
 def written(runs, tmp_path, **options):
-    write_comparison_page(runs, tmp_path / "page.html", **options)
+    write_page_of_runs(runs, tmp_path / "page.html", **options)
     return Page((tmp_path / "page.html").read_text(encoding="utf-8"))
 
 
@@ -101,4 +101,4 @@ def test_runs_of_one_name_are_named_by_their_paths(three, tmp_path):
 def test_an_existing_file_is_refused(three, tmp_path):
     (tmp_path / "page.html").write_text("mine")
     with pytest.raises(OptionError, match="already exists"):
-        write_comparison_page(three, tmp_path / "page.html")
+        write_page_of_runs(three, tmp_path / "page.html")

@@ -74,11 +74,11 @@ def hostile_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pages(finetuned_run, scratch_run, classic_run, hostile_run, tmp_path_factory):
     """Pages by name."""
-    from tlkit.report.several import write_comparison_page
+    from tlkit.report.several import write_page_of_runs
 
     runs = {"without mistakes": finetuned_run, "classic": classic_run, "hostile": hostile_run}
     several = tmp_path_factory.mktemp("pages") / "several.html"
-    write_comparison_page([finetuned_run, scratch_run, classic_run], several)
+    write_page_of_runs([finetuned_run, scratch_run, classic_run], several)
     return {name: run.path / "report.html" for name, run in runs.items()} | {"several": several}
 
 

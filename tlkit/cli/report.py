@@ -55,9 +55,9 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None) -> 
         return
     if output is None:
         raise OptionError("several runs are compared in a new file; name it with -o.")
-    from tlkit.report.several import write_comparison_page
+    from tlkit.report.several import write_page_of_runs
 
-    _print_written(write_comparison_page([open_run(run) for run in runs], output, images))
+    _print_written(write_page_of_runs([open_run(run) for run in runs], output, images))
 
 
 def _print_written(page: "WrittenPage") -> None:
