@@ -4,6 +4,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,9 @@ def next_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGrou
     chosen = [step for topic, count in MAX_STEPS.items() for step in [s for s in steps if s.topic == topic][:count]]
     return [
         *chosen,
-        Step("Use", "Classify new images.", "", shlex.join(["tlkit", "predict", str(content.run.path), "FOLDER"])),
+        Step(
+            "Use", "Classify new images.", "", shlex.join(["tlkit", "predict", _from_here(content.run.path), "FOLDER"])
+        ),
     ]
 
 
@@ -158,7 +161,7 @@ def _other_trainings(content: RunContent) -> Iterator[Step]:
         yield from _better_backbones(content, str(backbone))
     else:
         reason = "A pretrained network needs far fewer images than one that is trained from nothing."
-        command = shlex.join(["tlkit", "finetune", str(content.data)])
+        command = shlex.join(["tlkit", "finetune", _from_here(content.data)])
         yield Step("Backbone", "Try a pretrained network.", reason, command)
 
 
@@ -205,8 +208,14 @@ def _again(content: RunContent, **changes: Any) -> str:
         return ""
     for name, value in changes.items():
         options += [typed_option(name, value), str(value)]
-    config = str(content.run.path / "settings.json")
-    return shlex.join(["tlkit", request["command"], request["data"], "--config", config, *options])
+    data, config = _from_here(Path(request["data"])), _from_here(content.run.path / "settings.json")
+    return shlex.join(["tlkit", request["command"], data, "--config", config, *options])
+
+
+def _from_here(path: Path) -> str:
+    """Write a path as it is typed in the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _capitalized(text: str) -> str:
