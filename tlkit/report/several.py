@@ -48,7 +48,7 @@ class Compared:
         return np.asarray(correct[self.order], bool)
 
 
-def write_comparison_page(runs: Sequence[Run], output: Path, images: Path | None = None) -> WrittenPage:
+def write_page_of_runs(runs: Sequence[Run], output: Path, images: Path | None = None) -> WrittenPage:
     """Write a page that compares runs.
 
     Args:
