@@ -84,6 +84,14 @@ def test_a_damaged_run_shows_its_folder_in_a_notebook(own_run):
     assert "folder" in html_of(tlkit.Run(own_run.path / "nothing"))
 
 
+def test_a_run_with_impossible_figures_shows_its_folder_in_a_notebook(own_run):
+    for figure in ("1" + 400 * "0", "[]", '"<script>"', "null"):
+        text = f'{{"headline": "validation", "accuracy": {figure}, "accuracy_ci95": [0, 1]}}'
+        (own_run.path / "metrics.json").write_text(text)
+        assert str(own_run.path) in html_of(own_run)
+        assert "accuracy" not in html_of(own_run)
+
+
 def test_plot_confusion_gives_a_figure_that_a_notebook_shows(finetuned, run):
     for figure in (finetuned.plot_confusion(), tlkit.evaluate(run).plot_confusion()):
         assert figure._repr_png_().startswith(b"\x89PNG")

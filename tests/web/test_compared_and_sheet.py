@@ -80,3 +80,11 @@ def test_the_table_of_a_comparison_sorts_by_numbers_and_by_names(opened, other_p
         names = column(0)
         found.page.click("th:nth-child(1) button")
         assert column(0) == sorted(names, key=str.casefold, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["sheet", "hostile", "comparison"])
+def test_a_page_fits_on_paper(opened, other_pages, name):
+    with opened(other_pages / f"{name}.html") as found:
+        found.page.emulate_media(media="print")
+        found.page.set_viewport_size({"width": 700, "height": 1000})  # the text of A4
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 700

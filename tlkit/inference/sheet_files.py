@@ -38,7 +38,7 @@ def check_sheet_file(file: Path) -> None:
         OptionError: if the ending is not .png or .html, if `file` exists or cannot be written
     """
     if file.suffix.lower() not in WRITERS:
-        raise OptionError(f"'{file.name}' does not end in .png or .html; choose one of these for the contact sheet.")
+        raise OptionError(f"'{file}' does not end in .png or .html; choose one of these for the contact sheet.")
     check_new_file(file)
 
 

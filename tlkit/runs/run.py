@@ -67,7 +67,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         facts: list[tuple[str, Any]] = [("folder", self.path)]
-        with suppress(RunError, KeyError, TypeError, ValueError, AttributeError):  # an unfinished or damaged run
+        with suppress(
+            RunError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError
+        ):  # an unfinished or damaged run
             settings, metrics, names = self.read_settings(), self.read_json("metrics.json"), self.manifest.class_names
             figures = metrics.get(metrics["headline"]) or metrics
             accuracy, low, high = (f"{100 * value:.1f}" for value in (figures["accuracy"], *figures["accuracy_ci95"]))
