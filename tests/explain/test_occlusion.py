@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tlkit.explain.occlusion import NUM_STEPS, Occlusion
+from tlkit.explain.occlusion import NUM_STEPS, Occlusion, Window
 
 
 def test_occlusion_finds_the_part_that_the_answer_depends_on():
@@ -23,3 +23,11 @@ def test_occlusion_finds_the_part_that_the_answer_depends_on():
 def test_occlusion_works_on_images_smaller_than_its_steps():
     heat = Occlusion(lambda images: np.full((len(images), 2), 0.5)).heat(np.zeros((5, 5, 3), np.uint8), 0)
     assert heat.shape == (5, 5) and (heat == 0).all()
+
+
+def test_window_contains_points_and_gives_pixels():
+    window = Window(0.25, 0.5, 0.0, 0.5)
+    assert window.slices(8) == (slice(2, 4), slice(0, 4))
+    inside = window.contains(np.array([0.1, 0.6, 0.1]), np.array([0.3, 0.3, 0.5]))
+    assert inside.tolist() == [True, False, False]
+    assert not Window().contains(np.array([0.0]), np.array([0.0])).any()

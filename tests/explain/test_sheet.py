@@ -15,10 +15,10 @@ def made(path="photo.jpg", label="ant", neighbors=()):
     """An explanation of a noisy image."""
     heat = np.zeros((8, 8), np.float32)
     heat[2, 2] = 1
-    image = Image.fromarray(noise(200, 260, seed=0))
+    image = Image.fromarray(noise(200, 300, seed=0))
     words = {"confidence": 0.9, "explained": label, "probability": 0.9, "method": "gradcam", "peak": (1, 1)}
     return Explanation(
-        path, "ok", label, heat=heat, size=(260, 200), neighbors=neighbors, image=image, spec=ImageSpec(8), **words
+        path, "ok", label, heat=heat, size=(300, 200), neighbors=neighbors, image=image, spec=ImageSpec(8), **words
     )
 
 
@@ -32,7 +32,7 @@ def test_sheet_has_the_image_its_heat_map_and_training_images(tmp_path):
     sheet = opened(sheet_bytes([made(neighbors=(Neighbor("red.png", "ant", 0.1),))], tmp_path))
     assert sheet.shape[1] == WIDTH
     assert ((sheet[..., 0] > 240) & (sheet[..., 1] < 20)).sum() > 10_000  # the training image
-    row = next(y for y in range(len(sheet)) if (sheet[y : y + 200, MARGIN : MARGIN + 260] == noise(200, 260)).all())
+    row = next(y for y in range(len(sheet)) if (sheet[y : y + 200, MARGIN : MARGIN + 300] == noise(200, 300)).all())
     assert row > MARGIN
 
 

@@ -37,7 +37,7 @@ class Explanation:
         confidence: its calibrated probability, 0 to 1
         explained: the class that the heat map is of
         probability: calibrated probability of that class, 0 to 1
-        method: that made the heat map: "gradcam", "gradcam++", "occlusion" or "gradient"
+        method: that made the heat map: "gradcam", "gradcam++", "occlusion", "gradient", "template" or "parts"
         heat: float32 (size, size), 0 to 1, over the square that the network sees; None where there is none
         peak: x and y of its maximum, in pixels of the upright original; None where nothing speaks for the class
         size: width and height of the upright original, in pixels

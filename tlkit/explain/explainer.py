@@ -11,7 +11,7 @@ from tlkit.data.decode import open_upright, opened_upright, read_file, stored_si
 from tlkit.data.image import DecodedImage, ImageSpec, decode_square
 from tlkit.errors import ImageError, OptionError
 from tlkit.explain.base import Explanation, HeatMethod
-from tlkit.explain.classic import ClassicGradient, PixelTemplate
+from tlkit.explain.classic import ClassicGradient, DescriptorParts, PixelTemplate
 from tlkit.explain.gradcam import WEIGHINGS, PooledGradCam
 from tlkit.explain.head_gradient import open_head_gradient
 from tlkit.explain.keras_gradcam import KerasGradCam
@@ -165,7 +165,9 @@ def _open_method(run: Run, predictor: Predictor, method: str, trust_model: bool)
                 f"--method {method} cannot explain '{run.path}': its classifier has no feature map and no gradient; "
                 "use --method occlusion."
             )
-        return PixelTemplate(pipeline) if PixelTemplate.fits(pipeline) else occlusion
+        if PixelTemplate.fits(pipeline):
+            return PixelTemplate(pipeline)
+        return DescriptorParts(pipeline) if DescriptorParts.fits(pipeline) else occlusion
     if network.has_maps and HEAD_ARRAYS in manifest.sha256:
         head = open_head_gradient(run)
         return PooledGradCam(wanted, network, head.gradient, head.grid)

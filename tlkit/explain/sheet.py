@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.errors import ImageError
 from tlkit.explain.base import Explanation
+from tlkit.explain.overlay import draw_overlay
 from tlkit.utils.text import escape_control_chars, shorten_middle
 
 SIDE, THUMBNAIL = 300, 118  # pixels: of an image and its heat map, of a training image
@@ -25,6 +26,7 @@ METHOD_WORDS = {
     "occlusion": "occlusion",
     "gradient": "gradient × input",
     "template": "template × image",
+    "parts": "descriptors left out",
 }
 
 
@@ -47,18 +49,17 @@ def sheet_bytes(explanations: Sequence[Explanation], root: Path) -> bytes:
 
 def _draw_row(explanation: Explanation, root: Path) -> Image.Image:
     """Draw one explanation: a title, and the images below it."""
-    if explanation.error is not None or explanation.image is None:
+    if explanation.image is None or explanation.heat is None or explanation.spec is None:
         row = Image.new("RGB", (WIDTH, 2 * MARGIN + 2 * LINE), "white")
         _write(row, (MARGIN, MARGIN), _title(explanation), TITLE_SIZE)
         return row
-    image = explanation.image.copy()
-    image.thumbnail((SIDE, SIDE))
+    image = ImageOps.contain(explanation.image, (SIDE, SIDE), Image.Resampling.BILINEAR)
     top = MARGIN + 2 * LINE + GAP
     row = Image.new("RGB", (WIDTH, top + max(image.height, THUMBNAIL + 2 * LINE) + MARGIN), "white")
     _write(row, (MARGIN, MARGIN), _title(explanation), TITLE_SIZE)
     _write(row, (MARGIN, MARGIN + LINE + 2), _subtitle(explanation), TEXT_SIZE, FAINT)
     row.paste(image, (MARGIN, top))
-    row.paste(explanation.overlay(SIDE), (MARGIN + image.width + GAP, top))
+    row.paste(draw_overlay(image, explanation.heat, explanation.spec, SIDE), (MARGIN + image.width + GAP, top))
     left = MARGIN + 2 * (SIDE + GAP)
     if explanation.neighbors:
         _write(row, (left, top - 2), "nearest training images", TEXT_SIZE, FAINT)
