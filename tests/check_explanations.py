@@ -18,6 +18,8 @@ from tests.check_backbones import PACKAGES, PREFIX, ROOT, check_alone, has_faile
 from tlkit.models.backbones import BACKBONES, find_backbone
 from tlkit.models.catalog import load_catalog
 
+EXPLAINED = "heat maps without Keras are Grad-CAM through Keras"  # a property of tlkit.testing
+MIN_MAP_SIZE = 96  # pixels, so that the last feature map has several positions
 MIN_SIZE = 64  # pixels, so that there are several resolutions
 SCRIPT = f"""
 import json, sys
@@ -54,8 +56,16 @@ def check_visualize(name: str, image_size: int) -> tuple[bool, str]:
     )
 
 
+def check_explain(name: str, image_size: int) -> tuple[bool, str]:
+    """Compare the heat maps of a converted network with Grad-CAM through Keras, at 3 x 3 positions or more."""
+    from tlkit import testing
+
+    return testing.CHECKS[EXPLAINED](testing._Subject(name, max(MIN_MAP_SIZE, image_size)))
+
+
 CHECKS: dict[str, Callable[[str, int], tuple[bool, str]]] = {
-    "filters, feature maps and a maximization are shown": check_visualize
+    EXPLAINED: check_explain,
+    "filters, feature maps and a maximization are shown": check_visualize,
 }
 
 

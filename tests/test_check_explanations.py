@@ -18,7 +18,8 @@ def test_check_has_a_finding_for_every_property():
     findings = check("mobilenet_025", 64)
     assert [title for title, _, _ in findings] == list(CHECKS)
     assert all(passed for _, passed, _ in findings)
-    assert "conv1: 8 filters of 3×3 pixels; stages conv_pw_1_relu 32" in findings[0][2]
+    assert "conv1: 8 filters of 3×3 pixels; stages conv_pw_1_relu 32" in findings[1][2]
+    assert "3 x 3, differ by" in findings[0][2]
 
 
 def test_rows_of_an_earlier_run_are_kept(tmp_path):
