@@ -118,6 +118,8 @@ def draw() -> None:
     plots.draw_colors(Path("scenes"), HERE / "colors.png")
     plots.draw_hog(Path("digits"), HERE / "hog.png")
     plots.draw_templates(Path("compare/linear/model.keras"), HERE / "templates.png")
+    (HERE / "layers.png").unlink(missing_ok=True)
+    tlkit("visualize", "compare/lenet", "--image", "digits/3/digit_0099.png", "-o", HERE / "layers.png")
     plots.draw_map(Path("map.npz"), HERE / "map.png")
     plots.draw_mistakes(Path("digits"), Path("compare/lenet"), HERE / "mistakes.png")
     shutil.copyfile("compare/lenet/plots/curves.png", HERE / "curves.png")

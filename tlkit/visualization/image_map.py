@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 from PIL import Image
@@ -30,7 +29,8 @@ from tlkit.utils.text import distinct_names, shorten_middle
 
 METHOD_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 SIDE, SPACE = 34, 40  # pixels of a thumbnail, and between the middles of two
-WIDTH, HEIGHT = 1080, 760
+WIDTH, HEIGHT = 1080, 760  # pixels
+LEFT, LEGEND = 0.022, 0.81  # fractions of the width: the margin, and where the legend begins
 MAX_LEGEND = 20  # classes; the names of more are written on the map
 MAX_NAME = 22  # columns of a class name
 
@@ -110,20 +110,20 @@ def draw_map(found: ImageMap, thumbnails: Sequence[Image.Image | None], title: s
     with fonts_for([title, *shown]) as missing:
         title, *shown = (escape_missing(text, missing) for text in (title, *shown))
         labels = {name: shorten_middle(text, MAX_NAME) for name, text in zip(names, shown, strict=True)}
-        figure = Figure(
-            figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.2, h_pad=0.2)
-        )
-        axes = figure.add_subplot()
+        has_legend = len(names) <= MAX_LEGEND
+        figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
+        axes = figure.add_axes((LEFT, 0.03, (LEGEND if has_legend else 1) - 2 * LEFT, 0.86))
         _draw_dots(axes, found, labels, colors)
-        figure.suptitle(title, fontsize=12, color=INK, x=0.2 / (WIDTH / DPI), ha="left", parse_math=False)
-        axes.set_title(caption, fontsize=8.5, color=GRAY, loc="left", pad=8)
-        if len(names) <= MAX_LEGEND:
-            legend = figure.legend(loc="outside right upper", frameon=False, fontsize=8.5, labelcolor=INK)
+        figure.text(LEFT, 0.95, title, fontsize=12, color=INK, parse_math=False)
+        figure.text(LEFT, 0.91, caption, fontsize=8.5, color=GRAY)
+        if has_legend:
+            style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": INK, "borderpad": 0}
+            legend = figure.legend(loc="upper left", bbox_to_anchor=(LEGEND - LEFT, 0.89), **style)
             for text in legend.get_texts():
                 text.set_parse_math(False)
         figure.draw_without_rendering()  # now the pixels of each point are known
         _draw_thumbnails(axes, found, thumbnails, colors)
-        if len(names) > MAX_LEGEND:
+        if not has_legend:
             _write_names(axes, found, labels)
         content = io.BytesIO()
         write_png(figure, content)

@@ -150,10 +150,14 @@ def _show_maximized(network: InspectedNetwork, settings: VisualizeSettings, prog
         f"{layer.name}: {shape_words(layer.shape)}",
         tuple(map(float, found.activations)),
     )
-    measure = "its mean activation" if len(layer.shape) == 3 else "its value before the activation function"
+    measure = {
+        "class": "the value of the class before the softmax",
+        "channel": "the mean activation of each channel over the image",
+        "unit": "the value of each unit before its activation function",
+    }[noun]
     caption = (
-        f"{settings.steps} steps of gradient ascent from noise (seed {settings.seed}) make each image one that its "
-        f"{noun} responds to as strongly as it can. Below each: {measure} at the start → at the end."
+        f"{settings.steps} steps of gradient ascent from noise (seed {settings.seed}) raise {measure}. Below each "
+        "image: that value at the start → at the end."
     )
     what = f"class '{settings.class_name}'" if settings.class_name else f"{noun}s of {layer.name}"
     title = f"Images that maximize {what}: {network.name}"
