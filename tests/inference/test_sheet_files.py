@@ -93,6 +93,19 @@ def test_page_of_many_images_shows_some_and_counts_the_others(photos, tmp_path):
     assert re.findall(r"(\d+) %", page.text)[0] == "99"
 
 
+def test_page_of_many_classes_still_shows_what_has_no_class(photos, tmp_path):
+    rows = [Prediction(str(photos / f"{n % 5}.png"), "ok", f"class {n % 150}", 0.9) for n in range(1500)]
+    rows += [Prediction(str(photos / "0.png"), "unknown", "class 1", n / 50) for n in range(40)]
+    rows += [Prediction(f"{n}.txt", "error", error="is empty (0 bytes)") for n in range(70)]
+    write_sheet(rows, tmp_path / "sheet.html")
+    page = Page(tmp_path / "sheet.html")
+    unknown = page.text[page.text.index("unknown 40 images") :]
+    assert len(re.findall(r"\b0\.png", unknown)) == 40
+    assert len(re.findall(r"\d\.txt", page.text)) == 60
+    assert "10 more" in unknown
+    assert page.tags.count("img") == 150 * 4 + 40
+
+
 def test_png_has_the_images_in_rows(photos, tmp_path):
     (photos / "red.png").write_bytes(encoded(np.full((50, 50, 3), (250, 10, 20), np.uint8)))
     sure = Prediction(str(photos / "red.png"), "ok", "bee", 0.99)

@@ -102,9 +102,9 @@ def _draw_page(sheet: PredictionSheet, file: Path) -> None:
 
 
 def _page_section(sheet: PredictionSheet, section: Section, limit: int) -> dict[str, Any]:
-    parts = section.choose_tiles(limit)
+    parts = section.choose_tiles(limit if section.status == "ok" else PAGE_LIMITS.max_images)
     if section.status == "error":
-        thumbnails = iter([""] * limit)
+        thumbnails = iter([""] * MAX_SHOWN)
     else:
         images = _read_thumbnails(parts[0] + parts[1], PAGE_SIDE)
         thumbnails = (data_uri(image, QUALITY) if image else "" for image in images)
@@ -185,7 +185,7 @@ def _draw_png(sheet: PredictionSheet, file: Path) -> None:
 
 def _draw_images(drawing: _Drawing, sheet: PredictionSheet, section: Section, limit: int) -> None:
     """Draw the images of a class in rows, each with its confidence and its name."""
-    first, last = section.choose_tiles(limit)
+    first, last = section.choose_tiles(limit if section.status == "ok" else PNG_LIMITS.max_images)
     tiles, few = first + last, count_of(section.count, "image")
     few += f"; the {len(first)} most confident and the {len(last)} least confident are shown" * bool(last)
     drawing.text(MARGIN, few, 100, HEADING / 2, color=GRAY)
