@@ -29,8 +29,7 @@ SOME_FAILED = 6  # exit code
     examples=(
         "tlkit predict runs/finetune-001 new_photos",
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
-        "tlkit predict latest new_photos --sheet sheet.html",
-        "tlkit predict latest new_photos --sort-into sorted",
+        "tlkit predict latest new_photos --sheet sheet.html --sort-into sorted",
     ),
     common=(
         "output",
@@ -43,7 +42,6 @@ SOME_FAILED = 6  # exit code
         "scores",
         "min_confidence",
         "verify",
-        "engine",
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
