@@ -28,7 +28,7 @@ DEFAULT_OUTPUT = Path("explain.png")
     examples=(
         "tlkit explain runs/finetune-001 photo.jpg",
         "tlkit explain latest new_photos -o reasons",
-        "tlkit explain latest photo.jpg --class bee --method occlusion",
+        "tlkit explain latest photo.jpg --method occlusion",
     ),
     common=("output", "class_name", "method", "as_json"),
 )
@@ -38,7 +38,7 @@ DEFAULT_OUTPUT = Path("explain.png")
 @report_options
 @options_from(ExplainSettings)
 def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: ExplainSettings) -> None:
-    """Show why a RUN answers as it does: where in each IMAGE the reasons are.
+    """Show where in each IMAGE the reasons of a RUN are.
     The file has each image, its heat map and the nearest training images.
 
     Each IMAGE is a file, a folder or a pattern such as '*.jpg'. The heat map is bright where the image speaks for the

@@ -29,7 +29,8 @@ SOME_FAILED = 6  # exit code
     examples=(
         "tlkit predict runs/finetune-001 new_photos",
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
-        "tlkit predict latest new_photos --sheet sheet.html --sort-into sorted",
+        "tlkit predict latest new_photos --sheet sheet.html",
+        "tlkit predict latest new_photos --sort-into sorted",
     ),
     common=(
         "output",
