@@ -199,7 +199,7 @@ def table_target(folder: Path) -> Target:
 
 def run_target(folder: Path) -> Target:
     """Read the files of finished runs, with hashes that fit them."""
-    tables = ("split.csv", "predictions_val.csv", "history.csv")
+    tables = ("split.csv", "predictions_val.csv", "history.csv", "map.csv")
     names = ("model.json", "settings.json", "metrics.json", "golden.json", *tables)
     files = [folder / "classic" / "classic.npz", *(folder / run / name for run in ("net", "classic") for name in names)]
     seeds = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.exists()}
@@ -228,6 +228,8 @@ def _use_run(run: Path, image: Path, changed: bytes) -> None:
     from tlkit.inference.evaluate import evaluate
     from tlkit.inference.golden import verify_golden
     from tlkit.inference.predictor import Predictor
+    from tlkit.report.content import read_content
+    from tlkit.report.page import make_page
     from tlkit.runs.listing import read_entry
     from tlkit.runs.run import load_run
 
@@ -237,8 +239,9 @@ def _use_run(run: Path, image: Path, changed: bytes) -> None:
         lambda: evaluate(run),
         lambda: verify_golden(load_run(run)),
         lambda: check_run(run),
+        lambda: make_page(read_content(load_run(run)), None),
     )
-    for use in (uses[0], uses[1 + len(changed) % 3]):  # one after the other would take long
+    for use in (uses[0], uses[1 + len(changed) % 4]):  # one after the other would take long
         with suppress(TlkitError):
             use()
 

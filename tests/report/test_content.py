@@ -33,6 +33,7 @@ def test_a_run_with_folds_is_quoted_by_them(own_run):
     rewrite_json(own_run, "metrics.json", metrics | {"headline": "folds", "folds": figures | {"num_images": len(rows)}})
     content = read_content(own_run)
     assert content.headline.measured_on == "folds"
+    assert content.folder == "folds/"
     assert [other.measured_on for other in content.others] == ["validation"]
     assert len(content.paths) == len(rows)
 
@@ -77,5 +78,23 @@ def test_probabilities_that_are_none_end_in_one_sentence(own_run, probability):
     columns = list(own_run.read_rows("predictions_val.csv")[0])
     rows[0][-1] = probability
     rewrite_rows(own_run, "predictions_val.csv", columns, rows)
+    with pytest.raises(RunError, match="does not fit"):
+        read_content(own_run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"judged": True},
+        {"temperature": 0},
+        {"num_images": "many"},
+        {"bins": [{"confidence": 0.5, "accuracy": "x", "count": 3}]},
+        {"bins": [{"confidence": 0.5, "accuracy": 0.5, "count": -3}]},
+    ],
+    ids=str,
+)
+def test_a_calibration_that_tlkit_does_not_write_ends_in_one_sentence(own_run, change):
+    metrics = own_run.read_json("metrics.json")
+    rewrite_json(own_run, "metrics.json", metrics | {"calibration": metrics["calibration"] | change})
     with pytest.raises(RunError, match="does not fit"):
         read_content(own_run)

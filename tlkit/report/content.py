@@ -112,6 +112,11 @@ class RunContent:
         """The names of classes as the page shows them, by name."""
         return dict(zip(self.report.class_names, self.shown_names, strict=True))
 
+    @property
+    def folder(self) -> str:
+        """The folder of the tables that the page shows: "folds/" or ""."""
+        return "".join(self.table.rpartition("/")[:2])
+
     def class_name(self, label: int) -> str:
         """Give the name of a class as the page shows it."""
         return self.shown_names[label]
@@ -158,7 +163,7 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         left_out=_rows(run, "left_out.csv", _left_out),
         conflicts=_rows(run, "conflicts.csv", dict),
         points=_rows(run, "map.csv", _point),
-        calibration=Calibration.from_json(metrics["calibration"]),
+        calibration=_calibration(metrics["calibration"]),
         unknown=_unknown(metrics["unknown"]),
         selected_on_validation=bool(metrics["selected_on_validation"]),
         best_epoch=int(metrics.get("best_epoch") or 0),
@@ -214,6 +219,20 @@ def _accuracy(metrics: Mapping[str, Any], kind: str) -> Accuracy | None:
     low, high = map(_fraction, figures["accuracy_ci95"])
     value, baseline = _fraction(figures["accuracy"]), _fraction(figures["baseline_accuracy"])
     return Accuracy(kind, value, low, high, int(total), baseline, str(figures["baseline_class"]))
+
+
+def _calibration(found: Mapping[str, Any]) -> Calibration:
+    """Read what was measured of the confidence."""
+    calibration = Calibration.from_json(found)
+    ratios = [value for item in calibration.bins for value in (item.confidence, item.accuracy)]
+    if calibration.judged:
+        ratios += [calibration.ece, calibration.ece_before, *(calibration.ece_ci95 or [None])]  # type: ignore[list-item]
+    for value in ratios:
+        _fraction(value)
+    counts = [calibration.num_images, *(item.count for item in calibration.bins)]
+    if not all(isinstance(count, int) and count >= 0 for count in counts) or _number(calibration.temperature) <= 0:
+        raise ValueError("its calibration is damaged")
+    return calibration
 
 
 def _unknown(found: Mapping[str, Any]) -> dict[str, Any]:

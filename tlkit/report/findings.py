@@ -85,8 +85,8 @@ def copy_groups(content: RunContent) -> list[CopyGroup]:
     for row in content.split:
         reason = row.get("reason", "")
         if ("equal pixels" in reason or "near duplicate" in reason) and row["path"] not in conflicting:
-            groups[row["group"]].append((row["path"], row["class"], row["split"]))
-            reasons[row["group"]] = "nearly equal" if "near duplicate" in reason else "equal"
+            groups[row.get("group", "")].append((row["path"], row["class"], row["split"]))
+            reasons[row.get("group", "")] = "nearly equal" if "near duplicate" in reason else "equal"
     found = [CopyGroup(tuple(paths), "equal", True) for paths in conflicts.values()]
     same = [CopyGroup(tuple(paths), reasons[key], False) for key, paths in groups.items() if len(paths) > 1]
     return found + sorted(same, key=lambda group: group.kind != "equal")
