@@ -71,8 +71,20 @@ def test_find_grid_passes_over_values_of_the_whole_image():
     assert find_grid(keras.Model(pixels, excited), excited) == MapGrid(1.0, 2.0)
 
 
+def test_find_grid_passes_over_values_that_are_reshaped():
+    """EfficientNet averages to a vector, and makes a map of one position of it."""
+    pixels = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=2, padding="same")(pixels)
+    squeezed = keras.layers.Reshape((1, 1, 4))(keras.layers.GlobalAveragePooling2D()(maps))
+    excited = keras.layers.Multiply()([maps, keras.layers.Conv2D(4, 1, activation="sigmoid")(squeezed)])
+    assert find_grid(keras.Model(pixels, excited), excited) == MapGrid(1.0, 2.0)
+
+
 @pytest.mark.training
-@pytest.mark.parametrize(("name", "start"), [("mobilenet_v2", 31), ("mobilenet_025", 31), ("resnet50", 0)])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("mobilenet_v2", 31), ("mobilenet_025", 31), ("resnet50", 0), ("efficientnet_v2_b0", 31), ("efficientnet_b0", 31)],
+)
 def test_find_grid_of_backbones(name, start):
     from tlkit.models.backbones import find_backbone
     from tlkit.models.build import build_backbone

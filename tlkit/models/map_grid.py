@@ -45,12 +45,16 @@ def find_grid(network: Any, tensor: Any) -> MapGrid:
     grids = dict[int, MapGrid]()
     for layer, inputs, output in topological_order(tensor):
         sources = [grids[id(value)] for value in inputs if id(value) in grids]
-        if len(output.shape) == 4 and (sources or output is network.input):
-            before = _mean(sources) if sources else MapGrid(0.0, 1.0)
-            grids[id(output)] = _after(layer, before, inputs[0].shape[1] if inputs else 0)
-        if len(output.shape) == 4 and output.shape[1] == 1 and inputs and (inputs[0].shape[1] or 0) != 1:
-            del grids[id(output)]  # of squeeze and excitation: one value of the whole image
+        if output is network.input:
+            grids[id(output)] = MapGrid(0.0, 1.0)
+        elif sources and len(output.shape) == 4 and not _is_whole_image(layer):
+            grids[id(output)] = _after(layer, _mean(sources), inputs[0].shape[1])
     return grids.get(id(tensor)) or MapGrid.even(int(network.input.shape[1]), int(tensor.shape[1]))
+
+
+def _is_whole_image(layer: Any) -> bool:
+    """Tell whether a layer gives one value of the whole image, as squeeze and excitation has it."""
+    return type(layer).__name__.startswith("Global")
 
 
 def _mean(grids: list[MapGrid]) -> MapGrid:
