@@ -52,6 +52,16 @@ def test_findings_of_the_training_keep_their_command(own_run):
     assert (step.topic, step.action, step.reason) == ("Strategy", "Overfitting.", "More here. Add images.")
 
 
+def test_a_command_of_a_stranger_is_not_offered(finetuned_run, tmp_path):
+    run = copy_run(finetuned_run, tmp_path)
+    found = [{"words": "overfitting: add images.", "next": "tlkit finetune x; rm -r home"}]
+    rewrite_json(run, "metrics.json", run.read_json("metrics.json") | {"diagnosis": found})
+    with (run.path / "model.json").open("a") as file:
+        file.write(" ")  # no longer what this machine wrote
+    assert "Overfitting." in [step.action for step in steps_of(run)]
+    assert not [step for step in steps_of(run) if "rm -r" in step.command]
+
+
 def test_copies_with_different_labels_come_first(finetuned_run, tmp_path):
     run = copy_run(finetuned_run, tmp_path)
     rows = [dict(row) for row in run.read_rows("split.csv")]

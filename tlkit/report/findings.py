@@ -111,7 +111,7 @@ def _found_in_training(content: RunContent) -> Iterator[Step]:
         finding, _, advice = words.partition(": ")
         topic = "Measure" if "--folds" in command else "Backbone" if "tlkit compare" in command else "Strategy"
         action, reason = (f"{_capitalized(finding)}.", _capitalized(advice)) if advice else (_capitalized(words), "")
-        yield Step(topic, action, reason, command)
+        yield Step(topic, action, reason, command if content.run.is_own else "")  # a stranger's could do anything
 
 
 def _data_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGroup]) -> Iterator[Step]:
