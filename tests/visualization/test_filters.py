@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.networks import build_backbone, keras
+from tests.networks import build_backbone, keras, random_pixels
 from tests.visualization.making import inspected, lively_network, small_networks, two_layers
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import BACKBONES
-from tlkit.visualization.filters import effective_filters, first_filters
+from tlkit.visualization.filters import class_templates, effective_filters, first_filters
 from tlkit.visualization.network import open_run_network
 
 
@@ -116,3 +116,42 @@ def test_filters_of_a_run_are_those_of_its_network(finetuned_run):
     row = first_filters(network)
     assert row.layer == "conv1"
     assert row.tiles.shape[0] == build_backbone(BACKBONES["mobilenet_025"], "none", 32).get_layer("conv1").filters
+
+
+@pytest.fixture(scope="module")
+def linear_run(colors, tmp_path_factory):
+    """A linear classifier on pixels of three colors."""
+    from tlkit.training.classic import train_classic
+
+    return train_classic(
+        colors, tmp_path_factory.mktemp("linear") / "run", descriptor="pixels", classifier="logistic"
+    ).run
+
+
+@pytest.mark.training
+def test_linear_classifier_on_pixels_has_templates_in_the_colors_of_its_classes(linear_run):
+    row = class_templates(linear_run)
+    assert (row.labels, row.shape) == (("blue", "green", "red"), (3,))
+    means = row.tiles.astype(float).mean(axis=(1, 2))
+    assert means.argmax(axis=1).tolist() == [2, 1, 0]  # blue, green, red
+
+
+@pytest.mark.training
+def test_templates_are_what_the_classifier_computes(linear_run, colors):
+    from tlkit.classic.pipeline import open_pipeline
+
+    pipeline = open_pipeline(linear_run.path / "classic.npz")
+    side = pipeline.descriptors.sizes[0]
+    images = random_pixels(2, side)
+    scores = np.log(pipeline.predict_proba(images))
+    difference = (images[0].astype(float) - images[1]) / 255
+    row = class_templates(linear_run)
+    factor = row.tiles.shape[1] // side
+    filters = (row.tiles[:, ::factor, ::factor].astype(float) - 127.5) / 127.5  # each scaled by itself
+    found, expected = np.einsum("fhwc,hwc->f", filters, difference), scores[0] - scores[1]
+    assert np.sign(found[0] - found[1]) == np.sign(expected[0] - expected[1])
+
+
+def test_other_classic_classifiers_have_no_templates(classic_run):
+    with pytest.raises(RunError, match="expected the run of a network, or of a linear classifier on pixels"):
+        class_templates(classic_run)

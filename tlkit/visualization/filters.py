@@ -1,14 +1,18 @@
-"""The filters of a network's first layer, as small color images."""
+"""The filters of a network's first layer, and the templates of a linear classifier, as small color images."""
 
 from typing import Any
 
 import numpy as np
 
-from tlkit.errors import OptionError
+from tlkit.classic.pipeline import open_pipeline
+from tlkit.errors import OptionError, RunError
+from tlkit.runs.manifest import CLASSIC_MODEL
+from tlkit.runs.run import Run
 from tlkit.visualization.network import InspectedNetwork, NetworkLayer, sees_patterns
 from tlkit.visualization.sheet import LayerTiles, resize_tiles
 
 MAX_FILTERS = 256  # on one sheet
+MIN_SIDE, MAX_SIDE = 48, 112  # pixels of a tile, about
 FULL = 255.0  # a pixel at its brightest
 
 
@@ -29,18 +33,46 @@ def first_filters(network: InspectedNetwork) -> LayerTiles:
     layer = next((layer for layer in network.layers if sees_patterns(layer)), None)
     if layer is None:
         raise OptionError(f"{network.name} has no layer that sees patterns of pixels; give --layer or --image.")
-    filters = effective_filters(network, layer)[:MAX_FILTERS]
-    peaks = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    tiles = np.round(127.5 + 127.5 * filters / np.maximum(peaks, 1e-30)).astype(np.uint8)
-    shape = layer.shape
+    filters, shape = effective_filters(network, layer)[:MAX_FILTERS], layer.shape
     of_classes = shape == (len(network.class_names),) and layer.tensor is network.logits().tensor
     labels = network.class_names if of_classes else tuple(map(str, range(len(filters))))
-    height, width = filters.shape[1:3]
     kind = "templates" if len(shape) == 1 else "filters"
-    num = f"{len(filters)} of {shape[-1]:,}" if len(filters) < shape[-1] else f"{shape[-1]:,}"
-    title = f"{layer.name}: {num} {kind} of {height}×{width} pixels"
-    side = max(48, min(112, 2 * max(height, width)))
-    return LayerTiles(layer.name, shape, tuple(range(len(filters))), resize_tiles(tiles, side), labels, title)
+    count = f"{len(filters)} of {shape[-1]:,}" if len(filters) < shape[-1] else f"{shape[-1]:,}"
+    title = f"{layer.name}: {count} {kind} of {filters.shape[1]}×{filters.shape[2]} pixels"
+    return LayerTiles(layer.name, shape, tuple(range(len(filters))), _as_tiles(filters), labels[:MAX_FILTERS], title)
+
+
+def class_templates(run: Run) -> LayerTiles:
+    """Show the weights of a linear classifier on pixels: a template per class.
+
+    Raises:
+        RunError: if the run has another classic classifier, or is damaged
+    """
+    file = run.checked_file(CLASSIC_MODEL)
+    try:
+        pipeline = open_pipeline(file)
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{file}' cannot be read ({error}); restore it or train again.") from None
+    descriptors, classifier = pipeline.descriptors, pipeline.classifier
+    weights = classifier.arrays.get("weights")
+    if weights is None or descriptors is None or descriptors.descriptors != ("pixels",):
+        raise RunError(
+            f"'{run.path}' contains a classic classifier without filters; expected the run of a network, or "
+            "of a linear classifier on pixels. --map works for every run."
+        )
+    scaler, (side,), names = classifier.scaler, descriptors.sizes, run.manifest.class_names[:MAX_FILTERS]
+    weights = weights if scaler.components is None else weights @ scaler.components
+    filters = (weights * scaler.factor).reshape(-1, side, side, 3)[:MAX_FILTERS]
+    title = f"{classifier.classifier} on pixels: {len(weights):,} templates of {side}×{side} pixels"
+    units = tuple(range(len(filters)))
+    return LayerTiles(classifier.classifier, (len(weights),), units, _as_tiles(filters), names, title)
+
+
+def _as_tiles(filters: np.ndarray) -> np.ndarray:
+    """Draw filters, each scaled by itself: float (filters, height, width, 3) to uint8 tiles, gray for zero."""
+    peaks = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+    tiles = np.round(127.5 + 127.5 * filters / np.maximum(peaks, 1e-30)).astype(np.uint8)
+    return resize_tiles(tiles, max(MIN_SIDE, min(MAX_SIDE, 2 * max(filters.shape[1:3]))))
 
 
 def effective_filters(network: InspectedNetwork, layer: NetworkLayer) -> np.ndarray:

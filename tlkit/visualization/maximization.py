@@ -3,9 +3,9 @@
 The objective is a unit's activation (Erhan et al. 2009; Simonyan et al. 2014): for a channel of a convolution its mean
 over all positions. An image is a sum of waves (Olah et al. 2017, "Feature Visualization"): the amplitudes of an image
 that is natural fall with the frequency (Field 1987), and so does the step of each wave. Colors are sums of brightness,
-red against blue, and green against both, which are nearly uncorrelated in photos (Ohta et al. 1980). In every step the
-image is shifted, turned and scaled a little, and its total variation is a penalty (Mahendran and Vedaldi 2015; Yosinski
-et al. 2015), so that what is found does not hang on single pixels.
+red against blue, and green against both, which are nearly uncorrelated in photos (Ohta et al. 1980). In every second
+step the image is shifted, turned and scaled a little, and its total variation is a penalty (Mahendran and Vedaldi 2015;
+Yosinski et al. 2015), so that the result does not depend on single pixels.
 """
 
 from collections.abc import Sequence

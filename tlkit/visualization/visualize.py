@@ -8,6 +8,7 @@ import numpy as np
 
 from tlkit.errors import OptionError
 from tlkit.features.projection import ImageMap
+from tlkit.runs.manifest import CLASSIC_MODEL
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import VisualizeSettings
@@ -15,7 +16,7 @@ from tlkit.utils.files import write_new
 from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.text import quote_names
 from tlkit.visualization.feature_maps import NUM_MAPS, check_unit, decode_for, show_maps
-from tlkit.visualization.filters import first_filters
+from tlkit.visualization.filters import class_templates, first_filters
 from tlkit.visualization.image_map import METHOD_NAMES, compute_map, draw_map, image_files, read_thumbnails
 from tlkit.visualization.maximization import NUM_UNITS, maximize, spread_units
 from tlkit.visualization.network import (
@@ -104,7 +105,8 @@ def visualize(
         if run is None:
             raise OptionError(f"--map needs a run, which has images; '{model}' is the name of a network.")
         return _show_map(run, settings, progress)
-    progress.waiting("loading the network")
+    if run and CLASSIC_MODEL in run.manifest.sha256 and not (settings.image or settings.layer or settings.class_name):
+        return _show_filters(str(run.path), class_templates(run))
     if run:
         network = open_run_network(run, settings.trust_model)
     else:
@@ -113,16 +115,15 @@ def visualize(
         return _show_maps(network, settings)
     if settings.layer or settings.class_name:
         return _show_maximized(network, settings, progress)
-    return _show_filters(network)
+    return _show_filters(network.name, first_filters(network))
 
 
-def _show_filters(network: InspectedNetwork) -> Visualization:
-    row = first_filters(network)
+def _show_filters(name: str, row: LayerTiles) -> Visualization:
     caption = (
         "The first layer compares every small part of a photo with these. Each filter is scaled by itself: gray is "
         "zero, and the weight farthest from zero is full in its color."
     )
-    return _sheet("filters", network, f"First-layer filters of {network.name}", caption, ([row], COLUMNS))
+    return _sheet("filters", name, f"First-layer filters of {name}", caption, ([row], COLUMNS))
 
 
 def _show_maps(network: InspectedNetwork, settings: VisualizeSettings) -> Visualization:
@@ -134,7 +135,7 @@ def _show_maps(network: InspectedNetwork, settings: VisualizeSettings) -> Visual
         "itself, from its smallest value to its largest."
     )
     title = f"{Path(name).name}, layer by layer, in {network.name}"
-    return _sheet("feature maps", network, title, caption, (rows, NUM_MAPS))
+    return _sheet("feature maps", network.name, title, caption, (rows, NUM_MAPS))
 
 
 def _show_maximized(network: InspectedNetwork, settings: VisualizeSettings, progress: Progress) -> Visualization:
@@ -161,7 +162,7 @@ def _show_maximized(network: InspectedNetwork, settings: VisualizeSettings, prog
     )
     what = f"class '{settings.class_name}'" if settings.class_name else f"{noun}s of {layer.name}"
     title = f"Images that maximize {what}: {network.name}"
-    return _sheet("maximization", network, title, caption, ([row], NUM_UNITS // 2))
+    return _sheet("maximization", network.name, title, caption, ([row], NUM_UNITS // 2))
 
 
 def _chosen_units(network: InspectedNetwork, settings: VisualizeSettings) -> tuple[NetworkLayer, tuple[int, ...]]:
@@ -207,8 +208,8 @@ def _show_map(run: Run, settings: VisualizeSettings, progress: Progress) -> Visu
 
 
 def _sheet(
-    kind: str, network: InspectedNetwork, title: str, caption: str, rows_and_columns: tuple[list[LayerTiles], int]
+    kind: str, name: str, title: str, caption: str, rows_and_columns: tuple[list[LayerTiles], int]
 ) -> Visualization:
     rows, columns = rows_and_columns
     png = draw_sheet(title, caption, rows, columns)
-    return Visualization(kind, network.name, title, caption, tuple(rows), None, png)
+    return Visualization(kind, name, title, caption, tuple(rows), None, png)
