@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import posix, refused, tlkit
-from tests.shared_runs import copy_run
+from tests.shared_runs import copy_foreign_run, copy_run
 from tlkit.utils.files import sha256_file
 
 pytestmark = posix
@@ -398,3 +398,14 @@ def test_code_in_the_folder_of_a_run_is_not_imported(finetuned_run, image, tmp_p
     monkeypatch.chdir(run.path)
     assert tlkit("predict", ".", image).exit_code == 0
     assert not marker.exists()
+
+
+def test_explain_opens_no_training_image_of_a_strangers_run(finetuned_run, image, tmp_path):
+    root, found = finetuned_run.read_settings()["data"], []
+    for run in (finetuned_run, copy_foreign_run(finetuned_run, tmp_path)):
+        with opened_files() as opened:
+            done = tlkit("explain", run.path, image, "-o", tmp_path / f"{len(found)}.png")
+        assert done.exit_code == 0, done.stderr
+        found.append({path for path in opened if path.startswith(f"{root}{os.sep}")})
+    assert len(found[0]) > 1
+    assert found[1] <= {str(image)}

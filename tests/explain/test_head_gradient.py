@@ -60,7 +60,7 @@ def test_open_head_gradient_gives_the_logits_of_the_run(finetuned_run, blocks_ru
         pixels = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
         network = open_network(run)
         features = network.extract(pixels)
-        logits = open_head_gradient(run).logits(features)
+        logits = open_head_gradient(run, features.shape[1]).logits(features)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         np.testing.assert_allclose(odds / odds.sum(axis=1, keepdims=True), network.classify(features), atol=1e-5)
 
@@ -70,4 +70,9 @@ def test_open_head_gradient_refuses_a_damaged_file(finetuned_run, tmp_path):
     file = run.path / HEAD_ARRAYS
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(RunError, match="not the file that the run wrote"):
-        open_head_gradient(run)
+        open_head_gradient(run, NUM_FEATURES)
+
+
+def test_open_head_gradient_refuses_the_head_of_other_features(finetuned_run):
+    with pytest.raises(RunError, match="features"):
+        open_head_gradient(finetuned_run, NUM_FEATURES)

@@ -29,7 +29,8 @@ class LiteRTEngine:
         self._first: Interpreter | None = self._interpreter()  # a damaged file is found at once
         source = self._first.get_input_details()[0]
         self.input_shape, self.input_dtype = tuple(source["shape"]), source["dtype"]
-        self.has_maps = len(self._first.get_output_details()) == 2
+        outputs = self._first.get_output_details()
+        self.has_maps = sorted(len(output["shape"]) for output in outputs) == [2, 4]
 
     def _interpreter(self) -> Interpreter:
         with silenced_stderr():  # it says once that it uses XNNPACK

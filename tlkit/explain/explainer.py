@@ -169,7 +169,7 @@ def _open_method(run: Run, predictor: Predictor, method: str, trust_model: bool)
             return PixelTemplate(pipeline)
         return DescriptorParts(pipeline) if DescriptorParts.fits(pipeline) else occlusion
     if network.has_maps and HEAD_ARRAYS in manifest.sha256:
-        head = open_head_gradient(run)
+        head = open_head_gradient(run, predictor.detector.references.shape[1])
         return PooledGradCam(wanted, network, head.gradient, head.grid)
     check_network(run, trust_model)  # an error now, not at the first image
     return KerasGradCam(wanted, lambda: load_run_network(run, trust_model))

@@ -54,8 +54,11 @@ class HeadGradient:
         return values
 
 
-def open_head_gradient(run: Run) -> HeadGradient:
+def open_head_gradient(run: Run, num_features: int) -> HeadGradient:
     """Read the head of a run, checked against its hash.
+
+    Args:
+        num_features: that the network gives the head
 
     Raises:
         RunError
@@ -63,9 +66,8 @@ def open_head_gradient(run: Run) -> HeadGradient:
     file = run.checked_file(HEAD_ARRAYS)
     try:
         with open_arrays(file, MAX_BYTES) as stored:
-            check_shapes(
-                stored.headers, _expected_shapes(stored.headers), {"classes": len(run.manifest.class_names), "two": 2}
-            )
+            sizes = {"features": num_features, "classes": len(run.manifest.class_names), "two": 2}
+            check_shapes(stored.headers, _expected_shapes(stored.headers), sizes)
             arrays = stored.read_all()
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("it has values that are not finite")

@@ -14,7 +14,8 @@ class TrainingNeighbors:
     """The references of a run, with their names.
 
     Attributes:
-        root: the folder that their paths are relative to
+        root: the folder that their paths are relative to; None if this machine did not make the run, since no folder
+            that it names is opened
     """
 
     def __init__(self, run: Run, detector: UnknownDetector) -> None:
@@ -24,7 +25,7 @@ class TrainingNeighbors:
             RunError
         """
         request = run.read_settings()
-        self.root = images_root(Path(request["data"]), request.get("images", ""))
+        self.root = images_root(Path(request["data"]), request.get("images", "")) if run.is_own else None
         self._references = detector.references
         train = [row for row in run.read_rows("split.csv") if row["split"] == "train"]
         number = {name: index for index, name in enumerate(run.manifest.class_names)}

@@ -30,11 +30,11 @@ METHOD_WORDS = {
 }
 
 
-def sheet_bytes(explanations: Sequence[Explanation], root: Path) -> bytes:
+def sheet_bytes(explanations: Sequence[Explanation], root: Path | None) -> bytes:
     """Draw a sheet of explanations, one below the other, and give the bytes of a PNG file.
 
     Args:
-        root: the folder of the training images
+        root: the folder of the training images; None to read none of them
     """
     rows = [_draw_row(explanation, root) for explanation in explanations]
     sheet = Image.new("RGB", (WIDTH, sum(row.height for row in rows)), "white")
@@ -47,7 +47,7 @@ def sheet_bytes(explanations: Sequence[Explanation], root: Path) -> bytes:
     return content.getvalue()
 
 
-def _draw_row(explanation: Explanation, root: Path) -> Image.Image:
+def _draw_row(explanation: Explanation, root: Path | None) -> Image.Image:
     """Draw one explanation: a title, and the images below it."""
     if explanation.image is None or explanation.heat is None or explanation.spec is None:
         row = Image.new("RGB", (WIDTH, 2 * MARGIN + 2 * LINE), "white")
@@ -62,9 +62,10 @@ def _draw_row(explanation: Explanation, root: Path) -> Image.Image:
     row.paste(draw_overlay(image, explanation.heat, explanation.spec, SIDE), (MARGIN + image.width + GAP, top))
     left = MARGIN + 2 * (SIDE + GAP)
     if explanation.neighbors:
-        _write(row, (left, top - 2), "nearest training images", TEXT_SIZE, FAINT)
+        reason = "" if root else ", not read: another machine made the run"
+        _write(row, (left, top - 2), f"nearest training images{reason}", TEXT_SIZE, FAINT)
     for neighbor in explanation.neighbors:
-        row.paste(_thumbnail(root / neighbor.path), (left, top + LINE))
+        row.paste(_thumbnail(root / neighbor.path if root else None), (left, top + LINE))
         below = top + LINE + THUMBNAIL + 3
         _write(row, (left, below), shorten_middle(neighbor.label, MAX_CAPTION), TEXT_SIZE)
         _write(row, (left, below + LINE - 1), f"distance {neighbor.distance:.2f}", TEXT_SIZE, FAINT)
@@ -88,12 +89,15 @@ def _subtitle(explanation: Explanation) -> str:
     return words if explanation.peak else f"{words}: nothing in this image"
 
 
-def _thumbnail(file: Path) -> Image.Image:
-    """Read a training image: a centered square; gray where it cannot be read any more."""
+def _thumbnail(file: Path | None) -> Image.Image:
+    """Read a training image: a centered square; gray where it may not or cannot be read."""
+    blank = Image.new("RGB", (THUMBNAIL, THUMBNAIL), LINE_COLOR)
+    if file is None:
+        return blank
     try:
         image = to_rgb(open_upright(read_file(file), THUMBNAIL))
     except ImageError:
-        return Image.new("RGB", (THUMBNAIL, THUMBNAIL), LINE_COLOR)
+        return blank
     short, (width, height) = min(image.size), image.size
     left, top = (width - short) / 2, (height - short) / 2
     return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, (left, top, left + short, top + short))
