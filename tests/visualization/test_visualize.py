@@ -61,6 +61,12 @@ def test_map_is_that_of_the_run(finetuned_run, classic_run):
     assert visualize(classic_run, map="pca").image_map.points.shape == (6, 2)
 
 
+def test_dense_first_layer_has_templates():
+    shown = visualize("mlp", weights="none")
+    assert shown.title == "Templates of mlp, random weights"
+    assert "the sum is the value of its class or unit" in shown.caption
+
+
 def test_random_network_and_weights_of_a_file(weights_file):
     random = visualize("lenet5_relu", weights="none", seed=1)
     assert random.network == "lenet5_relu, random weights"

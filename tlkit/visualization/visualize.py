@@ -123,7 +123,15 @@ def _show_filters(name: str, row: LayerTiles) -> Visualization:
         "The first layer compares every small part of a photo with these. Each filter is scaled by itself: gray is "
         "zero, and the weight farthest from zero is full in its color."
     )
-    return _sheet("filters", name, f"First-layer filters of {name}", caption, ([row], COLUMNS))
+    title = f"First-layer filters of {name}"
+    if len(row.shape) == 1:
+        title = f"Templates of {name}"
+        caption = (
+            "Each template is multiplied with the pixels, and the sum is the value of its class or unit. Each is "
+            "scaled by itself: gray is zero; where it is bright, bright pixels raise the value, and where it is dark, "
+            "they lower it."
+        )
+    return _sheet("filters", name, title, caption, ([row], COLUMNS if len(row.shape) == 3 else NUM_MAPS))
 
 
 def _show_maps(network: InspectedNetwork, settings: VisualizeSettings) -> Visualization:
