@@ -78,6 +78,7 @@ def test_check_gradients_one_percent_too_much_is_found_below_only():
 def test_check_gradients_what_rounding_may_hide_is_allowed_and_named():
     """A layer behind a factor of 1e-7 has gradients that no difference of losses in float64 can show exactly."""
     layers = keras.layers
+    keras.utils.set_random_seed(1)  # weights of some seeds make a gradient of the head so small that it is hidden, too
     with double_precision():
         source = keras.Input((4,))
         small = layers.Rescaling(1e-7)(layers.Dense(3, name="small")(source))
