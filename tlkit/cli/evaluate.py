@@ -225,10 +225,13 @@ def _print_apart(screen: "Screen", evaluation: "Evaluation") -> None:
     from tlkit.inference.evaluate import NEW, TRAINING
 
     names = {"validation": "validation images of the run", TRAINING: "images that the run was trained on"}
-    screen.blank()
-    if evaluation.apart and NEW not in evaluation.apart:
+    is_apart = evaluation.counted != "all"
+    others = [kind for kind in evaluation.apart if is_apart and kind not in (evaluation.counted, NEW)]
+    none_is_new = bool(evaluation.apart) and NEW not in evaluation.apart
+    if others or none_is_new:
+        screen.blank()
+    if none_is_new:
         screen.entry("check", "No image is new to the run; add images for an unbiased accuracy.", style=WARN)
-    for kind, report in evaluation.apart.items():
-        if kind not in (evaluation.counted, NEW) and evaluation.counted != "all":
-            words = f"{len(report.labels):,} {names[kind]}: {percent(report.accuracy)} correct"
-            screen.entry("not counted", words)
+    for kind in others:
+        report = evaluation.apart[kind]
+        screen.entry("not counted", f"{len(report.labels):,} {names[kind]}: {percent(report.accuracy)} correct")

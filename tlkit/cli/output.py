@@ -111,13 +111,16 @@ def _print_details(screen: "Screen", result: "TrainingResult") -> None:
 
 
 def _print_next_steps(screen: "Screen", result: "TrainingResult") -> None:
-    """Print where the run is, its accuracy once more, and a command that can be pasted."""
+    """Print where the run and its page are, its accuracy once more, and a command that can be pasted."""
     from tlkit.cli.screen import STRONG, percent
     from tlkit.cli.verdict import interval
+    from tlkit.runs.manifest import REPORT_PAGE
 
     metrics, run = result.metrics, str(result.run.path)
     accuracy, bounds = metrics.headline_accuracy
     screen.blank()
+    if (page := result.run.path / REPORT_PAGE).is_file():
+        screen.entry("page", f"{page}  (open it in a browser)")
     screen.entry("run", f"{run}  ", (f"accuracy {percent(accuracy)}", STRONG), f" ({interval(*bounds)})")
     screen.command("next", shlex.join(["tlkit", "predict", run, "FOLDER"]))
 
