@@ -74,3 +74,12 @@ def test_explain_unreadable_images_are_rows_and_exit_with_6(finetuned_run, image
     done = tlkit("explain", finetuned_run.path, image, "broken.jpg")
     assert done.exit_code == 6
     assert "broken JPEG" in done.stdout and (tmp_path / "explain.png").exists()
+
+
+def test_explain_writes_nothing_among_the_images(finetuned_run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(noise(30, 30, seed=0)).save(photos / "a.png")
+    for output in (photos / "sheet.png", photos / "sheets"):
+        assert "is inside the image folder" in refused(2, "explain", finetuned_run.path, photos, "-o", output)
+    assert [path.name for path in photos.iterdir()] == ["a.png"]

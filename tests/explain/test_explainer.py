@@ -40,6 +40,15 @@ def test_explain_another_class_gives_its_probability(finetuned_run):
         next(explainer.explain(image, "yellow"))
 
 
+def test_explanations_of_large_images_keep_small_ones(finetuned_run, tmp_path):
+    Image.fromarray(noise(1100, 2200, seed=0)).save(tmp_path / "large.png")
+    (explanation,) = open_explainer(finetuned_run).explain(tmp_path / "large.png")
+    assert explanation.size == (2200, 1100) and explanation.image.size == (1600, 800)
+    array = np.asarray(Image.open(tmp_path / "large.png"))
+    (given,) = open_explainer(finetuned_run).explain(array)
+    assert (given.size, given.peak) == (explanation.size, explanation.peak)
+
+
 def test_explain_finds_the_size_of_the_upright_original(finetuned_run, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter

@@ -48,7 +48,7 @@ def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: E
     from tlkit.explain.explainer import open_explainer
     from tlkit.inference.inputs import expand_inputs
 
-    output = _choose_output(output)
+    output = _choose_output(output, images)
     explainer = open_explainer(open_run(run, settings.trust_model), settings.method, settings.trust_model)
     explanations = explainer.explain(expand_inputs(images), settings.class_name or None)
     with _writing(output, explainer) as write:
@@ -67,15 +67,18 @@ def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: E
         click.get_current_context().exit(SOME_FAILED)
 
 
-def _choose_output(output: Path | None) -> Path | None:
+def _choose_output(output: Path | None, images: tuple[str, ...]) -> Path | None:
     """Choose the file or folder to write; none with --json alone. OptionError if it cannot be made"""
     from tlkit.errors import OptionError
-    from tlkit.utils.files import next_free
+    from tlkit.utils.files import is_folder, next_free, refuse_inside
 
-    if output is None:
-        return None if reporting().as_json else next_free(DEFAULT_OUTPUT)
+    if output is None and reporting().as_json:
+        return None
+    output = output or next_free(DEFAULT_OUTPUT)
     if output.suffix.lower() not in ("", ".png"):
         raise OptionError(f"'{output.name}' does not end in .png; give a .png file, or the name of a new folder.")
+    for folder in filter(is_folder, images):
+        refuse_inside(Path(folder), output)
     return output
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tlkit.classic.pipeline import open_pipeline
 from tlkit.data.decode import open_upright, opened_upright, read_file, stored_size, to_rgb
@@ -28,7 +28,8 @@ from tlkit.utils.text import quote_names
 AUTO = "auto"
 METHODS = (AUTO, *WEIGHINGS, Occlusion.name)
 NUM_NEIGHBORS = 5
-SHOWN_SIDE = 640  # pixels of the shorter side that an image is drawn with, at most
+SHOWN_SIDE = 640  # pixels of the shorter side to which a JPEG is reduced while it is decoded
+MAX_SHOWN_SIDE = 1600  # pixels of the longer side of an image that is kept; a sheet has many
 
 
 class Explainer:
@@ -95,13 +96,19 @@ class Explainer:
             size=size,
             neighbors=self.neighbors.nearest(features, NUM_NEIGHBORS),
             reason=prediction.reason,
-            image=image,
+            image=_reduced(image),
             spec=spec,
         )
 
     def _heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
         heat = self.method.heat(pixels, label)
         return upsample(heat, len(pixels), self.method.grid)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """Make a large image smaller."""
+    side = (MAX_SHOWN_SIDE, MAX_SHOWN_SIDE)
+    return ImageOps.contain(image, side, Image.Resampling.BILINEAR) if max(image.size) > MAX_SHOWN_SIDE else image
 
 
 def _open_image(
