@@ -177,6 +177,19 @@ def test_a_map_has_a_point_per_image_in_its_place(own_run, tmp_path):
     assert sorted(positions, key=positions.get) == [row["path"] for row in rows]
 
 
+def test_a_map_of_another_method_has_the_same_images_elsewhere(finetuned_run, tmp_path):
+    pytest.importorskip("sklearn")
+    places, words = [], []
+    for method in ("pca", "tsne"):
+        (tmp_path / method).mkdir()
+        found = written(finetuned_run, tmp_path / method, map_method=method)
+        circles = [attrs for tag, attrs in found.tags if tag == "circle" and "data-class" in attrs]
+        places.append([(attrs["cx"], attrs["cy"]) for attrs in circles])
+        words.append("t-SNE" in found.text)
+    assert len(places[0]) == len(places[1]) > 0 and places[0] != places[1]
+    assert words == [False, True]
+
+
 def test_many_classes_show_those_that_are_confused_most(own_run, tmp_path):
     names = tuple(f"class {number:03}" for number in range(60))
     path = own_run.read_rows("split.csv")[0]["path"]

@@ -30,8 +30,18 @@ MAX_NAMED = 3  # images without a thumbnail
     group="Main",
     help="Folder of the images, where it has moved.",
 )
+@click.option(
+    "--map",
+    "map_method",
+    type=click.Choice(["pca", "tsne", "umap"]),
+    default="pca",
+    show_default=True,
+    cls=GroupedOption,
+    group="Main",
+    help="Map of the images of one run; tsne and umap (an extra) compute the features again.",
+)
 @report_options
-def report(runs: tuple[Path, ...], output: Path | None, images: Path | None) -> None:
+def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map_method: str) -> None:
     """Write the page of RUN, or compare several runs on one page.
     The page is one file that needs no network.
 
@@ -44,6 +54,7 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None) -> 
     images that one run gets right and another wrong. McNemar's test compares runs that classified
     the same images.
     """
+    from tlkit.cli.console import Console
     from tlkit.errors import DataError, OptionError
     from tlkit.report.page import write_run_page
     from tlkit.utils.files import is_folder
@@ -51,8 +62,10 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None) -> 
     if images is not None and not is_folder(images):
         raise DataError(f"--images '{images}' is not a folder; expected the folder of the run's images.")
     if len(runs) == 1:
-        _print_written(write_run_page(open_run(runs[0]), output, images))
+        _print_written(write_run_page(open_run(runs[0]), output, images, map_method, Console()))
         return
+    if map_method != "pca":
+        raise OptionError(f"--map {map_method} has no effect on the page of several runs; leave it out.")
     if output is None:
         raise OptionError("several runs are compared in a new file; name it with -o.")
     from tlkit.report.several import write_page_of_runs

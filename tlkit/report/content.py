@@ -86,6 +86,7 @@ class RunContent:
     left_out: Sequence[Mapping[str, str]] = field(repr=False)
     conflicts: Sequence[Mapping[str, str]] = field(repr=False)
     points: Sequence[tuple[str, str, float, float]] = field(repr=False)
+    map_method: str
     calibration: Calibration = field(repr=False)
     unknown: Mapping[str, Any] = field(repr=False)
     selected_on_validation: bool
@@ -163,6 +164,7 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         left_out=_rows(run, "left_out.csv", _left_out),
         conflicts=_rows(run, "conflicts.csv", dict),
         points=_rows(run, "map.csv", _point),
+        map_method="pca",
         calibration=_calibration(metrics["calibration"]),
         unknown=_unknown(metrics["unknown"]),
         selected_on_validation=bool(metrics["selected_on_validation"]),

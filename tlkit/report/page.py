@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from tlkit.report.images import MAX_THUMBNAILS, Thumbnails, interleave, make_thu
 from tlkit.runs.manifest import REPORT_PAGE
 from tlkit.runs.run import Run
 from tlkit.utils.files import is_folder, write_new
+from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.text import escape_control_chars, format_duration
+from tlkit.visualization.image_map import compute_map
 
 MAX_WORST, MAX_UNSURE, MAX_SUSPECTS = 24, 12, 12  # images of a gallery
 MAX_COPIES, MAX_IN_GROUP = 12, 6  # groups of copies that are shown, and images of each
@@ -28,6 +30,11 @@ MAX_MATRIX = 30  # classes of a confusion matrix
 NUM_SHADES = 10  # of its cells
 MAX_CLASSES = 40  # rows of the table of classes that are open
 MAX_LISTED = 50  # files that were left out
+MAP_WORDS = {
+    "pca": "the two main components of its features",
+    "tsne": "t-SNE of its features",
+    "umap": "UMAP of its features",
+}
 NUM_COLORS = 8  # of classes on the map; with more classes one at a time is marked
 
 
@@ -45,21 +52,34 @@ class WrittenPage:
     missing: Mapping[str, str]
 
 
-def write_run_page(run: Run, output: Path | None = None, images: Path | None = None) -> WrittenPage:
+def write_run_page(
+    run: Run,
+    output: Path | None = None,
+    images: Path | None = None,
+    map_method: str = "pca",
+    progress: Progress | None = None,
+) -> WrittenPage:
     """Write the page of a run.
 
     Args:
         output: a new file; `report.html` of the run, made again, where it is None
         images: folder of the images; the one that the run names where it is None, if this machine made the run
+        map_method: of the map of the images: "pca", "tsne" or "umap"; the last two compute the features again
 
     Raises:
         RunError
+        DataError: if a map is to be computed and the images are not where the training found them
+        ModelError: if the package of the map's method is not installed
         OptionError: if the file exists, and is not a page of the run that tlkit wrote
         WriteError
     """
     if output is None:
         check_replaceable(run.path / REPORT_PAGE)
     content = read_content(run)
+    if map_method != "pca":
+        found = compute_map(run, map_method, 0, trust_model=False, progress=progress or Silent())
+        rows = zip(found.paths, found.class_names, found.points.tolist(), strict=True)
+        content = replace(content, map_method=map_method, points=[(path, name, x, y) for path, name, (x, y) in rows])
     page, thumbnails = make_page(content, images or (content.root if run.is_own else None))
     if output is None:
         replace_page(run.path / REPORT_PAGE, page)
@@ -271,7 +291,12 @@ def _map(content: RunContent, index: Mapping[str, int]) -> dict[str, Any] | None
     dots.sort(key=lambda dot: (dot["wrong"], dot["index"] is not None))  # those drawn last are on top
     used = sorted({dot["label"] for dot in dots})
     names = [(number, content.class_name(number)) for number in used]
-    return {"dots": dots, "names": names, "is_colored": len(content.shown_names) <= NUM_COLORS}
+    return {
+        "method": MAP_WORDS[content.map_method],
+        "dots": dots,
+        "names": names,
+        "is_colored": len(content.shown_names) <= NUM_COLORS,
+    }
 
 
 def _left_out(content: RunContent) -> dict[str, Any]:
