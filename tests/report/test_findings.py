@@ -39,6 +39,18 @@ def test_next_steps_follow_from_the_figures(own_run):
     assert f"--config {own_run.path / 'settings.json'}" in deeper.command
 
 
+def test_a_run_that_learned_nothing_suspects_no_label_and_no_pair(own_run):
+    paths, names = [row["path"] for row in own_run.read_rows("split.csv")], own_run.manifest.class_names
+    rows = [(paths[number], names[number % 3], [0.2, 0.7, 0.1]) for number in range(15)]
+    with_predictions(own_run, rows)
+    assert suspected_labels(read_content(own_run).report)
+    metrics = own_run.read_json("metrics.json")
+    for low, has_advice in ((0.9, True), (0.1, False)):
+        figures = {"accuracy_ci95": [low, 1.0], "baseline_accuracy": 0.5}
+        rewrite_json(own_run, "metrics.json", metrics | figures)
+        assert ("Data" in {step.topic for step in steps_of(own_run)}) == has_advice
+
+
 def test_a_perfect_run_is_measured_and_used(finetuned_run):
     steps = steps_of(finetuned_run)
     assert not [step for step in steps if step.topic == "Data"]

@@ -116,16 +116,19 @@ def _found_in_training(content: RunContent) -> Iterator[Step]:
 
 def _data_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGroup]) -> Iterator[Step]:
     report, names = content.report, content.shown_names
+    has_learned = content.headline.low > content.headline.baseline
+    num_suspects = num_suspects if has_learned else 0  # what a classifier that learned nothing suspects is chance
     num_conflicts = sum(group.conflict for group in copies)
     if num_suspects or num_conflicts:
         parts = [f"{num_suspects} images look like another class"] * bool(num_suspects)
         parts += [f"{num_conflicts} groups of equal images have different labels"] * bool(num_conflicts)
-        reason = f"{' and '.join(parts)}. Correct a wrong label, and the figures become true."
+        reason = f"{' and '.join(parts)}. Correct what is wrong, and train again."
         yield Step("Data", "Check the labels.", reason.replace("1 images look", "1 image looks"), link="labels")
     confusion = report.confusion
     pairs = np.triu(confusion + confusion.T, 1)
     first, second = np.unravel_index(int(np.argmax(pairs)), pairs.shape)
-    if (count := int(pairs[first, second])) >= MIN_CONFUSIONS:
+    count = int(pairs[first, second])
+    if has_learned and len(names) > 2 and count >= MIN_CONFUSIONS:  # of two classes every mistake is between them
         total = len(report.mistakes)
         reason = (
             f"{count} of {total} mistakes are between these two. More photos of both help most, in other places "
