@@ -86,7 +86,6 @@ class RunContent:
     left_out: Sequence[Mapping[str, str]] = field(repr=False)
     conflicts: Sequence[Mapping[str, str]] = field(repr=False)
     points: Sequence[tuple[str, str, float, float]] = field(repr=False)
-    map_method: str
     calibration: Calibration = field(repr=False)
     unknown: Mapping[str, Any] = field(repr=False)
     selected_on_validation: bool
@@ -102,6 +101,7 @@ class RunContent:
     facts: Mapping[str, Any] = field(repr=False)
     versions: Mapping[str, str] = field(repr=False)
     command: str
+    map_method: str = "pca"  # that `points` are of
 
     @property
     def data(self) -> Path:
@@ -164,7 +164,6 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         left_out=_rows(run, "left_out.csv", _left_out),
         conflicts=_rows(run, "conflicts.csv", dict),
         points=_rows(run, "map.csv", _point),
-        map_method="pca",
         calibration=_calibration(metrics["calibration"]),
         unknown=_unknown(metrics["unknown"]),
         selected_on_validation=bool(metrics["selected_on_validation"]),
