@@ -124,18 +124,8 @@ def _data_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGro
         parts += [f"{num_conflicts} groups of equal images have different labels"] * bool(num_conflicts)
         reason = f"{' and '.join(parts)}. Correct what is wrong, and train again."
         yield Step("Data", "Check the labels.", reason.replace("1 images look", "1 image looks"), link="labels")
-    confusion = report.confusion
-    pairs = np.triu(confusion + confusion.T, 1)
-    first, second = np.unravel_index(int(np.argmax(pairs)), pairs.shape)
-    count = int(pairs[first, second])
-    if has_learned and len(names) > 2 and count >= MIN_CONFUSIONS:  # of two classes every mistake is between them
-        total = len(report.mistakes)
-        reason = (
-            f"{count} of {total} mistakes are between these two. More photos of both help most, in other places "
-            "and other light."
-        )
-        action = f"Add photos of '{names[first]}' and '{names[second]}'."
-        yield Step("Data", action, reason, link="confusion")
+    if has_learned:
+        yield from _confused_pair(report, names)
     counts = Counter(row["class"] for row in content.split if row["split"] != "validation")
     sizes = [counts[name] for name in report.class_names]
     rare = [index for index in np.argsort(sizes, kind="stable") if RARE * sizes[index] <= max(sizes)]
@@ -148,6 +138,19 @@ def _data_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGro
         yield Step(
             "Data", f"Add photos of {quote_names([names[index] for index in rare[:3]])}.", reason, link="classes"
         )
+
+
+def _confused_pair(report: Report, names: Sequence[str]) -> Iterator[Step]:
+    """Name the pair that is confused most; of two classes every mistake is between them."""
+    pairs = np.triu(report.confusion + report.confusion.T, 1)
+    first, second = np.unravel_index(int(np.argmax(pairs)), pairs.shape)
+    if len(names) > 2 and (count := int(pairs[first, second])) >= MIN_CONFUSIONS:
+        reason = (
+            f"{count} of {len(report.mistakes)} mistakes are between these two. More photos of both help most, in "
+            "other places and other light."
+        )
+        action = f"Add photos of '{names[first]}' and '{names[second]}'."
+        yield Step("Data", action, reason, link="confusion")
 
 
 def _other_trainings(content: RunContent) -> Iterator[Step]:
