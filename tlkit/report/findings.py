@@ -143,7 +143,7 @@ def _data_steps(content: RunContent, num_suspects: int, copies: Sequence[CopyGro
 def _confused_pair(report: Report, names: Sequence[str]) -> Iterator[Step]:
     """Name the pair that is confused most; of two classes every mistake is between them."""
     pairs = np.triu(report.confusion + report.confusion.T, 1)
-    first, second = np.unravel_index(int(np.argmax(pairs)), pairs.shape)
+    first, second = divmod(int(np.argmax(pairs)), len(names))
     if len(names) > 2 and (count := int(pairs[first, second])) >= MIN_CONFUSIONS:
         reason = (
             f"{count} of {len(report.mistakes)} mistakes are between these two. More photos of both help most, in "
