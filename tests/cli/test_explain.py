@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -44,7 +43,7 @@ def test_explain_json_has_every_reason(finetuned_run, scratch_run, classic_run, 
 def test_explain_into_a_folder_writes_one_file_per_image(finetuned_run, image, tmp_path):
     (tmp_path / "more").mkdir()
     Image.fromarray(noise(30, 30, seed=1)).save("more/image.png")
-    done = tlkit("explain", finetuned_run.path, image, "more", "-o", "reasons")
+    done = tlkit("explain", finetuned_run.path, image, "more", "-o", "reasons/")
     assert done.exit_code == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "reasons").iterdir()) == ["image-2.png", "image.png"]
 
@@ -57,7 +56,7 @@ def test_explain_every_method_and_class(finetuned_run, image):
             (entry,) = json.loads(done.stdout)["images"]
             assert (entry["method"], entry["class"]) == (method, name)
             found[name] = entry["class_probability"]
-    assert np.isclose(sum(found.values()), 1, atol=1) and found["red"] != found["blue"]
+    assert found["red"] != found["blue"] and 0 < sum(found.values()) < 1  # a third class has the rest
 
 
 def test_explain_refuses_what_cannot_be_done(finetuned_run, classic_run, image, tmp_path):

@@ -27,6 +27,12 @@ def test_find_peak_is_in_pixels_of_the_original(resize, expected):
     assert abs(x - expected[0]) <= 1 and abs(y - expected[1]) <= 1
 
 
+def test_find_peak_of_two_equal_maxima_is_one_of_them():
+    heat = spot(9, 1, 1) + spot(9, 7, 7)
+    assert find_peak(heat, ImageSpec(9), 90, 90) in ((15, 15), (75, 75))
+    assert find_peak(np.ones((9, 9), np.float32), ImageSpec(9), 90, 90) == (45, 45)
+
+
 def test_find_peak_of_no_evidence_is_none():
     assert find_peak(np.zeros((4, 4), np.float32), ImageSpec(4), 40, 30) is None
 

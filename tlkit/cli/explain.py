@@ -34,7 +34,10 @@ DEFAULT_OUTPUT = Path("explain.png")
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@output_option("PNG file to write, or new folder for one file per image. Default: explain.png, or the next free name.")
+@output_option(
+    "PNG file to write, or new folder for one file per image. Default: explain.png, or the next free name.",
+    is_folder=True,
+)
 @report_options
 @options_from(ExplainSettings)
 def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: ExplainSettings) -> None:
@@ -42,7 +45,7 @@ def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: E
     The file has each image, its heat map and the nearest training images.
 
     Each IMAGE is a file, a folder or a pattern such as '*.jpg'. The heat map is bright where the image speaks for the
-    class: for a network by Grad-CAM, for a classic classifier by covering parts of the image.
+    class: for a network by Grad-CAM, for a classic classifier by hiding parts of the image, or by its weights.
     """
     from tlkit.errors import DataError
     from tlkit.explain.explainer import open_explainer

@@ -132,7 +132,7 @@ def output_option(
     Args:
         words: of the help page
         default: name of the file without -o; if it exists, the next free name
-        is_folder: whether the command makes a new folder instead, whose name may end in a slash
+        is_folder: whether the command may make a new folder instead, whose name may end in a slash
     """
 
     def check(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Path | None:

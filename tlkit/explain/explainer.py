@@ -78,11 +78,11 @@ class Explainer:
             image, size, decoded = _open_image(given, named, spec)
         except ImageError as error:
             return Explanation(named.name, "error", error=str(error))
-        (prediction,) = self.predictor.predict_named(iter([NamedInput(named.name, decoded)]))
+        features = self.predictor.network.extract(decoded.pixels[None])
+        (prediction,) = self.predictor.answer([(named.name, decoded)], features)
         assert prediction.probabilities is not None
         label = int(np.argmax(prediction.probabilities)) if label is None else label
         heat = self._heat(decoded.pixels, label)
-        features = self.predictor.network.extract(decoded.pixels[None])
         return Explanation(
             path=named.name,
             status=prediction.status,

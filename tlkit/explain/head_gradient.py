@@ -75,7 +75,8 @@ def open_head_gradient(run: Run, num_features: int) -> HeadGradient:
             raise ValueError("its feature map lies outside the image")
         return HeadGradient(arrays)
     except (OSError, ValueError) as error:
-        raise RunError(f"'{file}' is damaged ({error}); restore it or train again.") from None
+        reason = str(error).removeprefix("it is damaged: ")
+        raise RunError(f"'{file}' is damaged ({reason}); restore it or train again.") from None
 
 
 def _expected_shapes(headers: Mapping[str, ArrayHeader]) -> dict[str, str]:

@@ -76,10 +76,11 @@ def find_peak(heat: np.ndarray, spec: ImageSpec, width: int, height: int) -> tup
     """
     if heat.max() <= 0:
         return None
-    rows, columns = np.nonzero(heat >= heat.max() * (1 - 1e-6))
+    is_flat = heat.min() >= heat.max() * (1 - 1e-6)  # as of a map with one position
+    row, column = (np.array(heat.shape) - 1) / 2 if is_flat else np.unravel_index(heat.argmax(), heat.shape)
     left, top, right, bottom = visible_box(spec, width, height)
-    x = left + (columns.mean() + 0.5) / heat.shape[1] * (right - left)
-    y = top + (rows.mean() + 0.5) / heat.shape[0] * (bottom - top)
+    x = left + (column + 0.5) / heat.shape[1] * (right - left)
+    y = top + (row + 0.5) / heat.shape[0] * (bottom - top)
     return int(np.clip(x, 0, width - 1)), int(np.clip(y, 0, height - 1))
 
 

@@ -136,11 +136,9 @@ class Predictor:
             OptionError: at once or when its turn comes, if an input is nothing that can be an image
         """
         named = (name_input(given, self.manifest.image) for given in each_input(inputs))
-        return self.predict_named(named, identify)
+        return self._predict_all(named, identify)
 
-    def predict_named(self, inputs: Iterator[NamedInput], identify: bool = False) -> Iterator[Prediction]:
-        """Classify images as `predict` does; some may be decoded already."""
-
+    def _predict_all(self, inputs: Iterator[NamedInput], identify: bool) -> Iterator[Prediction]:
         def work(chunk: list[NamedInput]) -> list[Prediction]:
             """Classify a chunk."""
             return self._predict_chunk(chunk, identify)
@@ -152,17 +150,24 @@ class Predictor:
     def _predict_chunk(self, inputs: list[NamedInput], identify: bool) -> list[Prediction]:
         decoded = [item.decode(self.manifest.image, identify) for item in inputs]
         named = [(item.name, image) for item, image in zip(inputs, decoded, strict=True)]
-        answers = iter(self._answer([(name, image) for name, image in named if isinstance(image, DecodedImage)]))
+        images = [(name, image) for name, image in named if isinstance(image, DecodedImage)]
+        features = self.network.extract(np.stack([image.pixels for _, image in images])) if images else None
+        answers = iter(self.answer(images, features) if features is not None else ())
         return [
             next(answers) if isinstance(image, DecodedImage) else Prediction(name, "error", error=str(image))
             for name, image in named
         ]
 
-    def _answer(self, images: list[tuple[str, DecodedImage]]) -> list[Prediction]:
-        """Classify images with their names."""
-        if not images:
-            return []
-        features = self.network.extract(np.stack([image.pixels for _, image in images]))
+    def answer(self, images: list[tuple[str, DecodedImage]], features: np.ndarray) -> list[Prediction]:
+        """Classify images by their features.
+
+        Args:
+            images: with their names, at least one
+            features: what `network.extract` gives for their pixels
+
+        Raises:
+            RunError: if the files of the run do not fit together
+        """
         self._check_width(features)
         probabilities = self.classify(features)
         distances, confidence = self.detector.distances(features), probabilities.max(axis=1)

@@ -53,7 +53,10 @@ def compute_map(run: Run, method: str, seed: int, trust_model: bool, progress: P
         return known
     files = image_files(run, known.paths)
     if files is None:
-        raise RunError(f"the images of '{run.path}' cannot be read again; use --map pca, whose points are in the run.")
+        raise RunError(
+            f"'{run.path}' was made on another machine, so no folder that it names is opened; "
+            "use --map pca, whose points are in the run."
+        )
     project(np.zeros((0, 1)), method)  # a missing package is found before the images are read
     hashes = {row["path"]: row["sha256"] for row in run.read_rows("split.csv")}
     network = open_network(run, trust_model=trust_model)
