@@ -278,7 +278,7 @@ def test_classic_option_is_refused_or_changes_what_is_computed(strategy, colors,
             engine,
             dataset.split.train.paths,
             asdict(model.classifier)["classifier"],
-            (recipe.settings.coverage, recipe.settings.golden),
+            (recipe.settings.coverage, recipe.settings.golden, recipe.settings.report),
             (recipe.settings.gray_range, recipe.settings.max_megapixels, recipe.settings.resize),  # of other images
         )
 
