@@ -58,7 +58,7 @@ def draw_corner(seed, shape):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("descriptor", ["hog", "bow"])
+@pytest.mark.parametrize("descriptor", ["hog", pytest.param("bow", marks=pytest.mark.slow)])
 def test_explain_of_hog_and_local_patches_finds_the_shape(descriptor, tmp_path):
     pytest.importorskip("sklearn")
     for index in range(60):
