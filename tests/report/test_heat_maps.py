@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.shared_runs import copy_run
+from tlkit.data.thumbnail import data_uri
+from tlkit.explain.explainer import open_explainer
 from tlkit.report.heat_maps import make_heat_maps
+from tlkit.report.images import LARGE, QUALITY
 
 
 def images_of(run, count=3):
@@ -25,6 +28,16 @@ def test_heat_maps_are_of_the_size_of_their_images(name, request, colors):
     for path, uri in found.items():
         shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
         assert shown.size == Image.open(colors / path).size
+
+
+def test_heat_maps_are_those_of_explain(finetuned_run, blocks_run, colors):
+    for run in (finetuned_run, blocks_run):
+        images = images_of(run)
+        found = make_heat_maps(run, colors, images)
+        explanations = open_explainer(run).explain([colors / path for path in images])
+        for (path, uri), explanation in zip(found.items(), explanations, strict=True):
+            assert explanation.label == run.manifest.class_names[images[path]]
+            assert uri == data_uri(explanation.overlay(LARGE), QUALITY)
 
 
 def test_a_file_that_vanished_has_no_heat_map(finetuned_run, colors, tmp_path):

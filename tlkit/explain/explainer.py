@@ -82,7 +82,7 @@ class Explainer:
         (prediction,) = self.predictor.answer([(named.name, decoded)], features)
         assert prediction.probabilities is not None
         label = int(np.argmax(prediction.probabilities)) if label is None else label
-        heat = self._heat(decoded.pixels, label)
+        heat = self.heat_map(decoded.pixels, label)
         return Explanation(
             path=named.name,
             status=prediction.status,
@@ -100,7 +100,16 @@ class Explainer:
             spec=spec,
         )
 
-    def _heat(self, pixels: np.ndarray, label: int) -> np.ndarray:
+    def heat_map(self, pixels: np.ndarray, label: int) -> np.ndarray:
+        """Compute the heat map of a class over the square that the network sees.
+
+        Args:
+            pixels: uint8 (size, size, 3), RGB
+            label: index of the class
+
+        Returns:
+            float32 (size, size), 0 to 1
+        """
         heat = self.method.heat(pixels, label)
         return upsample(heat, len(pixels), self.method.grid)
 

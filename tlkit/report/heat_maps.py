@@ -9,7 +9,7 @@ from tlkit.data.thumbnail import data_uri
 from tlkit.errors import ImageError, TlkitError
 from tlkit.explain.explainer import open_explainer
 from tlkit.explain.occlusion import Occlusion
-from tlkit.explain.overlay import draw_overlay, upsample
+from tlkit.explain.overlay import draw_overlay
 from tlkit.report.images import LARGE, QUALITY
 from tlkit.runs.run import Run
 
@@ -38,6 +38,5 @@ def make_heat_maps(run: Run, root: Path, predicted: Mapping[str, int]) -> dict[s
             upright = to_rgb(open_upright(content, LARGE, spec.max_megapixels), spec.gray_range)
         except ImageError:  # it vanished meanwhile
             continue
-        heat = upsample(explainer.method.heat(pixels, label), spec.size)
-        uris[path] = data_uri(draw_overlay(upright, heat, spec, LARGE), QUALITY)
+        uris[path] = data_uri(draw_overlay(upright, explainer.heat_map(pixels, label), spec, LARGE), QUALITY)
     return uris
