@@ -58,14 +58,20 @@ def project(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndar
     >>> project(square).tolist()
     [[-2.0, -0.5], [2.0, -0.5], [-2.0, 0.5], [2.0, 0.5]]
     """
-    if method not in METHODS:
-        raise OptionError(f"the method is {method!r}; expected one of {', '.join(METHODS)}.")
+    if method not in ("pca", *EMBEDDINGS):
+        raise OptionError(f"the method is {method!r}; expected one of pca, {', '.join(EMBEDDINGS)}.")
     rows = np.asarray(features, np.float64).reshape(len(features), math.prod(np.shape(features)[1:]))
-    points: np.ndarray = METHODS[method](rows, seed)
+    if method == "pca":
+        return _pca(rows).astype(np.float32)
+    package, embed = EMBEDDINGS[method]
+    require(*package)
+    points = _pca(rows)
+    if len(rows) >= MIN_NEIGHBORS and points.any():
+        points = embed(rows, points, seed)
     return points.astype(np.float32)
 
 
-def _pca(rows: np.ndarray, seed: int = 0) -> np.ndarray:
+def _pca(rows: np.ndarray) -> np.ndarray:
     """Project rows on the two directions of the largest variance; the largest entry of each direction is positive."""
     points = np.zeros((len(rows), 2))
     if not rows.size:
@@ -77,11 +83,7 @@ def _pca(rows: np.ndarray, seed: int = 0) -> np.ndarray:
     return points
 
 
-def _tsne(rows: np.ndarray, seed: int) -> np.ndarray:
-    require("scikit-learn", "classic", "a t-SNE map")
-    start = _pca(rows)
-    if len(rows) < MIN_NEIGHBORS or not start.any():
-        return start
+def _tsne(rows: np.ndarray, start: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     start = (start / start[:, 0].std() * START_DEVIATION).astype(np.float32)
@@ -90,11 +92,7 @@ def _tsne(rows: np.ndarray, seed: int) -> np.ndarray:
     return points
 
 
-def _umap(rows: np.ndarray, seed: int) -> np.ndarray:
-    require("umap-learn", "umap", "a UMAP map")
-    start = _pca(rows)
-    if len(rows) < MIN_NEIGHBORS or not start.any():
-        return start
+def _umap(rows: np.ndarray, start: np.ndarray, seed: int) -> np.ndarray:
     start_keras()  # umap imports TensorFlow, which otherwise writes to stderr
     from umap import UMAP
 
@@ -104,7 +102,10 @@ def _umap(rows: np.ndarray, seed: int) -> np.ndarray:
     return points
 
 
-METHODS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"pca": _pca, "tsne": _tsne, "umap": _umap}
+EMBEDDINGS: dict[str, tuple[tuple[str, str, str], Callable[[np.ndarray, np.ndarray, int], np.ndarray]]] = {
+    "tsne": (("scikit-learn", "classic", "a t-SNE map"), _tsne),
+    "umap": (("umap-learn", "umap", "a UMAP map"), _umap),
+}
 
 
 def map_positions(num_images: int) -> np.ndarray:
