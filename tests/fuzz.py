@@ -64,6 +64,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("explain", "classic", "photos/red/0.png"),
     ("evaluate", "net", "photos"),
     ("report", "net"),
+    ("export", "net", "-o", "exported"),
     ("features", "photos", *SMALL, "-o", "features.npz"),
     ("augment", "photos", "--rows", "2", "--image-size", "32"),
     ("check", "photos", "--backbone", "none"),
@@ -88,7 +89,7 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "read-only folder": {},
 }
 SHARED = ("photos", "net", "classic")  # of the workspace, that command lines read
-OUTPUTS = ("features.npz", "samples")  # that command lines of `BASES` name
+OUTPUTS = ("features.npz", "samples", "exported")  # that command lines of `BASES` name
 MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}

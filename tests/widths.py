@@ -38,6 +38,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("evaluate", "net"),
     ("evaluate", "net", "{data}", "--include-training"),
     ("report", "net"),
+    ("export", "net", "-o", "exported"),
     ("features", "{data}", *SMALL, "--pca", "4", "-o", "features.npz"),
     ("augment", "{data}", "--rows", "2"),
     ("check", "{data}", "--backbone", "none"),

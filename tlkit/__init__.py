@@ -27,6 +27,7 @@ _MODULES = {
     "tlkit.evaluation.report": ("Report",),
     "tlkit.explain.base": ("Explanation",),
     "tlkit.explain.explainer": ("Explainer", "open_explainer"),
+    "tlkit.export.export": ("Export", "export_run"),
     "tlkit.features.export": ("FeatureExport", "export_features"),
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
@@ -42,6 +43,7 @@ _MODULES = {
         "FeaturesSettings",
         "VisualizeSettings",
     ),
+    "tlkit.settings.export": ("ExportSettings",),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
@@ -63,6 +65,8 @@ __all__ = [
     "Evaluation",
     "Explainer",
     "Explanation",
+    "Export",
+    "ExportSettings",
     "FeatureExport",
     "FeaturesSettings",
     "FinetuneSettings",
@@ -87,6 +91,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export_features",
+    "export_run",
     "finetune",
     "load_run",
     "open_explainer",
@@ -113,6 +118,7 @@ if TYPE_CHECKING:
     from tlkit.evaluation.report import Report
     from tlkit.explain.base import Explanation
     from tlkit.explain.explainer import Explainer, open_explainer
+    from tlkit.export.export import Export, export_run
     from tlkit.features.export import FeatureExport, export_features
     from tlkit.inference.evaluate import Evaluation, evaluate
     from tlkit.inference.predictor import Prediction, Predictor, predict
@@ -128,6 +134,7 @@ if TYPE_CHECKING:
         FeaturesSettings,
         VisualizeSettings,
     )
+    from tlkit.settings.export import ExportSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune

@@ -13,6 +13,7 @@ TlkitError
 from importlib.util import find_spec
 
 MODULES_OF_PACKAGES = {
+    "ai-edge-litert": "ai_edge_litert",
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "umap-learn": "umap",

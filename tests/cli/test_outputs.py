@@ -48,6 +48,7 @@ RUNS = {  # a command that makes a run folder
 }
 FOLDERS = {  # a command that makes another folder
     "evaluate": (("evaluate", "runs/mine", "photos"), ""),
+    "export": (("export", "runs/mine"), ""),
 }
 COMMANDS = FILES | RUNS | FOLDERS
 READS_PHOTOS = [name for name in COMMANDS if "photos" in COMMANDS[name][0]]

@@ -21,6 +21,7 @@ from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, 
 from tlkit.cli.doctor import doctor
 from tlkit.cli.evaluate import evaluate
 from tlkit.cli.explain import explain
+from tlkit.cli.export import export
 from tlkit.cli.features import features
 from tlkit.cli.finetune import finetune
 from tlkit.cli.gradcheck import gradcheck
@@ -219,7 +220,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, report, features, runs),
+    "Use": (predict, explain, evaluate, report, features, export, runs),
     "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor),
 }

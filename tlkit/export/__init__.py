@@ -1,1 +1,1 @@
-"""A finished run as a file that other programs run."""
+"""Finished runs as files for other programs: LiteRT, SavedModel, ONNX, OpenVINO."""

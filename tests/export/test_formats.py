@@ -1,0 +1,37 @@
+"""The registry: which formats there are, and what is refused before any work."""
+
+import pytest
+
+from tlkit.errors import ModelError, OptionError
+from tlkit.export.formats import FORMATS, choose_formats
+from tlkit.settings.export import ExportSettings
+from tlkit.utils.text import quote_names
+
+
+def test_every_format_is_a_choice_of_the_option():
+    for name in FORMATS:
+        assert ExportSettings(format=name).format == name
+
+
+def test_all_means_every_format_that_takes_the_quantization(monkeypatch):
+    monkeypatch.setattr("tlkit.errors.find_spec", lambda name: True)
+    assert list(choose_formats("all", "none")) == list(FORMATS)
+    assert set(choose_formats("all", "dynamic")) == {name for name, row in FORMATS.items() if "dynamic" in row.quantize}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
+def test_each_pair_is_taken_or_refused_by_name(name, quantize, monkeypatch):
+    monkeypatch.setattr("tlkit.errors.find_spec", lambda name: True)
+    if quantize in FORMATS[name].quantize:
+        assert list(choose_formats(name, quantize)) == [name]
+    else:
+        with pytest.raises(OptionError, match=f"--format {name} takes --quantize .*, not {quantize}; formats that"):
+            choose_formats(name, quantize)
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("tlkit.errors.find_spec", lambda name: None if name == "nncf" else True)
+    with pytest.raises(ModelError, match=r"--format openvino --quantize int8 needs nncf.*pip install 'tlkit\[nncf\]'"):
+        choose_formats("openvino", "int8")
+    assert quote_names(list(choose_formats("openvino", "none"))) == "'openvino'"

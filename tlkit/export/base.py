@@ -1,0 +1,52 @@
+"""The interface of all export formats: what is exported, and how a written file answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+RuntimeFunction = Callable[[np.ndarray], np.ndarray]
+PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output of every exported file
+
+
+@dataclass(frozen=True)
+class ExportSource:
+    """The input of a format.
+
+    Attributes:
+        model: a Keras model from float32 (batch, size, size, 3), 0 to 255, to calibrated probabilities; None for a
+            classic pipeline
+        metadata: texts that travel inside the file, by name; every value is ASCII
+        associated: files that travel beside or inside the file, by name
+        quantize: "none", "float16", "dynamic" or "int8"
+        calibration: uint8 (images, size, size, 3), from which int8 takes its ranges; None unless it is needed
+    """
+
+    model: Any
+    metadata: dict[str, str]
+    associated: dict[str, bytes] = field(repr=False)
+    quantize: str = "none"
+    calibration: np.ndarray | None = field(default=None, repr=False)
+
+
+class Exporter(Protocol):
+    """A format: it writes files, and opens them in their own runtime."""
+
+    def write(self, source: ExportSource, folder: Path) -> None:
+        """Write the format's files into a folder.
+
+        Raises:
+            ModelError: if the format cannot hold this network
+        """
+
+    def open(self, folder: Path) -> RuntimeFunction:
+        """Open the files in the format's own runtime.
+
+        Returns:
+            A function from uint8 (images, size, size, 3) to float32 (images, classes), for any number of images
+
+        Raises:
+            ValueError, RuntimeError, OSError: if the files are damaged
+        """

@@ -1,0 +1,94 @@
+"""The registry of export formats: the files of each, what it can quantize, and the packages that it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tlkit.errors import OptionError, require
+from tlkit.export.base import Exporter
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A row of the registry.
+
+    Attributes:
+        title: for people
+        files: that it writes, folders with a slash at the end
+        quantize: values of --quantize that it takes
+        load: imports its library, and gives what writes and opens its files
+        packages: that it needs, each with the extra that installs it; those of int8 under that name
+        takes_classic: whether it can hold a classic pipeline
+    """
+
+    title: str
+    files: tuple[str, ...]
+    quantize: tuple[str, ...]
+    load: Callable[[], Exporter]
+    packages: dict[str, tuple[tuple[str, str], ...]]
+    takes_classic: bool = False
+
+
+def _load_litert() -> Exporter:
+    from tlkit.export.litert import LiteRTExporter
+
+    return LiteRTExporter()
+
+
+def _load_saved_model() -> Exporter:
+    from tlkit.export.saved_model import SavedModelExporter
+
+    return SavedModelExporter()
+
+
+def _load_openvino() -> Exporter:
+    from tlkit.export.openvino import OpenVINOExporter
+
+    return OpenVINOExporter()
+
+
+FORMATS = {
+    "litert": ExportFormat(
+        title="LiteRT",
+        files=("model.tflite",),
+        quantize=("none", "float16", "dynamic", "int8"),
+        load=_load_litert,
+        packages={"": (("tensorflow", "train"), ("ai-edge-litert", "train"))},
+    ),
+    "saved_model": ExportFormat(
+        title="SavedModel",
+        files=("saved_model/",),
+        quantize=("none",),
+        load=_load_saved_model,
+        packages={"": (("tensorflow", "train"),)},
+    ),
+    "openvino": ExportFormat(
+        title="OpenVINO",
+        files=("model.xml", "model.bin"),
+        quantize=("none", "float16", "int8"),
+        load=_load_openvino,
+        packages={"": (("tensorflow", "train"), ("openvino", "openvino")), "int8": (("nncf", "nncf"),)},
+    ),
+}
+
+
+def choose_formats(name: str, quantize: str) -> dict[str, ExportFormat]:
+    """Choose the formats that an export writes, and check that they can be written.
+
+    Args:
+        name: of a format, or "all" for those that take this `quantize`
+
+    Raises:
+        OptionError: if the format does not take it
+        ModelError: if a package is not installed
+    """
+    chosen = {key: row for key, row in FORMATS.items() if key == name or (name == "all" and quantize in row.quantize)}
+    for key, row in chosen.items():
+        if quantize not in row.quantize:
+            others = ", ".join(other for other, found in FORMATS.items() if quantize in found.quantize)
+            raise OptionError(
+                f"--format {key} takes --quantize {' or '.join(row.quantize)}, not {quantize}; "
+                f"formats that take {quantize}: {others}."
+            )
+        for package, extra in (*row.packages.get("", ()), *row.packages.get(quantize, ())):
+            require(package, extra, f"--format {key}" + f" --quantize {quantize}" * (quantize in row.packages))
+    return chosen

@@ -1,0 +1,123 @@
+"""Images of a run: those that an exported file is checked with, and those that int8 takes its ranges from."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tlkit.data.decode import read_file
+from tlkit.data.image import decode_square
+from tlkit.data.reader import images_root
+from tlkit.errors import DataError, ImageError
+from tlkit.inference.golden import GOLDEN, has_golden
+from tlkit.runs.run import Run
+from tlkit.utils.files import is_folder, path_exists
+from tlkit.utils.parallel import count_workers, ordered_map
+
+MAX_PIXEL_BYTES = 256 << 20  # of images in memory
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """Decoded images of a run.
+
+    Attributes:
+        names: paths relative to DATA, or to the run for golden samples
+        labels: int (images,)
+        pixels: uint8 (images, size, size, 3)
+        files: where they are
+    """
+
+    names: tuple[str, ...]
+    labels: np.ndarray = field(repr=False)
+    pixels: np.ndarray = field(repr=False)
+    files: tuple[Path, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def joined(self, others: "RunImages") -> "RunImages":
+        """Put other images after these."""
+        labels, pixels = np.append(self.labels, others.labels), np.concatenate([self.pixels, others.pixels])
+        return RunImages(self.names + others.names, labels, pixels, self.files + others.files)
+
+
+def find_root(run: Run, data: str) -> tuple[Path | None, str]:
+    """Find the folder of a run's images.
+
+    Args:
+        data: DATA where it has moved; "" for the one of the run
+
+    Returns:
+        The folder, or None; and the reason why it is None
+
+    Raises:
+        DataError: if `data` is not there
+    """
+    if data:
+        if not path_exists(data):
+            raise DataError(f"--data '{data}' does not exist; expected the images of the run.")
+        return images_root(Path(data)), ""
+    if not run.is_own:
+        return None, "the run was not made on this machine, and tlkit opens no folder that it names"
+    request = run.read_settings()
+    root = images_root(Path(request["data"]), request.get("images", ""))
+    return (root, "") if is_folder(root) else (None, f"the images of the run are not in '{root}' any more")
+
+
+def read_subset(run: Run, root: Path, subset: str, count: int) -> RunImages:
+    """Read images of a run that are unchanged, spread evenly over a subset.
+
+    Args:
+        subset: of split.csv
+        count: the number of images, if the subset has as many and they fit in memory
+    """
+    rows = [row for row in run.read_rows("split.csv") if row["split"] == subset]
+    spec, names = run.manifest.image, run.manifest.class_names
+    count = min(len(rows), count, MAX_PIXEL_BYTES // (3 * spec.size**2))
+    rows = [rows[position] for position in np.linspace(0, len(rows) - 1, count).round().astype(int)]
+
+    def read(row: dict[str, str]) -> np.ndarray | None:
+        """Decode an image; None where it has changed or cannot be read."""
+        try:
+            content = read_file(root / row["path"])
+            return decode_square(content, spec) if hashlib.sha256(content).hexdigest() == row["sha256"] else None
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor(count_workers()) as pool:
+        decoded = zip(rows, ordered_map(pool, read, rows), strict=True)
+        kept = [(row, pixels) for row, pixels in decoded if pixels is not None]
+    label = {name: index for index, name in enumerate(names)}
+    return _collect(
+        [row["path"] for row, _ in kept],
+        [label[row["class"]] for row, _ in kept],
+        [pixels for _, pixels in kept],
+        [root / row["path"] for row, _ in kept],
+        spec.size,
+    )
+
+
+def read_golden(run: Run) -> RunImages:
+    """Read the golden samples of a run; none where it has none.
+
+    Raises:
+        RunError
+    """
+    samples = run.read_json(GOLDEN)["samples"] if has_golden(run) else []
+    files = [run.checked_file(sample["file"]) for sample in samples]
+    label = {name: index for index, name in enumerate(run.manifest.class_names)}
+    spec = run.manifest.image
+    pixels = [decode_square(read_file(file), spec) for file in files]
+    names = [str(sample["file"]) for sample in samples]
+    return _collect(names, [label[sample["class"]] for sample in samples], pixels, files, spec.size)
+
+
+def _collect(
+    names: Sequence[str], labels: Sequence[int], pixels: Sequence[np.ndarray], files: Sequence[Path], size: int
+) -> RunImages:
+    stacked = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
+    return RunImages(tuple(names), np.array(labels, int), stacked, tuple(files))

@@ -1,0 +1,165 @@
+"""The check of an exported file before it gets its name: does it answer as the run does?"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tlkit.errors import GateError
+from tlkit.evaluation.metrics import mcnemar
+from tlkit.export.base import RuntimeFunction
+from tlkit.export.images import RunImages
+
+TOLERANCE = 1e-4  # of a probability of a file that is not quantized; also of a tie between two classes
+BATCH = 8  # images at a time, after those that are classified one by one
+MEASURED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Images, with the answers of the run itself.
+
+    Attributes:
+        golden: number of golden samples, which are the first images
+        images: golden samples, then validation images
+        probabilities: of `predict`, float32 (images, classes)
+    """
+
+    golden: int
+    images: RunImages = field(repr=False)
+    probabilities: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The differences between an exported file and `predict` on the same pixels.
+
+    Attributes:
+        num_golden, num_validation: images that were compared
+        max_difference: of any probability
+        agreement: fraction of the images with the same most probable class
+        num_ties: images whose two most probable classes are less than `TOLERANCE` apart in `predict`; either counts
+            as the same
+        accuracy_before, accuracy_after: of `predict` and of the file, on the validation images, else on the golden
+            samples
+        accuracy_drop: before minus after
+        accuracy_drop_ci95: its paired 95 % interval
+    """
+
+    num_golden: int
+    num_validation: int
+    max_difference: float
+    agreement: float
+    num_ties: int
+    accuracy_before: float
+    accuracy_after: float
+    accuracy_drop: float
+    accuracy_drop_ci95: tuple[float, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the entries of export.json."""
+        content = asdict(self)
+        content["largest_difference"] = content.pop("max_difference")
+        return content
+
+
+def answers_of(run: RuntimeFunction, reference: Reference) -> Iterator[np.ndarray]:
+    """Yield the probabilities of a file: golden samples and one further image one by one, the others in batches."""
+    pixels, singles = reference.images.pixels, min(reference.golden + 1, len(reference.images))
+    for row in range(singles):
+        yield run(pixels[row : row + 1])
+    for start in range(singles, len(pixels), BATCH):
+        yield run(pixels[start : start + BATCH])
+
+
+def compare_answers(reference: Reference, answers: np.ndarray) -> Verification:
+    """Compare the probabilities of a file with those of `predict`."""
+    expected, images = reference.probabilities, reference.images
+    own, best = answers.argmax(axis=1), expected.argmax(axis=1)
+    is_same = own == best
+    counted = slice(reference.golden if len(images) > reference.golden else 0, None)
+    labels = images.labels[counted]
+    before, after = best[counted] == labels, own[counted] == labels
+    paired = mcnemar(before, after)
+    second = np.sort(expected, axis=1)[:, -2]
+    return Verification(
+        num_golden=reference.golden,
+        num_validation=len(images) - reference.golden,
+        max_difference=float(np.abs(answers - expected).max()),
+        agreement=float(is_same.mean()),
+        num_ties=int(np.sum(expected.max(axis=1) - second < TOLERANCE)),
+        accuracy_before=float(before.mean()),
+        accuracy_after=float(after.mean()),
+        accuracy_drop=paired.difference,
+        accuracy_drop_ci95=paired.interval,
+    )
+
+
+def verify(run: RuntimeFunction, reference: Reference, what: str, max_drop: float | None) -> Verification:
+    """Check the answers of a file.
+
+    Args:
+        what: the file, for messages
+        max_drop: of the accuracy, 0 to 1, for a quantized file; None for one that must answer as `predict` does
+
+    Raises:
+        GateError: it names the image that differs most, or the loss of accuracy
+    """
+    answers = np.concatenate(list(answers_of(run, reference)))
+    if answers.shape != reference.probabilities.shape or not np.isfinite(answers).all():
+        raise GateError(
+            f"{what} gives {_describe(answers)}, not probabilities of shape {reference.probabilities.shape}; "
+            "it was removed."
+        )
+    found = compare_answers(reference, answers)
+    if max_drop is None:
+        _check_equal(answers, reference, what)
+    elif found.accuracy_drop > max_drop:
+        low, high = found.accuracy_drop_ci95
+        raise GateError(
+            f"{what} loses {100 * found.accuracy_drop:.1f} points of accuracy ({100 * low:.1f} to {100 * high:.1f}), "
+            f"more than --max-drop {100 * max_drop:g} allows: {100 * found.accuracy_before:.1f} % before, "
+            f"{100 * found.accuracy_after:.1f} % after, {_worst(answers, reference)}; it was removed."
+        )
+    return found
+
+
+def _check_equal(answers: np.ndarray, reference: Reference, what: str) -> None:
+    """Check that nothing differs but by rounding.
+
+    Raises:
+        GateError
+    """
+    expected = reference.probabilities
+    rows = np.arange(len(expected))
+    behind = expected.max(axis=1) - expected[rows, answers.argmax(axis=1)]  # 0 where the class is the same
+    if np.abs(answers - expected).max() > TOLERANCE or (behind > TOLERANCE).any():
+        raise GateError(
+            f"{what} does not answer as the run does: {_worst(answers, reference)}, and at most {TOLERANCE:g} is "
+            "allowed; it was removed."
+        )
+
+
+def _worst(answers: np.ndarray, reference: Reference) -> str:
+    differences = np.abs(answers - reference.probabilities).max(axis=1)
+    row = int(differences.argmax())
+    return f"'{reference.images.names[row]}' differs most, by {differences[row]:.2g} in a probability"
+
+
+def _describe(answers: np.ndarray) -> str:
+    return "values that are not finite" if not np.isfinite(answers).all() else f"an array of shape {answers.shape}"
+
+
+def measure_speeds(runs: list[RuntimeFunction], pixels: np.ndarray) -> list[float]:
+    """Measure files in turn, one image at a time, so that other work on the machine slows them alike."""
+    rounds, best = 3, [0.0] * len(runs)
+    for _ in range(rounds):
+        for index, run in enumerate(runs):
+            started, done = time.perf_counter(), 0
+            while (elapsed := time.perf_counter() - started) < MEASURED_SECONDS / rounds or not done:
+                run(pixels[done % len(pixels)][np.newaxis])
+                done += 1
+            best[index] = max(best[index], done / elapsed if elapsed else 0.0)
+    return best
