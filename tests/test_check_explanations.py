@@ -1,5 +1,6 @@
 """The command that looks into all backbones: rows survive, small networks come first."""
 
+import pytest
 from click.testing import CliRunner
 
 from tests.check_backbones import read_table
@@ -22,6 +23,7 @@ def test_check_has_a_finding_for_every_property():
     assert "3 x 3, differ by" in findings[0][2]
 
 
+@pytest.mark.slow
 def test_rows_of_an_earlier_run_are_kept(tmp_path):
     table = tmp_path / "table.csv"
     words = ["mobilenet_025", "--table", str(table)]

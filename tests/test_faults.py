@@ -221,6 +221,7 @@ def test_every_write_that_fails_leaves_whole_files_and_a_sentence(fresh_home, na
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_cache_that_cannot_be_written_ends_no_training(fresh_home):
     found, tried = try_points(fresh_home, "classic", every=8, within="cache")
@@ -228,6 +229,7 @@ def test_cache_that_cannot_be_written_ends_no_training(fresh_home):
     assert tried >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_network_that_the_cache_cannot_keep_is_converted_for_this_training(fresh_home):
     found, tried = try_points(fresh_home, "head", every=100, within="cache", errors=["ENOSPC"])

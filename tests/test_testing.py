@@ -18,8 +18,9 @@ def testing():
     return testing
 
 
+@pytest.mark.slow
 @pytest.mark.training
-@pytest.mark.parametrize("name", [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS)])
+@pytest.mark.parametrize("name", [QUICK, *KINDS])
 def test_check_backbone_has_every_property(name, testing):
     findings = testing.check_backbone(name)
     assert [finding.name for finding in findings] == list(testing.CHECKS)
@@ -34,6 +35,7 @@ def finding(testing, monkeypatch, title, **changes):
     return testing.check_backbone("mobilenet_025")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_check_backbone_other_features_than_the_extractors_are_found_out(testing, monkeypatch):
     class Wrong(testing._Computed):
@@ -45,7 +47,14 @@ def test_check_backbone_other_features_than_the_extractors_are_found_out(testing
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", ["conv1", "conv1_bn", "head_batch_norm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("conv1", marks=pytest.mark.slow),
+        "conv1_bn",
+        pytest.param("head_batch_norm", marks=pytest.mark.slow),
+    ],
+)
 def test_check_backbone_layer_that_moves_or_stays_though_it_should_not_is_found_out(name, testing, monkeypatch):
     from tlkit.models.head import attach_head
     from tlkit.training.phases import fit_top

@@ -132,7 +132,7 @@ LONG = ["--epochs", "1000000", "--patience", "1000000"]
 
 
 @posix
-@pytest.mark.parametrize("moment", ["at the start", "while training"])
+@pytest.mark.parametrize("moment", [pytest.param("at the start", marks=pytest.mark.slow), "while training"])
 def test_process_interrupted_ends_with_130_and_keeps_features_not_the_run(colors, tmp_path, moment):
     cache = tmp_path / "cache" / "features"
     ready = {

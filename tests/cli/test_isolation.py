@@ -64,6 +64,7 @@ def test_the_parent_loads_no_keras_and_the_child_has_limits(foreign_run, colors)
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_a_run_that_starts_from_a_stranger_stays_a_strangers(foreign_run, colors, tmp_path):
     command = ("finetune", colors, "--from", foreign_run.path, "--epochs", "1", "-o", tmp_path / "next", "-q")
@@ -74,6 +75,7 @@ def test_a_run_that_starts_from_a_stranger_stays_a_strangers(foreign_run, colors
     assert "--trust-model" in refused(4, "predict", tmp_path / "next", image, "--engine", "keras")
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_an_interrupt_reaches_the_child_and_its_exit_code_comes_back(foreign_run, colors, tmp_path):
     command = ("finetune", colors, "--from", foreign_run.path, "--epochs", "100000", "--patience", "100000")

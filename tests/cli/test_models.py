@@ -25,6 +25,7 @@ def test_models_line_has_size_cost_and_accuracy():
     assert line.split() == ["vgg11", "224", "32", "2014", "11", "132.86", "531.5", "7.609", "69.0"]
 
 
+@pytest.mark.slow
 def test_models_json_has_source_and_measured_speed():
     (mobilenet,) = json.loads(tlkit("models", "mobilenet_025", "--json").stdout)
     assert mobilenet["parameters"] == 475_544

@@ -157,6 +157,7 @@ def test_finetune_from_a_run_drops_held_out_images_it_was_trained_on(finetuned_r
     assert any("trained on" in note for note in done.metrics.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_finetune_from_a_run_may_cut_further_down(finetuned_run, colors, tmp_path):
     settings = start_from(finetuned_run, freeze="lower", cut="0.9", upper_epochs=1, upper_batch_size=16, views=1)

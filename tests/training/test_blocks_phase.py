@@ -119,12 +119,13 @@ def test_blocks_move_exactly_kernels_above_cut(blocks_result, start_network):
     assert moved_variables(blocks_result.run, start_network) == {(name, "kernel") for name in above - norms}
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("batch_norms", "moved"),
     [
-        pytest.param("frozen", {"kernel"}, marks=pytest.mark.slow),
-        pytest.param("shift", {"kernel", "beta"}, marks=pytest.mark.slow),
+        ("frozen", {"kernel"}),
+        ("shift", {"kernel", "beta"}),
         ("trained", {"kernel", "beta", "gamma", "moving_mean", "moving_variance"}),
     ],
 )

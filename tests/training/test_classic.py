@@ -246,6 +246,7 @@ def test_auto_candidates_are_descriptors():
     assert all(find_descriptors(name) for name in classic.CANDIDATES)
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_auto_fits_vocabulary_once_and_has_a_pyramid_where_something_is_local(colors, tmp_path, monkeypatch):
     fitted, fit, candidates = [], vectors.fit_vocabulary, ("hog", "fisher+hog", "fisher+histogram")

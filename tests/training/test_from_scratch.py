@@ -101,8 +101,9 @@ def test_train_moves_statistics_of_batch_norms(residual_run):
     assert [weight.path for weight in means if not np.abs(weight.numpy()).max() > 0] == []
 
 
+@pytest.mark.slow
 @pytest.mark.training
-@pytest.mark.parametrize("freeze", [pytest.param("all", marks=pytest.mark.slow), "lower"])
+@pytest.mark.parametrize("freeze", ["all", "lower"])
 def test_finetune_from_scratch_run_keeps_lower_layers(freeze, residual_run, signs, tmp_path):
     """Other classes, the same lower layers, whose weights stay."""
     of_blocks = {"upper_epochs": 1} if freeze == "lower" else {}
@@ -137,8 +138,9 @@ def test_train_any_network_of_keras_applications(colors, tmp_path):
     assert np.isfinite(result.history[-1]["loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.training
-@pytest.mark.parametrize("schedule", [pytest.param("one-cycle", marks=pytest.mark.slow), "plateau"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
 def test_train_with_every_option_resumes_to_same_weights(schedule, colors, tmp_path, monkeypatch):
     monkeypatch.setattr("tlkit.training.loop.checkpoint.SECONDS_BETWEEN", 0.0)
     loss = "hinge" if schedule == "plateau" else "cross-entropy"

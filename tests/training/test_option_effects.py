@@ -263,7 +263,7 @@ def test_train_option_is_refused_or_changes_what_is_computed(strategy, computed,
     assert offenders(settings, scratch_recipe, unchecked(scratch_recipe, "TRAIN"), computed.differ) == []
 
 
-@pytest.mark.parametrize("strategy", CLASSIC)
+@pytest.mark.parametrize("strategy", slow_but(CLASSIC, "features"))
 def test_classic_option_is_refused_or_changes_what_is_computed(strategy, colors, unchecked):
     folder = read_folder(colors)
 

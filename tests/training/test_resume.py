@@ -147,8 +147,9 @@ def command(*arguments, cache):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.training
-@pytest.mark.parametrize("name", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_command_says_so_with_code_130(name, colors, tmp_path):
     options = ("--model", "linear", "--image-size", "8", "--epochs", "100000", "--patience", "100000")
     process = command("train", colors, "-o", tmp_path / "run", *options, cache=tmp_path / "cache")

@@ -29,6 +29,7 @@ def folder_of(images, root):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_finetune_random_labels_is_at_chance(insects, tmp_path):
     files = [file for class_files in insects.values() for file in class_files]
@@ -46,6 +47,7 @@ def test_finetune_twenty_photos_learns_them_by_heart(insects, tmp_path):
     assert evaluate(result.run, settings=EvaluateSettings(split="train")).report.accuracy == 1
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_finetune_images_without_content_gives_class_frequencies(insects, tmp_path):
     random = np.random.default_rng(1)

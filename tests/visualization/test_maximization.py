@@ -89,7 +89,13 @@ def test_activation_functions_are_taken_off():
     assert before_activation(keras, flat) is flat.tensor
 
 
-@pytest.mark.parametrize("name", small_networks())
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("mlp", "lenet5", "mobilenet_v2_035") else pytest.param(name, marks=pytest.mark.slow)
+        for name in small_networks()
+    ],
+)
 def test_every_kind_of_network_has_units_to_maximize(name):
     size = small_networks()[name]
     network = lively_network(name, size)

@@ -197,6 +197,7 @@ def test_fit_weight_decay_spares_biases_and_norms():
     assert moved == {"kernel"}
 
 
+@pytest.mark.slow
 def test_fit_every_optimizer_learns_at_its_default_rate_and_under_every_schedule():
     from tlkit.training.loop.optimizers import SCHEDULES
 
