@@ -8,10 +8,10 @@ WEB := build/web
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-web lint fix docs sample fuzz fuzz-ci bench backbones
+.PHONY: help install demo test test-all test-web test-install lint fix docs sample fuzz fuzz-ci bench backbones
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tlkit needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -28,12 +28,15 @@ test: $(READY)  ## The fast tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20
 
 test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20 -m 'not web'
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=20 -m 'not web and not install'
 
 test-web: $(READY)  ## The pages in a headless browser; needs npm, and Chromium or CHROMIUM=path
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
 	npm install --silent --no-audit --no-fund --prefix $(WEB) axe-core@4
 	$(BIN)/python -m pytest -q -m web tests/web
+
+test-install: $(READY)  ## The wheel alone in a fresh environment, then each extra; needs a network
+	$(BIN)/python -m pytest -q -s -m install tests/install
 
 lint: $(READY)  ## Format, lint and types
 	$(BIN)/ruff format --check .

@@ -16,7 +16,11 @@ TREE = {
     "RunError": ("ModelError", 4),
     "GateError": ("TlkitError", 5),
 }
-CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and value.__module__ == errors.__name__
+}
 
 
 def test_errors_are_those_of_the_tree_with_their_parents_and_exit_codes():

@@ -145,10 +145,13 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":
-        return import_module("tlkit.testing")
-    if name in _MODULE_OF:
-        return getattr(import_module(_MODULE_OF[name]), name)
+    from tlkit.errors import naming_extras
+
+    with naming_extras(f"tlkit.{name}"):
+        if name == "testing":
+            return import_module("tlkit.testing")
+        if name in _MODULE_OF:
+            return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'tlkit' has no attribute '{name}'")
 
 

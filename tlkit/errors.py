@@ -10,14 +10,27 @@ TlkitError
   ImageError     3  one image cannot be read; usually handled as a value, it ends no run
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
-MODULES_OF_PACKAGES = {
-    "ai-edge-litert": "ai_edge_litert",
-    "scikit-image": "skimage",
-    "scikit-learn": "sklearn",
-    "umap-learn": "umap",
-}  # where the names differ
+OPTIONAL = {  # the package as people write its name, and the extra of tlkit that installs it, by what is imported
+    "faiss": ("faiss", "search"),
+    "h5py": ("h5py", "train"),
+    "keras": ("Keras", "train"),
+    "matplotlib": ("matplotlib", "plots"),
+    "nncf": ("nncf", "nncf"),
+    "onnx": ("onnx", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openpyxl": ("openpyxl", "xlsx"),
+    "openvino": ("OpenVINO", "openvino"),
+    "pandas": ("pandas", "pandas"),
+    "pyarrow": ("pyarrow", "parquet"),
+    "skimage": ("scikit-image", "classic"),
+    "sklearn": ("scikit-learn", "classic"),
+    "tensorflow": ("TensorFlow", "train"),
+    "umap": ("umap-learn", "umap"),
+}
 
 
 class TlkitError(Exception):
@@ -75,5 +88,31 @@ def require(package: str, extra: str, why: str) -> None:
     Raises:
         ModelError
     """
-    if not find_spec(MODULES_OF_PACKAGES.get(package, package.lower())):
-        raise ModelError(f"{why} needs {package}, which is not installed: pip install 'tlkit[{extra}]'.")
+    module = next(
+        (name for name, (known, _) in OPTIONAL.items() if known == package), package.lower().replace("-", "_")
+    )
+    if not find_spec(module):
+        raise _missing(package, extra, why)
+
+
+@contextmanager
+def naming_extras(why: str) -> Iterator[None]:
+    """Say which extra installs an optional package, if its import fails in this block.
+
+    Args:
+        why: what needs it, the subject of the message
+
+    Raises:
+        ModelError
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in OPTIONAL or find_spec(module):
+            raise
+        raise _missing(*OPTIONAL[module], why) from None
+
+
+def _missing(package: str, extra: str, why: str) -> ModelError:
+    return ModelError(f"{why} needs {package}, which is not installed: pip install 'tlkit[{extra}]'.")

@@ -97,9 +97,9 @@ def test_without_scikit_learn_the_message_names_what_installs_it(tmp_path):
     code = (
         "import sys; sys.modules['sklearn'] = None\n"
         "from pathlib import Path; from tlkit.data.sample_datasets import write_digits\n"
-        "from tlkit.errors import DataError\n"
+        "from tlkit.errors import ModelError\n"
         "try: write_digits(Path(sys.argv[1]))\n"
-        "except DataError as error: print(error)"
+        "except ModelError as error: print(error)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "digits")], capture_output=True, text=True, check=True, timeout=60

@@ -24,8 +24,9 @@ def test_this_installation_works():
 
 def test_requirements_are_those_of_the_metadata():
     always = {item.name for item in requirements()}
-    assert {"keras", "tensorflow", "numpy", "pillow", "click"} <= always
-    assert not always & {"openvino", "pytest"}
+    assert {"ai-edge-litert", "numpy", "pillow", "click"} <= always
+    assert not always & {"keras", "tensorflow", "matplotlib", "openvino", "pytest"}
+    assert {item.name for item in requirements("train")} >= {"keras", "tensorflow"}
     assert [item.name for item in requirements("openvino")] == ["openvino"]
 
 
@@ -52,6 +53,13 @@ def test_old_and_missing_packages_are_a_problem_with_the_command_that_installs_t
         f"numpy {importlib.metadata.version('numpy')}, needed >=99.1; no-such-package is missing"
     )
     assert found.remedy == "pip install 'numpy>=99.1' 'no-such-package>=2'"
+
+
+def test_an_old_optional_package_is_a_problem_and_a_missing_one_is_not(metadata):
+    metadata('pillow>=99.1; extra == "heic"', 'no-such-package>=2; extra == "search"', extras=("heic", "search"))
+    found = by_topic(check_software())
+    assert (found["packages"].state, found["packages"].remedy) == ("problem", "pip install 'pillow>=99.1'")
+    assert found["optional"].text == "not installed: no-such-package (search)"
 
 
 def test_missing_extras_are_named_with_one_command(metadata):

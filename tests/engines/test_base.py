@@ -127,6 +127,7 @@ def test_choose_engine_that_is_missing_names_what_brings_it(without_engines):
         ("openvino", "float32", "openvino", "'tlkit[openvino]'"),
         ("auto", "bfloat16", "openvino", "'tlkit[openvino]'"),
         ("litert", "float32", "litert", "ai-edge-litert"),
+        ("keras", "float32", "keras", "'tlkit[train]'"),
     ):
         without_engines(missing)
         with pytest.raises(ModelError) as caught:

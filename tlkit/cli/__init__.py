@@ -36,7 +36,7 @@ from tlkit.cli.sample import sample
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
 from tlkit.cli.visualize import visualize
-from tlkit.errors import OptionError, TlkitError
+from tlkit.errors import OptionError, TlkitError, naming_extras
 from tlkit.utils.process import remove_folders_of_process
 
 INTERRUPTED = 130
@@ -76,7 +76,8 @@ class _Group(HelpGroup):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with naming_extras(f"tlkit {ctx.invoked_subcommand or ''}".strip()):
+                return super().invoke(ctx)
         except TlkitError as error:
             _say(f"Error: {error}")
             ctx.exit(error.exit_code)
@@ -103,7 +104,7 @@ class _Group(HelpGroup):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="tlkit")
+@click.version_option(None, "-V", "--version", package_name="tlkit")
 def main() -> None:
     """Turn a folder of images into a classifier that can be trusted, on an ordinary laptop."""
     warnings.filterwarnings("ignore")  # what matters is said in a sentence of our own

@@ -96,6 +96,9 @@ def _measure(entries: list["CatalogEntry"]) -> "Speeds":
 
     Each is measured in a process of its own: TensorFlow never gives back the memory of a conversion.
     """
+    from tlkit.models.keras_setup import require_keras
+
+    require_keras("tlkit models --measure")
     console, speeds = Console(), Speeds()
     with console.stage("measuring", len(entries), "networks") as advance:
         for entry in entries:
@@ -190,7 +193,7 @@ def _print_cuts(backbone: str, image_size: int) -> None:
     from tlkit.models.keras_setup import start_keras
 
     spec = find_backbone(backbone)
-    start_keras()
+    start_keras("tlkit models --cuts")
     from tlkit.models.build import build_backbone
     from tlkit.models.cut import choose_cut, cut_points, parameters_below
 

@@ -18,6 +18,7 @@ from tlkit.comparison.results import CandidateResult, format_speed, format_train
 from tlkit.comparison.runner import ComparisonState, run_candidates
 from tlkit.data.reader import DataOptions, absolute_request, images_root, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.models.keras_setup import require_keras
 from tlkit.report.compared import ComparedImages
 from tlkit.runs.manifest import COMPARISON_PAGE
 from tlkit.runs.run import Run, command_of, create_run, delete_run, mark_done
@@ -123,9 +124,11 @@ def start_comparison(data: str | Path, output: str | Path | None, settings: Comp
 
     Raises:
         DataError
+        ModelError: if Keras is not installed
         OptionError
         RunError
     """
+    require_keras("tlkit compare")
     read_data(data, DataOptions(**settings.data_options))  # refuses what is no data
     if not any(candidate.make_settings for candidate in build_candidates(settings)):
         raise OptionError("--only has baselines only; add a trained model, e.g. linear.")

@@ -6,9 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
 from tlkit.comparison.recommendation import Recommendation, describe_difference
 from tlkit.comparison.results import CandidateResult, find_best, format_speed, format_training_time
 from tlkit.evaluation.metrics import PairedComparison
@@ -16,7 +13,7 @@ from tlkit.report.compared import ComparedImages, ComparedModel, make_comparison
 from tlkit.report.html import replace_page
 from tlkit.runs.manifest import COMPARISON_PAGE
 from tlkit.runs.run import COMPARISON, Run
-from tlkit.utils.plotting import BLUE, INK, ORANGE, save_figure
+from tlkit.utils.plotting import BLUE, INK, ORANGE, new_figure, save_figure
 from tlkit.utils.text import format_size, truncate
 
 COLUMNS = (
@@ -115,7 +112,7 @@ def draw_comparison(results: Sequence[CandidateResult], recommendation: Recommen
         title: what was classified
     """
     height = 1.7 + 0.42 * len(results)
-    figure = Figure(figsize=(WIDTH, height))
+    figure = new_figure(figsize=(WIDTH, height))
     axes = figure.add_subplot()
     best, start = find_best(results), axis_start(results)
     axes.axvline(best.accuracy, color=FAINT, zorder=0)
@@ -181,7 +178,7 @@ def _dress(axes: Any, results: Sequence[CandidateResult], recommendation: Recomm
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
         label.set_fontweight("bold" if result.name == recommendation.name else "normal")
     axes.set_xlim(start, 1 + 0.02 * (1 - start))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.xaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.4g} %")
     axes.set_ylim(-0.6, len(results) - 0.4)
     words = ["accuracy on the validation images, with its 95 % interval", "bold: recommended"]
     if start:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlkit.errors import DataError, OptionError
+from tlkit.errors import OptionError, require
 from tlkit.utils.files import rename_new_folder, temporary_beside
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def write_digits(folder: Path) -> int:
 
     Raises:
         OptionError: if `folder` exists or cannot be written
-        DataError: if scikit-learn is missing
+        ModelError: if scikit-learn is not installed
     """
     taken = OptionError(f"'{folder}' already exists; choose a new folder.")
     if os.path.lexists(folder):
@@ -49,11 +49,9 @@ def write_digits(folder: Path) -> int:
 
 def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
     """Load images (1797, 8, 8), 0 to 16, and labels (1797,), 0 to 9."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        message = "the digits are part of scikit-learn, which is not installed: pip install 'tlkit[samples]'."
-        raise DataError(message) from error
+    require("scikit-learn", "samples", "tlkit sample digits")
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     return digits.images, digits.target
 

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from packaging.requirements import Requirement
 
 from tlkit.doctor.base import Observation
-from tlkit.engines.base import PACKAGES, choose_engine, installed_version, is_installed
+from tlkit.engines.base import PACKAGES, RECORDED_PACKAGES, choose_engine, installed_version, is_installed
 
-DEVELOPMENT = "dev"  # the extra that users do not need
+NOT_OFFERED = ("all", "dev", "docs", "release", "web")  # extras that are sums of others, or that users do not need
 IMPORTED = {"litert": "ai_edge_litert.interpreter", "openvino": "openvino"}  # what loads an engine's own library
 
 
@@ -35,17 +35,26 @@ def requirements(extra: str = "") -> list[Requirement]:
     return [item for item in found if item not in always and item.marker and item.marker.evaluate({"extra": extra})]
 
 
+def extras() -> dict[str, list[Requirement]]:
+    """List the packages of each extra that users may want."""
+    names = importlib.metadata.metadata("tlkit").get_all("Provides-Extra") or []
+    return {
+        name: [item for item in requirements(name) if item.name != "tlkit"] for name in names if name not in NOT_OFFERED
+    }
+
+
 def _check_packages() -> Observation:
-    """Compare the required packages with the versions that tlkit needs."""
-    names = ("keras", "tensorflow", "numpy", "pillow")
-    wrong = [item for item in requirements() if not _is_met(item)]
+    """Compare the required packages, and optional ones that are installed, with the versions that tlkit needs."""
+    optional = [item for items in extras().values() for item in items if installed_version(item.name)]
+    wrong = [item for item in dict.fromkeys([*requirements(), *optional]) if not _is_met(item)]
     if wrong:
         found = [
             f"{item.name} {installed_version(item.name) or 'is missing'}, needed {item.specifier}" for item in wrong
         ]
         command = " ".join(f"'{item.name}{item.specifier}'" for item in wrong)
         return Observation("packages", "; ".join(found), "problem", f"pip install {command}", 4)
-    return Observation("packages", ", ".join(f"{name} {installed_version(name)}" for name in names))
+    found = [f"{name} {version}" for name in RECORDED_PACKAGES if (version := installed_version(name))]
+    return Observation("packages", ", ".join(found))
 
 
 def _is_met(item: Requirement) -> bool:
@@ -55,12 +64,10 @@ def _is_met(item: Requirement) -> bool:
 
 def _check_extras() -> list[Observation]:
     """List the optional packages that are missing, with the command that installs all of them."""
-    extras = importlib.metadata.metadata("tlkit").get_all("Provides-Extra") or []
-    missing = dict[str, list[str]]()
-    for extra in extras:
-        names = [item.name for item in requirements(extra) if item.name != "tlkit" and not _is_met(item)]
-        if names and extra != DEVELOPMENT:
-            missing[extra] = names
+    absent = {
+        extra: [item.name for item in items if not installed_version(item.name)] for extra, items in extras().items()
+    }
+    missing = {extra: names for extra, names in absent.items() if names}
     if not missing:
         return [Observation("optional", "every optional package is installed")]
     listed = ", ".join(f"{' and '.join(names)} ({extra})" for extra, names in missing.items())
@@ -69,7 +76,8 @@ def _check_extras() -> list[Observation]:
 
 def _check_engines() -> list[Observation]:
     """Load the library of every engine but Keras, whose import takes seconds."""
-    default = choose_engine("auto", "float32") if is_installed("litert") or is_installed("keras") else ""
+    has_default = is_installed("litert") or is_installed("keras")
+    default = choose_engine("auto", "float32") if has_default else ""
     works, findings = [], []
     for name in ("litert", "openvino", "keras"):
         if not is_installed(name):
@@ -80,7 +88,10 @@ def _check_engines() -> list[Observation]:
             findings.append(Observation("engines", text, "problem", remedy, 4))
         else:
             works.append(f"{name} {installed_version(PACKAGES[name])}" + " (default)" * (name == default))
-    if not is_installed("litert"):
+    if not has_default:
+        text = "neither litert nor keras is installed: predict cannot run a network"
+        findings.append(Observation("engines", text, "problem", "pip install 'tlkit[train]'", 4))
+    elif not is_installed("litert"):
         text = "litert is not installed: predict uses Keras, which is slower and takes seconds to start"
         findings.append(Observation("engines", text, "remark", f"pip install {PACKAGES['litert']}"))
     return [Observation("engines", ", ".join(works)), *findings] if works else findings

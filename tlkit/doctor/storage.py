@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tlkit.doctor.base import Observation
+from tlkit.engines.base import is_installed
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES, imagenet_file
 from tlkit.utils.cache import NO_CACHE, CachePart, cache_dir, cache_sizes, is_cache
@@ -74,7 +75,9 @@ def _check_disk() -> list[Observation]:
 
 
 def _check_weights() -> list[Observation]:
-    """Look for damaged files among the weights in Keras's folder."""
+    """Look for damaged files among the weights in Keras's folder, if networks can be trained here."""
+    if not is_installed("keras"):
+        return []
     folder = imagenet_file(BACKBONES["mobilenet_v2"], 224).parent
     complete, findings = [], []
     for spec in BACKBONES.values():

@@ -16,8 +16,9 @@ InferenceFunction = Callable[[np.ndarray], np.ndarray]
 MapFunction = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
 MODULES = {"litert": "ai_edge_litert", "openvino": "openvino", "keras": "keras", "classic": "numpy"}
-EXTRAS = {"openvino": "'tlkit[openvino]'"}
-CLASSIC_PACKAGES = ("scikit-learn", "scikit-image")  # what the classic pipeline is fitted with, where it is installed
+EXTRAS = {"openvino": "'tlkit[openvino]'", "keras": "'tlkit[train]'"}
+CLASSIC_PACKAGES = ("scikit-learn", "scikit-image")  # what the classic pipeline is fitted with
+RECORDED_PACKAGES = ("keras", "tensorflow", "numpy", "pillow", *CLASSIC_PACKAGES)  # in a run, where they are installed
 
 
 class Engine(Protocol):
@@ -103,11 +104,10 @@ def installed_version(package: str) -> str:
 
 def versions(engine: str) -> dict[str, str]:
     """Give the versions of everything that a run's numbers depend on."""
-    installed = [package for package in CLASSIC_PACKAGES if installed_version(package)]
-    names = {name: name for name in ("keras", "tensorflow", "numpy", "pillow", *installed)} | {engine: PACKAGES[engine]}
-    return {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()} | {
-        name: importlib.metadata.version(package) for name, package in names.items()
-    }
+    names = {name: name for name in RECORDED_PACKAGES} | {engine: PACKAGES[engine]}
+    found = {name: installed_version(package) for name, package in names.items()}
+    always = {"tlkit": importlib.metadata.version("tlkit"), "python": platform.python_version()}
+    return always | {name: version for name, version in found.items() if version}
 
 
 def run_in_batches(engine: Engine, session: InferenceFunction, rows: np.ndarray) -> np.ndarray:

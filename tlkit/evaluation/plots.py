@@ -4,12 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from tlkit.evaluation.calibration import Calibration
 from tlkit.evaluation.metrics import wilson_interval
@@ -19,13 +16,17 @@ from tlkit.utils.plotting import (
     GRAY,
     INK,
     ORANGE,
-    NotebookFigure,
     escape_missing,
     fonts_for,
+    new_figure,
     save_figure,
     save_new_figure,
 )
 from tlkit.utils.text import distinct_names, shorten_middle, truncate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def draw_confusion(report: Report, data_name: str, file: Path) -> None:
     save_figure(confusion_figure(report, data_name), file)
 
 
-def confusion_figure(report: Report, data_name: str) -> Figure:
+def confusion_figure(report: Report, data_name: str) -> "Figure":
     """Draw the confusion matrix: fractions of each true class as color, images as numbers.
 
     Args:
@@ -69,7 +70,7 @@ def confusion_figure(report: Report, data_name: str) -> Figure:
     with fonts_for([data_name, *(shown[label] for label in drawn)]) as missing:
         names = [_class_label(shown[label], label, missing) for label in drawn]
         side = 0.9 + max(0.36, min(0.7, 5 / len(names))) * len(names)
-        figure = NotebookFigure(figsize=(max(5.2, side + 1.4), max(3.4, side + 1.2)), layout="constrained")
+        figure = new_figure(figsize=(max(5.2, side + 1.4), max(3.4, side + 1.2)), layout="constrained")
         axes = figure.add_subplot()
         fractions = confusion / np.maximum(totals[:, None], 1)
         axes.imshow(_confusion_colors(fractions))
@@ -92,7 +93,7 @@ def confused_classes(confusion: np.ndarray, count: int) -> list[int]:
     return sorted(list(dict.fromkeys([*confused, *range(len(confusion))]))[:count])
 
 
-def _name_classes(axes: Axes, names: Sequence[str], totals: np.ndarray) -> None:
+def _name_classes(axes: "Axes", names: Sequence[str], totals: np.ndarray) -> None:
     """Label rows and columns, and draw white lines between them."""
     upright = max(map(len, names)) <= 3
     turned: dict[str, Any] = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
@@ -110,13 +111,15 @@ def _name_classes(axes: Axes, names: Sequence[str], totals: np.ndarray) -> None:
 
 def _confusion_colors(fractions: np.ndarray) -> np.ndarray:
     """Color fractions: blue if correct, red if wrong, the darker the larger: (classes, classes, 3), 0 to 1."""
+    from matplotlib.colors import to_rgb
+
     full = np.tile(to_rgb(WRONG), (*fractions.shape, 1))
     full[np.diag_indices(len(fractions))] = to_rgb(CORRECT)
     strength = np.sqrt(fractions)[..., None]  # a few mistakes are visible
     return np.asarray(np.array(to_rgb("#f4f4f4")) * (1 - strength) + full * strength)
 
 
-def _write_counts(axes: Axes, confusion: np.ndarray, fractions: np.ndarray) -> None:
+def _write_counts(axes: "Axes", confusion: np.ndarray, fractions: np.ndarray) -> None:
     size = 9 if len(confusion) <= 15 else 7
     for (row, column), count in np.ndenumerate(confusion):
         if count:
@@ -154,7 +157,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> No
     drawn = {label for mistake in mistakes for label in (mistake.label, mistake.predicted)}
     with fonts_for([*files, *(names[label] for label in drawn)]) as missing:
         labels = {label: _class_label(names[label], label, missing) for label in drawn}
-        figure = Figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
+        figure = new_figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
         title = f"{num_mistakes:,} of {len(report.labels):,} images wrong"
         title += f"; the {len(mistakes)} most confident are shown" * (len(mistakes) < num_mistakes)
         title += f"\n{INDEX_LEGEND}" * any(missing & set(names[label]) for label in drawn)
@@ -181,7 +184,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Pat
         history: one row per epoch, with the columns of `history.csv`
         best_epoch: the epoch of the last phase whose weights were kept; a dotted line shows it
     """
-    figure = Figure(figsize=(9.6, 4), layout="constrained")
+    figure = new_figure(figsize=(9.6, 4), layout="constrained")
     epochs = list(range(1, len(history) + 1))
     phases = [row["phase"] for row in history]
     starts = [index for index, phase in enumerate(phases) if index == 0 or phase != phases[index - 1]]
@@ -204,7 +207,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], best_epoch: int, file: Pat
     save_figure(figure, file)
 
 
-def _mark_phases(axes: Axes, phases: Sequence[str], starts: Sequence[int]) -> None:
+def _mark_phases(axes: "Axes", phases: Sequence[str], starts: Sequence[int]) -> None:
     """Write above the axes what is trained in each phase, and shade every second one."""
     if len(starts) < 2:
         return
@@ -223,7 +226,7 @@ def _mark_phases(axes: Axes, phases: Sequence[str], starts: Sequence[int]) -> No
         )
 
 
-def _mark_best(axes: Axes, best: int, num_epochs: int, height: float) -> None:
+def _mark_best(axes: "Axes", best: int, num_epochs: int, height: float) -> None:
     """Draw a dotted line at the epoch whose weights were kept, and say so beside it.
 
     Args:
@@ -249,7 +252,7 @@ def draw_rates(rates: list[float], losses: list[float], suggested: float, file: 
     Raises:
         OptionError: if `file` exists
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = new_figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.semilogx(rates, losses, color=BLUE)
     axes.axvline(suggested, color=ORANGE, linewidth=1, linestyle="--")
@@ -273,7 +276,7 @@ def draw_reliability(calibration: Calibration, file: Path) -> None:
     Args:
         calibration: judged, with bins
     """
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    figure = new_figure(figsize=(5, 4.6), layout="constrained")
     axes, bins = figure.add_subplot(), calibration.bins
     confidence, accuracy = ([getattr(item, name) for item in bins] for name in ("confidence", "accuracy"))
     intervals = np.array([wilson_interval(round(item.accuracy * item.count), item.count) for item in bins])
@@ -296,7 +299,7 @@ def draw_reliability(calibration: Calibration, file: Path) -> None:
     save_figure(figure, file)
 
 
-def _draw_frame(axes: Axes) -> None:
+def _draw_frame(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#bbbbbb")
     axes.tick_params(colors=INK, labelsize=9)

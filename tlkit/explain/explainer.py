@@ -20,6 +20,7 @@ from tlkit.explain.occlusion import Occlusion
 from tlkit.explain.overlay import find_peak, upsample
 from tlkit.inference.inputs import ImageInput, NamedInput, each_input, name_input
 from tlkit.inference.predictor import Predictor
+from tlkit.models.keras_setup import require_keras
 from tlkit.runs.manifest import CLASSIC_MODEL, HEAD_ARRAYS
 from tlkit.runs.run import Run, load_run
 from tlkit.runs.trust import check_network, load_run_network
@@ -188,4 +189,5 @@ def _open_method(run: Run, predictor: Predictor, method: str, trust_model: bool)
         head = open_head_gradient(run, predictor.detector.references.shape[1])
         return PooledGradCam(wanted, network, head.gradient, head.grid)
     check_network(run, trust_model)  # an error now, not at the first image
+    require_keras(f"Grad-CAM of '{run.path}'")
     return KerasGradCam(wanted, lambda: load_run_network(run, trust_model))

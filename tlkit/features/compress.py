@@ -1,14 +1,13 @@
 """Shorter feature vectors: PCA, product quantization; fitted on training images alone."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from tlkit.classic.distances import nearest_neighbors
 from tlkit.classic.fit import principal_components
-from tlkit.errors import ModelError, OptionError
+from tlkit.errors import OptionError, require
 
 MAX_CENTERS = 256  # of each part of a feature vector: one byte is its code
 NUM_SEEDS = 2**31  # faiss keeps a seed in a C int
@@ -93,10 +92,10 @@ def require_packages_for(components: int, parts: int) -> None:
     Raises:
         ModelError
     """
-    if components and not find_spec("sklearn"):
-        raise ModelError("--pca needs scikit-learn, which is not installed: pip install 'tlkit[classic]'.")
-    if parts and not find_spec("faiss"):
-        raise ModelError("--pq needs faiss, which is not installed: pip install 'tlkit[search]'.")
+    if components:
+        require("scikit-learn", "classic", "--pca")
+    if parts:
+        require("faiss", "search", "--pq")
 
 
 def _fit_projection(train: np.ndarray, count: int, seed: int) -> Projection:

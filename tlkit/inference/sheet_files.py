@@ -11,9 +11,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import IdentityTransform
 from PIL import Image
 
 from tlkit.data.thumbnail import data_uri, read_thumbnail
@@ -22,7 +19,7 @@ from tlkit.inference.predictor import Prediction
 from tlkit.inference.sheet import MAX_SHOWN, Limits, PredictionSheet, Section, Tile, count_of
 from tlkit.utils.files import check_new_file, write_new
 from tlkit.utils.parallel import count_workers
-from tlkit.utils.plotting import DPI, GRAY, INK, ORANGE, escape_missing, fonts_for
+from tlkit.utils.plotting import DPI, GRAY, INK, ORANGE, escape_missing, fonts_for, new_figure, require_matplotlib
 from tlkit.utils.text import escape_control_chars, shorten_middle
 
 PAGE_LIMITS = Limits(sections=200, images=720, min_images=2, max_images=MAX_SHOWN)  # at most about 4 MB
@@ -36,9 +33,12 @@ def check_sheet_file(file: Path) -> None:
 
     Raises:
         OptionError: if the ending is not .png or .html, if `file` exists or cannot be written
+        ModelError: for a .png, if matplotlib is not installed
     """
     if file.suffix.lower() not in WRITERS:
         raise OptionError(f"'{file}' does not end in .png or .html; choose one of these for the contact sheet.")
+    if file.suffix.lower() == ".png":
+        require_matplotlib("a .png contact sheet")
     check_new_file(file)
 
 
@@ -147,11 +147,14 @@ class _Drawing:
 
     def draw(self, missing: set[str]) -> Image.Image:
         """Draw everything; characters that no font has are escaped."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.transforms import IdentityTransform
+
         width, height = 2 * MARGIN + COLUMNS * (SIDE + GAP) - GAP, round(self.y + MARGIN)
         sheet = Image.new("RGB", (width, height), "white")
         for x, y, image in self._images:
             sheet.paste(image, (x, y))
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
+        figure = new_figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
         for x, y, words, columns, looks in self._texts:
             shown = shorten_middle(escape_missing(words, missing), columns)
             figure.text(x, height - y, shown, va="top", transform=IdentityTransform(), parse_math=False, **looks)

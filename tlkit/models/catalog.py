@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from typing import TYPE_CHECKING, Any
 
 from tlkit.models.architectures.registry import ARCHITECTURES, Architecture, find_trainable
 from tlkit.models.backbones import BACKBONES, Backbone, imagenet_file
-from tlkit.utils.plotting import INK, save_new_figure
+from tlkit.utils.plotting import INK, new_figure, save_new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.transforms import Bbox
 
 SOURCES = {
     "keras": "https://keras.io/api/applications/",
@@ -124,9 +123,10 @@ def plot_catalog(entries: Sequence[CatalogEntry], file: Path) -> None:
 
     Raises:
         OptionError: if `file` exists
+        ModelError: if matplotlib is not installed
     """
     shown = [entry for entry in entries if entry.top1]
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = new_figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
     for entry in sorted(shown, key=lambda entry: -entry.parameters):
         _draw_bubble(axes, entry)
@@ -177,6 +177,8 @@ def _draw_legend(axes: Any, shown: Sequence[CatalogEntry]) -> None:
 
 def _draw_labels(figure: Any, axes: Any, shown: Sequence[CatalogEntry]) -> None:
     """Write each name once, next to its bubble, where it covers neither another name nor a bubble."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.draw_without_rendering()
     taken = {entry: _bubble_box(axes, entry) for entry in shown}
@@ -206,14 +208,16 @@ def _draw_labels(figure: Any, axes: Any, shown: Sequence[CatalogEntry]) -> None:
                 taken[text] = box
 
 
-def _bubble_box(axes: Any, entry: CatalogEntry) -> Bbox:
+def _bubble_box(axes: Any, entry: CatalogEntry) -> "Bbox":
     """Give the square around a bubble, in pixels."""
+    from matplotlib.transforms import Bbox
+
     x, y = axes.transData.transform((entry.multiply_adds / 1e9, entry.top1))
     radius = math.sqrt(_area(entry.parameters / 1e6) / math.pi) * axes.figure.dpi / 72
     return Bbox([[x - radius, y - radius], [x + radius, y + radius]])
 
 
-def _is_inside(axes: Any, box: Bbox) -> bool:
+def _is_inside(axes: Any, box: "Bbox") -> bool:
     frame = axes.bbox
     return bool(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
 

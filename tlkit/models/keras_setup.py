@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from tlkit.errors import ModelError
+from tlkit.errors import ModelError, require
 
 NOISY_LOGGERS = (
     "absl",
@@ -17,12 +17,17 @@ NOISY_LOGGERS = (
 )  # of Python code, whose handlers write to sys.stderr: in a notebook that is not a file
 
 
-def start_keras() -> ModuleType:
+def start_keras(why: str = "a network in Keras") -> ModuleType:
     """Import Keras on TensorFlow without messages on the terminal, and check its global settings.
 
+    Args:
+        why: what needs it, the subject of the message where it is not installed
+
     Raises:
-        ModelError: if the user's keras.json sets another layout of images or another precision
+        ModelError: if Keras is not installed, or the user's keras.json sets another layout of images or another
+            precision
     """
+    require_keras(why)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silenced_stderr():
@@ -35,6 +40,16 @@ def start_keras() -> ModuleType:
             "expected channels_last and float32: change the file."
         )
     return keras
+
+
+def require_keras(why: str) -> None:
+    """Check that Keras and TensorFlow are installed, without importing them; ModelError if not
+
+    Args:
+        why: what needs them, the subject of the message
+    """
+    for package in ("TensorFlow", "Keras"):
+        require(package, "train", why)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.reader import DataOptions, read_data
 from tlkit.data.survey import choose_pixels
-from tlkit.engines.base import EngineSpec, choose_engine
+from tlkit.engines.base import EngineSpec, choose_engine, is_installed
 from tlkit.features.extract import extract
 from tlkit.features.extractor import completed, pixel_extractor
 from tlkit.features.vectors import compute_deep
@@ -88,7 +88,8 @@ def check(
     folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     settings = replace(settings, **choose_pixels(settings.resize, settings.gray_range, folder.survey))
     folder, features, backbone = _read(folder, settings, progress)
-    notes = [] if backbone else ["no label errors, outliers or crops are looked for: no pretrained weights are cached."]
+    reason = "no pretrained weights are cached" if is_installed("keras") else "this needs pip install 'tlkit[train]'"
+    notes = [] if backbone else [f"no label errors, outliers or crops are looked for: {reason}."]
     notes = [*folder.notes, *notes]
     with progress.stage("checking", len(CHECKS), "checks") as advance:
         near = find_near_duplicates(folder.appearances["thumbnail"], folder.digests)  # type: ignore[index]
@@ -122,7 +123,7 @@ def _read(
     """Read all images once: with the features of a backbone, or without any."""
     name = settings.backbone
     if name == "auto":
-        cached = cached_backbones()
+        cached = cached_backbones() if is_installed("keras") else []
         name = PREFERRED if PREFERRED in cached else cached[0] if cached else "none"
     if name == "none":
         image = ImageSpec(LOOK_SIZE, **settings.pixel_options)

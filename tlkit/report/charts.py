@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator
-
 from tlkit.evaluation.calibration import Calibration
 from tlkit.evaluation.metrics import wilson_interval
 
@@ -48,7 +46,7 @@ def make_scale(values: Sequence[float], start: float, end: float, unit: str = ""
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    marks = [float(mark) for mark in MaxNLocator(NUM_TICKS, integer=whole, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    marks = round_marks(low, high, whole)
     if whole:  # positions between epochs mean nothing
         marks = [mark for mark in marks if low <= mark <= high]
     elif unit == "%":
@@ -58,6 +56,24 @@ def make_scale(values: Sequence[float], start: float, end: float, unit: str = ""
     step = marks[1] - marks[0] if len(marks) > 1 else 1
     ticks = tuple((bare(mark), _tick_label(mark, step, unit)) for mark in marks)
     return Scale(low, high, start, end, ticks)
+
+
+def round_marks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Choose round numbers that cover a range: multiples of 1, 2 or 5 times a power of ten, `NUM_TICKS` steps at most.
+
+    Args:
+        whole: whether only whole numbers are chosen
+
+    >>> round_marks(0.61, 0.97)
+    [0.6, 0.7, 0.8, 0.9, 1.0]
+    >>> round_marks(1, 30, whole=True)
+    [0.0, 10.0, 20.0, 30.0]
+    """
+    unit = 10.0 ** math.floor(math.log10((high - low) / NUM_TICKS))
+    steps = [max(factor * unit, 1.0 if whole else 0.0) for factor in (1, 2, 5, 10, 20)]
+    covered = [(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9), step) for step in steps]
+    first, last, step = next(found for found in covered if found[1] - found[0] <= NUM_TICKS)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def _tick_label(mark: float, step: float, unit: str) -> str:

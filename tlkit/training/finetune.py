@@ -1,13 +1,13 @@
 """Training that adapts a pretrained network to a folder of images."""
 
 from dataclasses import MISSING, fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tlkit.engines.base import choose_engine
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, require
 from tlkit.models.backbones import check_size, find_backbone
+from tlkit.models.keras_setup import require_keras
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
 from tlkit.settings.base import option_name, settings_or_options
@@ -54,6 +54,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
         ModelError
         RunError
     """
+    require_keras("tlkit finetune")
     require_tensorboard(settings)
     given = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))
@@ -113,6 +114,6 @@ def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> Finetun
 
 
 def require_tensorboard(settings: NetworkSettings) -> None:
-    """Require TensorBoard if its curves are asked for; else OptionError"""
-    if settings.tensorboard and not find_spec("tensorboard"):
-        raise OptionError("--tensorboard needs TensorBoard, which is not installed: pip install 'tlkit[tensorboard]'.")
+    """Check that TensorBoard is installed if its curves are asked for; ModelError if not"""
+    if settings.tensorboard:
+        require("TensorBoard", "tensorboard", "--tensorboard")

@@ -7,6 +7,7 @@ from typing import Any
 from tlkit.engines.base import choose_engine
 from tlkit.models.architectures.registry import ARCHITECTURES, find_trainable
 from tlkit.models.backbones import BACKBONES, check_size
+from tlkit.models.keras_setup import require_keras
 from tlkit.models.sources import NetworkSource, PretrainedBackbone, ScratchArchitecture
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import TrainSettings
@@ -56,6 +57,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
         OptionError
         ModelError
     """
+    require_keras("tlkit train --model")
     require_tensorboard(settings)
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size

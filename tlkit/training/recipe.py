@@ -12,10 +12,9 @@ There are two recipes: `network.NetworkRecipe` for everything Keras trains, `cla
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tlkit.data.augment import Augmentation
 from tlkit.data.folder import ImageFolder
@@ -35,6 +34,9 @@ from tlkit.training.diagnosis import Diagnosis, TrainingRequest
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.html import html_card, html_facts, html_faint
 from tlkit.utils.progress import Progress, Stopwatch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Dataset(Protocol):
@@ -268,7 +270,7 @@ class TrainingResult:
     skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
     folds: CrossValidation | None = field(default=None, repr=False)
 
-    def plot_confusion(self) -> Figure:
+    def plot_confusion(self) -> "Figure":
         """Draw the confusion matrix of the validation images."""
         return confusion_figure(self.report, self.split.validation.root.resolve().name)
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 
 from tlkit.data.image import DecodedImage
 from tlkit.errors import DataError, OptionError
@@ -16,7 +15,7 @@ NUM_MAPS = 8  # of each layer
 SIDE = 112  # of a tile, about
 PERCENTILE = 99.5  # of a map's values, which is as bright as can be: one hot position leaves the others visible
 BORDER, MIN_HEIGHT = 0.1, 5  # fraction of the height that does not count; of maps of at least this height
-COLORS = colormaps["inferno"]
+COLORS = "inferno"  # a colormap of matplotlib
 
 
 def decode_for(network: InspectedNetwork, image: ImageInput) -> tuple[str, np.ndarray]:
@@ -127,8 +126,10 @@ def _as_square(values: np.ndarray) -> np.ndarray:
 
 def _colored(maps: np.ndarray) -> np.ndarray:
     """Color (height, width, maps), each from its smallest to its largest value: uint8 (maps, height, width, 3)."""
+    from matplotlib import colormaps
+
     inside = _inside(maps)
     low, high = inside.min(axis=(0, 1)), np.percentile(inside, PERCENTILE, axis=(0, 1))
     scaled = np.clip((maps - low) / np.maximum(high - low, 1e-30), 0, 1)
-    colored = np.asarray(COLORS(np.moveaxis(scaled, -1, 0)))
+    colored = np.asarray(colormaps[COLORS](np.moveaxis(scaled, -1, 0)))
     return np.round(255 * colored[..., :3]).astype(np.uint8)

@@ -4,14 +4,9 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from tlkit.data.image import DecodedImage, ImageSpec
@@ -23,9 +18,12 @@ from tlkit.inference.inputs import NamedInput
 from tlkit.inference.network import open_network
 from tlkit.runs.run import Run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map
-from tlkit.utils.plotting import DPI, GRAY, INK, escape_missing, fonts_for, write_png
+from tlkit.utils.plotting import DPI, GRAY, INK, escape_missing, fonts_for, new_figure, write_png
 from tlkit.utils.progress import Progress
 from tlkit.utils.text import distinct_names, shorten_middle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 METHOD_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 SIDE, SPACE = 34, 40  # pixels of a thumbnail, and between the middles of two
@@ -114,7 +112,7 @@ def draw_map(found: ImageMap, thumbnails: Sequence[Image.Image | None], title: s
         title, *shown = (escape_missing(text, missing) for text in (title, *shown))
         labels = {name: shorten_middle(text, MAX_NAME) for name, text in zip(names, shown, strict=True)}
         has_legend = len(names) <= MAX_LEGEND
-        figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
+        figure = new_figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
         axes = figure.add_axes((LEFT, 0.03, (LEGEND if has_legend else 1) - 2 * LEFT, 0.86))
         _draw_dots(axes, found, labels, colors)
         figure.text(LEFT, 0.95, title, fontsize=12, color=INK, parse_math=False)
@@ -133,7 +131,7 @@ def draw_map(found: ImageMap, thumbnails: Sequence[Image.Image | None], title: s
     return content.getvalue()
 
 
-def _draw_dots(axes: Axes, found: ImageMap, labels: dict[str, str], colors: dict[str, Any]) -> None:
+def _draw_dots(axes: "Axes", found: ImageMap, labels: dict[str, str], colors: dict[str, Any]) -> None:
     """Draw a dot per image, class by class; the axes have no units."""
     classes = np.array(found.class_names)
     for name, label in labels.items():
@@ -149,6 +147,8 @@ def _draw_dots(axes: Axes, found: ImageMap, labels: dict[str, str], colors: dict
 
 def _class_colors(count: int) -> list[Any]:
     """Give classes colors that are as different as their number allows."""
+    from matplotlib import colormaps
+
     if count <= 10:
         return list(colormaps["tab10"].colors[:count])  # type: ignore[attr-defined]
     if count <= MAX_LEGEND:
@@ -157,9 +157,11 @@ def _class_colors(count: int) -> list[Any]:
 
 
 def _draw_thumbnails(
-    axes: Axes, found: ImageMap, thumbnails: Sequence[Image.Image | None], colors: dict[str, Any]
+    axes: "Axes", found: ImageMap, thumbnails: Sequence[Image.Image | None], colors: dict[str, Any]
 ) -> None:
     """Draw the thumbnails that do not cover each other, those of the first images first."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
     pixels = axes.transData.transform(found.points)
     placed: list[np.ndarray] = []
     for index, thumbnail in enumerate(thumbnails):
@@ -171,8 +173,10 @@ def _draw_thumbnails(
         axes.add_artist(AnnotationBbox(box, tuple(found.points[index]), pad=0.08, bboxprops=frame))
 
 
-def _write_names(axes: Axes, found: ImageMap, labels: dict[str, str]) -> None:
+def _write_names(axes: "Axes", found: ImageMap, labels: dict[str, str]) -> None:
     """Write the name of each class at the middle of its images."""
+    from matplotlib.patheffects import withStroke
+
     classes = np.array(found.class_names)
     for name, label in labels.items():
         x, y = np.median(found.points[classes == name], axis=0)

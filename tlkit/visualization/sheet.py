@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
-from tlkit.utils.plotting import DPI, GRAY, INK, escape_missing, fonts_for, write_png
+from tlkit.utils.plotting import DPI, GRAY, INK, escape_missing, fonts_for, new_figure, write_png
 from tlkit.utils.text import shorten_middle
 
 MARGIN, GAP = 24, 6  # pixels around the sheet, and between tiles
@@ -118,7 +117,7 @@ def _write_texts(canvas: np.ndarray, texts: Sequence[Text]) -> bytes:
     """Write texts on an image and give it as PNG; characters that no font has are escaped."""
     height, width = canvas.shape[:2]
     with fonts_for(text for _, _, text, _ in texts) as missing:
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+        figure = new_figure(figsize=(width / DPI, height / DPI), dpi=DPI)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.imshow(canvas, extent=(0, width, height, 0), interpolation="nearest")
