@@ -79,6 +79,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("cache", "clear"),
     ("doctor",),
     ("doctor", "net"),
+    ("serve", "net", "--port", "0"),
 )
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these command lines runs as a process
     "closed stdout": {},

@@ -51,7 +51,7 @@ READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
     *("tlkit.training.option_effects", "tlkit.cli.finetune", "tlkit.cli.lr_find"),
 )
-LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 254}
+LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 269}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
 
 LOADS_KERAS = {  # everything else gets at Keras through NetworkSource.build() and NetworkRecipe.fit()
@@ -95,6 +95,7 @@ ALLOWED_NAMES = {  # Python's and the libraries', and names on files that are th
 }
 TESTED_ELSEWHERE = {
     "tlkit/utils/color.py": "three numbers",
+    "tlkit/serve/refusal.py": "one exception; tests/serve/test_gate.py raises it",
     "tlkit/quality/base.py": "two records; every check is tested with them",
     "tlkit/export/base.py": "two records; every format is tested with them",
     "tlkit/doctor/base.py": "one record; every check is tested with it",

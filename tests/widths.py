@@ -43,6 +43,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("augment", "{data}", "--rows", "2"),
     ("check", "{data}", "--backbone", "none"),
     ("runs", "."),
+    ("serve", "net", "--host", "0.0.0.0"),
     ("cache", "info"),
     ("doctor",),
     ("doctor", "net"),

@@ -25,11 +25,14 @@ OPTIONAL = {  # the package as people write its name, and the extra of tlkit tha
     "openpyxl": ("openpyxl", "xlsx"),
     "openvino": ("OpenVINO", "openvino"),
     "pandas": ("pandas", "pandas"),
+    "python_multipart": ("python-multipart", "serve"),
     "pyarrow": ("pyarrow", "parquet"),
     "skimage": ("scikit-image", "classic"),
     "sklearn": ("scikit-learn", "classic"),
+    "starlette": ("Starlette", "serve"),
     "tensorflow": ("TensorFlow", "train"),
     "umap": ("umap-learn", "umap"),
+    "uvicorn": ("uvicorn", "serve"),
 }
 
 

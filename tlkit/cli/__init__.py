@@ -33,6 +33,7 @@ from tlkit.cli.predict import predict
 from tlkit.cli.report import report
 from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
+from tlkit.cli.serve import serve
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
 from tlkit.cli.visualize import visualize
@@ -221,7 +222,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, report, features, export, runs),
+    "Use": (predict, explain, evaluate, report, features, export, runs, serve),
     "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor),
 }

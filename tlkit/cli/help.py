@@ -20,7 +20,7 @@ GROUPS = (  # of options, in their order on a help page
         "Head",
         "Loss",
     ),
-    *("Optimizer", "Upper blocks", "Logging", "Speed", "Output"),
+    *("Optimizer", "Upper blocks", "Logging", "Speed", "Limits", "Output"),
 )
 NOUN = re.compile(r".*?(?=[;:,]|\. |\.$| \(|$)", re.DOTALL)  # the beginning of an option's help
 SHORT_WIDTH = 80  # columns of the screen that a short page fits

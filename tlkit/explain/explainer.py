@@ -144,13 +144,16 @@ def _open_image(
     return upright, size, DecodedImage(decode_square(data, spec))
 
 
-def open_explainer(run: Run | str | Path, method: str = AUTO, trust_model: bool = False) -> Explainer:
+def open_explainer(
+    run: Run | str | Path, method: str = AUTO, trust_model: bool = False, predictor: Predictor | None = None
+) -> Explainer:
     """Open a run to explain its answers.
 
     Args:
         run: a finished run, or its folder
         method: "gradcam", "gradcam++" or "occlusion"; "auto" for Grad-CAM, or for what serves a classic classifier
         trust_model: whether Keras may open its network, in this process, even if this machine did not make it
+        predictor: of the run, where one is open already
 
     Raises:
         RunError
@@ -160,7 +163,7 @@ def open_explainer(run: Run | str | Path, method: str = AUTO, trust_model: bool 
     if method not in METHODS:
         raise OptionError(f"the method is '{method}'; expected one of {', '.join(METHODS)}.")
     run = run if isinstance(run, Run) else load_run(run)
-    predictor = Predictor(run, trust_model=trust_model)
+    predictor = predictor or Predictor(run, trust_model=trust_model)
     return Explainer(
         predictor, _open_method(run, predictor, method, trust_model), TrainingNeighbors(run, predictor.detector)
     )

@@ -141,13 +141,14 @@ class Predictor:
     def _predict_all(self, inputs: Iterator[NamedInput], identify: bool) -> Iterator[Prediction]:
         def work(chunk: list[NamedInput]) -> list[Prediction]:
             """Classify a chunk."""
-            return self._predict_chunk(chunk, identify)
+            return self.predict_chunk(chunk, identify)
 
         with single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
             for predictions in ordered_map(pool, work, in_chunks(inputs, CHUNK)):
                 yield from predictions
 
-    def _predict_chunk(self, inputs: list[NamedInput], identify: bool) -> list[Prediction]:
+    def predict_chunk(self, inputs: list[NamedInput], identify: bool = False) -> list[Prediction]:
+        """Classify a few images in the calling thread, which keeps a session of each engine."""
         decoded = [item.decode(self.manifest.image, identify) for item in inputs]
         named = [(item.name, image) for item, image in zip(inputs, decoded, strict=True)]
         images = [(name, image) for name, image in named if isinstance(image, DecodedImage)]

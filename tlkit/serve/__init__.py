@@ -1,0 +1,1 @@
+"""Serve: finished runs behind HTTP, and a page to try them."""
