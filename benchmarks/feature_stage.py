@@ -29,7 +29,7 @@ from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.engines.base import Engine, run_in_batches
 from tlkit.errors import ImageError
 from tlkit.features.extract import extract
-from tlkit.features.extractor import FeatureExtractor, completed
+from tlkit.features.extractor import FrozenExtractor, completed
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune_recipe
 from tlkit.training.network import NetworkRecipe
@@ -70,7 +70,7 @@ def infer(chunks: list[np.ndarray], engine: Engine) -> None:
             pass
 
 
-def stage(folder: ImageFolder, extractor: FeatureExtractor, image: ImageSpec) -> None:
+def stage(folder: ImageFolder, extractor: FrozenExtractor, image: ImageSpec) -> None:
     """Run the feature stage as it is, with nothing cached."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TLKIT_CACHE"] = cache

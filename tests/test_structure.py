@@ -99,6 +99,8 @@ TESTED_ELSEWHERE = {
     "tlkit/quality/base.py": "two records; every check is tested with them",
     "tlkit/export/base.py": "two records; every format is tested with them",
     "tlkit/doctor/base.py": "one record; every check is tested with it",
+    "tlkit/estimator/parameters.py": "tests/estimator/test_classifier.py reads and sets them",
+    "tlkit/estimator/samples.py": "tests/estimator/ fits and predicts every kind",
     "tlkit/cli/reporting.py": "tests/cli/test_output.py prints with every option of it",
     "tlkit/cli/verdict.py": "tests/cli/test_output.py has the whole screen",
     "tlkit/engines/litert.py": "tests/engines/test_factory.py runs every engine",

@@ -23,7 +23,9 @@ _MODULES = {
     "tlkit.comparison.results": ("CandidateResult",),
     "tlkit.data.folder": ("ImageFolder", "read_folder"),
     "tlkit.data.split": ("Split",),
-    "tlkit.errors": ("DataError", "ModelError", "OptionError", "RunError", "TlkitError"),
+    "tlkit.errors": ("DataError", "ModelError", "OptionError", "RunError", "SamplesError", "TlkitError"),
+    "tlkit.estimator.classifier": ("ImageClassifier",),
+    "tlkit.estimator.transformer": ("FeatureExtractor",),
     "tlkit.evaluation.report": ("Report",),
     "tlkit.explain.base": ("Explanation",),
     "tlkit.explain.explainer": ("Explainer", "open_explainer"),
@@ -68,8 +70,10 @@ __all__ = [
     "Export",
     "ExportSettings",
     "FeatureExport",
+    "FeatureExtractor",
     "FeaturesSettings",
     "FinetuneSettings",
+    "ImageClassifier",
     "ImageFolder",
     "Issue",
     "ModelError",
@@ -80,6 +84,7 @@ __all__ = [
     "Report",
     "Run",
     "RunError",
+    "SamplesError",
     "Split",
     "TlkitError",
     "TrainSettings",
@@ -114,7 +119,9 @@ if TYPE_CHECKING:
     from tlkit.comparison.results import CandidateResult
     from tlkit.data.folder import ImageFolder, read_folder
     from tlkit.data.split import Split
-    from tlkit.errors import DataError, ModelError, OptionError, RunError, TlkitError
+    from tlkit.errors import DataError, ModelError, OptionError, RunError, SamplesError, TlkitError
+    from tlkit.estimator.classifier import ImageClassifier
+    from tlkit.estimator.transformer import FeatureExtractor
     from tlkit.evaluation.report import Report
     from tlkit.explain.base import Explanation
     from tlkit.explain.explainer import Explainer, open_explainer

@@ -4,6 +4,7 @@ TlkitError
   OptionError    2  an option or a settings file that cannot mean anything, or an output that is already there
     WriteError   2  a file cannot be written, because the disk is full or fails
   DataError      3  the image folder cannot be used as it is
+    SamplesError 3  the X or y of an estimator cannot be used; a ValueError, as scikit-learn expects
   ModelError     4  a backbone, its weights or an engine cannot be used
     RunError     4  a run folder is missing, unfinished or damaged
   GateError      5  a quality gate such as `--min-accuracy` was not met
@@ -56,6 +57,10 @@ class DataError(TlkitError):
     """The image folder cannot be used as it is."""
 
     exit_code = 3
+
+
+class SamplesError(DataError, ValueError):
+    """The X or y of an estimator cannot be used."""
 
 
 class ImageError(TlkitError):

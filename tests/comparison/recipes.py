@@ -46,6 +46,7 @@ class ColorSettings(PageSettings, TrustSettings, LayoutSettings):
     engine: str = "classic"
     time_limit: str = ""
     report: bool = False
+    plots: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tlkit.engines.keras import KerasEngine, to_litert
 from tlkit.errors import ModelError
 from tlkit.features import extract as extraction
 from tlkit.features.extract import are_heavy, extract
-from tlkit.features.extractor import FeatureExtractor
+from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.store import FeatureKey, StoredFeatures
 from tlkit.utils.progress import Silent
 
@@ -95,7 +95,7 @@ def photos(tmp_path):
 
 def ready(engine, key=KEY):
     future = Future()
-    future.set_result(FeatureExtractor(engine, key))
+    future.set_result(FrozenExtractor(engine, key))
     return future
 
 
@@ -116,7 +116,7 @@ def late(engine, seconds=0.3):
 
     def prepare():
         time.sleep(seconds)
-        return FeatureExtractor(engine, KEY)
+        return FrozenExtractor(engine, KEY)
 
     future = pool.submit(prepare)
     pool.shutdown(wait=False)

@@ -15,7 +15,7 @@ from tlkit.errors import ModelError
 from tlkit.features.extractor import (
     FEATURES,
     ExtractorSpec,
-    FeatureExtractor,
+    FrozenExtractor,
     build_extractor,
     completed,
     convert_extractor,
@@ -116,7 +116,7 @@ def test_save_writes_what_predict_opens(network, tmp_path):
     for spec, name in ((SPEC, "lower.tflite"), (KERAS_SPEC, "lower.keras")):
         extractor = convert_extractor(network, IDENTITY, spec)
         assert extractor.save(tmp_path) == name
-        opened = FeatureExtractor(open_engine(spec.engine, tmp_path / name), extractor.key)
+        opened = FrozenExtractor(open_engine(spec.engine, tmp_path / name), extractor.key)
         np.testing.assert_array_equal(values_of(opened, pixels), values_of(extractor, pixels))
 
 
@@ -129,6 +129,6 @@ def test_pixel_extractor_depends_on_the_image_alone():
 
 
 def test_completed_is_a_future_that_is_done():
-    extractor = FeatureExtractor(IdentityEngine(), pixel_extractor(ImageSpec(8)).key)
+    extractor = FrozenExtractor(IdentityEngine(), pixel_extractor(ImageSpec(8)).key)
     assert completed(extractor).done()
     assert completed(extractor).result() is extractor

@@ -97,7 +97,7 @@ def export_features(
         RunError
         OptionError
     """
-    settings, layer = _resolve(settings_or_options(FeaturesSettings, settings, options, data=data, output=output))
+    settings, layer = resolve_layer(settings_or_options(FeaturesSettings, settings, options, data=data, output=output))
     file = Path(output)
     check_file(file, has_codec=bool(settings.pca or settings.pq))
     if settings.csv_dialect != "plain" and file.suffix.lower() != ".csv":
@@ -125,7 +125,7 @@ def export_features(
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 
 
-def _resolve(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:
+def resolve_layer(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:
     """Replace every "choose for me", and find the output that is asked for.
 
     Raises:

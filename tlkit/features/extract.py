@@ -25,7 +25,7 @@ from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.data.listing import FileEntry
 from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError
-from tlkit.features.extractor import FeatureExtractor
+from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureRecord, FeatureStore, StoredFeatures, as_half
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until_done
@@ -84,7 +84,7 @@ class Features:
 
 def extract(
     folder: ImageFolder,
-    extractor: Future[FeatureExtractor],
+    extractor: Future[FrozenExtractor],
     image: ImageSpec,
     progress: Progress,
     views: ViewTransform | None = None,
@@ -121,14 +121,14 @@ def extract(
 class ExtractionPass:
     """The state that the threads of one pass share."""
 
-    def __init__(self, extractor: Future[FeatureExtractor], image: ImageSpec, views: ViewTransform | None) -> None:
+    def __init__(self, extractor: Future[FrozenExtractor], image: ImageSpec, views: ViewTransform | None) -> None:
         self.extractor, self.image, self.views = extractor, image, views
         self.num_cached = 0
         self._store: FeatureStore | None = None
         self._opening = threading.Lock()
         self._runner: ThreadedRunner | None = None
 
-    def store_of(self, extractor: FeatureExtractor) -> FeatureStore:
+    def store_of(self, extractor: FrozenExtractor) -> FeatureStore:
         """Open the store of features, once."""
         with self._opening:
             key = replace(extractor.key, view=self.views.key) if self.views else extractor.key

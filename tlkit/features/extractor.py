@@ -31,7 +31,7 @@ class ExtractorSpec:
 
 
 @dataclass(frozen=True)
-class FeatureExtractor:
+class FrozenExtractor:
     """The frozen part of a network, ready to run.
 
     Attributes:
@@ -55,14 +55,14 @@ class FeatureExtractor:
         return "lower.keras"
 
 
-def pixel_extractor(image: ImageSpec) -> FeatureExtractor:
+def pixel_extractor(image: ImageSpec) -> FrozenExtractor:
     """Make the extractor of a training in which nothing is frozen: pixels depend on no engine and no weights."""
-    return FeatureExtractor(IdentityEngine(), FeatureKey(DECODE_VERSION, image, "", "", "", "", PIXELS))
+    return FrozenExtractor(IdentityEngine(), FeatureKey(DECODE_VERSION, image, "", "", "", "", PIXELS))
 
 
 def build_extractor(
     background: ThreadPoolExecutor, build: Callable[[], Any], identity: Sequence[object] | None, spec: ExtractorSpec
-) -> Future[FeatureExtractor]:
+) -> Future[FrozenExtractor]:
     """Prepare a frozen network; where it was converted before, Keras is not even imported.
 
     Args:
@@ -79,7 +79,7 @@ def build_extractor(
     return background.submit(lambda: convert_extractor(build(), identity, spec))
 
 
-def convert_extractor(network: Any, identity: Sequence[object] | None, spec: ExtractorSpec) -> FeatureExtractor:
+def convert_extractor(network: Any, identity: Sequence[object] | None, spec: ExtractorSpec) -> FrozenExtractor:
     """Prepare a network that is built, converted where it was not before.
 
     Raises:
@@ -87,22 +87,22 @@ def convert_extractor(network: Any, identity: Sequence[object] | None, spec: Ext
     """
     weights = weights_digest(network)
     if spec.engine.name == "keras":
-        return FeatureExtractor(KerasEngine(network), _feature_key(spec, weights))
+        return FrozenExtractor(KerasEngine(network), _feature_key(spec, weights))
     key = conversion_key(identity) if identity else sha256_text(weights, spec.cut)
     converted = load_converted(key) or save_converted(key, to_litert(network, pixels=True), weights)
     return _open(converted, spec)
 
 
-def completed(extractor: FeatureExtractor) -> Future[FeatureExtractor]:
+def completed(extractor: FrozenExtractor) -> Future[FrozenExtractor]:
     """Wrap an extractor that is ready, for those who would wait for one."""
-    future: Future[FeatureExtractor] = Future()
+    future: Future[FrozenExtractor] = Future()
     future.set_result(extractor)
     return future
 
 
-def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FeatureExtractor:
+def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FrozenExtractor:
     engine = open_engine(spec.engine, converted.file)
-    return FeatureExtractor(engine, _feature_key(spec, converted.weights_sha256), converted.file)
+    return FrozenExtractor(engine, _feature_key(spec, converted.weights_sha256), converted.file)
 
 
 def _feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:

@@ -76,10 +76,17 @@ def _pca(rows: np.ndarray) -> np.ndarray:
     points = np.zeros((len(rows), 2))
     if not rows.size:
         return points
-    _, _, directions = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    directions = directions[:2]
+    centered = rows - rows.mean(axis=0)
+    if len(rows) < rows.shape[1]:  # the same directions from a smaller matrix
+        variances, vectors = np.linalg.eigh(centered @ centered.T)
+        directions = vectors[:, :-3:-1].T @ centered
+        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+        is_real = lengths > 1e-7 * np.sqrt(max(variances[-1], 0))  # the others are rounding
+        directions = np.divide(directions, lengths, where=is_real, out=np.zeros_like(directions))
+    else:
+        directions = np.linalg.svd(centered, full_matrices=False)[2][:2]
     peaks = np.take_along_axis(directions, np.abs(directions).argmax(axis=1, keepdims=True), axis=1)
-    points[:, : len(directions)] = (rows - rows.mean(axis=0)) @ (directions * np.sign(peaks)).T
+    points[:, : len(directions)] = centered @ (directions * np.sign(peaks)).T
     return points
 
 

@@ -16,7 +16,7 @@ from tlkit.data.image import DECODE_VERSION, ImageSpec
 from tlkit.engines.base import EngineSpec, installed_version
 from tlkit.errors import OptionError
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import ExtractorSpec, FeatureExtractor, build_extractor, completed
+from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, build_extractor, completed
 from tlkit.features.store import FeatureKey
 from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
@@ -156,7 +156,7 @@ def _compute_descriptor(
     version = installed_version(descriptor.package)
     cut = f"{descriptor.key} of {size} pixels, version {DESCRIPTOR_VERSION}"
     key = FeatureKey(DECODE_VERSION, image, "classic", version, "float32", "", cut)
-    extractor = completed(FeatureExtractor(DescriptorEngine(descriptor, size), key))
+    extractor = completed(FrozenExtractor(DescriptorEngine(descriptor, size), key))
     with single_threaded_blas():
         return extract(folder, extractor, image, progress, name=descriptor.name)
 
@@ -180,7 +180,7 @@ class DeepVectors:
     """Vectors of a frozen network's features."""
 
     features: Features
-    extractor: FeatureExtractor
+    extractor: FrozenExtractor
     engine: EngineSpec
 
     def fit_vocabularies(self, train: ImageFolder, seed: int, progress: Progress) -> "DeepVectors":

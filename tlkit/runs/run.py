@@ -36,6 +36,7 @@ UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
 COMPARISON = "compare.csv"  # in the folder of several runs that were compared
 COMMANDS_OF_RUNS = ("finetune", "train", "compare")  # that make runs
+RUNS = Path("runs")  # gets runs without a name
 LATEST = "latest"  # means the newest finished run
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
 MAX_TABLE_BYTES = 512_000_000  # of a csv that is read
@@ -158,21 +159,21 @@ class Run:
         return self.checked_file(MODEL)
 
 
-def create_run(path: Path | None, command: str) -> Run:
-    """Create a run folder at `path`, or at the next free `runs/<command>-001`.
+def create_run(path: Path | None, command: str, parent: Path = RUNS) -> Run:
+    """Create a run folder at `path`, or at the next free `<command>-001` in `parent`.
 
     Raises:
         OptionError: if `path` exists, or nothing can be written
     """
     try:
-        run = Run(path or _make_next_folder(Path("runs"), command))
+        run = Run(path or _make_next_folder(parent, command))
         if path:
             path.mkdir(parents=True)
     except FileExistsError:
         raise OptionError(f"'{path}' already exists; choose another folder with -o.") from None
     except OSError as error:
         raise OptionError(
-            f"cannot create the run folder '{path or 'runs'}' ({error.strerror}); choose another folder with -o."
+            f"cannot create the run folder '{path or parent}' ({error.strerror}); choose another folder with -o."
         ) from None
     try:
         atomic_write(

@@ -5,7 +5,7 @@ import math
 import operator
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, asdict, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -42,11 +42,17 @@ def documented(settings_class: type[SettingsT]) -> type[SettingsT]:
 
     Decorates the dataclass, so that `help(FinetuneSettings)` and notebooks show what the help page of the command has.
     """
-    hints = get_type_hints(settings_class)
-    options = [_describe_option(item, hints[item.name]) for item in fields(settings_class)]  # type: ignore[arg-type]
+    options = describe_options(settings_class, [item.name for item in fields(settings_class)])  # type: ignore[arg-type]
     settings_class.__doc__ = "\n".join([inspect.cleandoc(settings_class.__doc__ or ""), "", "Attributes:", *options])
     settings_class.__repr__ = _show_changes  # type: ignore[method-assign]
     return settings_class
+
+
+def describe_options(settings_class: type, names: Collection[str]) -> list[str]:
+    """Write one line per option, as a section of a docstring has it."""
+    hints = get_type_hints(settings_class)
+    options = [item for item in fields(settings_class) if item.name in names]
+    return [_describe_option(item, hints[item.name]) for item in options]
 
 
 def _describe_option(item: Field[Any], hint: Any) -> str:

@@ -50,13 +50,14 @@ class TrustSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PageSettings:
-    """The option of the page of a run."""
+    """Options of the page and the plots of a run."""
 
     report: bool = setting(
         True,
         "Run",
         "Page report.html in the run folder: mistakes with their images, figures, and what to do next.",
     )
+    plots: bool = setting(True, "Run", "Plots in the run folder as PNG, and map.csv, the map of the images.")
 
 
 @dataclass(frozen=True, kw_only=True)

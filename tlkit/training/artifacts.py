@@ -17,7 +17,7 @@ from tlkit.engines.base import Engine, EngineSpec, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.errors import ImageError
-from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes
+from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes, draw_reliability
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
 from tlkit.models.head import head_arrays, split_head
@@ -147,26 +147,36 @@ def skipped_files(dataset: Dataset, confidence: Confidence) -> list[FileEntry]:
 
 
 def write_tables(run: Run, dataset: Dataset, details: FitDetails, measured: Measured) -> None:
-    """Write the history, lists of skipped and of conflicting files, and tables and plots of the validation images."""
+    """Write the history, lists of skipped and of conflicting files, and tables of the held-out images."""
     report, confidence = measured.report, measured.confidence
     if history := details.history:
         run.write_rows("history.csv", list(history[0]), [list(row.values()) for row in history])
-        assert details.best_epoch is not None
-        draw_curves(history, details.best_epoch, run.path / "plots" / "curves.png")
     if skipped := skipped_files(dataset, confidence):
         run.write_rows("left_out.csv", ("path", "reason"), [(entry.path, entry.reason) for entry in skipped])
     if conflicts := conflict_rows(dataset.folder):
         run.write_rows(CONFLICTS, ("path", "class", "group"), conflicts)
     for name, rows in report_tables(report, dataset.split.validation.paths, "predictions_val.csv").items():
         run.write_rows(name, *rows)
-    draw_confusion(report, dataset.folder.root.resolve().name, run.path / "plots" / "confusion.png")
+    if folds := measured.repeats.folds:
+        _write_folds(run, folds)
+
+
+def draw_plots(run: Run, dataset: Dataset, details: FitDetails, measured: Measured) -> None:
+    """Draw the curves of the training, the calibration, and confusion and mistakes of the validation images."""
+    report, folder = measured.report, run.path / "plots"
+    if details.history:
+        assert details.best_epoch is not None
+        draw_curves(details.history, details.best_epoch, folder / "curves.png")
+    if measured.confidence.calibration.bins:
+        draw_reliability(measured.confidence.calibration, folder / "calibration.png")
+    draw_confusion(report, dataset.folder.root.resolve().name, folder / "confusion.png")
     if mistakes := list(
         islice(_mistakes(report, dataset.split.validation, ImageSpec.from_json(details.manifest)), MAX_DRAWN)
     ):
-        draw_mistakes(mistakes, report, run.path / "plots" / "wrong.png")
+        draw_mistakes(mistakes, report, folder / "wrong.png")
 
 
-def write_folds(run: Run, folds: CrossValidation) -> None:
+def _write_folds(run: Run, folds: CrossValidation) -> None:
     """Write folds/: the tables of cross-validation, with the fold that each image was held out in."""
     make_folder(run.path / "folds")
     tables = report_tables(folds.report, folds.paths)

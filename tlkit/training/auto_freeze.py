@@ -297,13 +297,17 @@ def probe_depths(
 
 def _probe_accuracy(values: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> float:
     """Measure the fraction of images that the classifier of the other folds classifies correctly."""
-    parts = [folds == fold for fold in range(PROBE_FOLDS)]
-    squares = [values[part].T @ values[part] for part in parts]
-    products = [values[part].T @ (targets[part] - targets.mean(axis=0)) for part in parts]
-    correct = 0
-    for part, square, product in zip(parts, squares, products, strict=True):
-        ridge = RIDGE * values.shape[1] * np.eye(values.shape[1], dtype=np.float32)
-        weights = np.linalg.solve(sum(squares) - square + ridge, sum(products) - product)
-        scores = values[part] @ weights  # without the classes' frequencies, which would win where images are few
-        correct += int((scores.argmax(axis=1) == targets[part].argmax(axis=1)).sum())
+    labels = targets.argmax(axis=1)
+    targets = targets - targets.mean(axis=0)  # the classes' frequencies would win where images are few
+    penalty, correct = RIDGE * values.shape[1], 0
+    kernel = values @ values.T if len(values) < values.shape[1] else None
+    for fold in range(PROBE_FOLDS):
+        rest, part = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if kernel is not None:  # the same classifier from fewer equations
+            inner = kernel[np.ix_(rest, rest)] + penalty * np.eye(len(rest), dtype=np.float32)
+            scores = kernel[np.ix_(part, rest)] @ np.linalg.solve(inner, targets[rest])
+        else:
+            square = values[rest].T @ values[rest] + penalty * np.eye(values.shape[1], dtype=np.float32)
+            scores = values[part] @ np.linalg.solve(square, values[rest].T @ targets[rest])
+        correct += int((scores.argmax(axis=1) == labels[part]).sum())
     return correct / len(values)

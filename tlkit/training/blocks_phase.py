@@ -18,7 +18,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import ExtractorSpec, FeatureExtractor, completed, convert_extractor
+from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
@@ -102,7 +102,7 @@ def choose_activations(
     return cut, views, (note,)
 
 
-def extractor_at_cut(network: keras.Model, cut: Cut, training: NetworkTraining) -> FeatureExtractor:
+def extractor_at_cut(network: keras.Model, cut: Cut, training: NetworkTraining) -> FrozenExtractor:
     """Prepare the part of a network below a cut inside it, converted where it was not before.
 
     Args:
@@ -145,7 +145,7 @@ def _disk_limit(cache_limit: float) -> float:
 
 
 def _extract_activations(
-    extractor: FeatureExtractor,
+    extractor: FrozenExtractor,
     dataset: NetworkDataset,
     views: AugmentedViews,
     training: NetworkTraining,

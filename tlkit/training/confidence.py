@@ -14,7 +14,6 @@ from tlkit.data.layout import UNKNOWN
 from tlkit.data.listing import FileEntry
 from tlkit.errors import ImageError
 from tlkit.evaluation.calibration import MIN_IMAGES, Calibration, calibrate
-from tlkit.evaluation.plots import draw_reliability
 from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector, order_by_hash
 from tlkit.evaluation.report import Report
 from tlkit.inference.inputs import NamedInput
@@ -125,8 +124,6 @@ def fit_confidence(
     """
     validation = held_out.validation
     calibration = _calibrate(validation, held_out.folds)
-    if calibration.bins:
-        draw_reliability(calibration, run.path / "plots" / "calibration.png")
     unknown, skipped = None, list[FileEntry]()
     if validation.images.unknown:
         unknown, skipped = _unknown_images(validation.images, open_stages(run.path, stages), image, calibration)

@@ -16,7 +16,7 @@ from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FeatureExtractor, completed
+from tlkit.features.extractor import FrozenExtractor, completed
 from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
@@ -52,7 +52,7 @@ class PhaseInput:
     validation: Samples
     plan: FitPlan
     features: tuple[Features, Features]
-    extractor: FeatureExtractor
+    extractor: FrozenExtractor
     cut: str | None = None
     notes: tuple[str, ...] = ()
     unimproved: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ class FittedNetwork:
     classifier: keras.Model
     top: keras.Model
     features: tuple[Features, Features]
-    extractor: FeatureExtractor
+    extractor: FrozenExtractor
     history: tuple[EpochRecord, ...] = ()
     cut: str | None = None
     notes: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from tlkit.engines.base import EngineSpec
 from tlkit.evaluation.plots import confusion_figure
 from tlkit.evaluation.report import Report, report_html
 from tlkit.features.extract import Features
-from tlkit.features.extractor import FeatureExtractor
+from tlkit.features.extractor import FrozenExtractor
 from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
@@ -292,7 +292,7 @@ class NetworkDataset:
     """
 
     network: Any
-    extractor: FeatureExtractor
+    extractor: FrozenExtractor
     features: Features
     split: Split
 

@@ -17,7 +17,7 @@ from tlkit.runs.manifest import REPORT_PAGE
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
-from tlkit.training.artifacts import Measured, skipped_files, training_metrics, write_folds, write_tables
+from tlkit.training.artifacts import Measured, draw_plots, skipped_files, training_metrics, write_tables
 from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
 from tlkit.utils.cache import claim_cache
@@ -49,13 +49,39 @@ def run_training(
     with suppress(OSError):  # where the cache cannot be written, nothing is cached
         claim_cache()
     stopwatch.lap("scan")
-    run = create_run(Path(output) if output else None, recipe.command)
     paths = absolute_request(data, recipe.settings.images)
+    run = create_run(Path(output) if output else None, recipe.command)
+    return train_images(run, recipe, folder, paths, progress or Silent(), stopwatch)
+
+
+def train_images(
+    run: Run,
+    recipe: Recipe[DatasetT],
+    folder: ImageFolder,
+    paths: Mapping[str, str],
+    progress: Progress,
+    stopwatch: Stopwatch,
+) -> TrainingResult:
+    """Train on images that are listed already.
+
+    Args:
+        run: just created
+        recipe: adapted to the folder
+        paths: "data" and "images" of settings.json
+
+    Raises:
+        DataError
+        ModelError
+        RunError
+        OptionError
+
+    After an error, a run folder in which nothing was trained yet is removed.
+    """
     request = {"command": recipe.command, **to_json(recipe.settings), **paths}
     try:
         save_versions(run, recipe.settings.engine, "classifier" in request)
         run.write_json("settings.json", request)
-        return complete_run(run, recipe, folder, progress or Silent(), stopwatch)
+        return complete_run(run, recipe, folder, progress, stopwatch)
     except (TlkitError, KeyboardInterrupt):
         if not has_progress(run):
             delete_run(run)
@@ -79,25 +105,25 @@ def complete_run(
     stopwatch.lap("features")
     model = recipe.fit(dataset, run, progress, stopwatch)
     stopwatch.lap("fit")
-    stages, details = model.save(run), model.details
+    stages, details, settings = model.save(run), model.details, recipe.settings
     held_out = _held_out(model, dataset)  # before the model is trained again in folds
     repeats = model.repeat(progress)
-    image, coverage = ImageSpec.from_json(details.manifest), recipe.settings.coverage
-    confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, coverage)
-    report = confidence.report(held_out.validation)
-    test = confidence.report(held_out.test) if held_out.test else None
-    if folds := confidence.calibrated_folds(repeats.folds):
-        write_folds(run, folds)
+    image = ImageSpec.from_json(details.manifest)
+    confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, settings.coverage)
+    report, tested = confidence.report(held_out.validation), held_out.test
+    test, folds = confidence.report(tested) if tested else None, confidence.calibrated_folds(repeats.folds)
     measured = Measured(report, test, replace(repeats, folds=folds), confidence)
     write_tables(run, dataset, details, measured)
-    write_map(run, held_out.validation.images, held_out.validation.features)
+    if settings.plots:
+        draw_plots(run, dataset, details, measured)
+        write_map(run, held_out.validation.images, held_out.validation.features)
     metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
     run.write_json("metrics.json", metrics.as_json())
-    entries = {"class_names": list(report.class_names), **details.manifest, **confidence.manifest}
-    entries["stages"] = [to_json(stage) for stage in stages]
+    names = {"class_names": list(report.class_names), "stages": [to_json(stage) for stage in stages]}
+    entries = names | dict(details.manifest) | confidence.manifest
     metrics = _finish(run, recipe, entries, metrics, dataset.split.validation)
-    skipped = tuple(skipped_files(dataset, confidence))
-    return TrainingResult(run, dataset.split, report, test, metrics, details.history, skipped, folds)
+    history, skipped = details.history, tuple(skipped_files(dataset, confidence))
+    return TrainingResult(run, dataset.split, report, test, metrics, history, skipped, folds)
 
 
 def _finish(

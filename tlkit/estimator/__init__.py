@@ -1,0 +1,1 @@
+"""Estimators for scikit-learn: they take paths, arrays and Pillow images."""
