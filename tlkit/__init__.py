@@ -38,6 +38,7 @@ _MODULES = {
     "tlkit.quality.base": ("Issue",),
     "tlkit.quality.check": ("CheckResult", "check"),
     "tlkit.runs.run": ("Run", "load_run"),
+    "tlkit.runs.trust": ("keras_model",),
     "tlkit.settings.commands": (
         "CheckSettings",
         "CompareSettings",
@@ -98,6 +99,7 @@ __all__ = [
     "export_features",
     "export_run",
     "finetune",
+    "keras_model",
     "load_run",
     "open_explainer",
     "predict",
@@ -134,6 +136,7 @@ if TYPE_CHECKING:
     from tlkit.quality.base import Issue
     from tlkit.quality.check import CheckResult, check
     from tlkit.runs.run import Run, load_run
+    from tlkit.runs.trust import keras_model
     from tlkit.settings.commands import (
         CheckSettings,
         CompareSettings,

@@ -10,13 +10,14 @@ import numpy as np
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry, list_files
-from tlkit.data.reader import DataOptions, images_root, read_data
+from tlkit.data.reader import DataOptions, read_data
 from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
-from tlkit.errors import DataError, RunError
+from tlkit.errors import DataError
 from tlkit.evaluation.rejection import auroc
 from tlkit.evaluation.report import Report, report_html
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
+from tlkit.runs.images import own_images
 from tlkit.runs.manifest import UNKNOWN_IMAGES
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
@@ -280,18 +281,7 @@ def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Repor
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
     """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
-    if not run.is_own:
-        raise RunError(
-            f"'{run.path}' was not made on this machine, and tlkit opens no folder that it names; "
-            "give the folder of its images as DATA."
-        )
-    request = run.read_settings()
-    root = images_root(Path(request["data"]), request.get("images", ""))
-    if not is_folder(root):
-        raise DataError(f"the images of '{run.path}' are not in '{root}' any more; give their folder as DATA.")
-    rows = [row for row in run.read_rows("split.csv") if subset in (row["split"], "all")]
-    if not rows:
-        raise DataError(f"'{run.path}' has no {subset} images; give a folder as DATA or another --split.")
+    root, rows = own_images(run, subset)
     label = {name: index for index, name in enumerate(names)}
     return [_LabeledFile(row["path"], root / row["path"], label[row["class"]], row["sha256"]) for row in rows], subset
 

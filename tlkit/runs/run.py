@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlkit.data.image import DECODE_VERSION
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, WriteError
+from tlkit.models.keras_setup import start_keras
 from tlkit.runs.ledger import is_recorded, record_run
 from tlkit.runs.manifest import FORMAT_VERSION, MODEL, READ_COLUMNS, REPORT_PAGE, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
@@ -31,6 +32,9 @@ from tlkit.utils.html import html_card, html_facts
 from tlkit.utils.reading import parse_table, read_regular, refuse_links_on_the_way, sha256_regular
 from tlkit.utils.tables import csv_writer
 from tlkit.utils.text import distinct_names, quote_names
+
+if TYPE_CHECKING:
+    from tlkit.runs.dataset import RunDataset
 
 UNFINISHED = "UNFINISHED"  # in a run that is running, or was stopped
 DONE = "DONE"  # in a finished run
@@ -147,6 +151,18 @@ class Run:
         except OSError as error:
             raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
         return file
+
+    def to_dataset(self, subset: str = "validation", batch_size: int = 32, shuffle: bool = False) -> "RunDataset":
+        """Open the images of a subset, or of "all", for Keras: batches of pixels, float32 0 to 255, and labels, int32.
+
+        Raises:
+            RunError: if this machine did not make the run
+            DataError: if an image has moved or changed
+        """
+        start_keras()
+        from tlkit.runs.dataset import RunDataset
+
+        return RunDataset(self, subset, batch_size, shuffle)
 
     def network_file(self) -> Path:
         """Find the run's network, for Keras to open, and check that its content is what the run wrote.

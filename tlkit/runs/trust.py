@@ -13,8 +13,9 @@ from typing import Any
 
 from tlkit.engines.keras import load_network
 from tlkit.errors import RunError
+from tlkit.models.keras_setup import start_keras
 from tlkit.runs.manifest import MODEL
-from tlkit.runs.run import Run
+from tlkit.runs.run import Run, load_run
 from tlkit.utils.reading import open_regular
 
 MAX_NETWORK_BYTES = 8_000_000_000  # of a `.keras` file, packed and unpacked
@@ -66,6 +67,24 @@ def check_network(run: Run, trust_model: bool = False) -> Path:
     file = run.network_file()
     require_trust(run, trust_model)
     return file
+
+
+def keras_model(run: Run | str | Path, trust_model: bool = False) -> Any:
+    """Open the network of a finished run as a plain `keras.Model`.
+
+    Its input is RGB pixels from 0 to 255, float32 (batch, size, size, 3); preprocessing is inside. Its output is
+    probabilities, float32 (batch, classes), in the order of `run.manifest.class_names`. They are not calibrated:
+    `predict` divides the logits by `run.manifest.temperature`.
+
+    Args:
+        run: a finished run, or its folder
+        trust_model: whether Keras may open it even if this machine did not make it
+
+    Raises:
+        RunError: if it may not be opened, cannot be, or is a classic classifier
+    """
+    start_keras()
+    return load_run_network(run if isinstance(run, Run) else load_run(run), trust_model)
 
 
 def load_run_network(run: Run, trust_model: bool = False) -> Any:
