@@ -40,6 +40,12 @@ def _load_saved_model() -> Exporter:
     return SavedModelExporter()
 
 
+def _load_onnx() -> Exporter:
+    from tlkit.export.onnx_file import OnnxExporter
+
+    return OnnxExporter()
+
+
 def _load_openvino() -> Exporter:
     from tlkit.export.openvino import OpenVINOExporter
 
@@ -60,6 +66,13 @@ FORMATS = {
         quantize=("none",),
         load=_load_saved_model,
         packages={"": (("tensorflow", "train"),)},
+    ),
+    "onnx": ExportFormat(
+        title="ONNX",
+        files=("model.onnx",),
+        quantize=("none", "float16", "int8"),
+        load=_load_onnx,
+        packages={"": (("tensorflow", "train"), ("onnx", "onnx"), ("onnxruntime", "onnx"))},
     ),
     "openvino": ExportFormat(
         title="OpenVINO",

@@ -1,6 +1,9 @@
 """OpenVINO IR: processors and graphics of Intel, edge boxes."""
 
+import io
+import logging
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.saved_model import write_saved_model
+from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.xml"
 METADATA = "tlkit"  # the section of rt_info with the metadata
@@ -30,7 +34,7 @@ class OpenVINOExporter:
                 network = _quantize(network, source.calibration)
             for name, text in source.metadata.items():
                 network.set_rt_info(text, [METADATA, name])
-            openvino.save_model(network, folder / NAME, compress_to_fp16=source.quantize == "float16")
+            openvino.save_model(network, folder / NAME, compress_to_fp16=source.quantize != "none")
 
     def open(self, folder: Path) -> RuntimeFunction:
         """Open the file with OpenVINO on the processor, in float32."""
@@ -43,6 +47,9 @@ class OpenVINOExporter:
 
 def _quantize(network: Any, calibration: Any) -> Any:
     """Quantize with NNCF: weights per channel, activations per tensor."""
-    import nncf
+    with redirect_stdout(io.StringIO()), silenced_stderr():  # it prints bars, and notes while it is imported
+        import nncf
 
-    return nncf.quantize(network, nncf.Dataset([row[np.newaxis] for row in calibration]), subset_size=len(calibration))
+        nncf.set_log_level(logging.ERROR)
+        rows = nncf.Dataset([row[np.newaxis] for row in calibration])
+        return nncf.quantize(network, rows, subset_size=len(calibration))
