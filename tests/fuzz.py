@@ -78,6 +78,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("cache", "info"),
     ("cache", "clear"),
     ("doctor",),
+    ("completion", "bash"),
     ("doctor", "net"),
     ("serve", "net", "--port", "0"),
 )

@@ -1,7 +1,19 @@
 """Commands of the light install: those that work without an extra, and those that name the extra they need."""
 
 HEAVY = ("tensorflow", "keras", "h5py", "matplotlib", "sklearn", "skimage", "scipy", "pyarrow", "pandas", "openpyxl")
-HEAVY += ("onnx", "onnxruntime", "nncf", "openvino", "faiss", "umap", "pydicom", "pillow_heif", "tensorboard")
+HEAVY += (
+    "starlette",
+    "uvicorn",
+    "onnx",
+    "onnxruntime",
+    "nncf",
+    "openvino",
+    "faiss",
+    "umap",
+    "pydicom",
+    "pillow_heif",
+    "tensorboard",
+)
 
 # {run}: a frozen network with a head; {blocks}: one with trained upper blocks; {scratch}: one without averages of a
 # feature map; {classic}: a classic classifier;
@@ -36,6 +48,7 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "train {data} --features mobilenet_v2 -o {out}/r": ("scikit-learn", "classic"),
     "compare {data} -o {out}/r": ("TensorFlow", "train"),
     "lr-find {data} -o {out}/lr.png": ("TensorFlow", "train"),
+    "serve {run}": ("Starlette", "serve"),
     "export {run} -o {out}/e": ("tensorflow", "train"),
     "features {data} -o {out}/f.npz": ("TensorFlow", "train"),
     "features {data} --pca 2 -o {out}/f.npz": ("scikit-learn", "classic"),
@@ -51,9 +64,9 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "predict {run} {image} -o {out}/p.xlsx": ("openpyxl", "xlsx"),
     "predict {run} {image} -o {out}/p.parquet": ("pyarrow", "parquet"),
     "sample digits {out}/digits": ("scikit-learn", "samples"),
-    "report {run} --map tsne --images {data} -o {out}/tsne.html": ("scikit-learn", "classic"),
 }
-NEEDS_TRUST = {  # only for a run that this machine made: of others, the command first asks for --trust-model
+NEEDS_OF_OWN_RUNS = {  # of a run from another machine, the command first says something else
+    "report {run} --map tsne --images {data} -o {out}/tsne.html": ("scikit-learn", "classic"),
     "explain {scratch} {image} -o {out}/scratch.png": ("TensorFlow", "train"),
     "summary {run}": ("TensorFlow", "train"),
     "visualize {run} -o {out}/v.png": ("TensorFlow", "train"),

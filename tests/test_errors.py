@@ -11,6 +11,7 @@ TREE = {
     "OptionError": ("TlkitError", 2),
     "WriteError": ("OptionError", 2),
     "DataError": ("TlkitError", 3),
+    "SamplesError": ("DataError", 3),
     "ImageError": ("TlkitError", 3),
     "ModelError": ("TlkitError", 4),
     "RunError": ("ModelError", 4),
@@ -28,7 +29,10 @@ def test_errors_are_those_of_the_tree_with_their_parents_and_exit_codes():
     parents_and_codes = {name: (CLASSES[name].__bases__[0], CLASSES[name].exit_code) for name in TREE}
     assert parents_and_codes == {name: (CLASSES[parent], code) for name, (parent, code) in TREE.items()}
     others = {name: CLASSES[name].__bases__[1:] for name in TREE if len(CLASSES[name].__bases__) > 1}
-    assert others == {"WriteError": (OSError,)}  # so that code that expects one catches it
+    assert others == {
+        "WriteError": (OSError,),
+        "SamplesError": (ValueError,),
+    }  # so that code that expects one catches it
 
 
 def test_errors_without_a_kind_are_unexpected():

@@ -17,6 +17,7 @@ from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.check import check
 from tlkit.cli.compare import compare
+from tlkit.cli.completion import completion
 from tlkit.cli.console import describe_interrupt, ignore_signals, take_signals, was_interrupted
 from tlkit.cli.doctor import doctor
 from tlkit.cli.evaluate import evaluate
@@ -77,7 +78,7 @@ class _Group(HelpGroup):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            with naming_extras(f"tlkit {ctx.invoked_subcommand or ''}".strip()):
+            with naming_extras(f"`tlkit {ctx.invoked_subcommand}`"):
                 return super().invoke(ctx)
         except TlkitError as error:
             _say(f"Error: {error}")
@@ -224,7 +225,7 @@ COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
     "Use": (predict, explain, evaluate, report, features, export, runs, serve),
     "Look": (check, augment, models, summary, visualize, gradcheck),
-    "Other": (sample, cache, doctor),
+    "Other": (sample, cache, doctor, completion),
 }
 main.headings = COMMANDS
 for _command in (command for commands in COMMANDS.values() for command in commands):

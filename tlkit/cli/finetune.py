@@ -63,7 +63,7 @@ def finetune(
         from tlkit.models.keras_setup import start_keras
         from tlkit.training.finetune import finetune_recipe
 
-        start_keras("tlkit finetune")
+        start_keras("`tlkit finetune`")
         from tlkit.training.estimate import estimate_costs
 
         _print_estimates(estimate_costs(data, finetune_recipe(settings)))

@@ -37,7 +37,7 @@ def gradcheck(model: str, settings: GradcheckSettings) -> None:
     from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
 
     spec = find_trainable(model)
-    start_keras("tlkit gradcheck")
+    start_keras("`tlkit gradcheck`")
     from tlkit.models.gradient_check import FIXED_WIDTH, check_architecture
 
     options = () if spec.name in FIXED_WIDTH else options_of(spec)

@@ -48,7 +48,7 @@ def lr_find(data: Path, output: Path, network: LrFindSettings, settings: Finetun
     from tlkit.cli.console import Console
     from tlkit.models.keras_setup import start_keras
 
-    start_keras("tlkit lr-find")
+    start_keras("`tlkit lr-find`")
     from tlkit.evaluation.plots import draw_rates
     from tlkit.training.lr_finder import find_learning_rate
     from tlkit.utils.files import refuse_inside

@@ -98,7 +98,7 @@ def _measure(entries: list["CatalogEntry"]) -> "Speeds":
     """
     from tlkit.models.keras_setup import require_keras
 
-    require_keras("tlkit models --measure")
+    require_keras("`tlkit models --measure`")
     console, speeds = Console(), Speeds()
     with console.stage("measuring", len(entries), "networks") as advance:
         for entry in entries:
@@ -193,7 +193,7 @@ def _print_cuts(backbone: str, image_size: int) -> None:
     from tlkit.models.keras_setup import start_keras
 
     spec = find_backbone(backbone)
-    start_keras("tlkit models --cuts")
+    start_keras("`tlkit models --cuts`")
     from tlkit.models.build import build_backbone
     from tlkit.models.cut import choose_cut, cut_points, parameters_below
 

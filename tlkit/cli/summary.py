@@ -62,7 +62,7 @@ def _build(spec: Any, settings: SummarySettings) -> "tuple[Any, str]":
     """Build a network of the registry, and give its name."""
     from tlkit.models.keras_setup import start_keras
 
-    start_keras("tlkit summary")
+    start_keras("`tlkit summary`")
     from tlkit.models.summary import build_whole_network
 
     return build_whole_network(spec, **to_json(settings)), spec.name

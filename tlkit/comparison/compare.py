@@ -128,7 +128,7 @@ def start_comparison(data: str | Path, output: str | Path | None, settings: Comp
         OptionError
         RunError
     """
-    require_keras("tlkit compare")
+    require_keras("`tlkit compare`")
     read_data(data, DataOptions(**settings.data_options))  # refuses what is no data
     if not any(candidate.make_settings for candidate in build_candidates(settings)):
         raise OptionError("--only has baselines only; add a trained model, e.g. linear.")

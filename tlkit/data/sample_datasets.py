@@ -49,7 +49,7 @@ def write_digits(folder: Path) -> int:
 
 def _load_digits() -> "tuple[np.ndarray, np.ndarray]":
     """Load images (1797, 8, 8), 0 to 16, and labels (1797,), 0 to 9."""
-    require("scikit-learn", "samples", "tlkit sample digits")
+    require("scikit-learn", "samples", "`tlkit sample digits`")
     from sklearn.datasets import load_digits
 
     digits = load_digits()

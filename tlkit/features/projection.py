@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def _tsne(rows: np.ndarray, start: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _umap(rows: np.ndarray, start: np.ndarray, seed: int) -> np.ndarray:
-    start_keras()  # umap imports TensorFlow, which otherwise writes to stderr
+    if find_spec("tensorflow"):
+        start_keras()  # umap imports TensorFlow, too, which otherwise writes to stderr
     from umap import UMAP
 
     init = start.astype(np.float32) if np.ptp(start, axis=0).all() else "random"  # it divides by their extent

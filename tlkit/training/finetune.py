@@ -54,7 +54,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
         ModelError
         RunError
     """
-    require_keras("tlkit finetune")
+    require_keras("`tlkit finetune`")
     require_tensorboard(settings)
     given = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))

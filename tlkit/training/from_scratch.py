@@ -57,7 +57,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
         OptionError
         ModelError
     """
-    require_keras("tlkit train --model")
+    require_keras("`tlkit train --model`")
     require_tensorboard(settings)
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size
