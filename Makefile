@@ -33,7 +33,8 @@ test-all: $(READY)  ## All tests: real weights, every backbone, fault injection
 test-web: $(READY)  ## The pages in a headless browser; needs npm, and Chromium or CHROMIUM=path
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
 	npm install --silent --no-audit --no-fund --prefix $(WEB) axe-core@4
-	$(BIN)/python -m pytest -q -m web tests/web
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(WEB) onnxruntime-web@1 sharp@0.35
+	$(BIN)/python -m pytest -q -m web tests/web tests/export
 
 test-install: $(READY)  ## The wheel alone in a fresh environment, then each extra; needs a network
 	$(BIN)/python -m pytest -q -s -m install tests/install

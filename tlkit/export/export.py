@@ -12,6 +12,7 @@ import numpy as np
 from tlkit.engines.base import installed_version
 from tlkit.errors import DataError, GateError, ModelError
 from tlkit.export.base import ExportSource, RuntimeFunction
+from tlkit.export.clients import client_scripts
 from tlkit.export.formats import ExportFormat, choose_formats
 from tlkit.export.images import find_root, read_golden, read_subset
 from tlkit.export.metadata import associated_files, metadata_texts, model_facts
@@ -148,6 +149,9 @@ class _Exporting:
             formats = {name: self._write_format(name, source, reference, folder) for name in self.chosen}
             for name, content in source.associated.items():
                 (folder / name).write_bytes(content)
+            for name in self.chosen:
+                for file, text in client_scripts(name, self.run.manifest.image.resize).items():
+                    (folder / file).write_text(text, encoding="utf-8")
             result = Export(output, formats, self.settings.quantize, tuple(self.notes))
             write_json(folder / REPORT, self._report(result, folder))
         return result
