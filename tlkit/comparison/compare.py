@@ -44,6 +44,7 @@ class Comparison:
         run: its folder; each candidate's run is a folder in it
         results: one per candidate, from the simplest
         num_images: validation images, the same for all
+        recommendation: the candidate to take, and why
         notes: what a person should know
     """
 
@@ -87,8 +88,12 @@ def compare(
     Args:
         data: a folder with one subfolder per class, or with train/, val/ and test/ above them
         output: the folder to make; the next free `runs/compare-NNN` where it is None
+        settings: the options; the defaults where it is None
         progress: gets a transient note before each candidate, and one after it
         options: fields of `CompareSettings`, in place of `settings`
+
+    Returns:
+        The result of each candidate, and the one to take
 
     Raises:
         DataError
@@ -109,6 +114,13 @@ def compare(
 
 def resume_comparison(path: str | Path, progress: Progress | None = None) -> Comparison:
     """Continue a comparison that was stopped.
+
+    Args:
+        path: the folder of the comparison
+        progress: shows what is done; nothing is shown where it is None
+
+    Returns:
+        What the comparison would have given without the stop
 
     Raises:
         TlkitError: as `compare`

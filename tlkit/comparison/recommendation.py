@@ -13,7 +13,13 @@ SAVING = 2.0  # a cheaper candidate trains at least this many times as fast
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The candidate to use, why, and the command that trains it by itself; its run is in the comparison."""
+    """The candidate to use, why, and the command that trains it by itself; its run is in the comparison.
+
+    Attributes:
+        name: of the candidate
+        reason: why, in words
+        command: that trains it by itself
+    """
 
     name: str
     reason: str

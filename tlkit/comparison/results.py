@@ -53,7 +53,14 @@ class CandidateResult:
     command: str = field(default="", repr=False)
 
     def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
-        """Compare it with the best, image by image; None for the best itself and for "chance"."""
+        """Compare it with the best, image by image; None for the best itself and for "chance".
+
+        Args:
+            best: the candidate of the highest accuracy
+
+        Returns:
+            McNemar's test on the same images; None for the best itself and for "chance"
+        """
         if self.correct is None or best.correct is None or self is best:
             return None
         return mcnemar(self.correct, best.correct)

@@ -93,7 +93,11 @@ class ImageFolder:
         return [int(count) for count in np.bincount(self.labels, minlength=self.num_classes)]
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> "ImageFolder":
-        """Take the images at these positions, in their order; all classes stay, `skipped` becomes empty."""
+        """Take the images at these positions, in their order; all classes stay, `skipped` becomes empty.
+
+        Args:
+            positions: indices into `paths`
+        """
         indices = [int(position) for position in positions]
         return replace(
             self,
@@ -114,7 +118,11 @@ class ImageFolder:
         return replace(self, survey=survey_files(self.files, self.subsets))
 
     def readable(self, positions: Sequence[int]) -> "ImageFolder":
-        """Take the images that can be read, with a note if a subset that the folder gives has none of them."""
+        """Take the images that can be read, with a note if a subset that the folder gives has none of them.
+
+        Args:
+            positions: indices into `paths` of the images that can be read
+        """
         images = self.subset(positions)
         lost = [name for name in WITHOUT_IMAGES if name in self.subsets and name not in images.subsets]
         notes = [f"no {name} image of '{self.root}' can be read; {WITHOUT_IMAGES[name]}." for name in lost]
@@ -124,6 +132,9 @@ class ImageFolder:
         """Add what reading each file gave: its sha256, the digest of its pixels, its appearance.
 
         Images with equal pixels are then one group; see `duplicates.group_images` for more.
+
+        Args:
+            contents: one triple per image, in their order
         """
         digests = tuple(digest for _, digest, _ in contents)
         return replace(
@@ -135,7 +146,11 @@ class ImageFolder:
         )
 
     def with_skipped(self, entries: Iterable[FileEntry]) -> "ImageFolder":
-        """Add files to `skipped`."""
+        """Add files to `skipped`.
+
+        Args:
+            entries: files, each with the reason why it is left out
+        """
         return replace(self, skipped=self.skipped + tuple(entries))
 
 
@@ -146,7 +161,11 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     their class; see `layout.py` for what is a class.
 
     Args:
+        root: a folder
         class_names: the classes of a finished run, in label order; then fewer of them may be there
+
+    Returns:
+        The images by class, with the files that are left out and why; no image is opened
 
     Raises:
         DataError: if there is no such folder, a class is empty or not among `class_names`, or fewer than two classes

@@ -19,7 +19,14 @@ TRAINED_ON = "the run this one starts from was trained on them"
 
 @dataclass(frozen=True)
 class Split:
-    """Three folders that share no file and no duplicate group, with notes for the user."""
+    """Three folders that share no file and no duplicate group, with notes for the user.
+
+    Attributes:
+        train: the images to train on
+        validation: the images to select on
+        test: the images that nothing is selected on; often none
+        notes: what a person should know of the split
+    """
 
     train: ImageFolder
     validation: ImageFolder

@@ -73,6 +73,9 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
             y: labels (samples,), of any type that can be sorted; two classes or more
             groups: (samples,), equal for samples that are never in two subsets, such as a patient's
 
+        Returns:
+            This object
+
         Raises:
             SamplesError: a ValueError, if X, y or groups cannot be used
             DataError, ModelError, OptionError, RunError
@@ -111,6 +114,12 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
     def predict_proba(self, X: Any) -> np.ndarray:
         """Compute the calibrated probability of each class: float32 (samples, classes), in the order of `classes_`.
 
+        Args:
+            X: samples; see the class
+
+        Returns:
+            float32 (samples, classes), 0 to 1; each row has the sum 1
+
         Raises:
             SamplesError: a ValueError, also if a sample cannot be read
         """
@@ -126,6 +135,12 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
     def predict(self, X: Any) -> np.ndarray:
         """Find the most probable label of each sample: (samples,).
 
+        Args:
+            X: samples; see the class
+
+        Returns:
+            (samples,), of the type of y
+
         Raises:
             SamplesError: a ValueError, also if a sample cannot be read
         """
@@ -135,6 +150,12 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the features that the head classifies: float32 (samples, values).
+
+        Args:
+            X: samples; see the class
+
+        Returns:
+            float32 (samples, values)
 
         Raises:
             SamplesError: a ValueError, also if a sample cannot be read

@@ -48,6 +48,13 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
         """Decide how images become pixels (`resize` and `gray_range`, where they are "auto"); nothing is trained.
 
+        Args:
+            X: samples; see the class
+            y: ignored
+
+        Returns:
+            This object
+
         Raises:
             SamplesError: a ValueError, if X cannot be used
             ModelError, OptionError, RunError
@@ -63,6 +70,12 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute features, or read them from the cache: float32 (samples, values).
+
+        Args:
+            X: samples; see the class
+
+        Returns:
+            float32 (samples, values)
 
         Raises:
             SamplesError: a ValueError, also if a sample cannot be read

@@ -24,8 +24,9 @@ class Report:
     """Metrics of a classifier on labeled images.
 
     Attributes:
-        probabilities: float32 (images, classes)
+        class_names: in label order
         labels: int32 (images,)
+        probabilities: float32 (images, classes)
     """
 
     class_names: tuple[str, ...]
@@ -98,7 +99,14 @@ class Report:
         return self.interval[0] > self.baseline[1]
 
     def top_k(self, k: int) -> float:
-        """Compute how often the true class is among the `k` most probable."""
+        """Compute how often the true class is among the `k` most probable.
+
+        Args:
+            k: number of classes, at least 1
+
+        Returns:
+            A fraction, 0 to 1
+        """
         return top_k_accuracy(self.probabilities, self.labels, k)
 
     def as_json(self) -> dict[str, Any]:

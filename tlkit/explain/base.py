@@ -45,6 +45,7 @@ class Explanation:
         reason: why the answer is "unknown"
         error: why the input is not an image
         image: the upright image, which may be smaller than the original
+        spec: how the image becomes the square that the network sees
     """
 
     path: str

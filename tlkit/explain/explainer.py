@@ -155,6 +155,9 @@ def open_explainer(
         trust_model: whether Keras may open its network, in this process, even if this machine did not make it
         predictor: of the run, where one is open already
 
+    Returns:
+        What explains one image after the other
+
     Raises:
         RunError
         ModelError

@@ -86,8 +86,14 @@ def export_run(
     """Write a finished run as files for other programs, and check that they answer as it does.
 
     Args:
+        run: a finished run, or its folder
         output: a new folder; the next free `<run>-<format>` where it is None
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `ExportSettings`, in place of `settings`
+
+    Returns:
+        The files of each format, and how their answers compare with those of the run
 
     Raises:
         OptionError: if a format does not take this `quantize`, or `output` exists

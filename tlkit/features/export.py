@@ -53,6 +53,7 @@ class FeatureExport:
         shape: of the table: images, values
         nearest_neighbor_accuracy: fraction of the validation images whose nearest training image is of their class: by
             the features as they are, and by what they were compressed to
+        split: the subsets of the images
         skipped: files that are not in the table, each with its reason
         notes: what a person should know
         table: what was written
@@ -88,8 +89,14 @@ def export_features(
     """Write the features of every image of a folder, with its path, class and split.
 
     Args:
+        data: a folder or a table of images
         output: a new file that ends in .npz, .parquet or .csv
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `FeaturesSettings`, in place of `settings`
+
+    Returns:
+        What was written; its table has one row per image
 
     Raises:
         DataError

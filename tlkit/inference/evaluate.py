@@ -125,8 +125,14 @@ def evaluate(
     is new, the validation images count.
 
     Args:
+        run: a finished run, or its folder
         data: a folder of classes, matched by name; the run's own images where it is None
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `EvaluateSettings`, in place of `settings`
+
+    Returns:
+        The figures of the images that count, and of the others apart
 
     Raises:
         DataError

@@ -95,6 +95,7 @@ class Predictor:
         Args:
             run: a finished run, or its folder
             engine: "auto" for the one the run was made with
+            top_k: how many classes `Prediction.top` has, at most all
             unknown: whether the answer may be "unknown"; None where the run has a threshold
             trust_model: whether Keras may open its network, in this process, even if this machine did not make it
 
@@ -148,7 +149,12 @@ class Predictor:
                 yield from predictions
 
     def predict_chunk(self, inputs: list[NamedInput], identify: bool = False) -> list[Prediction]:
-        """Classify a few images in the calling thread, which keeps a session of each engine."""
+        """Classify a few images in the calling thread, which keeps a session of each engine.
+
+        Args:
+            inputs: as `name_input` gives them
+            identify: also hash each file and its pixels
+        """
         decoded = [item.decode(self.manifest.image, identify) for item in inputs]
         named = [(item.name, image) for item, image in zip(inputs, decoded, strict=True)]
         images = [(name, image) for name, image in named if isinstance(image, DecodedImage)]
@@ -202,7 +208,14 @@ class Predictor:
             )
 
     def classify(self, features: np.ndarray) -> np.ndarray:
-        """Compute calibrated probabilities; RunError if they are not those of the run's classes"""
+        """Compute calibrated probabilities; RunError if they are not those of the run's classes
+
+        Args:
+            features: what `network.extract` gives
+
+        Returns:
+            float32 (images, classes), in label order
+        """
         probabilities, names = self.network.classify(features), self.manifest.class_names
         if probabilities.shape[1] != len(names):
             raise RunError(
@@ -247,6 +260,9 @@ def predict(
         engine: "auto" for the one the run was made with
         unknown: whether the answer may be "unknown"; None where the run has a threshold
         trust_model: whether Keras may open its network, in this process, even if this machine did not make it
+
+    Returns:
+        Predictions, streamed: memory does not grow with the number of images
 
     Raises:
         RunError

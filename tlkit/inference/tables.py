@@ -227,6 +227,9 @@ BINARY_FORMATS = ("xlsx", "parquet")
 def predictions_to_pandas(predictions: Iterable[Prediction]) -> "pandas.DataFrame":
     """Make a data frame of predictions, with the columns of `tlkit predict --format csv`.
 
+    Args:
+        predictions: as `predict` gives them
+
     Returns:
         Path, status, label, confidence, label_2, confidence_2, ... as many as `top_k` gave, reason and error
 

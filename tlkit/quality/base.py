@@ -22,6 +22,7 @@ class Issue:
 
     Attributes:
         check: the check that found it
+        severity: "error", "warning" or "info"
         paths: relative to DATA, the image to look at first
         score: from 0 to 1; the larger, the surer or the worse; its meaning is the check's
         message: the finding, one sentence

@@ -76,9 +76,12 @@ def check(
 
     Args:
         data: a folder or a table of images
-        settings: how to look
+        settings: the options; the defaults where it is None
         progress: shows the pass over the images
         options: fields of `CheckSettings`, in place of `settings`
+
+    Returns:
+        The findings, the worst first
 
     Raises:
         DataError, ModelError, OptionError

@@ -49,7 +49,7 @@ MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder; see docs/architecture.md for the files in it."""
+    """A run folder; the `name` of a file in it is relative to its `path`. See docs/architecture.md for the files."""
 
     path: Path
 
@@ -74,7 +74,7 @@ class Run:
         facts: list[tuple[str, Any]] = [("folder", self.path)]
         with suppress(
             RunError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError
-        ):  # an unfinished or damaged run
+        ):  # unfinished, damaged
             settings, metrics, names = self.read_settings(), self.read_json("metrics.json"), self.manifest.class_names
             figures = metrics.get(metrics["headline"]) or metrics
             accuracy, low, high = (f"{100 * value:.1f}" for value in (figures["accuracy"], *figures["accuracy_ci95"]))
@@ -84,11 +84,11 @@ class Run:
         return html_card("Run", html_facts(facts))
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write one of the run's files."""
+        """Write a `value` as one of the run's JSON files."""
         write_json(self.path / name, value)
 
     def write_rows(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Write one of the run's tables as csv with a header."""
+        """Write one of the run's tables as csv: the names of the `columns`, then `rows` of as many cells."""
         with atomic_open(self.path / name) as file:
             writer = csv_writer(file)
             writer.writerow(columns)
@@ -153,7 +153,9 @@ class Run:
         return file
 
     def to_dataset(self, subset: str = "validation", batch_size: int = 32, shuffle: bool = False) -> "RunDataset":
-        """Open the images of a subset, or of "all", for Keras: batches of pixels, float32 0 to 255, and labels, int32.
+        """Open the images of a `subset` or "all" for Keras: batches of pixels, float32 0 to 255, and labels, int32.
+
+        The last may be smaller than `batch_size`; with `shuffle` each epoch has another order.
 
         Raises:
             RunError: if this machine did not make the run
@@ -202,11 +204,7 @@ def create_run(path: Path | None, command: str, parent: Path = RUNS) -> Run:
 
 
 def finish_run(run: Run, entries: Mapping[str, Any], is_own: bool = True) -> None:
-    """Write `model.json`, and `DONE` last.
-
-    Args:
-        entries, is_own: as `write_manifest` takes them
-    """
+    """Write `model.json` as `write_manifest` does, and `DONE` last."""
     write_manifest(run, entries, is_own)
     mark_done(run)
 
@@ -249,6 +247,9 @@ def load_run(path: str | Path) -> Run:
 
     Args:
         path: see `find_run`
+
+    Returns:
+        The run, whose other files are checked when they are read
 
     Raises:
         RunError: it says what is there instead
@@ -300,7 +301,7 @@ def recommended_in(comparison: Run) -> str:
     Raises:
         RunError
     """
-    content = comparison.read_json("compare.json")
+    content, file = comparison.read_json("compare.json"), comparison.path / "compare.json"
     try:
         name = content["advice"]["name"]
         is_listed = isinstance(name, str) and name in [row["model"] for row in content["models"]]
@@ -309,7 +310,6 @@ def recommended_in(comparison: Run) -> str:
             return str(name)
     except (KeyError, TypeError):
         pass
-    file = comparison.path / "compare.json"
     raise RunError(f"'{file}' does not name a model; give the folder of one run in '{comparison.path}'.")
 
 

@@ -80,6 +80,9 @@ def keras_model(run: Run | str | Path, trust_model: bool = False) -> Any:
         run: a finished run, or its folder
         trust_model: whether Keras may open it even if this machine did not make it
 
+    Returns:
+        A `keras.Model` that is not compiled
+
     Raises:
         RunError: if it may not be opened, cannot be, or is a classic classifier
     """

@@ -52,7 +52,12 @@ def train_classic(
     Args:
         data: a folder with one subfolder per class, or with train/, val/ and test/ above them
         output: the run folder to make; the next free `runs/train-NNN` where it is None
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `ClassicSettings`, in place of `settings`; HOG where neither is given
+
+    Returns:
+        The run, its metrics and the split of the images
 
     Raises:
         DataError

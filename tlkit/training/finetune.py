@@ -32,7 +32,12 @@ def finetune(
     Args:
         data: a folder with one subfolder per class, or with train/, val/ and test/ above them
         output: the run folder to make; the next free `runs/finetune-NNN` where it is None
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `FinetuneSettings`, in place of `settings`
+
+    Returns:
+        The run, its metrics and the split of the images
 
     Raises:
         DataError

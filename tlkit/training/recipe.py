@@ -179,19 +179,25 @@ class TrainingMetrics:
 
     Attributes:
         accuracy: on the validation images, with its 95 % interval `accuracy_ci95`
-        selected_on_validation: whether epochs or strategy were chosen on these images
+        macro_f1: mean of the F1 of the classes, 0 to 1
         baseline_accuracy: of always answering `baseline_class`, the commonest class of the validation images
         beats_baseline: whether the accuracy is significantly above that
         headline: which figures to quote: "folds", "test" or "validation"
-        test: figures on the test images; None without any
+        num_train, num_validation, num_test: images of the subsets
+        selected_on_validation: whether epochs or strategy were chosen on these images
         features_reused: images whose features were cached
-        diagnosis: findings as "words", and as "next" the command to try; "" if there is none
         left_out: files by the reason why they were skipped
-        folds: cross-validated figures, see `CrossValidation`; None where not asked for
-        seeds: see `cross_validation.py`; None where not asked for
+        seconds: of each part of the training, and their total
         calibration: see `evaluation.calibration.Calibration`
         unknown: asked `coverage`, `threshold`, `auroc` on images of no class, and per subset how many images get an
             answer and how many of these are correct; None where there is no threshold
+        test: figures on the test images; None without any
+        advice: what was decided for the user, and why, with the key "reason"; None where nothing was
+        forecast: seconds and disk_bytes that were expected; None where nothing was estimated
+        diagnosis: findings as "words", and as "next" the command to try; "" if there is none
+        notes: what a person should know of the images and the training
+        folds: cross-validated figures, see `CrossValidation`; None where not asked for
+        seeds: see `cross_validation.py`; None where not asked for
         figures: what only one kind of training has, such as `epochs` or `classifier`
     """
 
@@ -237,7 +243,7 @@ class TrainingMetrics:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "TrainingMetrics":
-        """Read the content of a metrics.json.
+        """Read the `content` of a metrics.json.
 
         Raises:
             KeyError, TypeError: if something is missing
@@ -253,12 +259,14 @@ class TrainingResult:
     """A finished run and what it showed.
 
     Attributes:
+        run: the finished run
+        split: the subsets of the images
         report: on the validation images, on which the best epoch was chosen
         test: on the test images, which nothing was chosen on; None without any
-        folds: on all images, each held out once; None without `--folds`
         metrics: what metrics.json holds
         history: one row per epoch, phase after phase
         skipped: files of DATA that were left out, with the reason
+        folds: on all images, each held out once; None without `--folds`
     """
 
     run: Run

@@ -28,7 +28,12 @@ def resume(path: str | Path, progress: Progress | None = None, trust_model: bool
     """Continue a stopped run, to the very weights it would have ended with.
 
     Args:
+        path: the folder of the stopped run
+        progress: shows what is done; nothing is shown where it is None
         trust_model: whether Keras may open the network that it started from, even if this machine did not make it
+
+    Returns:
+        What the training would have given without the stop
 
     Raises:
         RunError: if there is no such run, or images or packages have changed, and what the training raises

@@ -57,6 +57,9 @@ class Visualization:
     def save(self, file: str | Path) -> None:
         """Write it as a new PNG file.
 
+        Args:
+            file: a new file
+
         Raises:
             OptionError: if `file` exists
         """
@@ -90,7 +93,12 @@ def visualize(
 
     Args:
         model: a run, its folder, or the name of a backbone
+        settings: the options; the defaults where it is None
+        progress: shows what is done; nothing is shown where it is None
         options: fields of `VisualizeSettings`, in place of `settings`
+
+    Returns:
+        The image, ready to be saved or shown in a notebook
 
     Raises:
         OptionError: also for an unknown layer, unit or class
