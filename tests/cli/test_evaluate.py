@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -59,7 +60,54 @@ def test_evaluate_below_the_gate_ends_with_5_after_the_figures(finetuned_run, co
     done = tlkit("evaluate", finetuned_run.path, tmp_path / "wrong", *args)
     assert done.exit_code == 5
     assert done.stdout.startswith("  accuracy ")
-    assert re.search(r"^Error: accuracy [\d.]+ % is below --min-accuracy 1\.$", done.stderr, re.MULTILINE)
+    words = r"^Error: accuracy [\d.]+ % \(\d+ of \d+, 95 % interval [\d.]+ to [\d.]+ %\) is below --min-accuracy 1\.$"
+    assert re.search(words, done.stderr, re.MULTILINE)
+
+
+def test_every_gate_that_fails_is_named_and_is_a_test_case(finetuned_run, colors, tmp_path):
+    shutil.copytree(colors / "red", tmp_path / "wrong" / "blue")
+    gates = ["--min-accuracy", "0.9", "--min-recall", "blue=0.5", "--min-recall", "red=0.1", "--max-ece", "0.2"]
+    args = ("evaluate", finetuned_run.path, tmp_path / "wrong", "--include-training", *gates)
+    error = refused(5, *args, "--junit", tmp_path / "gates.xml")
+    assert "is below --min-accuracy 0.9; recall of 'blue' 0.0 % (0 of 12, 95 % interval 0.0 to 24.2 %)" in error
+    assert "recall of 'red' cannot be measured (no image of it), but --min-recall red=0.1 asks for it" in error
+    assert "calibration error cannot be measured (it needs 200 images" in error
+    suite = ElementTree.parse(tmp_path / "gates.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "4", "0")
+    assert [child.tag for child in suite] == ["properties", *["testcase"] * 4, "system-out", "system-err"]
+    names = [case.get("name") for case in suite.iter("testcase")]
+    assert names == ["--min-accuracy 0.9", "--min-recall blue=0.5", "--min-recall red=0.1", "--max-ece 0.2"]
+    assert all(case.find("failure").get("message") in error for case in suite.iter("testcase"))
+    assert {item.get("name") for item in suite.iter("property")} == {"run", "data", "images", "tlkit"}
+    assert "already exists" in refused(2, *args, "--junit", tmp_path / "gates.xml")
+
+
+def test_gates_that_pass_are_counted(finetuned_run, tmp_path):
+    args = ("evaluate", finetuned_run.path, "--min-accuracy", "0.5", "--min-recall", "red=0.5")
+    done = tlkit(*args, "--junit", tmp_path / "gates.xml")
+    assert done.exit_code == 0, done.stderr
+    assert "gates       2 of 2 passed" in done.stdout
+    suite = ElementTree.parse(tmp_path / "gates.xml").getroot()[0]
+    assert suite.get("failures") == "0"
+    assert not list(suite.iter("failure"))
+    gates = json.loads(tlkit(*args, "--json").stdout)["gates"]
+    assert [(gate["option"], gate["passed"]) for gate in gates] == [
+        ("--min-accuracy 0.5", True),
+        ("--min-recall red=0.5", True),
+    ]
+
+
+def test_gates_that_mean_nothing_are_refused(finetuned_run, tmp_path):
+    for value, words in (
+        ("red", "expected a class and a number from 0 to 1"),
+        ("red=2", "expected a class and a number from 0 to 1"),
+        ("pink=1", "names the class 'pink'; expected one of 'blue', 'green'"),
+    ):
+        assert words in refused(2, "evaluate", finetuned_run.path, "--min-recall", value)
+    twice = ("--min-recall", "red=1", "--min-recall", "red=0.5")
+    assert "given twice for 'red'" in refused(2, "evaluate", finetuned_run.path, *twice)
+    words = refused(2, "evaluate", finetuned_run.path, "--junit", tmp_path / "gates.xml")
+    assert "--junit has no effect without a gate" in words
 
 
 def test_evaluate_at_the_gate_is_enough(finetuned_run):

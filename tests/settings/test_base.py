@@ -5,8 +5,14 @@ from dataclasses import FrozenInstanceError, fields
 from typing import get_args, get_type_hints
 
 from tests.settings.classes import CLASSES, FIELDS, NUMBERS, make, refusal
-from tlkit.settings.base import LIMITS, command_line, option_name, to_json, unwrap_optional
+from tlkit.settings.base import LIMITS, command_line, option_name, to_json, unwrap_optional, unwrap_repeated
 from tlkit.settings.training import FinetuneSettings, TrainSettings
+
+
+def choices_of(owner, item):
+    """The choices of a field that has one value; none of a repeatable one."""
+    hint, is_repeated = unwrap_repeated(hint_of(owner, item)[0])
+    return () if is_repeated else get_args(hint)
 
 
 def offenders(pairs, is_right):
@@ -79,7 +85,7 @@ def test_number_on_an_inclusive_limit_is_taken():
 
 def test_choice_that_is_none_of_them_is_refused_with_the_list():
     def is_right(owner, item):
-        choices = get_args(hint_of(owner, item)[0])
+        choices = choices_of(owner, item)
         words = refusal(owner, **{item.name: "other"})
         return not choices or words.endswith(f"expected one of {', '.join(choices)}.")
 
@@ -88,7 +94,7 @@ def test_choice_that_is_none_of_them_is_refused_with_the_list():
 
 def test_choice_is_taken_whichever_it_is():
     def is_right(owner, item):
-        choices = get_args(hint_of(owner, item)[0])
+        choices = choices_of(owner, item)
         return all(getattr(make(owner, **{item.name: choice}), item.name) == choice for choice in choices)
 
     assert offenders(FIELDS, is_right) == []

@@ -1,6 +1,8 @@
 """`tlkit evaluate RUN [DATA]`."""
 
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from tlkit.settings.commands import EvaluateSettings
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
+    from tlkit.evaluation.gates import QualityGate
     from tlkit.inference.evaluate import Evaluation
 
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     cls=GroupedCommand,
     examples=(
         "tlkit evaluate runs/finetune-001",
-        "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9",
+        "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9 --junit gates.xml",
         "tlkit evaluate runs/finetune-001 new --json",
     ),
     common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "unknown_data", "engine"),
@@ -45,40 +48,71 @@ def evaluate(run: Path, data: Path | None, output: Path | None, settings: Evalua
     """
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
+    from tlkit.evaluation.gates import check_gates, parse_recall_gates
     from tlkit.inference.evaluate import evaluate as run_evaluate
     from tlkit.training.option_effects import EVALUATE, refuse_without_effect
 
-    refuse_without_effect(settings, EVALUATE, {"has_data": data is not None})
+    started = time.perf_counter()
+    refuse_without_effect(settings, EVALUATE, vars(settings) | {"has_data": data is not None})
     _check_output(output, data, settings)
     opened = open_run(run, settings.trust_model)
+    recalls = parse_recall_gates(settings.min_recall, opened.manifest.class_names)
     evaluation = run_evaluate(opened, data, settings, Console())
+    gates = check_gates(evaluation.report, _measured(evaluation), settings.min_accuracy, recalls, settings.max_ece)
     if output:
         from tlkit.inference.tables import write_evaluation
 
         write_evaluation(evaluation, output, settings.csv_dialect, settings.probs)
+    if settings.junit:
+        _write_junit(Path(settings.junit), gates, evaluation, (opened.path, data), time.perf_counter() - started)
     if reporting().as_json:
-        click.echo(json.dumps(_as_json(evaluation, settings.top_k), indent=2))
+        click.echo(json.dumps(_as_json(evaluation, settings.top_k, gates), indent=2))
     else:
-        _print(evaluation, opened.path, settings.top_k)
-    accuracy = evaluation.report.accuracy
-    if accuracy < settings.min_accuracy:
-        raise GateError(f"accuracy {100 * accuracy:.1f} % is below --min-accuracy {settings.min_accuracy:g}.")
+        _print(evaluation, opened.path, settings.top_k, gates)
+    if failures := [gate.failure for gate in gates if not gate.passed]:
+        raise GateError(f"{'; '.join(failures)}.")
+
+
+def _write_junit(
+    file: Path,
+    gates: "Sequence[QualityGate]",
+    evaluation: "Evaluation",
+    asked: tuple[Path, Path | None],
+    seconds: float,
+) -> None:
+    """Write the gates for CI.
+
+    Args:
+        asked: RUN and DATA
+    """
+    from tlkit.engines.base import installed_version
+    from tlkit.evaluation.gates import junit
+    from tlkit.utils.files import write_new
+
+    run, data = asked
+    images = f"{len(evaluation.report.labels)} {_name_images(evaluation)}"
+    facts = {"run": str(run), "data": str(data or ""), "images": images, "tlkit": installed_version("tlkit")}
+    write_new(file, junit(gates, facts, seconds))
 
 
 def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
     """Refuse a folder among the images, and options of its files without effect, with an OptionError"""
     from tlkit.errors import OptionError
-    from tlkit.utils.files import refuse_inside
+    from tlkit.utils.files import check_new_file, refuse_inside
 
     if output and data:
         refuse_inside(data, output)
+    if settings.junit:
+        check_new_file(settings.junit)
+        if data:
+            refuse_inside(data, settings.junit)
     if settings.csv_dialect != "plain" and not output:
         raise OptionError(f"--csv-dialect is {settings.csv_dialect}, but no csv is written; add -o FOLDER.")
     if settings.probs and not output:
         raise OptionError("--probs has no effect, because no csv is written; add -o FOLDER.")
 
 
-def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
+def _as_json(evaluation: "Evaluation", top_k: int, gates: "Sequence[QualityGate]") -> dict[str, object]:
     from dataclasses import asdict
 
     from tlkit.data.listing import count_reasons
@@ -103,6 +137,7 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
         "calibration": _calibration(evaluation),
         "answered": _answered(evaluation),
         "unknown": _unknown(evaluation),
+        "gates": [asdict(gate) for gate in gates],
         "top_k": {str(top_k): report.top_k(top_k)},
         "per_class": [asdict(score) for score in report.scores],
         "class_names": list(report.class_names),
@@ -111,13 +146,18 @@ def _as_json(evaluation: "Evaluation", top_k: int) -> dict[str, object]:
     }
 
 
-def _calibration(evaluation: "Evaluation") -> dict[str, Any] | None:
+def _measured(evaluation: "Evaluation") -> "tuple[float, tuple[float, float]] | None":
     """Measure the calibration error on images that the temperature was not fitted on; None where they are too few."""
     from tlkit.evaluation.calibration import measure_calibration
 
     if evaluation.counted not in ("new", "test"):
         return None
-    measured = measure_calibration(evaluation.report.probabilities, evaluation.report.labels)
+    return measure_calibration(evaluation.report.probabilities, evaluation.report.labels)
+
+
+def _calibration(evaluation: "Evaluation") -> dict[str, Any] | None:
+    """Give the calibration error by the names of --json."""
+    measured = _measured(evaluation)
     return {"ece": measured[0], "ece_ci95": list(measured[1])} if measured else None
 
 
@@ -148,7 +188,7 @@ def _unknown(evaluation: "Evaluation") -> dict[str, float | int | None] | None:
     }
 
 
-def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
+def _print(evaluation: "Evaluation", run: Path, top_k: int, gates: "Sequence[QualityGate]") -> None:
     from tlkit.cli.charts import print_charts
     from tlkit.cli.screen import GLUE, Screen, percent
     from tlkit.cli.verdict import (
@@ -176,6 +216,8 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int) -> None:
         _print_apart(screen, evaluation)
         print_left_out(screen, [entry for entry in evaluation.skipped if entry.reason not in NOT_COUNTED.values()])
     screen.blank()
+    if gates:
+        screen.entry("gates", f"{sum(gate.passed for gate in gates)} of {len(gates)} passed")
     screen.entry("run", f"{run}  accuracy {percent(report.accuracy)} ({interval(*report.interval)})")
 
 

@@ -15,6 +15,7 @@ GROUPS = (  # of options, in their order on a help page
         "Classic",
         "Compression",
         "Evaluation",
+        "Gates",
         "Network",
         "Augmentation",
         "Head",

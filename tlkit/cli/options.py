@@ -11,7 +11,7 @@ import click
 
 from tlkit.cli.help import GroupedOption
 from tlkit.errors import OptionError
-from tlkit.settings.base import option_name, unwrap_optional
+from tlkit.settings.base import option_name, unwrap_optional, unwrap_repeated
 from tlkit.settings.training import settings_from
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def options_from(settings_class: type, into: str = "settings") -> Decorator:
 def _option(item: Field[Any], hint: Any) -> Decorator:
     default = None if item.default is MISSING else item.default
     value_type, may_be_none = unwrap_optional(hint)
+    value_type, is_repeated = unwrap_repeated(value_type)
     is_flag = value_type is bool
     name = option_name(item.name)
     choices, text = get_args(value_type), item.metadata["help"]
@@ -66,7 +67,8 @@ def _option(item: Field[Any], hint: Any) -> Decorator:
         type=_click_type(value_type, item.metadata["limits"]),
         default=default,
         metavar=metavar,
-        show_default=default != "" and (not is_flag or bool(default)),
+        multiple=is_repeated,
+        show_default=default not in ("", ()) and (not is_flag or bool(default)),
         is_flag=is_flag,
         help=text,
     )
@@ -260,7 +262,7 @@ def _refuse_changes(run: Path) -> None:
         if name in ("resume", "trust_model"):
             continue
         given = click.get_current_context().params[name]
-        given = str(given.resolve()) if name == "data" else given
+        given = str(given.resolve()) if name == "data" else list(given) if isinstance(given, tuple) else given
         if given != before.get(name):
             option = "DATA" if name == "data" else option_name(name)
             raise OptionError(

@@ -58,7 +58,8 @@ def describe_options(settings_class: type, names: Collection[str]) -> list[str]:
 def _describe_option(item: Field[Any], hint: Any) -> str:
     """Write one line of an "Attributes:" section, as Google's style has it."""
     value_type, may_be_none = unwrap_optional(hint)
-    kind = " | ".join(map(repr, get_args(value_type))) or value_type.__name__
+    value_type, is_repeated = unwrap_repeated(value_type)
+    kind = "tuple of " * is_repeated + (" | ".join(map(repr, get_args(value_type))) or value_type.__name__)
     limits = ", ".join(f"{LIMITS[name][0]} {bound}" for name, bound in item.metadata["limits"].items())
     text = item.metadata["help"] + (f" {limits.capitalize()}." if limits else "")
     if "Default: " not in text:
@@ -86,12 +87,20 @@ def validate(settings: Any) -> None:
         value_type, may_be_none = unwrap_optional(hints[item.name])
         if value is None and may_be_none:
             continue
-        if choices := get_args(value_type):
-            if value not in choices:
-                raise OptionError(f"{option} is {value!r}; expected one of {', '.join(choices)}.")
-        elif not _has_type(value, value_type):
-            raise OptionError(f"{option} is {value!r}; expected a value of type {value_type.__name__}.")
-        _check_limits(option, value, item.metadata["limits"])
+        value_type, is_repeated = unwrap_repeated(value_type)
+        if is_repeated and not isinstance(value, tuple):
+            raise OptionError(f"{option} is {value!r}; expected a tuple of values.")
+        for single in value if is_repeated else (value,):
+            _check_value(option, single, value_type)
+            _check_limits(option, single, item.metadata["limits"])
+
+
+def _check_value(option: str, value: Any, value_type: Any) -> None:
+    if choices := get_args(value_type):
+        if value not in choices:
+            raise OptionError(f"{option} is {value!r}; expected one of {', '.join(choices)}.")
+    elif not _has_type(value, value_type):
+        raise OptionError(f"{option} is {value!r}; expected a value of type {value_type.__name__}.")
 
 
 def _has_type(value: Any, value_type: type) -> bool:
@@ -116,6 +125,15 @@ def unwrap_optional(hint: Any) -> tuple[Any, bool]:
     if get_origin(hint) is Literal or NoneType not in get_args(hint):
         return hint, False
     return next(member for member in get_args(hint) if member is not NoneType), True
+
+
+def unwrap_repeated(hint: Any) -> tuple[Any, bool]:
+    """Take the type of one value out of a field's type, and tell whether it is the tuple of a repeatable option.
+
+    >>> unwrap_repeated(tuple[str, ...]), unwrap_repeated(int)
+    ((<class 'str'>, True), (<class 'int'>, False))
+    """
+    return (get_args(hint)[0], True) if get_origin(hint) is tuple else (hint, False)
 
 
 def option_name(field_name: str) -> str:
@@ -149,7 +167,8 @@ def command_line(command: str, settings: Any, data: Path) -> str:
     for item in fields(settings):
         value = getattr(settings, item.name)
         if value != item.default:
-            words += [typed_option(item.name, value), *([] if isinstance(value, bool) else [str(value)])]
+            for single in value if isinstance(value, tuple) else (value,):
+                words += [typed_option(item.name, single), *([] if isinstance(single, bool) else [str(single)])]
     return shlex.join(words)
 
 

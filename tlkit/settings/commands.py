@@ -112,7 +112,20 @@ class EvaluateSettings(LayoutSettings):
     include_training: bool = setting(
         False, "Main", "All images of DATA count, also those that RUN was trained on or validated with."
     )
-    min_accuracy: float = setting(0.0, "Main", "Minimum accuracy; below it the exit code is 5.", min=0, max=1)
+    min_accuracy: float = setting(
+        0.0, "Gates", "Minimum accuracy; below it the exit code is 5. 0 for no gate.", min=0, max=1
+    )
+    min_recall: tuple[str, ...] = setting(
+        (), "Gates", "Minimum recall of a class, e.g. cat=0.9; below it the exit code is 5. Repeatable."
+    )
+    max_ece: float | None = setting(
+        None,
+        "Gates",
+        "Maximum calibration error (ECE) on new images; above it the exit code is 5. Default: no gate.",
+        min=0,
+        max=1,
+    )
+    junit: str = setting("", "Gates", "New file for the gates as JUnit XML, one test case each; it is for CI.")
     top_k: int = setting(3, "Main", "Number of most probable classes for the top-k accuracy.", min=1)
     unknown_data: str = setting(
         "",

@@ -286,4 +286,7 @@ def settings_from(content: dict[str, Any], command: str = "finetune") -> Trainin
     names = {item.name for item in fields(settings_class) if item.metadata.get("is_stored", True)}
     if unknown := sorted(content.keys() - names - {"command", "data"}):
         raise OptionError(f"unknown setting '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
-    return settings_class(**{name: value for name, value in content.items() if name in names})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    return settings_class(**{name: value for name, value in values.items() if name in names})

@@ -218,7 +218,15 @@ LR_FIND_NETWORK = (  # either one of finetune or, with --model, one of train
 
 AUGMENT = (NoEffect(AUGMENTATION, lambda case: case.views == 1, "with --views 1"),)
 
-EVALUATE = (NoEffect(("include_training", *_names(LayoutSettings)), lambda case: not case.has_data, "without DATA"),)
+EVALUATE = (
+    NoEffect(("include_training", *_names(LayoutSettings)), lambda case: not case.has_data, "without DATA"),
+    NoEffect(
+        ("junit",),
+        lambda case: not (case.min_accuracy or case.min_recall or case.max_ece is not None),
+        "without a gate",
+        "--min-accuracy",
+    ),
+)
 
 SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `options` those it can be varied by
     NoEffect(("image_size", "num_classes", "width", "gray"), lambda case: case.is_run, "with the network of a run"),
