@@ -1,6 +1,7 @@
 """Whole networks as ONNX: every architecture and small backbones against Keras, metadata, size, any batch."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -8,9 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.export.running import open_session
 from tests.networks import keras, lazy_functions, lively_body, random_pixels, run_network
-from tlkit.errors import ModelError
+from tlkit.errors import ModelError, OptionError
 from tlkit.export import onnx_graph
+from tlkit.export.export import export_run
 from tlkit.export.onnx import keras_to_onnx
 from tlkit.models.architectures.registry import ARCHITECTURES
 from tlkit.models.head import Head, attach_head
@@ -26,12 +29,6 @@ def patches(count, image_size):
     """Images of 4 x 4 colors, which differ more than noise does: (count, image_size, image_size, 3)."""
     small, side = random_pixels(count, 4), -(-image_size // 4)
     return small.repeat(side, axis=1).repeat(side, axis=2)[:, :image_size, :image_size]
-
-
-def open_session(content):
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def run_session(session, pixels):
@@ -162,3 +159,20 @@ def test_the_writer_loads_neither_keras_nor_tensorflow():
     code = "import sys, tlkit.export.onnx; print(*sorted(set(sys.modules) & {'keras', 'tensorflow', 'onnxruntime'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_classic_run_is_exported_and_checked_against_predict(classic_run, tmp_path):
+    result = export_run(classic_run, tmp_path / "out", format="onnx")
+    found = result.formats["onnx"].verification
+    assert found.num_validation > 0
+    assert (found.agreement, found.max_difference < 1e-5) == (1, True)
+    facts = open_session(tmp_path / "out" / "model.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(facts["class_names"]) == list(classic_run.manifest.class_names)
+
+
+def test_what_a_classic_classifier_cannot_be_is_refused(classic_run, tmp_path):
+    with pytest.raises(OptionError, match="--quantize float16 is for networks"):
+        export_run(classic_run, tmp_path / "out", format="onnx", quantize="float16")
+    with pytest.raises(ModelError, match="which --format litert cannot hold; use --format onnx"):
+        export_run(classic_run, tmp_path / "out", format="litert")
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.export.running import run_onnx
 from tests.networks import keras, random_pixels, run_network
 from tlkit.errors import ModelError
 from tlkit.export.onnx import keras_to_onnx
@@ -15,13 +16,6 @@ from tlkit.export.onnx_layers import CONVERTERS
 
 SIZE = 9  # odd, so that "same" adds more on one side
 PIXELS = random_pixels(3, SIZE)
-
-
-def run_onnx(content, pixels):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return session.run(["probabilities"], {"pixels": pixels})[0]
 
 
 def network(build):

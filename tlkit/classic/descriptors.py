@@ -110,10 +110,10 @@ def compute_sift(pixels: np.ndarray) -> np.ndarray:
     """Compute dense SIFT of patches of 16, 24 and 32 pixels, with the center of each: float16 (patches, 130)."""
     maps = orientation_maps(_brightness(pixels), SIFT_ORIENTATIONS)
     grids = [dense_sift(maps, bin_size, step) for bin_size, step in SIFT_STEPS.items()]
-    return np.concatenate([_append_positions(grid) for grid in grids]).astype(np.float16)
+    return np.concatenate([append_positions(grid) for grid in grids]).astype(np.float16)
 
 
-def _append_positions(grid: np.ndarray) -> np.ndarray:
+def append_positions(grid: np.ndarray) -> np.ndarray:
     """Append the position of each patch in its grid: (rows, columns, values) to (patches, values + 2)."""
     rows, columns, length = grid.shape
     down, across = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")

@@ -91,7 +91,7 @@ def encode(vocabulary: Arrays, patches: np.ndarray, levels: int) -> np.ndarray:
     values = patches[:, :-POSITION_COLUMNS].astype(np.float32)
     positions = patches[:, -POSITION_COLUMNS:].astype(np.float32)
     pool = _bag_of_words(vocabulary, values) if "centers" in vocabulary else _fisher_vector(vocabulary, values)
-    pooled = [pool(cell) for cell in _pyramid_cells(positions, levels)]
+    pooled = [pool(cell) for cell in pyramid_cells(positions, levels)]
     # square roots keep frequent patches from dominating (Perronnin 2010)
     cells = [_unit_length(np.sign(vector) * np.sqrt(np.abs(vector))) for vector in pooled]
     return _unit_length(np.concatenate(cells)).astype(np.float32)
@@ -126,7 +126,7 @@ def _fisher_vector(vocabulary: Arrays, values: np.ndarray) -> PoolCell:
     return pool
 
 
-def _pyramid_cells(positions: np.ndarray, levels: int) -> Iterator[np.ndarray]:
+def pyramid_cells(positions: np.ndarray, levels: int) -> Iterator[np.ndarray]:
     """Mask the patches of each cell of a spatial pyramid, level after level: bool (patches,)."""
     for side in (2**level for level in range(levels)):
         cell = np.minimum((positions * side).astype(np.int64), side - 1)

@@ -78,13 +78,13 @@ def pool_orientations(maps: np.ndarray, bin_size: int) -> np.ndarray:
     Args:
         bin_size: side of a bin, in pixels; its triangle is twice as wide
     """
-    down, across = (_triangles(length, bin_size) for length in maps.shape[1:])
+    down, across = (triangles(length, bin_size) for length in maps.shape[1:])
     sums = np.einsum("ph,ohw->opw", down, maps, optimize=True) @ across.T
     return np.moveaxis(sums, 0, -1)
 
 
 @cache
-def _triangles(length: int, bin_size: int) -> np.ndarray:
+def triangles(length: int, bin_size: int) -> np.ndarray:
     """Weigh each pixel for each bin along one side: float32 (bins, length)."""
     centers = bin_size * (np.arange(length // bin_size) + 0.5) - 0.5
     distance = np.abs(np.arange(length) - centers[:, None])

@@ -7,8 +7,25 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tlkit.classic.pipeline import ClassicPipeline
+
 RuntimeFunction = Callable[[np.ndarray], np.ndarray]
 PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output of every exported file
+
+
+@dataclass(frozen=True)
+class ClassicSource:
+    """A classic classifier.
+
+    Attributes:
+        pipeline: from pixels, or a network's features, to probabilities
+        image_size: of the images that `predict` gives it, in pixels
+        temperature: of the run, which divides the logarithms of its probabilities
+    """
+
+    pipeline: ClassicPipeline
+    image_size: int
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -16,12 +33,13 @@ class ExportSource:
     """The input of a format.
 
     Attributes:
-        model: a Keras model from float32 (batch, size, size, 3), 0 to 255, to calibrated probabilities; None for a
-            classic pipeline
+        model: a Keras model from float32 (batch, size, size, 3), 0 to 255, to calibrated probabilities; with a classic
+            classifier to the features that it takes, None if these are handcrafted
         metadata: texts that travel inside the file, by name; every value is ASCII
         associated: files that travel beside or inside the file, by name
         quantize: "none", "float16", "dynamic" or "int8"
         calibration: uint8 (images, size, size, 3), from which int8 takes its ranges; None unless it is needed
+        classic: the classic classifier; None for a network
     """
 
     model: Any
@@ -29,6 +47,7 @@ class ExportSource:
     associated: dict[str, bytes] = field(repr=False)
     quantize: str = "none"
     calibration: np.ndarray | None = field(default=None, repr=False)
+    classic: ClassicSource | None = field(default=None, repr=False)
 
 
 class Exporter(Protocol):

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.base import installed_version
-from tlkit.errors import DataError, GateError, ModelError
-from tlkit.export.base import ExportSource, RuntimeFunction
+from tlkit.errors import DataError, GateError, ModelError, OptionError
+from tlkit.export.base import ClassicSource, ExportSource, RuntimeFunction
 from tlkit.export.clients import client_scripts
 from tlkit.export.formats import ExportFormat, choose_formats
 from tlkit.export.images import find_root, read_golden, read_subset
 from tlkit.export.metadata import associated_files, metadata_texts, model_facts
-from tlkit.export.model import export_model
+from tlkit.export.model import export_classic, export_model
 from tlkit.export.verification import Reference, Verification, measure_speeds, verify
 from tlkit.inference.golden import has_golden, verify_golden
 from tlkit.inference.predictor import Predictor
@@ -106,7 +106,7 @@ def export_run(
     run = run if isinstance(run, Run) else load_run(run)
     output = Path(output) if output is not None else default_output(run, settings)
     check_new_file(output)
-    _check_classic(run, chosen)
+    _check_classic(run, chosen, settings.quantize)
     return _Exporting(run, settings, progress, chosen).write(output)
 
 
@@ -116,12 +116,16 @@ def default_output(run: Run, settings: ExportSettings) -> Path:
     return next_free(Path(name if settings.quantize == "none" else f"{name}-{settings.quantize}"))
 
 
-def _check_classic(run: Run, chosen: Mapping[str, ExportFormat]) -> None:
-    """Check that every chosen format can hold the classifier of a run; ModelError if not"""
+def _check_classic(run: Run, chosen: Mapping[str, ExportFormat], quantize: str) -> None:
+    """Check that every chosen format can hold the classifier of a run; ModelError or OptionError if not"""
     others = [name for name, row in chosen.items() if not row.takes_classic]
     if MODEL not in run.manifest.sha256 and others:
         raise ModelError(
             f"'{run.path}' contains a classic classifier, which --format {others[0]} cannot hold; use --format onnx."
+        )
+    if MODEL not in run.manifest.sha256 and quantize != "none":
+        raise OptionError(
+            f"--quantize {quantize} is for networks, and '{run.path}' contains a classic classifier; omit --quantize."
         )
 
 
@@ -144,12 +148,14 @@ class _Exporting:
         """Write and check every format in a hidden folder, which gets its name at the end."""
         reference = self._reference()
         facts = model_facts(self.run, self.settings.quantize)
+        model, classic = self._classifier()
         source = ExportSource(
-            model=export_model(self.run, self.settings.trust_model),
+            model=model,
             metadata=metadata_texts(facts),
             associated=associated_files(facts),
             quantize=self.settings.quantize,
             calibration=self._calibration(),
+            classic=classic,
         )
         with new_folder(output) as folder:
             formats = {name: self._write_format(name, source, reference, folder) for name in self.chosen}
@@ -161,6 +167,13 @@ class _Exporting:
             result = Export(output, formats, self.settings.quantize, tuple(self.notes))
             write_json(folder / REPORT, self._report(result, folder))
         return result
+
+    def _classifier(self) -> tuple[Any, ClassicSource | None]:
+        """Open the network of the run; or its classic classifier, with the network before it or None."""
+        if MODEL in self.run.manifest.sha256:
+            return export_model(self.run, self.settings.trust_model), None
+        classic, network = export_classic(self.run, self.settings.trust_model)
+        return network, classic
 
     def _reference(self) -> Reference:
         """Collect the images that files are compared on, with the answers of the run."""

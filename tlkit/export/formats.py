@@ -72,7 +72,8 @@ FORMATS = {
         files=("model.onnx",),
         quantize=("none", "float16", "int8"),
         load=_load_onnx,
-        packages={"": (("tensorflow", "train"), ("onnx", "onnx"), ("onnxruntime", "onnx"))},
+        packages={"": (("onnx", "onnx"), ("onnxruntime", "onnx"))},
+        takes_classic=True,
     ),
     "openvino": ExportFormat(
         title="OpenVINO",

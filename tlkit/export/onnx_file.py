@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
-from tlkit.export.onnx import keras_to_onnx
+from tlkit.export.onnx import classic_to_onnx, keras_to_onnx
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.onnx"
@@ -20,8 +20,11 @@ class OnnxExporter:
     """Writes `model.onnx`, with any batch; the metadata is in metadata_props."""
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the network, and quantize it with ONNX Runtime's tools."""
-        content = keras_to_onnx(source.model, source.metadata)
+        """Write the network and quantize it with ONNX Runtime's tools, or write the classic classifier."""
+        if source.classic is None:
+            content = keras_to_onnx(source.model, source.metadata)
+        else:
+            content = classic_to_onnx(source.classic, source.metadata, source.model)
         with warnings.catch_warnings(), silenced_stderr():
             warnings.simplefilter("ignore")
             (folder / NAME).write_bytes(QUANTIZERS[source.quantize](content, source))

@@ -10,11 +10,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from tlkit.errors import ModelError
+from tlkit.export.base import PIXELS, PROBABILITIES
 
 OPSET = 17  # of ai.onnx: the first with LayerNormalization, and every runtime in use has it
 ML_OPSET = 3  # of ai.onnx.ml, which has the trees
 IR_VERSION = 8  # the one of that opset
-INPUT, OUTPUT, BATCH = "pixels", "probabilities", "batch"
+BATCH = "batch"  # name of the axis
 MAX_BYTES = (2 << 30) - (16 << 20)  # a protobuf message has less than 2 GiB; the rest is for nodes and names
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -54,13 +55,18 @@ class OnnxGraph:
     _transposed: dict[str, Value] = field(default_factory=dict)
     _bytes: int = 0
 
+    @property
+    def constants(self) -> list[onnx.TensorProto]:
+        """The constants, each content once."""
+        return list(self._tensors.values())
+
     def pixels(self, shape: tuple[int, ...]) -> Value:
         """Give the input as float32, its channels first: Transpose is faster on bytes than on floats.
 
         Args:
             shape: of one row
         """
-        pixels = self.channels_first(Value(INPUT, (None, *shape)))
+        pixels = self.channels_first(Value(PIXELS, (None, *shape)))
         return self.apply("Cast", pixels, to=onnx.TensorProto.FLOAT)
 
     def add(self, kind: str, inputs: Sequence[str | Constant], outputs: int = 1, **attributes: Any) -> list[str]:
@@ -76,6 +82,27 @@ class OnnxGraph:
         domain = "ai.onnx.ml" if kind.startswith("Tree") else ""
         self.nodes.append(helper.make_node(kind, names, results, name, domain=domain, **attributes))
         return results
+
+    def op(self, kind: str, *inputs: str | Constant, **attributes: Any) -> str:
+        """Add a node with one output, and give its name."""
+        return self.add(kind, inputs, **attributes)[0]
+
+    def integers(self, values: Sequence[int] | np.ndarray) -> str:
+        """Add a constant of whole numbers, such as axes or a shape."""
+        return self.constant(np.asarray(values, np.int64))
+
+    def double(self, value: str | float | np.ndarray) -> str:
+        """Give a value in double precision; a float32 constant stays float32 in the file."""
+        if isinstance(value, str):
+            return self.op("Cast", value, to=onnx.TensorProto.DOUBLE)
+        array = np.asarray(value)
+        return (
+            self.double(self.constant(array)) if array.dtype == np.float32 else self.constant(array.astype(np.float64))
+        )
+
+    def single(self, value: str) -> str:
+        """Give a value as float32."""
+        return self.op("Cast", value, to=onnx.TensorProto.FLOAT)
 
     def apply(self, kind: str, value: Value, *others: str | Constant, **attributes: Any) -> Value:
         """Add a node that keeps shape and layout of its first input."""
@@ -162,10 +189,10 @@ class OnnxGraph:
         Raises:
             ModelError: if what was built is no valid file
         """
-        self.nodes.append(helper.make_node("Identity", [output.name], [OUTPUT], OUTPUT))
-        inputs = [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [BATCH, *input_shape])]
-        outputs = [helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [BATCH, output.shape[-1]])]
-        graph = helper.make_graph(self.nodes, "tlkit", inputs, outputs, list(self._tensors.values()))
+        self.nodes.append(helper.make_node("Identity", [output.name], [PROBABILITIES], PROBABILITIES))
+        inputs = [helper.make_tensor_value_info(PIXELS, onnx.TensorProto.UINT8, [BATCH, *input_shape])]
+        outputs = [helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, [BATCH, output.shape[-1]])]
+        graph = helper.make_graph(self.nodes, "tlkit", inputs, outputs, self.constants)
         domains = {"": OPSET} | {node.domain: ML_OPSET for node in self.nodes if node.domain}
         opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
         model = helper.make_model(graph, producer_name="tlkit", ir_version=IR_VERSION, opset_imports=opsets)
