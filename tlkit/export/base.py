@@ -38,6 +38,7 @@ class ExportSource:
         metadata: texts that travel inside the file, by name; every value is ASCII
         associated: files that travel beside or inside the file, by name
         quantize: "none", "float16", "dynamic" or "int8"
+        card: the model card, in Markdown
         calibration: uint8 (images, size, size, 3), from which int8 takes its ranges; None unless it is needed
         classic: the classic classifier; None for a network
     """
@@ -46,6 +47,7 @@ class ExportSource:
     metadata: dict[str, str]
     associated: dict[str, bytes] = field(repr=False)
     quantize: str = "none"
+    card: str = field(default="", repr=False)
     calibration: np.ndarray | None = field(default=None, repr=False)
     classic: ClassicSource | None = field(default=None, repr=False)
 

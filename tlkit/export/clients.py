@@ -75,12 +75,14 @@ RUNTIMES = {  # by format: its file, packages, imports, what opens the file, wha
 
 
 def client_scripts(name: str, resize: str) -> dict[str, str]:
-    """Write the scripts of a format, by file name: in Python, and for ONNX in JavaScript for Node.
+    """Write the scripts of a format, by file name: in Python, and for ONNX in JavaScript for Node; none for the hub.
 
     Args:
         name: of the format
         resize: "crop", "pad" or "squash", a value of --resize
     """
+    if name not in RUNTIMES:
+        return {}
     file, packages, imports, opening, running = RUNTIMES[name]
     square, fit = SQUARES[resize]
     script = f"run_{name}.py"

@@ -18,6 +18,7 @@ class ExportFormat:
         load: imports its library, and gives what writes and opens its files
         packages: that it needs, each with the extra that installs it; those of int8 under that name
         takes_classic: whether it can hold a classic pipeline
+        in_all: whether --format all writes it
     """
 
     title: str
@@ -26,6 +27,7 @@ class ExportFormat:
     load: Callable[[], Exporter]
     packages: dict[str, tuple[tuple[str, str], ...]]
     takes_classic: bool = False
+    in_all: bool = True
 
 
 def _load_litert() -> Exporter:
@@ -44,6 +46,12 @@ def _load_onnx() -> Exporter:
     from tlkit.export.onnx_file import OnnxExporter
 
     return OnnxExporter()
+
+
+def _load_hub() -> Exporter:
+    from tlkit.export.hub import HubExporter
+
+    return HubExporter()
 
 
 def _load_openvino() -> Exporter:
@@ -82,6 +90,14 @@ FORMATS = {
         load=_load_openvino,
         packages={"": (("tensorflow", "train"), ("openvino", "openvino")), "int8": (("nncf", "nncf"),)},
     ),
+    "hub": ExportFormat(
+        title="Hub",
+        files=("model.keras", "README.md", "config.json"),
+        quantize=("none",),
+        load=_load_hub,
+        packages={"": (("tensorflow", "train"),)},
+        in_all=False,
+    ),
 }
 
 
@@ -95,7 +111,11 @@ def choose_formats(name: str, quantize: str) -> dict[str, ExportFormat]:
         OptionError: if the format does not take it
         ModelError: if a package is not installed
     """
-    chosen = {key: row for key, row in FORMATS.items() if key == name or (name == "all" and quantize in row.quantize)}
+    chosen = {
+        key: row
+        for key, row in FORMATS.items()
+        if key == name or (name == "all" and row.in_all and quantize in row.quantize)
+    }
     for key, row in chosen.items():
         if quantize not in row.quantize:
             others = ", ".join(other for other, found in FORMATS.items() if quantize in found.quantize)

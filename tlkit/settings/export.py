@@ -12,8 +12,11 @@ from tlkit.settings.shared import trust_model_option
 class ExportSettings:
     """Settings of `tlkit export`."""
 
-    format: Literal["litert", "saved_model", "onnx", "openvino", "all"] = setting(
-        "litert", "Main", "File format; all writes every format that --quantize allows."
+    format: Literal["litert", "saved_model", "onnx", "openvino", "hub", "all"] = setting(
+        "litert",
+        "Main",
+        "File format; hub is the folder of a Hugging Face model repository, all writes every other format that "
+        "--quantize allows.",
     )
     quantize: Literal["none", "float16", "dynamic", "int8"] = setting(
         "none", "Main", "Smaller numbers in the file: float16, dynamic (int8 weights), int8 (weights and activations)."
