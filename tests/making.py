@@ -27,6 +27,7 @@ RUN_FILES = {
     "plots/curves.png",
     "predictions_val.csv",
     "report.html",
+    "MODEL_CARD.md",
     "wrong.csv",
     "settings.json",
     "split.csv",

@@ -215,7 +215,7 @@ def test_finished_run_has_the_hash_of_every_other_file(finetuned_run):
     files = {
         file.relative_to(finetuned_run.path).as_posix() for file in finetuned_run.path.rglob("*") if file.is_file()
     }
-    assert hashes.keys() == files - {"DONE", "model.json", "report.html"}
+    assert hashes.keys() == files - {"DONE", "model.json", "report.html", "MODEL_CARD.md"}
     assert all(sha256_file(finetuned_run.path / name) == digest for name, digest in hashes.items())
 
 

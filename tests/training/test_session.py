@@ -49,7 +49,7 @@ def test_run_can_be_loaded_and_every_file_has_its_hash(finetuned_run):
     assert manifest.class_names == ("blue", "green", "red")
     assert (manifest.image.size, manifest.image.resize) == (32, "crop")
     assert (manifest.precision, manifest.engine) == ("float32", "litert")
-    assert set(manifest.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json", "report.html"}
+    assert set(manifest.sha256) == (RUN_FILES | CHAIN_FILES) - {"DONE", "model.json", "report.html", "MODEL_CARD.md"}
     assert all(sha256_file(run.path / name) == value for name, value in manifest.sha256.items())
 
 

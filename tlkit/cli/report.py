@@ -48,7 +48,7 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map
     Every finished run has this page as report.html, unless it was trained with --no-report. It is
     made again from the files of the run and from the images, which must be unchanged. An image that
     is missing or changed has no thumbnail. Of a run from another machine, tlkit opens no folder that
-    the run names; --images names the folder.
+    the run names; --images names the folder. Without -o, MODEL_CARD.md of the run is made again, too.
 
     The page of several runs has their accuracies with intervals, the options that differ, and the
     images that one run gets right and another wrong. McNemar's test compares runs that classified
@@ -56,13 +56,16 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map
     """
     from tlkit.cli.console import Console
     from tlkit.errors import DataError, OptionError
+    from tlkit.report.card import write_card
     from tlkit.report.page import write_run_page
     from tlkit.utils.files import is_folder
 
     if images is not None and not is_folder(images):
         raise DataError(f"--images '{images}' is not a folder; expected the folder of the run's images.")
     if len(runs) == 1:
-        _print_written(write_run_page(open_run(runs[0]), output, images, map_method, Console()))
+        run = open_run(runs[0])
+        page = write_run_page(run, output, images, map_method, Console())
+        _print_written(page, None if output else write_card(run))
         return
     if map_method != "pca":
         raise OptionError(f"--map {map_method} has no effect on the page of several runs; leave it out.")
@@ -73,7 +76,7 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map
     _print_written(write_page_of_runs([open_run(run) for run in runs], output, images))
 
 
-def _print_written(page: "WrittenPage") -> None:
+def _print_written(page: "WrittenPage", card: Path | None = None) -> None:
     from tlkit.cli.screen import WARN, Screen
     from tlkit.utils.text import format_size
 
@@ -82,6 +85,8 @@ def _print_written(page: "WrittenPage") -> None:
         return
     screen = Screen()
     screen.entry("page", f"{page.file}  {format_size(page.num_bytes)}, {page.num_thumbnails} thumbnails")
+    if card:
+        screen.entry("card", str(card))
     if page.missing and reporting().verbosity > QUIET:
         named = list(page.missing.items())
         more = f"; and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""

@@ -16,7 +16,7 @@ from tlkit.utils.files import TEMPORARY, Owned
 
 FORMAT_VERSION = 5
 COMPARISON_PAGE = "compare.html"  # of a comparison
-REPORT_PAGE = "report.html"  # can be made again, so no hash holds it
+REPORT_PAGE, MODEL_CARD = REMADE = "report.html", "MODEL_CARD.md"  # can be made again, so no hash holds them
 MODEL = "model.keras"  # the whole network, of runs that have one
 HEAD_ARRAYS = "engine/head.npz"  # weights of the head, whose gradient explains an answer
 REFERENCES = "engine/references.npy"  # features of training images, which distances are measured to
@@ -34,7 +34,7 @@ READ_COLUMNS = {  # of the tables that are read
 }
 RUN_FILES = Owned(  # everything a run or a comparison writes; other files in its folder are not tlkit's
     files=re.compile(
-        r"UNFINISHED|DONE|RESUMED|model\.keras|classic\.npz"
+        r"UNFINISHED|DONE|RESUMED|MODEL_CARD\.md|model\.keras|classic\.npz"
         r"|(?:settings|model|metrics|golden|speed|compare|comparison-key|checkpoint-(?:strategy|versions))\.json"
         r"|(?:split|history|left_out|conflicts|map|per_class|confusion_matrix|predictions_val|unknown|wrong|compare)\.csv"
         r"|(?:report|compare)\.html|compare\.png|checkpoint-[a-z]+\.npz"

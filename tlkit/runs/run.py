@@ -15,7 +15,7 @@ from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, WriteError
 from tlkit.models.keras_setup import start_keras
 from tlkit.runs.ledger import is_recorded, record_run
-from tlkit.runs.manifest import FORMAT_VERSION, MODEL, READ_COLUMNS, REPORT_PAGE, RUN_FILES, Manifest, parse_manifest
+from tlkit.runs.manifest import FORMAT_VERSION, MODEL, READ_COLUMNS, REMADE, RUN_FILES, Manifest, parse_manifest
 from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
@@ -217,7 +217,7 @@ def write_manifest(run: Run, entries: Mapping[str, Any], is_own: bool = True) ->
         is_own: whether it was made from nothing of a stranger; else it stays out of the ledger
     """
     files = [file for file in owned_files(run.path, RUN_FILES) if not TEMPORARY.fullmatch(file.name)]
-    files = [file for file in files if file.name not in (UNFINISHED, "model.json", REPORT_PAGE)]
+    files = [file for file in files if file.name not in (UNFINISHED, "model.json", *REMADE)]
     hashes = {file.relative_to(run.path).as_posix(): sha256_file(file) for file in files}
     head = {"format": FORMAT_VERSION, "decode_version": DECODE_VERSION, "versions": versions(entries["engine"])}
     run.write_json("model.json", head | dict(entries) | {"sha256": hashes})

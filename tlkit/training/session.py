@@ -1,6 +1,6 @@
 """The fixed order of steps of every training, from a folder of images to a finished run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,9 @@ from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
 from tlkit.features.projection import write_map
 from tlkit.inference.golden import record_golden
+from tlkit.report.card import write_card
 from tlkit.report.page import write_run_page
-from tlkit.runs.manifest import REPORT_PAGE
+from tlkit.runs.manifest import MODEL_CARD, REPORT_PAGE
 from tlkit.runs.run import Run, create_run, delete_run, finish_run, write_manifest
 from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_check_split, save_versions
 from tlkit.settings.base import to_json
@@ -133,23 +134,26 @@ def _finish(
     metrics: TrainingMetrics,
     validation: ImageFolder,
 ) -> TrainingMetrics:
-    """Write golden samples and the page, if they are asked for, and finish the run; give its metrics.
+    """Write golden samples and the page, if they are asked for, and the card; finish the run, and give its metrics.
 
-    A page that cannot be written is a note: the training is worth more.
+    A page or card that cannot be written is a note: the training is worth more.
     """
     is_own, settings = not recipe.starts_from_stranger, recipe.settings
-    if settings.golden or settings.report:
-        write_manifest(run, entries, is_own)  # with which the run can predict, and be read
+    write_manifest(run, entries, is_own)  # with which the run can predict, and be read
     if settings.golden:
         record_golden(run, validation, trust_model=not is_own)
+    pages: dict[str, Callable[[], object]] = {MODEL_CARD: lambda: write_card(run)}
     if settings.report:
+        pages[REPORT_PAGE] = lambda: write_run_page(run, images=validation.root)
+    for name, write in pages.items():
         try:
-            write_run_page(run, images=validation.root)
+            write()
         except Exception as error:  # of the disk, of an image, or of this program
             reason = str(error).rstrip(".") or type(error).__name__
-            note = f"{REPORT_PAGE} was not written ({reason}); `tlkit report {run.path}` tries again."
+            note = f"{name} was not written ({reason}); `tlkit report {run.path}` tries again."
             metrics = replace(metrics, notes=[*metrics.notes, note])
             run.write_json("metrics.json", metrics.as_json())
+            write_manifest(run, entries, is_own)
     delete_checkpoints(run)  # only now: what is interrupted before this is resumed from them
     finish_run(run, entries, is_own)
     return metrics
