@@ -2,12 +2,16 @@
 
 It trains on the photos of TrashNet in $TLKIT_TEST_DATA/images/trashnet, opens the page of the run in Chromium (or in
 $CHROMIUM) and writes docs/pictures/report.png: the page on a screen, its mistakes, and the page on a phone in the
-dark. It needs `pip install '.[web]'`.
+dark. Then it serves the run, and writes docs/pictures/serve.png: the page with answers. It needs
+`pip install '.[serve,web]'`.
 """
 
 import io
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,11 +51,44 @@ def main() -> None:
             look(browser, page, (980, 1240), "light", "mistakes"),
             look(browser, page, (400, 820), "dark", "confusion"),
         ]
+        save("report.png", panels)
+        save("serve.png", look_at_server(browser, Path("runs/finetune-001")))
         browser.close()
+
+
+def save(name: str, panels: list[Image.Image]) -> None:
+    """Write an image of the docs."""
     content = collage(panels)
     assert len(content) <= MAX_BYTES, f"{len(content):,} bytes"
-    (PICTURES / "report.png").write_bytes(content)
-    print(f"docs/pictures/report.png: {len(content):,} bytes")
+    (PICTURES / name).write_bytes(content)
+    print(f"docs/pictures/{name}: {len(content):,} bytes")
+
+
+def look_at_server(browser: Browser, run: Path) -> list[Image.Image]:
+    """Serve a run, and take screenshots of answers: with a heat map, and to a photo that is unlike the others."""
+    paths = ["trashnet/glass/glass41.jpg", "trashnet/metal/metal8.jpg"]
+    photos = [*paths, next((ROOT / "sample_data").rglob("*each*/*.jpg"))]
+    command = [sys.executable, "-m", "tlkit", "serve", str(run), "--port", "0", "--no-access-log"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        address = re.search(r"at (http://[\d.:]+)\.", server.stderr.readline())[1]  # type: ignore[index]
+        panels = []
+        for width, height, colors in ((900, 1020, "light"), (400, 900, "dark")):
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=colors, device_scale_factor=1.5
+            )
+            page = context.new_page()
+            page.goto(address)
+            page.set_input_files("#files", photos)
+            page.wait_for_selector(".why >> nth=2")
+            page.click(".why >> nth=1")
+            page.wait_for_selector("text=Show the photo")
+            page.evaluate("document.activeElement.blur(), scrollTo(0, innerWidth < 500 ? 760 : 0)")
+            page.wait_for_timeout(500)
+            panels.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+            context.close()
+        server.terminate()
+    return panels
 
 
 def look(browser: Browser, page: Path, size: tuple[int, int], colors: str, section: str = "") -> Image.Image:

@@ -13,7 +13,7 @@ from tests.cli.commands import posix, process
 from tests.serve.conftest import started
 from tests.shared_runs import copy_run
 
-pytestmark = [posix, pytest.mark.slow]
+pytestmark = posix
 
 
 def children_of(number):
@@ -29,6 +29,7 @@ def count(client):
     return sum(map(int, re.findall(r'tlkit_images_total.*answer="ok"} (\d+)', text)))
 
 
+@pytest.mark.slow
 def test_processes_answer_alike_are_counted_together_and_start_again(finetuned_run, photo):
     with started(finetuned_run.path, "--processes", "2") as server:
         with httpx.Client(base_url=server.address, headers={"connection": "close"}) as client:
@@ -50,6 +51,7 @@ def test_processes_answer_alike_are_counted_together_and_start_again(finetuned_r
         assert not any("Traceback" in line for line in server.lines)
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_open_ends_the_server_with_its_sentence(finetuned_run, tmp_path):
     run = copy_run(finetuned_run, tmp_path)
     (run.path / "engine" / "head.tflite").write_bytes(b"x")
@@ -59,6 +61,7 @@ def test_a_run_that_does_not_open_ends_the_server_with_its_sentence(finetuned_ru
     assert errors.startswith("Error: ") and errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_processes_end_when_their_parent_is_killed(finetuned_run):
     with started(finetuned_run.path, "--processes", "2") as server:
         numbers = children_of(server.pid)

@@ -20,7 +20,8 @@ function element(tag, className, ...content) {
 
 function percent(fraction) {
   const rounded = Math.round(100 * fraction);
-  return `${rounded === 100 && fraction < 0.9995 ? "> 99" : rounded}\u00a0%`;
+  const shown = rounded === 100 && fraction < 0.9995 ? ">\u00a099" : rounded === 0 && fraction > 0.0005 ? "<\u00a01" : rounded;
+  return `${shown}\u00a0%`;
 }
 
 function say(words) {

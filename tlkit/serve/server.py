@@ -144,7 +144,7 @@ def serve_here(plan: ServerPlan, bound: socket.socket, on_ready: Callable[[list[
 def _config(gate: Gate, settings: ServeSettings) -> uvicorn.Config:
     """Configure the library: nothing of its own is logged but errors, and no header of a proxy is believed."""
     handler = _LogHandler(logging.ERROR)
-    for name in ("uvicorn.error", "asyncio"):
+    for name in ("uvicorn.error", "asyncio", "python_multipart"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.ERROR)
