@@ -1,0 +1,274 @@
+"""Check that every backbone can be exported in every format: `python -m tests.check_exports`; small networks first.
+
+Each backbone has random weights, batch norms with the statistics of photos, and a head whose logits are standardized
+over them, so that they spread over the classes: without that, every file would agree with every other. It is checked
+in a process of its own, as `tests/check_backbones.py` does. The rows of a backbone are in `docs/exports.csv` as soon as
+it is checked: started again, the command continues with the next one. At the end they become `docs/exports.md`.
+"""
+
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from tests.check_backbones import PREFIX, ROOT, describe_exit
+from tests.check_explanations import small_first
+from tlkit.data.decode import read_file
+from tlkit.data.image import ImageSpec, decode_square
+from tlkit.export.base import ExportSource, RuntimeFunction
+from tlkit.export.formats import FORMATS
+from tlkit.export.images import RunImages
+from tlkit.export.verification import TOLERANCE, Reference, answers_of, compare_answers, measure_speeds
+from tlkit.models.backbones import BACKBONES, find_backbone
+from tlkit.utils.files import atomic_write
+
+CHECKED = {name: row for name, row in FORMATS.items() if row.in_all}
+NUM_PHOTOS, NUM_CLASSES, SPREAD = 32, 6, 1.0  # standard deviation of each class's logits over the photos
+MOVED = 1e-5  # of each pixel, to measure how differences grow: random weights make some networks chaotic
+PIXELS_AT_ONCE = 8 * 224**2  # of the photos that go through Keras together
+PACKAGES = ("tlkit", "keras", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "openvino")
+CONDITIONS = (*PACKAGES, "image_size")
+RESULTS = (
+    "works",
+    "largest_difference",
+    "rounding",
+    "photos",
+    "agreement",
+    "classes",
+    "mb",
+    "images_per_second",
+    "seconds",
+    "error",
+)
+COLUMNS = ("name", "format", *RESULTS, *CONDITIONS)
+Row = dict[str, str]
+
+
+def check(name: str, image_size: int, data: Path) -> Iterator[Row]:
+    """Export a backbone in every format, and compare each file with Keras on photos.
+
+    data: folder of photos
+    """
+    size = image_size or find_backbone(name).image_size
+    photos = read_photos(data, size)
+    network, probabilities, rounding = lively_classifier(name, photos.pixels)
+    reference, runs, rows = Reference(0, photos, probabilities), dict[str, RuntimeFunction](), dict[str, Row]()
+    with tempfile.TemporaryDirectory() as temporary:
+        for format_name, row in CHECKED.items():
+            folder, start = Path(temporary) / format_name, time.monotonic()
+            folder.mkdir()
+            try:
+                exporter = row.load()
+                exporter.write(ExportSource(network, {}, {}), folder)
+                runs[format_name] = exporter.open(folder)
+                found = compare_answers(reference, np.concatenate(list(answers_of(runs[format_name], reference))))
+            except Exception as error:  # any library may raise anything; the table has to say it
+                message = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+                rows[format_name] = {"works": "no", "error": message}
+                continue
+            num_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            equal = found.agreement == 1 and found.max_difference <= max(TOLERANCE, rounding)
+            rows[format_name] = {
+                "works": "yes" if equal else "no",
+                "largest_difference": f"{found.max_difference:.1e}",
+                "rounding": f"{rounding:.1e}",
+                "photos": str(NUM_PHOTOS),
+                "agreement": f"{found.agreement:.3f}",
+                "classes": str(len(np.unique(probabilities.argmax(axis=1)))),
+                "mb": f"{num_bytes / 1e6:.1f}",
+                "seconds": f"{time.monotonic() - start:.1f}",
+            }
+        for format_name, speed in zip(runs, measure_speeds(list(runs.values()), photos.pixels), strict=True):
+            rows[format_name]["images_per_second"] = f"{speed:.1f}"
+    for format_name, row in rows.items():
+        yield {"name": name, "format": format_name, "image_size": str(size)} | row
+
+
+def read_photos(data: Path, size: int) -> RunImages:
+    """Read photos of every folder, spread evenly: their labels do not matter."""
+    files = sorted(file for file in data.rglob("*.jpg"))
+    files = [files[position] for position in np.linspace(0, len(files) - 1, NUM_PHOTOS).round().astype(int)]
+    pixels = np.stack([decode_square(read_file(file), ImageSpec(size)) for file in files])
+    names = tuple(file.relative_to(data).as_posix() for file in files)
+    return RunImages(names, np.zeros(len(files), int), pixels, tuple(files))
+
+
+def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray, float]:
+    """Build a classifier whose answers to some photos differ.
+
+    pixels  uint8 (photos, size, size, 3)
+    returns: the classifier, its probabilities, and how far a rounding of the pixels to float32 moves one of them
+    """
+    from tlkit.models.keras_setup import start_keras
+
+    keras = start_keras()
+    from tlkit.models.build import build_backbone
+    from tlkit.models.head import Head, attach_head
+    from tlkit.testing import ROUNDING, calibrate_batch_norms, run_network
+
+    at_once = min(len(pixels), max(2, PIXELS_AT_ONCE // pixels.shape[1] ** 2))
+    parts = [part.astype(np.float32) for part in np.array_split(pixels, -(-len(pixels) // at_once))]
+    body = build_backbone(find_backbone(name), "none", pixels.shape[1])
+    calibrate_batch_norms(body, pixels[:: len(pixels) // at_once][:at_once].astype(np.float32))
+    features = np.concatenate([run_network(body, part) for part in parts])
+    classifier = attach_head(body, Head(0.5, True, (64,)), NUM_CLASSES)
+    spread_logits(classifier, body.output, features)
+    head = keras.Model(body.output, classifier.output)
+    probabilities, first = run_network(head, features), parts[0]
+    noise = np.random.default_rng(1).normal(0, MOVED, first.shape).astype(np.float32)
+    moved = run_network(head, run_network(body, first * (1 + noise))) - probabilities[: len(first)]
+    return classifier, probabilities, float(np.abs(moved).max() / MOVED * ROUNDING)
+
+
+def spread_logits(classifier: Any, inputs: Any, features: np.ndarray) -> None:
+    """Give a head random weights, and logits with a mean of 0 and a deviation of `SPREAD` over some features.
+
+    inputs  the tensor of the features
+    """
+    import keras
+
+    from tlkit.testing import calibrate_batch_norms, run_network
+
+    head = keras.Model(inputs, classifier.output)
+    draws, layers = np.random.default_rng(0), {layer.name: layer for layer in head.layers}
+    for layer in layers.values():
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([draws.normal(size=weight.shape) for weight in layer.get_weights()])
+    calibrate_batch_norms(head, features)
+    logits = run_network(keras.Model(inputs, layers["probabilities"].input), features)
+    scale, mean = SPREAD / logits.std(axis=0), logits.mean(axis=0)
+    kernel, bias = layers["head_logits"].get_weights()
+    layers["head_logits"].set_weights([kernel * scale, (bias - mean) * scale])
+    layers["head_linear"].set_weights([layers["head_linear"].get_weights()[0] * scale])
+
+
+def check_alone(name: str, image_size: int, data: Path, timeout: float) -> list[Row]:
+    """Check one backbone in a process of its own; every format has a row, also where the process crashed."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.check_exports", name, "--here", "--image-size", str(image_size)]
+    try:
+        done = subprocess.run(
+            [*command, "--data", str(data)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env=environment,
+            cwd=ROOT,
+        )
+        output, error = done.stdout, describe_exit(done.returncode, done.stderr)
+    except subprocess.TimeoutExpired:
+        output, error = "", f"took more than {timeout:g} s"
+    lines = [line.removeprefix(PREFIX) for line in output.splitlines() if line.startswith(PREFIX)]
+    size = str(image_size or find_backbone(name).image_size)
+    failed = {"name": name, "works": "no", "image_size": size, "error": error}
+    return [json.loads(line) for line in lines] or [failed | {"format": key} for key in CHECKED]
+
+
+def read_table(table: Path) -> dict[tuple[str, str], Row]:
+    """Read the rows by backbone and format; none where there is no file."""
+    if not table.exists():
+        return {}
+    rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
+    return {(row["name"], row["format"]): row for row in rows}
+
+
+def write_table(table: Path, rows: dict[tuple[str, str], Row]) -> None:
+    """Write the rows, as a whole or not at all, so that a stopped command leaves a table that can be read."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[name, key] for name in BACKBONES for key in CHECKED if (name, key) in rows)
+    atomic_write(table, text.getvalue())
+
+
+def to_markdown(rows: dict[tuple[str, str], Row], current: Row) -> str:
+    """Write the page: a row for each backbone, three columns for each format."""
+    names = [name for name in BACKBONES if (name, next(iter(CHECKED))) in rows]
+    titles = [part for row in CHECKED.values() for part in (row.title, "MB", "images/s")]
+    body = [
+        [name, rows[name, next(iter(CHECKED))]["image_size"]]
+        + [cell for key in CHECKED for cell in cells(rows.get((name, key), {}))]
+        for name in names
+    ]
+    done = {key: [rows[name, key]["works"] == "yes" for name in names if (name, key) in rows] for key in CHECKED}
+    counts = ", ".join(f"{CHECKED[key].title} {sum(works)} of {len(works)}" for key, works in done.items())
+    packages = ", ".join(f"{package} {current[package]}" for package in PACKAGES)
+    table = [["backbone", "pixels", *titles], ["---", "--:", *["--:"] * len(titles)], *body]
+    return "\n".join(
+        [
+            "# Exports",
+            "",
+            f"`python -m tests.check_exports` exports the backbones in every format and compares each file with Keras "
+            f"on {NUM_PHOTOS} photos. Weights are random; batch norms have the statistics of photos, and the head "
+            "spreads the photos over the classes. A file works if the most probable class is the same for every photo "
+            f"and no probability differs by more than {TOLERANCE:g}, or than a rounding of the pixels to float32 moves "
+            f"it, since random weights make some networks chaotic (`rounding` in `docs/exports.csv`): {counts}.",
+            "",
+            "The first column of a format has the largest difference of a probability; the last the images per second, "
+            "one at a time, of formats measured in turn. Other work ran on the machine: compare formats within a row. "
+            f"Versions: {packages}. Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}.",
+            "",
+            *("| " + " | ".join(cells) + " |" for cells in table),
+            "",
+        ]
+    )
+
+
+def cells(row: Row) -> list[str]:
+    """Give what the page says of one file."""
+    if not row or row["error"]:
+        return [(row or {"error": ""})["error"].replace("|", "\\|"), "", ""]
+    mark = row["largest_difference"] if row["works"] == "yes" else f"**{row['largest_difference']}**"
+    return [mark, row["mb"], row["images_per_second"]]
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--table", type=click.Path(path_type=Path), default=ROOT / "docs" / "exports.csv", show_default=True)
+@click.option("--page", type=click.Path(path_type=Path), default=ROOT / "docs" / "exports.md", show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of photos. Default: trashnet of the test data.")
+@click.option("--image-size", default=0, help="In pixels; 0 for the size that each was pretrained on.")
+@click.option("--timeout", default=3600, show_default=True, help="Seconds for one backbone.")
+@click.option("--retry", is_flag=True, help="Check those again that had an error.")
+@click.option("--here", is_flag=True, hidden=True, help="Check one backbone in this process, and print its rows.")
+def main(names: tuple[str, ...], table: Path, page: Path, data: Path | None, here: bool, **options: int) -> None:
+    """Check the backbones NAMES, or all, in every format."""
+    folder = data or Path(os.environ["TLKIT_TEST_DATA"]) / "images" / "trashnet"
+    if here:
+        for row in check(names[0], options["image_size"], folder):
+            click.echo(PREFIX + json.dumps(row))
+        return
+    rows, versions = read_table(table), {package: version(package) for package in PACKAGES}
+    for name in [find_backbone(name).name for name in names] or small_first():
+        size = str(options["image_size"] or find_backbone(name).image_size)
+        current = versions | {"image_size": size}
+        known = [rows.get((name, key), {}) for key in CHECKED]
+        is_done = all(current.items() <= row.items() and not (options["retry"] and row["error"]) for row in known)
+        if not is_done:
+            checked = check_alone(name, options["image_size"], folder, options["timeout"])
+            rows |= {(name, row["format"]): dict.fromkeys(COLUMNS, "") | versions | row for row in checked}
+            write_table(table, rows)
+            atomic_write(page, to_markdown(rows, versions))
+        outcome = [f"{key} {' '.join(cells(rows.get((name, key), {})))}" for key in CHECKED]
+        click.echo(f"{name:<24} {'; '.join(outcome)}{' (earlier)' * is_done}")
+    failed = [key for key, row in rows.items() if row["works"] != "yes"]
+    click.echo(f"{len(rows)} files are in {table}, {len(rows) - len(failed)} of them work.")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
