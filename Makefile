@@ -8,7 +8,7 @@ WEB := build/web
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-web test-install lint fix docs sample fuzz fuzz-ci bench backbones exports
+.PHONY: help install demo test test-all test-web test-install lint fix docs docs-check sample fuzz fuzz-ci bench backbones exports
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ fix: $(READY)  ## Format, and apply the linter's fixes
 
 docs: $(READY)  ## Rewrite docs/commands.md from the commands' help
 	$(BIN)/python -m tests.write_commands
+
+docs-check: $(READY)  ## Build the site of docs/ in build/site and check its links; needs no network but for packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m website.check build/site
 
 sample: $(READY)  ## Draw the images of sample_data again
 	$(BIN)/python sample_data/make_samples.py

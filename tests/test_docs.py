@@ -54,6 +54,29 @@ def test_the_tutorial_is_its_template_with_its_figures():
     assert all((folder / picture).exists() for picture in re.findall(r"\]\((\w+\.png)\)", written))
 
 
+def heading_ids(text):
+    """The places of a page that links can name."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_links_between_documents_lead_somewhere():
+    root = PAGE.parents[1]
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.md")]
+    broken, found = [], 0
+    for page_file in pages:
+        text = re.sub(r"^```.*?^```$", "", page_file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for target, place in re.findall(r"\]\(([^)\s#:]*)(?:#([^)\s]+))?\)", text):
+            found += 1
+            file = page_file.parent / target if target else page_file
+            is_place = not place or (file.suffix == ".md" and place in heading_ids(file.read_text(encoding="utf-8")))
+            if not file.exists() or not is_place:
+                broken.append(f"{page_file.relative_to(root)}: {target}#{place}")
+    assert broken == []
+    assert found > 60
+
+
 def test_every_command_has_a_page():
     names = {" ".join(words) for words in commands()}
     assert names >= {"", "finetune", "predict", "evaluate", "models", "cache info", "cache clear", "sample digits"}
