@@ -12,7 +12,7 @@ from tlkit.export.litert import LiteRTExporter, archive
 def test_every_quantization_keeps_names_and_types(quantize, tmp_path):
     random = np.random.default_rng(0)
     calibration = random.integers(0, 256, (20, 8, 8, 3), np.uint8)
-    source = ExportSource(tiny_model(), {}, {"labels.txt": b"a\n"}, quantize, calibration)
+    source = ExportSource(tiny_model(), {}, {"labels.txt": b"a\n"}, quantize, calibration=calibration)
     exporter = LiteRTExporter()
     exporter.write(source, tmp_path)
     answers = exporter.open(tmp_path)(calibration[:3])

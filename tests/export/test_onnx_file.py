@@ -24,7 +24,7 @@ def test_the_registry_names_what_is_quantized():
 @pytest.mark.parametrize("quantize", QUANTIZERS)
 def test_every_quantization_keeps_names_types_and_metadata(quantize, tmp_path):
     calibration = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
-    source = ExportSource(tiny_model(), {"class_names": json.dumps(NAMES)}, {}, quantize, calibration)
+    source = ExportSource(tiny_model(), {"class_names": json.dumps(NAMES)}, {}, quantize, calibration=calibration)
     exporter = OnnxExporter()
     exporter.write(source, tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")

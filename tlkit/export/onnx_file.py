@@ -14,6 +14,7 @@ from tlkit.export.onnx import classic_to_onnx, keras_to_onnx
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.onnx"
+FLOAT_CONVOLUTIONS = 3  # first ones that int8 leaves alone
 
 
 class OnnxExporter:
@@ -51,16 +52,19 @@ def _float16(content: bytes, source: ExportSource) -> bytes:
 def _int8(content: bytes, source: ExportSource) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    network = onnx.load_from_string(content)
+    convolutions = [node.name for node in network.graph.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / NAME
         quantize_static(
-            onnx.load_from_string(content),
+            network,
             output,
             _Rows(source.calibration),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
+            nodes_to_exclude=convolutions[:FLOAT_CONVOLUTIONS],
             calibrate_method=CalibrationMethod.MinMax,
         )
         return output.read_bytes()
