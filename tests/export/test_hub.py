@@ -6,15 +6,15 @@ import numpy as np
 
 from tests.export.test_saved_model import tiny_model
 from tlkit.export.base import ExportSource
-from tlkit.export.hub import HubExporter
-from tlkit.export.metadata import associated_files, metadata_texts, model_card, model_facts
+from tlkit.export.hub import HubExporter, hub_card
+from tlkit.export.metadata import associated_files, metadata_texts, model_facts
 
 ODD = ["<b>ant</b>", 'a "b" | c', "🐜\nbee"]
 
 
 def test_the_folder_has_a_card_a_configuration_and_a_network(finetuned_run, tmp_path):
     facts = model_facts(finetuned_run, "none") | {"class_names": ODD}
-    source = ExportSource(tiny_model(), metadata_texts(facts), associated_files(facts), card=model_card(finetuned_run))
+    source = ExportSource(tiny_model(), metadata_texts(facts), associated_files(facts), card=hub_card(finetuned_run))
     exporter = HubExporter()
     exporter.write(source, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -25,27 +25,12 @@ def test_the_folder_has_a_card_a_configuration_and_a_network(finetuned_run, tmp_
     assert np.abs(exporter.open(tmp_path)(pixels) - expected).max() < 1e-6
 
 
-def test_the_card_begins_with_front_matter_and_has_the_accuracy(finetuned_run, tmp_path):
-    source = ExportSource(
-        tiny_model(), metadata_texts(model_facts(finetuned_run, "none")), {}, card=model_card(finetuned_run)
-    )
-    HubExporter().write(source, tmp_path)
-    text = (tmp_path / "README.md").read_text()
+def test_the_readme_is_the_model_card_with_its_front_matter_and_a_way_without_tlkit(finetuned_run):
+    text = hub_card(finetuned_run)
     _, front, body = text.split("---\n", 2)
-    assert "library_name: keras\npipeline_tag: image-classification\n" in front
+    assert "pipeline_tag: image-classification\n" in front
     accuracy = finetuned_run.read_json("metrics.json")["accuracy"]
     assert f"{100 * accuracy:.1f} %" in body
-    for name in finetuned_run.manifest.class_names:
-        assert name in body
-
-
-def test_names_cannot_write_markdown(finetuned_run, tmp_path):
-    from tests.shared_runs import copy_run
-
-    copied = copy_run(finetuned_run, tmp_path)
-    content = copied.read_json("model.json")
-    copied.write_json("model.json", content | {"class_names": ["<script>", "[x](y)", "# two\nlines"]})
-    card = model_card(copied)
-    assert r"\<script\>" in card
-    assert r"\[x\]\(y\)" in card
-    assert "\nlines" not in card
+    code = body.rpartition("```python\n")[2].partition("```")[0]
+    assert "size = (32, 32)\n" in code
+    compile(code, "README.md", "exec")

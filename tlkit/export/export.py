@@ -14,8 +14,9 @@ from tlkit.errors import DataError, GateError, ModelError, OptionError
 from tlkit.export.base import ClassicSource, ExportSource, RuntimeFunction
 from tlkit.export.clients import client_scripts
 from tlkit.export.formats import ExportFormat, choose_formats
+from tlkit.export.hub import hub_card
 from tlkit.export.images import find_root, read_golden, read_subset
-from tlkit.export.metadata import associated_files, metadata_texts, model_card, model_facts
+from tlkit.export.metadata import associated_files, metadata_texts, model_facts
 from tlkit.export.model import export_classic, export_model
 from tlkit.export.verification import Reference, Verification, measure_speeds, verify
 from tlkit.inference.golden import has_golden, verify_golden
@@ -154,7 +155,7 @@ class _Exporting:
             metadata=metadata_texts(facts),
             associated=associated_files(facts),
             quantize=self.settings.quantize,
-            card=model_card(self.run),
+            card=hub_card(self.run) if "hub" in self.chosen else "",
             calibration=self._calibration(),
             classic=classic,
         )

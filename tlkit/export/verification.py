@@ -121,7 +121,8 @@ def verify(run: RuntimeFunction, reference: Reference, what: str, max_drop: floa
         raise GateError(
             f"{what} loses {100 * found.accuracy_drop:.1f} points of accuracy ({100 * low:.1f} to {100 * high:.1f}), "
             f"more than --max-drop {100 * max_drop:g} allows: {100 * found.accuracy_before:.1f} % before, "
-            f"{100 * found.accuracy_after:.1f} % after, {_worst(answers, reference)}; it was removed."
+            f"{100 * found.accuracy_after:.1f} % after, {_worst(answers, reference)}; "
+            "it was removed: try another --quantize."
         )
     return found
 
