@@ -80,8 +80,8 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("doctor",),
     ("completion", "bash"),
     ("doctor", "net"),
-    ("serve", "net", "--port", "0"),
 )
+ENDLESS = (("serve", "net", "--port", "0", "--timeout", "1"),)  # work until they are stopped
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these command lines runs as a process
     "closed stdout": {},
     "no HOME": {"HOME": None},
@@ -108,7 +108,7 @@ def find_command(base: Sequence[str]) -> tuple[click.Command, int]:
     return command, depth
 
 
-def cases(bases: Sequence[Sequence[str]] = BASES) -> Iterator[tuple[str, ...]]:
+def cases(bases: Sequence[Sequence[str]] = (*BASES, *ENDLESS)) -> Iterator[tuple[str, ...]]:
     """Give every command line to try, in a fixed order."""
     for base in bases:
         yield tuple(base)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.fuzz import BASES, FAILED, VALUES, cases, find_command, run_case, table
+from tests.fuzz import BASES, ENDLESS, FAILED, VALUES, cases, find_command, run_case, table
 from tlkit.cli import main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cases are stopped by SIGALRM")
@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch, colors, run, classic_run):
 
 
 def test_bases_are_of_every_command():
-    assert {base[0] for base in BASES} == set(main.commands)
+    assert {base[0] for base in (*BASES, *ENDLESS)} == set(main.commands)
 
 
 def test_cases_have_every_value_of_every_option():

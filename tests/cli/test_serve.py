@@ -15,7 +15,6 @@ def test_what_cannot_be_served_is_refused_in_a_sentence(finetuned_run, tmp_path)
     missing = tmp_path / "token"
     assert "cannot be read" in refused(2, "serve", finetuned_run.path, "--token-file", missing)
     bound = bind_socket("127.0.0.1", 0, has_token=False)
-    bound.listen()
     words = refused(2, "serve", finetuned_run.path, "--port", bound.getsockname()[1])
     bound.close()
     assert "choose another with --port" in words

@@ -107,7 +107,11 @@ def test_the_log_has_the_route_and_no_name_of_a_file(serving, finetuned_run, pho
     found = serving(finetuned_run)
     found.post("/predict?model=" + found.name, files=[("file", ("private-name.png", photo.read_bytes()))])
     found.client.get("/secret-address%1b[31m")
-    first, second = found.log
+    found.post("/predict", content=b"", headers={"host": "evil.example"})
+    first, second, third = found.log
+    assert " POST /predict 403, " in third
+    assert 'tlkit_requests_total{route="other",status="404"} 1' in found.client.get("/metrics").text
+    found.log.pop()
     assert " POST /predict 200, " in first
     assert " GET other 404, " in second
     assert not any(word in line for line in found.log for word in ("private", "secret", "\x1b", "model="))
@@ -118,6 +122,11 @@ def test_every_answer_has_the_headers_of_a_safe_one(served):
         headers = served.client.get(address).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_large_headers_are_refused(served):
+    assert served.client.get("/healthz", headers={"x": "y" * 20_000}).status_code == 431
+    assert served.client.get("/healthz", headers={f"x{number}": "y" * 10 for number in range(2000)}).status_code == 431
 
 
 def test_a_compressed_body_is_refused(served):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlkit.serve.metrics import Metrics
+from tlkit.serve.metrics import Metrics, room_for
 
 
 def read(text):
@@ -32,7 +32,7 @@ def test_the_text_is_what_prometheus_reads():
 
 def test_processes_are_summed_and_one_that_starts_again_keeps_its_counts(tmp_path):
     file = tmp_path / "metrics"
-    file.touch()
+    file.write_bytes(room_for(num_runs=1, rows=2))
     first, second = (Metrics(["/predict"], ["a"], file, 2, row) for row in range(2))
     for metrics, count in ((first, 3), (second, 4)):
         metrics.add("tlkit_images_total", count, model="a", answer="ok")
@@ -42,6 +42,15 @@ def test_processes_are_summed_and_one_that_starts_again_keeps_its_counts(tmp_pat
         _, samples = read(metrics.text())
         assert samples["tlkit_images_total", ("a", "ok")] == 7
         assert samples["tlkit_requests_in_progress", ()] == 1  # what the process that ended had begun is forgotten
+
+
+def test_the_room_is_enough_for_the_addresses_and_for_many_runs(served, tmp_path):
+    routes, runs = list(served.app.addresses), [str(number) for number in range(500)]
+    file = tmp_path / "metrics"
+    file.write_bytes(room_for(len(runs), rows=3))
+    last = Metrics(routes, runs, file, rows=3, row=2)
+    last.add("tlkit_reloads_total", model="499", result="failed")
+    assert 'model="499",result="failed"} 1' in Metrics(routes, runs, file, rows=3).text()
 
 
 def test_a_series_that_is_not_known_is_not_counted():

@@ -87,7 +87,6 @@ def test_only_this_machine_may_ask_without_a_token():
 
 def test_a_port_that_is_taken_and_a_host_of_another_machine_are_refused():
     bound = bind_socket("127.0.0.1", 0, has_token=False)
-    bound.listen()
     port = bound.getsockname()[1]
     with pytest.raises(OptionError, match=f"port {port} of 127.0.0.1 cannot be used .*choose another with --port"):
         bind_socket("127.0.0.1", port, has_token=False)
@@ -108,9 +107,13 @@ def test_a_token_is_read_or_refused(tmp_path):
         with pytest.raises(OptionError, match="has no token of at least 16 characters"):
             read_token(file)
     file.write_bytes(b"\xff" * 20)
-    for unreadable in (file, tmp_path / "nowhere", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for unreadable in (file, tmp_path / "nowhere", tmp_path, tmp_path / "pipe"):
         with pytest.raises(OptionError, match="cannot be read"):
             read_token(unreadable)
+    (tmp_path / "link").symlink_to(tmp_path / "real")  # as Kubernetes has secrets
+    (tmp_path / "real").write_text("0123456789abcdef")
+    assert read_token(tmp_path / "link") == "0123456789abcdef"
     file.chmod(stat.S_IRUSR | stat.S_IWUSR)
     assert not is_readable_by_others(file)
     file.chmod(0o640)

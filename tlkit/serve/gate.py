@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Route, Router
+from starlette.types import Message, Receive, Scope, Send
 
-from tlkit.serve.metrics import STATUSES, Metrics
+from tlkit.serve.metrics import OTHER, STATUSES, Metrics
 from tlkit.serve.refusal import Refusal
 
 STALLED_SECONDS = 5.0  # without a byte of the body, after which a client is cut off
 LOOPBACK_HOSTS = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+MAX_HEADERS = 16_384  # bytes
 CLIENT_LEFT = 499  # status in the log, as nginx has it; nothing is sent
 OPEN_ROUTES = ("/", "/page.css", "/page.js", "/healthz", "/v2/health/live", "/v2/health/ready")  # need no token
 MEASURED_ROUTES = ("/predict", "/v2/models/{name}/infer", "/v1/models/{name}:predict")
@@ -71,7 +73,7 @@ class Gate:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Router,
         limits: RequestLimits,
         metrics: Metrics,
         token: str | None = None,
@@ -84,6 +86,7 @@ class Gate:
             log: takes one line for each request
         """
         self._app, self._limits, self._metrics, self._token, self._log = app, limits, metrics, token, log
+        self._addresses = {route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -116,11 +119,13 @@ class Gate:
             await self._refuse(exchange, Refusal(status, f"The request {words}.", {"Connection": "close"}))
         except Exception as error:
             if self._log:
-                self._log(f"error: {type(error).__name__} while answering {_route(exchange.scope)}")
+                self._log(f"error: {type(error).__name__} while answering {self._route(exchange.scope)}")
             await self._refuse(exchange, Refusal(500, "The server could not answer; its log says more."))
 
     def _check(self, scope: Scope) -> None:
         """Check who asks; Refusal if this may not"""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            raise Refusal(431, "The headers of the request are too large.", {"Connection": "close"})
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         origin = headers.get("origin")
@@ -187,7 +192,7 @@ class Gate:
         await send({"type": "http.response.body", "body": body})
 
     def _count(self, exchange: _Exchange, seconds: float) -> None:
-        route, status = _route(exchange.scope), exchange.status or CLIENT_LEFT
+        route, status = self._route(exchange.scope), exchange.status or CLIENT_LEFT
         self._metrics.add("tlkit_requests_total", route=route, status=str(status if status in STATUSES else 500))
         if route in MEASURED_ROUTES:
             self._metrics.observe(seconds)
@@ -197,7 +202,7 @@ class Gate:
             size = f", {exchange.num_bytes:,} bytes" if exchange.num_bytes else ""
             self._log(f"{clock} {method} {route} {status}, {1000 * seconds:.0f} ms{size}")
 
-
-def _route(scope: Scope) -> str:
-    """Name the address that was asked for, without what a client chose in it."""
-    return getattr(scope.get("endpoint"), "route", "other")
+    def _route(self, scope: Scope) -> str:
+        """Name the address that was asked for, without what a client chose in it."""
+        by_default = scope["path"] if scope["path"] in self._addresses else OTHER
+        return str(getattr(scope.get("endpoint"), "route", by_default))

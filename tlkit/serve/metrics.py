@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 499, 500, 503)
+MAX_ROUTES = 64
+OTHER = "other"  # route of an address where nothing answers
 OUTCOMES = ("ok", "unknown", "error")  # of an image
 RELOADS = ("done", "failed")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -42,7 +44,7 @@ class Metrics:
         if file is None:
             self._values = np.zeros(shape)
         else:
-            self._values = np.memmap(file, np.float64, "r+" if file.stat().st_size else "w+", shape=shape)
+            self._values = np.memmap(file, np.float64, "r+", shape=shape)
         self._row = self._values[row]
         self._row[self._column["tlkit_requests_in_progress", ()]] = 0  # of a process that ended
         self._started = time.time()
@@ -76,9 +78,17 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
+def room_for(num_runs: int, rows: int) -> bytes:
+    """Give the first content of a file of counters: zeros, enough for every series.
+
+    A file that is only declared so long would end a process on a full disk.
+    """
+    return bytes(8 * rows * (MAX_ROUTES * len(STATUSES) + 8 * num_runs + 64))
+
+
 def _series(routes: Sequence[str], runs: Sequence[str]) -> Iterator[tuple[str, Labels]]:
     """Give every series, in the order of `HELP`."""
-    for route in routes:
+    for route in (*routes, OTHER):
         yield from (("tlkit_requests_total", (("route", route), ("status", str(status)))) for status in STATUSES)
     for run in runs:
         yield from (("tlkit_images_total", (("model", run), ("answer", outcome))) for outcome in OUTCOMES)

@@ -15,7 +15,9 @@ from types import FrameType
 from typing import Any
 
 from tlkit.errors import ModelError, TlkitError
+from tlkit.serve.metrics import room_for
 from tlkit.serve.server import ServerPlan, log_line, serve_here
+from tlkit.utils.files import atomic_write
 from tlkit.utils.process import folder_of_process
 
 MAX_RESTARTS, RESTART_SECONDS = 5, 60.0  # of processes that end by themselves, within this time
@@ -30,7 +32,7 @@ def serve(plan: ServerPlan, bound: socket.socket, on_ready: Callable[[list[str]]
     if plan.settings.processes == 1:
         return serve_here(plan, bound, on_ready)
     file = folder_of_process() / "metrics"
-    file.touch()
+    atomic_write(file, room_for(len(plan.runs), plan.settings.processes))
     children = _Children(replace(plan, metrics_file=file), bound)
     received = list[int]()
 

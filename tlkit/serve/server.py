@@ -5,6 +5,7 @@ signal ends it at once.
 """
 
 import asyncio
+import ctypes
 import ipaddress
 import logging
 import math
@@ -14,6 +15,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,18 +26,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tlkit.errors import OptionError
 from tlkit.serve.app import App
-from tlkit.serve.gate import Gate, RequestLimits
+from tlkit.serve.gate import MAX_HEADERS, Gate, RequestLimits
 from tlkit.serve.metrics import Metrics
 from tlkit.serve.pool import WorkerPool, open_served_runs
 from tlkit.serve.watch import Watch, watch_runs
 from tlkit.settings.serve import ServeSettings
 from tlkit.utils.parallel import count_workers, single_threaded_blas
+from tlkit.utils.reading import read_regular
 from tlkit.utils.text import escape_control_chars
 
 MIN_TOKEN, MAX_TOKEN = 16, 4096  # characters
+MAX_TOKEN_BYTES = 65_536  # of its file, with blanks around it
 CONNECTIONS = 4  # that may be open, as a multiple of the requests at a time
-MAX_HEADERS = 16_384  # bytes
 KEEP_ALIVE = 5  # seconds that a connection may be idle
+M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20  # parameter of glibc's mallopt; bytes
 SPARE_SECONDS = 10  # of a connection, beyond those of a request
 
 
@@ -46,10 +50,9 @@ def read_token(file: Path) -> str:
         OptionError: if there is no such file, or its token is short
     """
     try:
-        with file.open(encoding="ascii") as opened:
-            token = opened.read(MAX_TOKEN + 2).strip()
+        token = read_regular(Path(os.path.realpath(file)), MAX_TOKEN_BYTES).decode("ascii").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not ASCII text"
+        reason = getattr(error, "strerror", None) or (str(error) if isinstance(error, OSError) else "it is not ASCII")
         raise OptionError(f"--token-file '{file}' cannot be read ({reason}).") from None
     if not MIN_TOKEN <= len(token) <= MAX_TOKEN or not token.isprintable() or " " in token:
         raise OptionError(
@@ -65,7 +68,7 @@ def is_readable_by_others(file: Path) -> bool:
 
 
 def bind_socket(host: str, port: int, has_token: bool) -> socket.socket:
-    """Take an address; clients can connect once the server is ready.
+    """Take an address; clients that connect before the server is ready wait.
 
     Raises:
         OptionError: if the address is not this machine's own and there is no token, or it cannot be taken
@@ -82,6 +85,7 @@ def bind_socket(host: str, port: int, has_token: bool) -> socket.socket:
         if os.name == "posix":  # where it does not let two servers share an address
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen()  # before that, another server could bind the same address
     except OSError as error:
         bound.close()
         reason = (error.strerror or str(error)).lower()
@@ -122,6 +126,7 @@ def serve_here(plan: ServerPlan, bound: socket.socket, on_ready: Callable[[list[
         OptionError
     """
     settings = plan.settings
+    return_large_blocks()
     limits = RequestLimits(int(settings.max_body * 1e6), settings.max_images, settings.timeout)
     served = open_served_runs(plan.runs, settings.engine, settings.unknown)
     pool = WorkerPool(math.ceil(count_workers() / settings.processes), settings.max_requests)
@@ -139,6 +144,15 @@ def serve_here(plan: ServerPlan, bound: socket.socket, on_ready: Callable[[list[
         finally:
             pool.close()
     return server.ended_by
+
+
+def return_large_blocks() -> None:
+    """Let the memory of large images go back to the system as soon as it is free, where the C library is glibc.
+
+    It would keep blocks of up to 32 MB for later, in each thread.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _config(gate: Gate, settings: ServeSettings) -> uvicorn.Config:
