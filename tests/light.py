@@ -72,6 +72,11 @@ NEEDS_OF_OWN_RUNS = {  # of a run from another machine, the command first says s
     "visualize {run} -o {out}/v.png": ("TensorFlow", "train"),
 }
 
+NO_ENGINE = (  # a command, and its sentence: engines have one of their own
+    "predict {run} {image} --engine openvino",
+    "Error: the openvino engine is not installed; install it with `pip install 'tlkit[openvino]'`.\n",
+)
+
 
 def sentence(package: str, extra: str) -> str:
     """Give the end of the sentence that names what is missing."""

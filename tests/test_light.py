@@ -7,7 +7,8 @@ from importlib import import_module
 
 import pytest
 
-from tests.light import HEAVY, NEEDS, NEEDS_OF_OWN_RUNS, WORKS, sentence
+from tests.light import HEAVY, NEEDS, NEEDS_OF_OWN_RUNS, NO_ENGINE, WORKS, sentence
+from tests.shared_runs import copy_foreign_run
 from tlkit.errors import ModelError, naming_extras
 
 RUN_ALL = """
@@ -63,6 +64,12 @@ def test_commands_that_need_more_name_the_extra_and_leave_nothing(places):
     }
     assert wrong == {}
     assert sorted(places["out"].rglob("*")) == before
+
+
+def test_an_engine_that_is_missing_has_its_sentence_also_for_runs_from_elsewhere(places, finetuned_run, tmp_path):
+    foreign = copy_foreign_run(finetuned_run, tmp_path).path
+    for run in (places["run"], foreign):
+        assert run_without_extras([NO_ENGINE[0]], **places | {"run": run}) == {NO_ENGINE[0]: [4, NO_ENGINE[1]]}
 
 
 def test_public_names_say_what_they_need():

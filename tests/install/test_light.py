@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.install.environments import EXTRAS, ROOT, call, checked
-from tests.light import NEEDS, WORKS, sentence
+from tests.light import NEEDS, NO_ENGINE, WORKS, sentence
 from tests.write_commands import commands
 
 pytestmark = pytest.mark.install
@@ -59,6 +59,8 @@ def test_commands_that_need_more_say_so_in_a_sentence(python, places, elsewhere)
         if done.returncode != 4 or not done.stderr.endswith(sentence(*missing) + "\n"):
             wrong[line] = (done.returncode, done.stderr)
     assert wrong == {}
+    done = tlkit(python, NO_ENGINE[0], places, elsewhere)
+    assert (done.returncode, done.stderr) == (4, NO_ENGINE[1])
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

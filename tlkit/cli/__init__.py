@@ -78,7 +78,7 @@ class _Group(HelpGroup):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            with naming_extras(f"`tlkit {ctx.invoked_subcommand}`"):
+            with naming_extras("this command"):
                 return super().invoke(ctx)
         except TlkitError as error:
             _say(f"Error: {error}")

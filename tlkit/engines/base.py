@@ -78,10 +78,14 @@ def choose_engine(name: str, precision: str) -> str:
         name = wanted if is_installed(wanted) or precision == "bfloat16" else "keras"
     if precision == "bfloat16" and name != "openvino":
         raise OptionError(f"--precision bfloat16 needs --engine openvino, not {name}; omit --engine.")
+    _check_installed(name)
+    return name
+
+
+def _check_installed(name: str) -> None:
     if not is_installed(name):
         package = EXTRAS.get(name, PACKAGES[name])
         raise ModelError(f"the {name} engine is not installed; install it with `pip install {package}`.")
-    return name
 
 
 def is_installed(name: str) -> bool:
@@ -90,7 +94,8 @@ def is_installed(name: str) -> bool:
 
 
 def engine_version(name: str) -> str:
-    """Give the installed version of an engine's package; part of every cache key."""
+    """Give the installed version of an engine's package; part of every cache key. ModelError if it is not installed"""
+    _check_installed(name)
     return importlib.metadata.version(PACKAGES[name])
 
 
