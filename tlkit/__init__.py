@@ -32,6 +32,7 @@ _MODULES = {
     "tlkit.export.export": ("Export", "export_run"),
     "tlkit.features.export": ("FeatureExport", "export_features"),
     "tlkit.inference.evaluate": ("Evaluation", "evaluate"),
+    "tlkit.inference.mlflow_model": ("save_mlflow",),
     "tlkit.inference.predictor": ("Prediction", "Predictor", "predict"),
     "tlkit.inference.sheet_files": ("write_sheet",),
     "tlkit.inference.tables": ("predictions_to_pandas",),
@@ -108,6 +109,7 @@ __all__ = [
     "resume",
     "resume_comparison",
     "testing",
+    "save_mlflow",
     "train",
     "train_classic",
     "visualize",
@@ -130,6 +132,7 @@ if TYPE_CHECKING:
     from tlkit.export.export import Export, export_run
     from tlkit.features.export import FeatureExport, export_features
     from tlkit.inference.evaluate import Evaluation, evaluate
+    from tlkit.inference.mlflow_model import save_mlflow
     from tlkit.inference.predictor import Prediction, Predictor, predict
     from tlkit.inference.sheet_files import write_sheet
     from tlkit.inference.tables import predictions_to_pandas

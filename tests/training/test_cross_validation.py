@@ -23,7 +23,7 @@ def settings(finetuned_run):
 def repeated(settings, colors, tmp_path_factory):
     """The shared run once more, with folds and seeds, watched by TensorBoard."""
     path = tmp_path_factory.mktemp("repeated") / "run"
-    return finetune(colors, path, replace(settings, folds=3, seeds="1,2", tensorboard=True))
+    return finetune(colors, path, replace(settings, folds=3, seeds="1,2", log_to=("tensorboard",)))
 
 
 @pytest.mark.training

@@ -22,7 +22,8 @@ from tlkit.training.from_scratch import scratch_recipe
 from tlkit.training.option_effects import WITH_MOMENTUM, changed_options
 from tlkit.utils.progress import Silent
 
-OTHERS = {  # another value of an option, which no strategy has and no preset means
+OTHERS = {
+    "log_to": ("tensorboard",),  # another value of an option, which no strategy has and no preset means
     "activation": "elu",
     "backbone": "mobilenet_050",
     "cache_limit": 2e-5,
@@ -69,8 +70,8 @@ CLASSIC = {
     "features": ClassicSettings(features="mobilenet_025", weights="none", image_size=32, classifier="naive-bayes"),
 }
 OF_THE_SESSION = (
-    *("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "tensorboard"),
-    *("coverage", "golden", "report"),
+    *("validation_split", "test_split", "seed", "folds", "seeds", "time_limit", "log_to"),
+    *("coverage", "golden", "report", "plots"),
 )
 OF_THE_READER = {item.name for item in fields(LayoutSettings)}  # tests/data/test_reader.py
 
@@ -278,7 +279,7 @@ def test_classic_option_is_refused_or_changes_what_is_computed(strategy, colors,
             engine,
             dataset.split.train.paths,
             asdict(model.classifier)["classifier"],
-            (recipe.settings.coverage, recipe.settings.golden, recipe.settings.report),
+            (recipe.settings.coverage, recipe.settings.golden, recipe.settings.report, recipe.settings.plots),
             (recipe.settings.gray_range, recipe.settings.max_megapixels, recipe.settings.resize),  # of other images
         )
 

@@ -17,6 +17,7 @@ Precision = Literal["float32", "bfloat16"]
 Loss = Literal["cross-entropy", "mean-squared-error", "focal", "hinge"]
 ClassWeight = Literal["none", "balanced", "sqrt"]
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "nadam"]
+TrackerName = Literal["mlflow", "wandb", "tensorboard"]
 Schedule = Literal["constant", "step", "exponential", "cosine", "plateau", "one-cycle"]
 
 MAX_UNITS = 65536  # of a hidden layer
@@ -323,7 +324,12 @@ class OptimizerSettings:
 class LoggingSettings:
     """Options of logging."""
 
-    tensorboard: bool = setting(False, "Logging", "TensorBoard curves, written to the run folder.")
+    log_to: tuple[TrackerName, ...] = setting(
+        (),
+        "Logging",
+        "Trackers that log the training on this machine: mlflow (mlflow.db), wandb (offline, in wandb/) or tensorboard "
+        "(in the run folder). Repeatable.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

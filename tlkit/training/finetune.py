@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.engines.base import choose_engine
-from tlkit.errors import OptionError, require
+from tlkit.errors import OptionError
 from tlkit.models.backbones import check_size, find_backbone
 from tlkit.models.keras_setup import require_keras
 from tlkit.models.sources import PretrainedBackbone, absolute_weights
 from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
 from tlkit.settings.base import option_name, settings_or_options
-from tlkit.settings.training import FinetuneSettings, NetworkSettings
+from tlkit.settings.training import FinetuneSettings
 from tlkit.training.hyperparameters import finetune_head, plan_head
 from tlkit.training.network import NetworkRecipe
 from tlkit.training.option_effects import FINETUNE, refuse_without_effect
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
+from tlkit.training.tracking import require_trackers
 from tlkit.utils.progress import Progress
 
 
@@ -60,7 +61,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
         RunError
     """
     require_keras("`tlkit finetune`")
-    require_tensorboard(settings)
+    require_trackers(settings.log_to)
     given = settings
     settings = replace(settings, weights=absolute_weights(settings.weights))
     if settings.from_run:
@@ -116,9 +117,3 @@ def _with_options_of(source: PreviousRun, settings: FinetuneSettings) -> Finetun
     if settings.hflip is not None:
         theirs.pop("hflip")  # else what was never seen mirrored is not mirrored now
     return replace(settings, from_run=str(source.run.path.resolve()), **theirs)
-
-
-def require_tensorboard(settings: NetworkSettings) -> None:
-    """Check that TensorBoard is installed if its curves are asked for; ModelError if not"""
-    if settings.tensorboard:
-        require("TensorBoard", "tensorboard", "--tensorboard")

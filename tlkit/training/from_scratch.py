@@ -11,12 +11,12 @@ from tlkit.models.keras_setup import require_keras
 from tlkit.models.sources import NetworkSource, PretrainedBackbone, ScratchArchitecture
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import TrainSettings
-from tlkit.training.finetune import require_tensorboard
 from tlkit.training.hyperparameters import plan_scratch, scratch_head
 from tlkit.training.network import NetworkRecipe
 from tlkit.training.option_effects import TRAIN, refuse_without_effect
 from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
+from tlkit.training.tracking import require_trackers
 from tlkit.utils.progress import Progress
 
 
@@ -63,7 +63,7 @@ def scratch_recipe(settings: TrainSettings) -> NetworkRecipe:
         ModelError
     """
     require_keras("`tlkit train --model`")
-    require_tensorboard(settings)
+    require_trackers(settings.log_to)
     row = find_trainable(settings.model)
     size = settings.image_size or row.image_size
     check_size(row, size)

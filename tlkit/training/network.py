@@ -179,15 +179,13 @@ class NetworkRecipe:
     def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
         """Decide what is trained, and train it."""
         from tlkit.training.auto_freeze import choose_strategy
-        from tlkit.training.loop.tensorboard import FOLDER, TensorBoard
         from tlkit.training.phases import fit_phases
 
         decision = choose_strategy(run, self, dataset, stopwatch, progress)
         recipe = self.changed(decision.options)
         stopwatch.lap("choose")
-        watch: Progress = TensorBoard(progress, run.path / FOLDER) if self.settings.tensorboard else progress
         initial_weights = dataset.network.get_weights()
-        fitted = fit_phases(recipe.phases(), recipe, dataset, watch, run.path)
+        fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path)
         details = recipe._details(dataset, fitted, [*decision.notes, *_notes_on_limit(fitted, decision)])
         details = replace(details, advice=decision.advice, forecast=decision.forecast)
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)

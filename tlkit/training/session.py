@@ -21,6 +21,7 @@ from tlkit.settings.base import to_json
 from tlkit.training.artifacts import Measured, draw_plots, skipped_files, training_metrics, write_tables
 from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
+from tlkit.training.tracking import tracked
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
 from tlkit.utils.progress import Progress, Silent, Stopwatch
@@ -101,10 +102,30 @@ def complete_run(
         OptionError
     """
     progress.run_started(run.path)
+    settings = to_json(recipe.settings)
+    with tracked(progress, run.path, settings.get("log_to", ()), settings) as watch:
+        result = _take_steps(run, recipe, folder, (progress, watch), stopwatch)
+        watch.log_result(run.path, result.metrics)
+    return result
+
+
+def _take_steps(
+    run: Run,
+    recipe: Recipe[DatasetT],
+    folder: ImageFolder,
+    progresses: tuple[Progress, Progress],
+    stopwatch: Stopwatch,
+) -> TrainingResult:
+    """Take every step.
+
+    Args:
+        progresses: for everything; and for the fit, whose epochs are tracked
+    """
+    progress, watch = progresses
     dataset = recipe.load(folder, progress)
     save_or_check_split(run, dataset.split)
     stopwatch.lap("features")
-    model = recipe.fit(dataset, run, progress, stopwatch)
+    model = recipe.fit(dataset, run, watch, stopwatch)
     stopwatch.lap("fit")
     stages, details, settings = model.save(run), model.details, recipe.settings
     held_out = _held_out(model, dataset)  # before the model is trained again in folds
@@ -119,7 +140,6 @@ def complete_run(
         draw_plots(run, dataset, details, measured)
         write_map(run, held_out.validation.images, held_out.validation.features)
     metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
-    run.write_json("metrics.json", metrics.as_json())
     names = {"class_names": list(report.class_names), "stages": [to_json(stage) for stage in stages]}
     entries = names | dict(details.manifest) | confidence.manifest
     metrics = _finish(run, recipe, entries, metrics, dataset.split.validation)
@@ -134,11 +154,12 @@ def _finish(
     metrics: TrainingMetrics,
     validation: ImageFolder,
 ) -> TrainingMetrics:
-    """Write golden samples and the page, if they are asked for, and the card; finish the run, and give its metrics.
+    """Write metrics and card, and golden samples and the page if they are asked for; finish the run, give its metrics.
 
     A page or card that cannot be written is a note: the training is worth more.
     """
     is_own, settings = not recipe.starts_from_stranger, recipe.settings
+    run.write_json("metrics.json", metrics.as_json())
     write_manifest(run, entries, is_own)  # with which the run can predict, and be read
     if settings.golden:
         record_golden(run, validation, trust_model=not is_own)
