@@ -2,17 +2,24 @@
 
 import hashlib
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 
 import numpy as np
 import pytest
 
-from tests.shared_runs import copy_foreign_run
+from tests.shared_runs import copy_foreign_run, copy_run
 from tlkit.errors import DataError, GateError, ModelError, OptionError, RunError
 from tlkit.export import formats
 from tlkit.export.export import default_output, export_run
 from tlkit.export.litert import LiteRTExporter
 from tlkit.inference.predictor import Predictor
+from tlkit.runs.ledger import record_run
 from tlkit.settings.export import ExportSettings
 
 
@@ -118,3 +125,71 @@ def test_the_default_output_is_the_next_free_name(finetuned_run, tmp_path, monke
 def test_a_classic_classifier_is_refused_by_formats_of_networks(classic_run, tmp_path):
     with pytest.raises(ModelError, match="contains a classic classifier, which --format litert cannot hold"):
         export_run(classic_run, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits and signals")
+@pytest.mark.parametrize("name", ["litert", "saved_model", "onnx", "hub"])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(name, finetuned_run, tmp_path):
+    words = [sys.executable, "-m", "tlkit", "export", finetuned_run.path, "--format", name, "-o", tmp_path / "out"]
+    command = shlex.join(map(str, words))
+    done = subprocess.run(["bash", "-c", f"ulimit -f 200; {command}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"Error: '{tmp_path / 'out'}' cannot be written (File too large)")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+def test_an_export_that_is_killed_leaves_nothing_of_its_name(number, code, finetuned_run, tmp_path):
+    command = [sys.executable, "-m", "tlkit", "export", finetuned_run.path, "-o", tmp_path / "out"]
+    running = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:  # the hidden folder is there
+        time.sleep(0.05)
+    os.kill(running.pid, number)
+    running.communicate()
+    assert running.returncode == code
+    assert not (tmp_path / "out").exists()
+    left = list(tmp_path.iterdir())
+    assert all(path.name.startswith(".tlkit-") for path in left)
+    if number == signal.SIGTERM:
+        assert left == []
+
+
+@pytest.mark.slow
+def test_a_run_of_a_stranger_is_exported_with_trust_and_its_images(finetuned_run, colors, tmp_path):
+    foreign = copy_foreign_run(finetuned_run, tmp_path)
+    found = export_run(foreign, tmp_path / "alone", trust_model=True).formats["litert"]
+    assert (found.verification.num_golden, found.verification.num_validation) == (6, 0)
+    assert "only the golden samples" in json.loads((tmp_path / "alone" / "export.json").read_text())["notes"][0]
+    found = export_run(foreign, tmp_path / "both", trust_model=True, data=str(colors)).formats["litert"]
+    assert found.verification.num_validation == 6
+
+
+@pytest.mark.slow
+def test_odd_names_of_classes_come_through_every_format(finetuned_run, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    names = ["<b>&amp;</b>", "a \"quoted\" 'name'", "\U0001f41c\nant"]
+    copied = copy_run(finetuned_run, tmp_path)
+    content, rows = copied.read_json("model.json"), copied.read_rows("split.csv")
+    (copied.path / "golden.json").unlink()
+    hashes = {name: digest for name, digest in content["sha256"].items() if name != "golden.json"}
+    known = dict(zip(content["class_names"], names, strict=True))
+    renamed = [[known[value] if key == "class" else value for key, value in row.items()] for row in rows]
+    copied.write_rows("split.csv", list(rows[0]), renamed)
+    hashes["split.csv"] = hashlib.sha256((copied.path / "split.csv").read_bytes()).hexdigest()
+    copied.write_json("model.json", content | {"class_names": names, "sha256": hashes})
+    record_run(hashlib.sha256((copied.path / "model.json").read_bytes()).hexdigest())
+    export_run(copied, tmp_path / "out", format="all")
+    assert json.loads((tmp_path / "out" / "model.json").read_text())["class_names"] == names
+    assert (tmp_path / "out" / "labels.txt").read_text(encoding="utf-8").splitlines()[:2] == names[:2]
+    import onnxruntime
+    import openvino
+
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == names
+    network = openvino.Core().read_model(tmp_path / "out" / "model.xml")
+    assert json.loads(network.get_rt_info(["tlkit", "class_names"]).astype(str)) == names

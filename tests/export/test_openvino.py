@@ -25,3 +25,20 @@ def test_names_metadata_and_answers(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
     answers = exporter.open(tmp_path)(pixels)
     assert np.abs(answers - np.asarray(source.model(pixels.astype(np.float32)))).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_int8_answers_nearly_as_float32(blocks_run, colors, tmp_path):
+    pytest.importorskip("nncf")
+    from tlkit.export.export import export_run
+
+    found = export_run(blocks_run, tmp_path / "out", format="openvino", quantize="int8", max_drop=100.0)
+    file = found.formats["openvino"]
+    assert file.float32 is not None
+    assert file.num_bytes < file.float32["num_bytes"]
+    assert file.verification.agreement > 0.8
+    assert any("int8 takes its ranges from" in note for note in found.notes)
+    compiled = openvino.Core().compile_model(tmp_path / "out" / "model.xml", "CPU")
+    kinds = {node.get_type_name() for node in openvino.Core().read_model(tmp_path / "out" / "model.xml").get_ops()}
+    assert "FakeQuantize" in kinds
+    assert compiled.input(0).names == {"pixels"}

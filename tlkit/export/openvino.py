@@ -36,7 +36,10 @@ class OpenVINOExporter:
                 network = _quantize(network, source.calibration)
             for name, text in source.metadata.items():
                 network.set_rt_info(text, [METADATA, name])
-            openvino.save_model(network, folder / NAME, compress_to_fp16=source.quantize != "none")
+            try:
+                openvino.save_model(network, folder / NAME, compress_to_fp16=source.quantize != "none")
+            except RuntimeError as error:  # a full disk
+                raise OSError(str(error).strip().splitlines()[-1]) from None
 
     def open(self, folder: Path) -> RuntimeFunction:
         """Open the file with OpenVINO on the processor, in float32."""

@@ -19,6 +19,9 @@ def write_saved_model(model: Any, folder: Path) -> None:
     Args:
         model: float32 (batch, size, size, 3) to float32 (batch, classes)
         folder: a new one
+
+    Raises:
+        OSError: if it cannot be written
     """
     import tensorflow as tf
 
@@ -27,7 +30,11 @@ def write_saved_model(model: Any, folder: Path) -> None:
     module.variables_of_network = [weight.value for weight in model.weights]  # what is saved with the function
     with silenced_stderr():
         traced = tf.function(lambda pixels: {PROBABILITIES: model(tf.cast(pixels, tf.float32), training=False)})
-        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: traced.get_concrete_function(source)})
+        function = traced.get_concrete_function(source)
+        try:
+            tf.saved_model.save(module, str(folder), signatures={SIGNATURE: function})
+        except tf.errors.OpError as error:  # a full disk is none of Python's errors
+            raise OSError(error.message.rpartition("; ")[2].partition(" [Op")[0]) from None
 
 
 class SavedModelExporter:
