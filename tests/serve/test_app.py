@@ -24,12 +24,13 @@ def test_a_photo_as_multipart_as_the_body_and_as_json_gets_the_same_answer(serve
         served.post("/predict", files=several([photo])),
         served.post("/predict", content=data, headers={"content-type": "image/png"}),
         served.post("/predict", content=data),
+        served.post("/predict", content=data, headers={"content-type": "application/x-www-form-urlencoded"}),
         served.post("/predict", json={"image": encoded}),
         served.post("/predict", json={"images": ["data:image/png;base64," + encoded]}),
     ]
-    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.status_code for answer in answers] == [200] * 6
     rows = [answer.json()[0] for answer in answers]
-    assert [row.pop("path") for row in rows] == ["0.png", *["<bytes>"] * 4]
+    assert [row.pop("path") for row in rows] == ["0.png", *["<bytes>"] * 5]
     assert all(row == rows[0] for row in rows)
     assert rows[0]["label"] == "red"
 

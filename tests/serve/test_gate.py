@@ -67,9 +67,9 @@ def test_more_images_than_allowed_are_refused(serving, finetuned_run, photo):
 
 
 def test_a_request_that_takes_too_long_ends_and_the_next_is_answered(serving, finetuned_run, photo, monkeypatch):
-    found = serving(finetuned_run, limits=RequestLimits(seconds=0.3), threads=1)
+    found = serving(finetuned_run, limits=RequestLimits(seconds=0.2), threads=1)
     predictor = found.runs[found.name].predictor
-    answer_all, delay = predictor.predict_chunk, [1.0]
+    answer_all, delay = predictor.predict_chunk, [0.5]
 
     def slowly(named, identify=False):
         time.sleep(delay.pop() if delay else 0)
@@ -78,7 +78,7 @@ def test_a_request_that_takes_too_long_ends_and_the_next_is_answered(serving, fi
     monkeypatch.setattr(predictor, "predict_chunk", slowly)
     answer = found.post("/predict", content=photo.read_bytes())
     assert (answer.status_code, answer.json()) == (503, {"error": "The request took too long."})
-    time.sleep(0.9)
+    time.sleep(0.4)
     assert found.post("/predict", content=photo.read_bytes()).status_code == 200
 
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.shared_runs import copy_run, rewrite_json
+from tests.shared_runs import copy_foreign_run, copy_run, rewrite_json
 from tlkit.errors import OptionError, RunError
 from tlkit.inference.inputs import NamedInput
 from tlkit.serve.pool import WorkerPool, open_served_runs
@@ -84,6 +84,13 @@ def test_a_run_that_does_not_answer_as_it_did_is_not_served(finetuned_run, tmp_p
     rewrite_json(run, "golden.json", content)
     with pytest.raises(RunError, match="does not answer as it did"):
         open_served_runs([run.path], "auto", None)
+
+
+def test_a_run_of_a_stranger_is_served_unless_keras_would_open_it(finetuned_run, tmp_path):
+    run = copy_foreign_run(finetuned_run, tmp_path)
+    assert list(open_served_runs([run.path], "auto", None)) == ["copied_run"]
+    with pytest.raises(RunError, match="which can contain code; a server does not do that"):
+        open_served_runs([run.path], "keras", None)
 
 
 def test_a_run_that_opens_badly_leaves_the_one_before(finetuned_run, tmp_path):

@@ -60,6 +60,7 @@ def test_the_server_answers_outlasts_bad_clients_and_ends_gracefully(finetuned_r
         assert not any("Traceback" in line for line in server.lines)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(finetuned_run):
     with started(finetuned_run.path, "--no-access-log") as server:
         server.send_signal(signal.SIGINT)

@@ -31,9 +31,9 @@ def serve(runs: tuple[Path, ...], settings: ServeSettings) -> None:
     """Serve each RUN over HTTP, with a page to try it.
     The page is at http://127.0.0.1:8000 by default.
 
-    POST /predict takes photos and answers the rows of `predict --format json`. Clients of the Open Inference Protocol
-    (KServe, Triton) and of TensorFlow Serving work too; a run has the name of its folder. /metrics is for Prometheus,
-    /openapi.json describes every address.
+    POST /predict takes photos and answers with the rows of `predict --format json`. Clients of the Open Inference
+    Protocol (KServe, Triton) and of TensorFlow Serving work too; a run has the name of its folder. /metrics is for
+    Prometheus, /openapi.json describes every address.
 
     SIGTERM ends the server with exit code 0, Ctrl-C with 130; both let it answer the requests that it has.
     """

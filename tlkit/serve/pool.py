@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, RunError
 from tlkit.explain.base import Explanation
 from tlkit.explain.explainer import Explainer, open_explainer
 from tlkit.inference.golden import has_golden, verify_golden
@@ -64,6 +64,12 @@ class ServedRun:
             OptionError
         """
         run = load_run(self.given)
+        engines = {stage.engine for stage in run.manifest.stages} | {self._engine}
+        if "keras" in engines and not run.is_own:
+            raise RunError(
+                f"'{run.path}' was not made on this machine, and Keras would have to open its network, which can "
+                "contain code; a server does not do that."
+            )
         predictor = Predictor(run, self._engine, unknown=self._unknown)
         if has_golden(run):
             verify_golden(run, predictor)

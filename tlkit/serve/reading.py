@@ -19,6 +19,7 @@ from tlkit.serve.gate import RequestLimits
 from tlkit.serve.refusal import Refusal
 
 FIELD = "file"  # of a multipart request
+RAW_KINDS = ("", "application/octet-stream", "application/x-www-form-urlencoded")  # the last by curl --data-binary
 MAX_FILE_NAME = 255  # characters that an answer repeats
 MAX_FIELDS = 16  # of a multipart request, beside its files
 EXPECTED = "send images as multipart fields named 'file', as the body, or as base64 in JSON"
@@ -41,7 +42,7 @@ async def read_images(request: Request, limits: RequestLimits) -> list[NamedInpu
         images = await _read_multipart(request, limits)
     elif kind in ("application/json", "text/json"):
         images = images_of_json(parse_json(await request.body()))
-    elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
+    elif kind in RAW_KINDS or kind.startswith("image/"):
         body = await request.body()
         images = [NamedInput("<bytes>", body)] if body else []
     else:
