@@ -1,12 +1,14 @@
 import ast
 import json
 import re
+from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.write_commands import PAGE, commands, help_of, page
+from tlkit.doctor.software import NOT_OFFERED
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name
 from tlkit.settings.commands import (
@@ -75,6 +77,16 @@ def test_links_between_documents_lead_somewhere():
                 broken.append(f"{page_file.relative_to(root)}: {target}#{place}")
     assert broken == []
     assert found > 60
+
+
+def test_the_page_of_installation_has_every_extra():
+    setup = ConfigParser()
+    setup.read(PAGE.parents[1] / "setup.cfg")
+    first_cells = re.findall(r"^\| (`.*?) \|", (PAGE.parent / "install.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
+    assert listed == set(setup["options.extras_require"]) - set(NOT_OFFERED) | {"all"}
+    everything = set(re.search(r"\[(.*)\]", setup["options.extras_require"]["all"])[1].split(","))
+    assert everything == listed - {"all"}
 
 
 def test_every_command_has_a_page():

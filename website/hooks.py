@@ -25,8 +25,8 @@ ROOT_PAGES = {  # files of the root that are pages
 MOVED = ROOT_PAGES | {"docs/commands.md": "commands/index.md", "docs/decisions": "decisions/index.md"}
 BACKGROUND = ("architecture.md", "reliability.md", "results.md", "backbones.md", "exports.md", "ablation.md")
 GUIDES = (  # in this order; other pages of docs/ follow
-    *("data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "export.md", "serve.md", "python.md"),
-    *("estimator.md",),
+    *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "export.md", "serve.md"),
+    *("python.md", "estimator.md", "tracking.md", "ci.md"),
 )
 API = {  # the public names of a page of the Python reference
     "Train": (
