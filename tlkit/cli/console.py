@@ -29,6 +29,8 @@ TITLES = {  # of stages, as people read them
     "vocabulary": "finding visual words",
     "encoding": "describing images",
     "hashing": "checking images",
+    "reference": "classifying images",
+    "verifying": "checking the file",
 }
 TITLE_WIDTH = 20
 BAR_STYLES = {  # rich's own are pale on white

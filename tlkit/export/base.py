@@ -11,6 +11,7 @@ from tlkit.classic.pipeline import ClassicPipeline
 
 RuntimeFunction = Callable[[np.ndarray], np.ndarray]
 PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output of every exported file
+FLOAT_CONVOLUTIONS = 3  # first ones that int8 leaves in float32 where the format can (docs/decisions/033)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
+from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.onnx import classic_to_onnx, keras_to_onnx
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.onnx"
-FLOAT_CONVOLUTIONS = 3  # first ones that int8 leaves alone
 
 
 class OnnxExporter:

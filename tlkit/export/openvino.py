@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
+from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.saved_model import write_saved_model
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.xml"
 METADATA = "tlkit"  # the section of rt_info with the metadata
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # some processors would compute in bfloat16
-FLOAT_CONVOLUTIONS = 3  # first ones that int8 leaves alone; docs/decisions/033
 
 
 class OpenVINOExporter:
