@@ -50,7 +50,7 @@ def build_backbone(spec: Backbone, weights: str, image_size: int, seed: int = 0)
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     preprocessed = preprocess(spec.preprocessing, pixels)
     rescale = spec.constructor.startswith("EfficientNetB") and weights not in ("imagenet", "none")
-    flat = _connect_to_pixels(network, pixels, preprocessed, _efficientnet_rescaling() if rescale else None)
+    flat = connect_to_pixels(network, pixels, preprocessed, _efficientnet_rescaling() if rescale else None)
     return keras.Model(pixels, pool_features(flat), name=spec.name)
 
 
@@ -113,7 +113,7 @@ def _efficientnet_rescaling() -> keras.layers.Layer:
     return keras.layers.Rescaling(scale, name="normalization_correction")
 
 
-def _connect_to_pixels(
+def connect_to_pixels(
     network: keras.Model, pixels: Any, preprocessed: Any, rescaling: keras.layers.Layer | None
 ) -> keras.Model:
     """Connect the same layers to preprocessed pixels, as one flat network.

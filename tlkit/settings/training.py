@@ -64,7 +64,12 @@ class PageSettings:
 class StartSettings:
     """Options of the pretrained network, and how much of it is trained."""
 
-    backbone: str = setting("mobilenet_v2", "Main", "Pretrained network to start from; `tlkit models` lists them.")
+    backbone: str = setting(
+        "mobilenet_v2",
+        "Main",
+        "Pretrained network to start from; `tlkit models` lists them. hub:PRESET takes one of KerasHub: a folder, or a "
+        "preset in its cache.",
+    )
     freeze: Literal["auto", "all", "lower", "none"] = setting(
         "auto",
         "Main",

@@ -7,8 +7,9 @@ from typing import Any
 from tlkit.engines.base import choose_engine
 from tlkit.errors import OptionError
 from tlkit.models.backbones import check_size, find_backbone
+from tlkit.models.hub import hub_backbone
 from tlkit.models.keras_setup import require_keras
-from tlkit.models.sources import PretrainedBackbone, absolute_weights
+from tlkit.models.sources import NetworkSource, PretrainedBackbone, absolute_weights
 from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
 from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.training import FinetuneSettings
@@ -72,6 +73,10 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
         refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": True}, source.inherited())
         return _recipe(replace(settings, engine=engine), given, source, is_random=False)
     engine = choose_engine(settings.engine, settings.precision)
+    if hub := hub_backbone(settings.backbone, settings.image_size, settings.freeze):
+        settings = replace(settings, backbone=hub.name, image_size=hub.image_size, engine=engine, freeze="all")
+        refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": True})
+        return _recipe(settings, given, hub, is_random=False)
     row = find_backbone(settings.backbone)
     size = settings.image_size or row.image_size
     check_size(row, size)
@@ -84,7 +89,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
 
 
 def _recipe(
-    settings: FinetuneSettings, given: FinetuneSettings, source: PretrainedBackbone | PreviousRun, is_random: bool
+    settings: FinetuneSettings, given: FinetuneSettings, source: NetworkSource, is_random: bool
 ) -> NetworkRecipe:
     return NetworkRecipe(
         command="finetune",

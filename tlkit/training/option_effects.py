@@ -125,6 +125,7 @@ NETWORK = (  # options that finetune and train share
 FINETUNE = (
     *NETWORK,
     NoEffect(("weights",), lambda case: case.from_run, "with --from"),
+    NoEffect(("weights",), lambda case: case.backbone.startswith("hub:"), "with a backbone of KerasHub"),
     NoEffect(("trust_model",), lambda case: not case.from_run, "without --from"),
     NoEffect((*AUGMENTATION, "cutmix"), lambda case: case.freeze == "all", "with --freeze all", "--freeze lower"),
     NoEffect(AUGMENTATION, lambda case: case.freeze in ("auto", "lower") and case.views == 1, "with --views 1"),
