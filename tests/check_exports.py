@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ COLUMNS = ("name", "format", *RESULTS, *CONDITIONS)
 Row = dict[str, str]
 
 
-def check(name: str, image_size: int, data: Path) -> Iterator[Row]:
-    """Export a backbone in every format, and compare each file with Keras on photos.
+def check(name: str, image_size: int, data: Path, formats: Sequence[str] = tuple(CHECKED)) -> Iterator[Row]:
+    """Export a backbone in some formats, and compare each file with Keras on photos.
 
     data: folder of photos
     """
@@ -66,11 +66,11 @@ def check(name: str, image_size: int, data: Path) -> Iterator[Row]:
     network, probabilities, rounding = lively_classifier(name, photos.pixels)
     reference, runs, rows = Reference(0, photos, probabilities), dict[str, RuntimeFunction](), dict[str, Row]()
     with tempfile.TemporaryDirectory() as temporary:
-        for format_name, row in CHECKED.items():
+        for format_name in formats:
             folder, start = Path(temporary) / format_name, time.monotonic()
             folder.mkdir()
             try:
-                exporter = row.load()
+                exporter = CHECKED[format_name].load()
                 exporter.write(ExportSource(network, {}, {}), folder)
                 runs[format_name] = exporter.open(folder)
                 found = compare_answers(reference, np.concatenate(list(answers_of(runs[format_name], reference))))
@@ -154,13 +154,13 @@ def spread_logits(classifier: Any, inputs: Any, features: np.ndarray) -> None:
     layers["head_linear"].set_weights([layers["head_linear"].get_weights()[0] * scale])
 
 
-def check_alone(name: str, image_size: int, data: Path, timeout: float) -> list[Row]:
-    """Check one backbone in a process of its own; every format has a row, also where the process crashed."""
+def check_alone(name: str, image_size: int, data: Path, timeout: float, formats: Sequence[str]) -> list[Row]:
+    """Check one backbone in a process of its own; each of the formats has a row, also where the process crashed."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.check_exports", name, "--here", "--image-size", str(image_size)]
     try:
         done = subprocess.run(
-            [*command, "--data", str(data)],
+            [*command, "--data", str(data), *(word for key in formats for word in ("--format", key))],
             capture_output=True,
             text=True,
             errors="replace",
@@ -175,7 +175,7 @@ def check_alone(name: str, image_size: int, data: Path, timeout: float) -> list[
     lines = [line.removeprefix(PREFIX) for line in output.splitlines() if line.startswith(PREFIX)]
     size = str(image_size or find_backbone(name).image_size)
     failed = {"name": name, "works": "no", "image_size": size, "error": error}
-    return [json.loads(line) for line in lines] or [failed | {"format": key} for key in CHECKED]
+    return [json.loads(line) for line in lines] or [failed | {"format": key} for key in formats]
 
 
 def read_table(table: Path) -> dict[tuple[str, str], Row]:
@@ -197,11 +197,11 @@ def write_table(table: Path, rows: dict[tuple[str, str], Row]) -> None:
 
 def to_markdown(rows: dict[tuple[str, str], Row], current: Row) -> str:
     """Write the page: a row for each backbone, three columns for each format."""
-    names = [name for name in BACKBONES if (name, next(iter(CHECKED))) in rows]
+    known = {name: [rows[name, key] for key in CHECKED if (name, key) in rows] for name in BACKBONES}
+    names = [name for name in BACKBONES if known[name]]
     titles = [part for row in CHECKED.values() for part in (row.title, "MB", "images/s")]
     body = [
-        [name, rows[name, next(iter(CHECKED))]["image_size"]]
-        + [cell for key in CHECKED for cell in cells(rows.get((name, key), {}))]
+        [name, known[name][0]["image_size"]] + [cell for key in CHECKED for cell in cells(rows.get((name, key), {}))]
         for name in names
     ]
     done = {key: [rows[name, key]["works"] == "yes" for name in names if (name, key) in rows] for key in CHECKED}
@@ -244,27 +244,33 @@ def cells(row: Row) -> list[str]:
 @click.option("--image-size", default=0, help="In pixels; 0 for the size that each was pretrained on.")
 @click.option("--timeout", default=3600, show_default=True, help="Seconds for one backbone.")
 @click.option("--retry", is_flag=True, help="Check those again that had an error.")
+@click.option("--format", "formats", multiple=True, type=click.Choice(list(CHECKED)), help="Default: all.")
 @click.option("--here", is_flag=True, hidden=True, help="Check one backbone in this process, and print its rows.")
-def main(names: tuple[str, ...], table: Path, page: Path, data: Path | None, here: bool, **options: int) -> None:
+def main(names: tuple[str, ...], table: Path, page: Path, data: Path | None, here: bool, **options: Any) -> None:
     """Check the backbones NAMES, or all, in every format."""
+    formats = options["formats"] or tuple(CHECKED)
     folder = data or Path(os.environ["TLKIT_TEST_DATA"]) / "images" / "trashnet"
     if here:
-        for row in check(names[0], options["image_size"], folder):
+        for row in check(names[0], options["image_size"], folder, formats):
             click.echo(PREFIX + json.dumps(row))
         return
     rows, versions = read_table(table), {package: version(package) for package in PACKAGES}
     for name in [find_backbone(name).name for name in names] or small_first():
         size = str(options["image_size"] or find_backbone(name).image_size)
         current = versions | {"image_size": size}
-        known = [rows.get((name, key), {}) for key in CHECKED]
-        is_done = all(current.items() <= row.items() and not (options["retry"] and row["error"]) for row in known)
-        if not is_done:
-            checked = check_alone(name, options["image_size"], folder, options["timeout"])
+        known = {key: rows.get((name, key), {}) for key in formats}
+        missing = [
+            key
+            for key, row in known.items()
+            if not current.items() <= row.items() or (options["retry"] and row["error"])
+        ]
+        if missing:
+            checked = check_alone(name, options["image_size"], folder, options["timeout"], missing)
             rows |= {(name, row["format"]): dict.fromkeys(COLUMNS, "") | versions | row for row in checked}
             write_table(table, rows)
             atomic_write(page, to_markdown(rows, versions))
-        outcome = [f"{key} {' '.join(cells(rows.get((name, key), {})))}" for key in CHECKED]
-        click.echo(f"{name:<24} {'; '.join(outcome)}{' (earlier)' * is_done}")
+        outcome = [f"{key} {' '.join(cells(rows.get((name, key), {})))}" for key in formats]
+        click.echo(f"{name:<24} {'; '.join(outcome)}{' (earlier)' * (not missing)}")
     failed = [key for key, row in rows.items() if row["works"] != "yes"]
     click.echo(f"{len(rows)} files are in {table}, {len(rows) - len(failed)} of them work.")
     sys.exit(bool(failed))
