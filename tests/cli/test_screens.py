@@ -104,7 +104,7 @@ def show_evaluate(colors):
     found = report()
     answered, unknown = np.arange(len(PATHS)) % 15 > 0, UnknownFigures(0.991, 250, 243)
     evaluation = Evaluation(found, "new", "all", PATHS, SKIPPED, {"new": found}, (70, 74), answered, unknown)
-    _print(evaluation, Path("runs/finetune-003"), 2)
+    _print(evaluation, Path("runs/finetune-003"), 2, gates=[])
 
 
 def show_predict(colors):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     cls=GroupedCommand,
     examples=(
         "tlkit evaluate runs/finetune-001",
-        "tlkit evaluate runs/finetune-001 new --min-accuracy 0.9 --junit gates.xml",
+        "tlkit evaluate latest new --min-accuracy 0.9 -o tables",
         "tlkit evaluate runs/finetune-001 new --json",
     ),
     common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "unknown_data", "engine"),
