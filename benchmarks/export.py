@@ -40,12 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--quantize", nargs="+", default=["int8", *ONE_RUN])
+    parser.add_argument("--formats", nargs="+", default=list(FORMATS))
     parser.add_argument("-o", "--output", type=Path, help="JSON file with every figure")
     arguments = parser.parse_args()
     rows = []
     for quantize in arguments.quantize:
         for name, row in FORMATS.items():
-            if quantize not in row.quantize:
+            if quantize not in row.quantize or name not in arguments.formats:
                 continue
             runs = arguments.runs[:1] if quantize in ONE_RUN else arguments.runs
             found = [measure(run, name, quantize) for run in runs]

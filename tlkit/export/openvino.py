@@ -78,10 +78,12 @@ def _quantize(network: Any, calibration: Any) -> Any:
 
 
 def _float_layers(network: Any) -> tuple[list[str], list[str]]:
-    """Name the layers that int8 would cost the most: the first convolutions, and the dense layers of the head."""
+    """Name the layers that int8 would cost the most: the first convolutions, and all that follows the last one."""
     nodes = [(node.get_type_name(), node.get_friendly_name()) for node in network.get_ordered_ops()]
-    convolutions = [name for kind, name in nodes if kind in ("Convolution", "GroupConvolution")]
-    return convolutions[:FLOAT_CONVOLUTIONS], [name for kind, name in nodes if kind == "MatMul"]
+    positions = [index for index, (kind, _) in enumerate(nodes) if kind in ("Convolution", "GroupConvolution")]
+    after = nodes[positions[-1] + 1 :] if positions else nodes
+    head = [name for kind, name in after if kind not in ("Constant", "Parameter", "Result")]
+    return [nodes[index][1] for index in positions[:FLOAT_CONVOLUTIONS]], head
 
 
 def _mean_logits(network: Any, rows: list[np.ndarray]) -> np.ndarray:
