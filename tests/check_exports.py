@@ -37,7 +37,7 @@ from tlkit.utils.files import atomic_write
 CHECKED = {name: row for name, row in FORMATS.items() if row.in_all}
 NUM_PHOTOS, NUM_CLASSES, SPREAD = 32, 6, 1.0  # standard deviation of each class's logits over the photos
 MOVED = 1e-5  # of each pixel, to measure how differences grow: random weights make some networks chaotic
-PIXELS_AT_ONCE = 8 * 224**2  # of the photos that go through Keras together
+PIXELS_AT_ONCE = 16 * 224**2  # of the photos that go through Keras together, and give batch norms their statistics
 PACKAGES = ("tlkit", "keras", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "openvino")
 CONDITIONS = (*PACKAGES, "image_size")
 RESULTS = (
@@ -118,7 +118,7 @@ def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray, f
     from tlkit.models.head import Head, attach_head
     from tlkit.testing import ROUNDING, calibrate_batch_norms, run_network
 
-    at_once = min(len(pixels), max(2, PIXELS_AT_ONCE // pixels.shape[1] ** 2))
+    at_once = min(len(pixels), max(8, PIXELS_AT_ONCE // pixels.shape[1] ** 2))
     parts = [part.astype(np.float32) for part in np.array_split(pixels, -(-len(pixels) // at_once))]
     body = build_backbone(find_backbone(name), "none", pixels.shape[1])
     calibrate_batch_norms(body, pixels[:: len(pixels) // at_once][:at_once].astype(np.float32))
