@@ -29,6 +29,11 @@ def test_pages_of_other_addresses_are_refused(served, photo):
     assert served.client.options("/predict", headers={"origin": "http://localhost"}).status_code == 405
 
 
+def test_a_request_with_two_lengths_is_refused(served):
+    answer = served.post("/predict", content=b"x", headers={"transfer-encoding": "chunked", "content-length": "1"})
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+
+
 def test_a_token_is_needed_for_all_but_the_page_and_health(serving, finetuned_run, photo):
     found = serving(finetuned_run, token=TOKEN)
     for address in ("/", "/page.js", "/healthz", "/v2/health/ready"):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.serve.conftest import started
 from tlkit import predict
+from tlkit.serve.gate import RequestLimits
 from tlkit.serve.inference_protocol import HEADER_LENGTH, parse_infer
 from tlkit.serve.refusal import Refusal
 
@@ -73,6 +74,8 @@ WRONG = {
     "another shape": {"inputs": [FILE | {"shape": [2]}]},
     "shape of words": {"inputs": [FILE | {"shape": ["a"]}]},
     "endless shape": {"inputs": [FILE | {"shape": [10**400]}]},
+    "many axes": {"inputs": [FILE | {"shape": [999_999_999] * 50_000}]},
+    "deep pixels": {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [[[]]]}]},
     "no data": {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}]},
     "no pixels": {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 0, 2, 3], "data": []}]},
     "negative": {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [-1, -1, 1, 3], "data": [1, 2, 3]}]},
@@ -99,9 +102,9 @@ def test_binary_data_that_does_not_fit_is_refused():
         *((b"\2\0\0\0ab", length) for length in ("-1", "x", "99999", "9" * 5000, "1")),
     ):
         with pytest.raises(Refusal) as refused:
-            parse_infer(head + binary, length)
+            parse_infer(head + binary, length, RequestLimits())
         assert refused.value.status == 400
-    (image,) = parse_infer(head + b"\2\0\0\0ab", str(len(head))).images
+    (image,) = parse_infer(head + b"\2\0\0\0ab", str(len(head)), RequestLimits()).images
     assert image.content == b"ab"
 
 

@@ -71,6 +71,14 @@ def test_warming_up_opens_a_session_in_every_thread(finetuned_run, monkeypatch):
     assert len(set(threads)) == 3
 
 
+def test_a_link_keeps_its_name_where_its_target_changes(finetuned_run, tmp_path):
+    (tmp_path / "current").symlink_to(finetuned_run.path)
+    assert list(open_served_runs([tmp_path / "current", finetuned_run.path], "auto", None)) == [
+        "current",
+        finetuned_run.path.name,
+    ]
+
+
 def test_two_folders_of_one_name_are_refused(finetuned_run, tmp_path):
     other = copy_run(finetuned_run, tmp_path / "other").path.rename(tmp_path / finetuned_run.path.name)
     with pytest.raises(OptionError, match="are both named"):

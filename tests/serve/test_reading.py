@@ -1,10 +1,12 @@
 """Images in requests: every form, and every way to get it wrong."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
 
+from tlkit.serve.gate import RequestLimits
 from tlkit.serve.reading import decode_base64, images_of_json, parse_json, pixels_of_numbers
 from tlkit.serve.refusal import Refusal
 
@@ -76,7 +78,7 @@ def test_base64_may_have_line_ends_and_a_prefix():
     assert decode_base64(encoded) == decode_base64("data:image/jpeg;base64," + encoded) == b"\xff" * 200
     for wrong in ("a", "\u00e9", "a-_b", "====", "data:x", None, 1, ["YQ=="], b"YQ=="):
         with pytest.raises(Refusal) as refused:
-            images_of_json({"image": wrong}) if wrong != "data:x" else decode_base64("data:x,a")
+            images_of_json({"image": wrong}, RequestLimits()) if wrong != "data:x" else decode_base64("data:x,a")
         assert refused.value.status == 400
 
 
@@ -88,6 +90,27 @@ def test_json_that_no_parser_takes_is_refused():
 
 def test_pixels_are_whole_numbers_of_a_byte():
     assert np.array_equal(pixels_of_numbers([[0, 255], [1, 2]]), np.array([[0, 255], [1, 2]], np.uint8))
-    for wrong in ([256], [-1], [1.5], [True], ["1"], [], [[1], [1, 2]], None, [10**30]):
-        with pytest.raises((ValueError, OverflowError)):
+    assert np.array_equal(pixels_of_numbers([[[1.0, 2], [3, 255.0]]]), np.array([[[1, 2], [3, 255]]], np.uint8))
+    wrong_lengths = ([], [[]], [[1], [1, 2]], [[1], 2], [1, [2]], [[[1], [2]], [[1, 2], [3]]])
+    for wrong in ([256], [-1], [1.5], [float("nan")], [True], ["1"], ["ab", [1]], None, [10**30], *wrong_lengths):
+        with pytest.raises((ValueError, TypeError, LookupError, OverflowError)):
             pixels_of_numbers(wrong)
+
+
+@pytest.mark.parametrize("read", ["predict", "infer", "instances", "binary", "pixels"])
+def test_too_many_images_are_refused_before_one_is_decoded(served, read):
+    """Decoding them all would take seconds, in which nothing else is answered."""
+    many, image = 100_000, {"name": "image", "datatype": "BYTES", "shape": [100_000]}
+    address, old = f"/v2/models/{served.name}/infer", f"/v1/models/{served.name}:predict"
+    head = json.dumps({"inputs": [image | {"parameters": {"binary_data_size": 4 * many}}]}).encode()
+    binary = {"content": head + bytes(4 * many), "headers": {"Inference-Header-Content-Length": str(len(head))}}
+    pixels = {"name": "pixels", "datatype": "UINT8", "shape": [many, 1, 1, 3], "data": [1, 2, 3] * many}
+    requests = {
+        "predict": ("/predict", {"json": {"images": ["?"] * many}}),
+        "infer": (address, {"json": {"inputs": [image | {"data": ["?"] * many}]}}),
+        "instances": (old, {"json": {"instances": [{"b64": "?"}] * many}}),
+        "binary": (address, binary),
+        "pixels": (address, {"json": {"inputs": [pixels]}}),
+    }
+    answer = served.post(requests[read][0], **requests[read][1])
+    assert (answer.status_code, answer.json()) == (413, {"error": "The request has more than 32 images."})

@@ -24,7 +24,7 @@ from tlkit.serve.gate import RequestLimits
 from tlkit.serve.metrics import Metrics
 from tlkit.serve.openapi import describe_api
 from tlkit.serve.pool import ServedRun, WorkerPool
-from tlkit.serve.reading import check_count, read_images
+from tlkit.serve.reading import read_images
 from tlkit.serve.refusal import Refusal
 from tlkit.utils.tables import valid_unicode
 
@@ -145,8 +145,7 @@ class App:
         predictor = served.predictor
         with self._pool.admitted():
             length = request.headers.get(inference_protocol.HEADER_LENGTH)
-            asked = inference_protocol.parse_infer(await request.body(), length)
-            check_count(asked.images, self._limits)
+            asked = inference_protocol.parse_infer(await request.body(), length, self._limits)
             predictions = await self._classify(served, predictor, asked.images)
         body, headers = inference_protocol.format_infer(served.name, asked, predictions, predictor.manifest)
         return Response(body, headers=headers)
@@ -166,8 +165,7 @@ class App:
         served = self._named_in_path(request)
         predictor = served.predictor
         with self._pool.admitted():
-            images, in_rows = tensorflow_serving.parse_instances(await request.body())
-            check_count(images, self._limits)
+            images, in_rows = tensorflow_serving.parse_instances(await request.body(), self._limits)
             predictions = await self._classify(served, predictor, images)
         return _json(tensorflow_serving.format_predictions(predictions, in_rows))
 

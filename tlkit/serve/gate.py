@@ -136,6 +136,12 @@ class Gate:
                 raise Refusal(403, "Ask this server by the name localhost.")
         elif scope["path"] not in OPEN_ROUTES:
             self._check_token(headers)
+        self._check_body(headers)
+
+    def _check_body(self, headers: Mapping[str, str]) -> None:
+        """Check what the headers say of the body; Refusal if it may not be read"""
+        if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may believe the other one
+            raise Refusal(400, "The request has two lengths.", {"Connection": "close"})
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "A compressed body is not read; send it as it is.")
         length = headers.get("content-length", "0")

@@ -7,6 +7,7 @@ Source: github.com/kserve/open-inference-protocol, and Triton's binary tensor da
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,16 @@ import numpy as np
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Prediction
 from tlkit.runs.manifest import Manifest
+from tlkit.serve.gate import RequestLimits
 from tlkit.serve.pool import GivenImage
-from tlkit.serve.reading import decode_base64, parse_json, pixels_of_numbers
+from tlkit.serve.reading import check_count, decode_base64, parse_json, pixels_of_numbers
 from tlkit.serve.refusal import Refusal
 from tlkit.utils.tables import valid_unicode
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"  # of every run: a folder has one
 FILES, PIXELS = "image", "pixels"  # the inputs
+MAX_AXES = 4  # of a tensor
 MAX_ID = 256  # characters of a request's id, which the answer repeats
 OUTPUTS = ("probabilities", "label", "confidence", "status", "reason")
 
@@ -61,7 +64,7 @@ def describe_run(name: str, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def parse_infer(body: bytes, header_length: str | None) -> InferRequest:
+def parse_infer(body: bytes, header_length: str | None, limits: RequestLimits) -> InferRequest:
     """Read a request.
 
     Args:
@@ -72,37 +75,44 @@ def parse_infer(body: bytes, header_length: str | None) -> InferRequest:
     """
     split = len(body)
     if header_length is not None:
-        if not header_length.isdecimal() or int(header_length[:20]) > len(body):
+        split = int(header_length) if re.fullmatch("[0-9]{1,12}", header_length) else len(body) + 1
+        if split > len(body):
             raise Refusal(400, f"The header {HEADER_LENGTH} is no length within the body.")
-        split = int(header_length)
     content = parse_json(body[:split])
     try:
         (tensor,) = content["inputs"]
         parameters = tensor.get("parameters") or {}
-        images = _images(tensor, parameters, body[split:])
+        images = _images(tensor, parameters, body[split:], limits)
         identifier = str(content.get("id") or "")[:MAX_ID]
         outputs = _outputs(content)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         raise Refusal(
             400, f"The request is malformed; it has one input, {FILES} (BYTES) or {PIXELS} (UINT8, N × H × W × 3)."
         ) from None
     return InferRequest(identifier, images, outputs)
 
 
-def _images(tensor: Mapping[str, Any], parameters: Mapping[str, Any], binary: bytes) -> list[GivenImage]:
-    """Take the images of an input tensor; ValueError if it is malformed"""
+def _images(
+    tensor: Mapping[str, Any], parameters: Mapping[str, Any], binary: bytes, limits: RequestLimits
+) -> list[GivenImage]:
+    """Take the images of an input tensor; ValueError if it is malformed, Refusal if there are none or too many"""
     size = parameters.get("binary_data_size")
     if size is not None and size != len(binary):
         raise ValueError("another number of bytes")
-    shape = [int(length) for length in tensor["shape"]]
+    shape = [int(length) for length in tensor["shape"][: MAX_AXES + 1]]
+    if len(shape) > MAX_AXES:
+        raise ValueError("too many axes")
     if (tensor["name"], tensor["datatype"]) == (FILES, "BYTES"):
-        files = _split_elements(binary) if size is not None else [decode_base64(text) for text in _flat(tensor["data"])]
-        if math.prod(shape) != len(files):
+        elements = _split_elements(binary, limits) if size is not None else _flat(tensor["data"])
+        check_count(elements, limits)
+        if math.prod(shape) != len(elements):
             raise ValueError("another number of elements")
+        files = elements if size is not None else map(decode_base64, elements)
         return [NamedInput("<bytes>", file) for file in files]
     if (tensor["name"], tensor["datatype"]) == (PIXELS, "UINT8") and len(shape) == 4 and shape[3] == 3:
         if min(shape) < 1:
             raise ValueError("no pixels")
+        check_count(range(shape[0]), limits)
         values = np.frombuffer(binary, np.uint8) if size is not None else pixels_of_numbers(tensor["data"])
         return list(values.reshape(shape))
     raise ValueError("another input")
@@ -112,10 +122,14 @@ def _flat(data: Any) -> list[Any]:
     return [item for part in data for item in (part if isinstance(part, list) else [part])]
 
 
-def _split_elements(binary: bytes) -> list[bytes]:
-    """Split elements, each after its length in 4 little-endian bytes; ValueError if they do not fill the whole"""
-    elements, start = [], 0
-    while start < len(binary):
+def _split_elements(binary: bytes, limits: RequestLimits) -> list[bytes]:
+    """Split elements, each after its length in 4 little-endian bytes, up to one more than are allowed.
+
+    Raises:
+        ValueError: if they do not fill the whole
+    """
+    elements, start = list[bytes](), 0
+    while start < len(binary) and len(elements) <= limits.max_images:
         end = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         if end > len(binary) or start + 4 > len(binary):
             raise ValueError("an element is cut off")

@@ -18,6 +18,12 @@ function element(tag, className, ...content) {
   return made;
 }
 
+function isolated(text) {
+  // a name of any script; characters that turn the direction of what follows are shown as their codes
+  const shown = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16)}`);
+  return element("bdi", "", shown);
+}
+
 function percent(fraction) {
   const rounded = Math.round(100 * fraction);
   const shown = rounded === 100 && fraction < 0.9995 ? ">\u00a099" : rounded === 0 && fraction > 0.0005 ? "<\u00a01" : rounded;
@@ -59,9 +65,11 @@ async function start() {
     part("choice").hidden = found.models.length < 2;
     const describe = () => {
       const model = found.models.find((one) => one.name === part("model").value);
-      const names = model.class_names.slice(0, 8).join(", ") + (model.class_names.length > 8 ? ", …" : "");
+      const names = model.class_names.slice(0, 8).flatMap((name, number) => [number ? ", " : "", isolated(name)]);
+      const more = model.class_names.length > 8 ? ", …" : "";
       const unknown = model.answers_unknown ? " It says so where a photo is unlike those it learned from." : "";
-      part("about").textContent = `“${model.name}” distinguishes ${model.class_names.length} classes: ${names}.${unknown}`;
+      const count = ` distinguishes ${model.class_names.length} classes: `;
+      part("about").replaceChildren("“", isolated(model.name), "”", count, ...names, `${more}.${unknown}`);
       document.title = `${model.name} – tlkit`;
     };
     part("model").onchange = describe;
@@ -130,17 +138,17 @@ async function classify(card) {
 }
 
 function nameOf(card) {
-  return element("p", "name", element("bdi", "", card.file.name || "photo"));
+  return element("p", "name", isolated(card.file.name || "photo"));
 }
 
 function show(card, row) {
   card.photo.alt = card.file.name || "photo";
-  const label = element("bdi", "", row.status === "unknown" ? "unknown" : row.label);
+  const label = isolated(row.status === "unknown" ? "unknown" : row.label);
   const parts = [element("p", "answer", label)];
   if (row.status !== "unknown") parts[0].append(element("span", "number", percent(row.confidence)));
   parts.push(nameOf(card));
   if (row.status === "unknown") {
-    parts.push(element("p", "unknown", `${row.reason}; most like `, element("bdi", "", row.label)));
+    parts.push(element("p", "unknown", `${row.reason}; most like `, isolated(row.label)));
   }
   const bars = barsOf(row.top);
   if (row.status === "unknown") bars.classList.add("unsure");
@@ -159,7 +167,7 @@ function barsOf(top) {
     fill.style.width = `${100 * prob}%`;
     const track = element("span", "track", fill);
     track.setAttribute("aria-hidden", "true");
-    return element("li", "", element("bdi", "", label), track, element("span", "number", percent(prob)));
+    return element("li", "", isolated(label), track, element("span", "number", percent(prob)));
   }));
 }
 

@@ -6,6 +6,7 @@ once, so that memory has a limit. Images are not collected into batches: LiteRT 
 
 import asyncio
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,8 @@ class ServedRun:
         """
         self.given, self._engine, self._unknown = given, engine, unknown
         self.open()
-        self.name = valid_unicode(self.run.path.resolve().name)
+        # a link keeps its name where its target changes
+        self.name = valid_unicode(Path(os.path.abspath(self.run.path)).name)  # noqa: PTH100
 
     def open(self) -> None:
         """Open the run that is in the folder now; if that fails, the one before answers as it did.

@@ -103,7 +103,8 @@ class _Children:
             self._start(number)
 
     def end(self, is_hurried: Callable[[], bool]) -> None:
-        """Let every process end gracefully, or at once in a hurry."""
+        """Let every process end gracefully, or at once in a hurry; nobody can connect from here on."""
+        self._bound.close()
         for child in self._running.values():
             with suppress(OSError):
                 child.terminate()
@@ -113,7 +114,6 @@ class _Children:
                 for child in self._running.values():
                     child.kill()
             wait([child.sentinel for child in self._running.values() if child.is_alive()], timeout=0.2)
-        self._bound.close()
 
 
 def _receive(pipe: Connection) -> list[str]:

@@ -39,6 +39,7 @@ MIN_TOKEN, MAX_TOKEN = 16, 4096  # characters
 MAX_TOKEN_BYTES = 65_536  # of its file, with blanks around it
 CONNECTIONS = 4  # that may be open, as a multiple of the requests at a time
 KEEP_ALIVE = 5  # seconds that a connection may be idle
+HEADER_SECONDS = 10  # in which the headers of a request have to come
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20  # parameter of glibc's mallopt; bytes
 SPARE_SECONDS = 10  # of a connection, beyond those of a request
 
@@ -181,20 +182,27 @@ def _config(gate: Gate, settings: ServeSettings) -> uvicorn.Config:
 
 
 class _CutOffProtocol(H11Protocol):
-    """A connection that is cut off where a request, with its answer, takes too long to cross it."""
+    """A connection that is cut off where headers do not come, or a request and its answer take too long to cross it."""
 
     max_seconds = 45.0
     _cut_off: asyncio.TimerHandle | None = None
+    _request: object = None  # that has its time
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give the first request its time."""
+        """Give the headers of the first request their time."""
         super().connection_made(transport)
-        self._start_again()
+        self._start_again(HEADER_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        """Give a request whose headers have come its time."""
+        super().data_received(data)
+        self._time_request()
 
     def on_response_complete(self) -> None:
-        """Give the next request its time."""
+        """Give the headers of the next request their time."""
         super().on_response_complete()
-        self._start_again()
+        self._start_again(HEADER_SECONDS)
+        self._time_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""
@@ -202,10 +210,15 @@ class _CutOffProtocol(H11Protocol):
         if self._cut_off:
             self._cut_off.cancel()
 
-    def _start_again(self) -> None:
+    def _time_request(self) -> None:
+        if self.cycle is not None and self.cycle is not self._request:
+            self._request = self.cycle
+            self._start_again(self.max_seconds)
+
+    def _start_again(self, seconds: float) -> None:
         if self._cut_off:
             self._cut_off.cancel()
-        self._cut_off = self.loop.call_later(self.max_seconds, self.transport.abort)
+        self._cut_off = self.loop.call_later(seconds, self.transport.abort)
 
 
 class _Server(uvicorn.Server):

@@ -10,9 +10,10 @@ from typing import Any
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Prediction
 from tlkit.runs.manifest import Manifest
+from tlkit.serve.gate import RequestLimits
 from tlkit.serve.inference_protocol import FILES, PIXELS, VERSION, check_readable
 from tlkit.serve.pool import GivenImage
-from tlkit.serve.reading import decode_base64, parse_json, pixels_of_numbers
+from tlkit.serve.reading import check_count, decode_base64, parse_json, pixels_of_numbers
 from tlkit.serve.refusal import Refusal
 
 STATUS = {  # of every run, for one that does not load is not served
@@ -36,7 +37,7 @@ def describe_signature(name: str, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def parse_instances(body: bytes) -> tuple[list[GivenImage], bool]:
+def parse_instances(body: bytes, limits: RequestLimits) -> tuple[list[GivenImage], bool]:
     """Read a request.
 
     Returns:
@@ -47,13 +48,18 @@ def parse_instances(body: bytes) -> tuple[list[GivenImage], bool]:
     """
     content = parse_json(body)
     if isinstance(content, dict) and isinstance(content.get("instances"), list):
-        return [_image(instance) for instance in content["instances"]], True
+        return _images(content["instances"], limits), True
     if isinstance(content, dict) and "inputs" in content:
         columns = content["inputs"]
         if isinstance(columns, dict) and "b64" not in columns and len(columns) == 1:
             (columns,) = columns.values()
-        return [_image(item) for item in (columns if isinstance(columns, list) else [columns])], False
+        return _images(columns if isinstance(columns, list) else [columns], limits), False
     raise Refusal(400, 'The JSON has neither "instances" nor "inputs".')
+
+
+def _images(instances: list[Any], limits: RequestLimits) -> list[GivenImage]:
+    check_count(instances, limits)
+    return [_image(instance) for instance in instances]
 
 
 def _image(instance: Any) -> GivenImage:
@@ -66,7 +72,7 @@ def _image(instance: Any) -> GivenImage:
         if pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError("not an image")
         return pixels
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, LookupError):
         words = 'An instance is neither {"b64": BASE64} nor pixels, height × width × 3 whole numbers from 0 to 255.'
         raise Refusal(400, words) from None
 
