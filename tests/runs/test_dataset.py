@@ -60,15 +60,31 @@ def test_what_is_not_there_is_one_sentence(finetuned_run, classic_run, tmp_path)
         finetuned_run.to_dataset("val")
     with pytest.raises(tlkit.OptionError, match="batch_size is 0"):
         finetuned_run.to_dataset(batch_size=0)
-    with pytest.raises(tlkit.DataError, match="has no test images"):
+    with pytest.raises(
+        tlkit.DataError, match="has no test images; choose another subset: train, validation, test, all"
+    ):
         finetuned_run.to_dataset("test")
     foreign = copy_foreign_run(finetuned_run, tmp_path)
-    with pytest.raises(tlkit.RunError, match="was not made on this machine"):
+    with pytest.raises(tlkit.RunError, match=r"was not made on this machine.* pass .*: to_dataset\(data=FOLDER\)"):
         foreign.to_dataset()
+    with pytest.raises(tlkit.DataError, match="there is no folder '.*moved'; expected the folder of the images of"):
+        foreign.to_dataset(data=tmp_path / "moved")
     with pytest.raises(tlkit.RunError, match="add --trust-model"):
         tlkit.keras_model(foreign)
     with pytest.raises(tlkit.RunError, match="contains a classic classifier"):
         tlkit.keras_model(classic_run.path)
+
+
+def test_images_that_moved_are_opened_in_the_folder_that_is_passed(finetuned_run, colors, tmp_path):
+    moved = shutil.copytree(colors, tmp_path / "moved")
+    foreign = copy_foreign_run(finetuned_run, tmp_path)
+    here, there = finetuned_run.to_dataset(batch_size=6), foreign.to_dataset(batch_size=6, data=moved)
+    assert there.paths == here.paths
+    for expected, found in zip(here[0], there[0], strict=True):
+        assert np.array_equal(found, expected)
+    (moved / there.paths[0]).write_bytes((colors / there.paths[1]).read_bytes())
+    with pytest.raises(tlkit.DataError, match=r"moved.*changed since the run was made"):
+        there[0]
 
 
 @pytest.mark.slow

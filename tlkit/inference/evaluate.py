@@ -17,7 +17,7 @@ from tlkit.evaluation.rejection import auroc
 from tlkit.evaluation.report import Report, report_html
 from tlkit.evaluation.tables import prediction_rows
 from tlkit.inference.predictor import Predictor
-from tlkit.runs.images import own_images
+from tlkit.runs.images import images_folder, rows_of_subset
 from tlkit.runs.manifest import UNKNOWN_IMAGES
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
@@ -287,7 +287,8 @@ def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Repor
 def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
     """Collect the images of the run's own `split.csv`."""
     subset = VALIDATION if split == "auto" else split
-    root, rows = own_images(run, subset)
+    root = images_folder(run, "give the folder of its images as DATA")
+    rows = rows_of_subset(run, subset, "give a folder as DATA or another --split")
     label = {name: index for index, name in enumerate(names)}
     return [_LabeledFile(row["path"], root / row["path"], label[row["class"]], row["sha256"]) for row in rows], subset
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from tlkit.data.decode import read_file
 from tlkit.data.image import ImageSpec, decode_square
+from tlkit.data.reader import images_root
 from tlkit.data.split import SUBSETS
 from tlkit.errors import DataError, ImageError, OptionError
-from tlkit.runs.images import SplitRun, own_images
+from tlkit.runs.images import SplitRun, images_folder, rows_of_subset
+from tlkit.utils.files import is_folder
 from tlkit.utils.parallel import count_workers, ordered_map
 
 
@@ -28,8 +30,13 @@ class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
         labels: int32 (images,), in the same order
     """
 
-    def __init__(self, run: SplitRun, subset: str, batch_size: int, shuffle: bool) -> None:
+    def __init__(
+        self, run: SplitRun, subset: str, batch_size: int, shuffle: bool, data: str | Path | None = None
+    ) -> None:
         """Read the split of a run; no image is opened.
+
+        Args:
+            data: folder of the images, or their table; where the training found them if it is None
 
         Raises:
             RunError
@@ -41,7 +48,11 @@ class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
             raise OptionError(f"the subset is {subset!r}; expected one of {', '.join(SUBSETS)}, all.")
         if batch_size < 1:
             raise OptionError(f"batch_size is {batch_size}; expected at least 1.")
-        root, rows = own_images(run, subset)
+        if data is None:
+            root = images_folder(run, "pass the folder of its images: to_dataset(data=FOLDER)")
+        elif not is_folder(root := images_root(Path(data))):
+            raise DataError(f"there is no folder '{root}'; expected the folder of the images of '{run.path}'.")
+        rows = rows_of_subset(run, subset, f"choose another subset: {', '.join(SUBSETS)}, all")
         manifest = run.manifest
         self.class_names = manifest.class_names
         self._spec, self._root, self._batch_size, self._shuffle = manifest.image, root, batch_size, shuffle

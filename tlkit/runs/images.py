@@ -31,23 +31,36 @@ class SplitRun(Protocol):
         """Read one of its tables."""
 
 
-def own_images(run: SplitRun, subset: str) -> tuple[Path, list[dict[str, str]]]:
-    """Give the folder of a run's images, and the rows of `split.csv` of a subset, or of "all".
+def images_folder(run: SplitRun, remedy: str) -> Path:
+    """Give the folder of a run's images, as its training had it.
+
+    Args:
+        remedy: what to do where it cannot be used, the end of the sentence
 
     Raises:
         RunError: if this machine did not make the run
-        DataError: if the images have moved, or the run has none of the subset
+        DataError: if the images have moved
     """
     if not run.is_own:
-        raise RunError(
-            f"'{run.path}' was not made on this machine, and tlkit opens no folder that it names; "
-            "give the folder of its images as DATA."
-        )
+        raise RunError(f"'{run.path}' was not made on this machine, and tlkit opens no folder that it names; {remedy}.")
     request = run.read_settings()
     root = images_root(Path(request["data"]), request.get("images", ""))
     if not is_folder(root):
-        raise DataError(f"the images of '{run.path}' are not in '{root}' any more; give their folder as DATA.")
+        raise DataError(f"the images of '{run.path}' are not in '{root}' any more; {remedy}.")
+    return root
+
+
+def rows_of_subset(run: SplitRun, subset: str, remedy: str) -> list[dict[str, str]]:
+    """Read the rows of `split.csv` of a subset, or of "all".
+
+    Args:
+        remedy: what to do where there are none, the end of the sentence
+
+    Raises:
+        RunError: if the table is damaged
+        DataError: if the run has no such images
+    """
     rows = [row for row in run.read_rows("split.csv") if subset in (row["split"], "all")]
     if not rows:
-        raise DataError(f"'{run.path}' has no {subset} images; give a folder as DATA or another --split.")
-    return root, rows
+        raise DataError(f"'{run.path}' has no {subset} images; {remedy}.")
+    return rows

@@ -72,9 +72,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         facts: list[tuple[str, Any]] = [("folder", self.path)]
-        with suppress(
-            RunError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError
-        ):  # unfinished, damaged
+        with suppress(RunError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError):  # cannot be read
             settings, metrics, names = self.read_settings(), self.read_json("metrics.json"), self.manifest.class_names
             figures = metrics.get(metrics["headline"]) or metrics
             accuracy, low, high = (f"{100 * value:.1f}" for value in (figures["accuracy"], *figures["accuracy_ci95"]))
@@ -152,19 +150,21 @@ class Run:
             raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
         return file
 
-    def to_dataset(self, subset: str = "validation", batch_size: int = 32, shuffle: bool = False) -> "RunDataset":
+    def to_dataset(
+        self, subset: str = "validation", batch_size: int = 32, shuffle: bool = False, data: str | Path | None = None
+    ) -> "RunDataset":
         """Open the images of a `subset` or "all" for Keras: batches of pixels, float32 0 to 255, and labels, int32.
 
-        The last may be smaller than `batch_size`; with `shuffle` each epoch has another order.
+        With `shuffle` each epoch has another order. `data` is their folder if it has moved.
 
         Raises:
-            RunError: if this machine did not make the run
+            RunError: if another machine made the run and `data` is None
             DataError: if an image has moved or changed
         """
         start_keras()
         from tlkit.runs.dataset import RunDataset
 
-        return RunDataset(self, subset, batch_size, shuffle)
+        return RunDataset(self, subset, batch_size, shuffle, data)
 
     def network_file(self) -> Path:
         """Find the run's network, for Keras to open, and check that its content is what the run wrote.
