@@ -13,6 +13,20 @@ from tlkit.models.keras_setup import NOISY_LOGGERS, silenced_stderr
 
 START = "from tlkit.models.keras_setup import start_keras; print(start_keras().backend.backend())"
 
+TRAIN_OFTEN = """
+import logging
+import numpy as np
+from tlkit.models.keras_setup import start_keras
+
+keras, logger, found = start_keras(), logging.getLogger("tensorflow"), []
+logger.filters.insert(0, lambda record: found.append(record.getMessage()) or True)
+for _ in range(7):
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.predict_on_batch(np.zeros((1, 2), np.float32))
+print(sum("retracing" in text for text in found) > 0)
+logger.warning("another message")
+"""
+
 
 def test_silenced_stderr_drops_what_is_written_to_descriptor(capfd):
     os.write(2, b"before ")
@@ -61,3 +75,10 @@ def test_start_keras_is_quiet_and_refuses_other_settings(tmp_path):
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float16", "image_data_format": "channels_last"}))
     refused = subprocess.run([sys.executable, "-c", START], check=False, **options)
     assert "expected channels_last and float32" in refused.stderr
+
+
+@pytest.mark.slow
+def test_several_networks_in_a_process_are_no_reason_to_warn_of_retracing():
+    done = subprocess.run([sys.executable, "-c", TRAIN_OFTEN], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"  # TensorFlow tried
+    assert {line.rpartition(":")[2] for line in done.stderr.splitlines()} == {"another message"}

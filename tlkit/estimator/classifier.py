@@ -56,7 +56,7 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
     or one array (samples, height, width, 3). The best epoch and the calibration come from a validation subset that
     each fit holds out of its X. Features of a frozen network are cached, so that fits on the same images are fast.
 
-        search = GridSearchCV(ImageClassifier(), {"dropout": [0.3, 0.5, 0.7]})
+        search = GridSearchCV(ImageClassifier(freeze="all"), {"dropout": [0.3, 0.5, 0.7]})
         search.fit(paths, labels).best_estimator_.predict(["new.jpg"])
 
     Attributes of a fitted classifier:

@@ -33,6 +33,7 @@ def start_keras(why: str = "a network in Keras") -> ModuleType:
     with silenced_stderr():
         keras = importlib.import_module("keras")
     keras.utils.disable_interactive_logging()  # else downloads and fit print to stdout
+    logging.getLogger("tensorflow").addFilter(_is_of_use)
     if keras.config.image_data_format() != "channels_last" or keras.config.floatx() != "float32":
         raise ModelError(
             "keras.json sets "
@@ -50,6 +51,15 @@ def require_keras(why: str) -> None:
     """
     for package in ("TensorFlow", "Keras"):
         require(package, "train", why)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Tell a message of TensorFlow from the advice against tracing the functions of Keras's trainer again.
+
+    A second training in a process, as in folds or a search, is a new network, which must be traced.
+    """
+    text = record.getMessage()
+    return not ("TensorFlowTrainer" in text and "retracing" in text)
 
 
 @contextmanager
