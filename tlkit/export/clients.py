@@ -1,32 +1,43 @@
 """Scripts beside an exported file that run it without tlkit: NumPy, Pillow and the runtime are enough."""
 
-from tlkit.data.image import MARGIN, PADDING
+import textwrap
 
-PYTHON = '''"""Classify images with {file}: pip install {packages} numpy pillow; python {script} IMAGE..."""
+from tlkit.data.decode import MAX_ON_WHITE
+from tlkit.data.image import PADDING, ImageSpec
+
+PYTHON = """\"\"\"Classify images with {file}: pip install {packages} numpy pillow; python {script} IMAGE...\"\"\"
 
 import json
-import math
 import sys
 from pathlib import Path
-
 import numpy as np
 {imports}
 from PIL import Image, ImageOps
 
 FOLDER = Path(__file__).parent
-FACTS = json.loads((FOLDER / "model.json").read_text())
-SIZE, NAMES = FACTS["image_size"], FACTS["class_names"]
+NAMES = json.loads((FOLDER / "model.json").read_text())["class_names"]
 {opening}
-
 for path in sys.argv[1:]:
-    image = Image.open(path)
-    image.draft(None, [math.ceil(side * round({margin} * SIZE) / min(image.size)) for side in image.size])
-    image = ImageOps.exif_transpose(image).convert("RGB")
-    pixels = np.asarray({square})[np.newaxis]
+{pixels}
     probabilities = {running}[0]
-    best = int(probabilities.argmax())
-    print(path, json.dumps(NAMES[best]), f"{{probabilities[best]:.4f}}", sep="\\t")
-'''
+    print(path, json.dumps(NAMES[probabilities.argmax()]), f"{{probabilities.max():.4f}}", sep="\\t")
+"""
+PIXELS = """image = Image.open(path)
+image.draft(None, [-(-side * {oversized} // min(image.size)) for side in image.size])
+image = ImageOps.exif_transpose(image)
+if image.mode[0] in "IF":  # gray values of more than 8 bits
+    {deep}
+if image.has_transparency_data:  # on white, but what is nearly white on black
+    image = image.convert("RGBA")
+    brightness = np.subtract(image.convert("RGB").convert("L"), {max_on_white}.0) * image.getchannel("A")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if brightness.sum() > 0 else "white"), image)
+pixels = np.asarray({square})[np.newaxis]
+"""
+REFUSED = "has gray values of more than 8 bits, and the model has no range for them"
+SCALED = (
+    "image = Image.fromarray(np.rint(((np.asarray_chkfinite(image, float) - {low}) * {factor})"
+    ".clip(0, 255)).astype(np.uint8))"
+)
 NODE = """// Classify images with model.onnx: npm install onnxruntime-web sharp; node run_onnx.mjs IMAGE...
 import {{ readFileSync }} from "node:fs";
 import * as ort from "onnxruntime-web";
@@ -37,6 +48,11 @@ const {{ image_size: size, class_names: names }} = JSON.parse(read("model.json")
 const session = await ort.InferenceSession.create(new Uint8Array(read("model.onnx")));
 
 for (const path of process.argv.slice(2)) {{
+  const [{{ depth }}, {{ isOpaque }}] = await Promise.all([sharp(path).metadata(), sharp(path).stats()]);
+  if (depth !== "uchar" || !isOpaque) {{
+    console.error(`${{path}} is transparent or has more than 8 bits; save it as a JPEG file.`);
+    process.exit(1);
+  }}
   const image = sharp(path).rotate().removeAlpha().toColourspace("srgb");
   const square = image.resize(size, size, {{ fit: "{fit}", kernel: "linear", background: "{background}" }});
   const pixels = new ort.Tensor("uint8", await square.raw().toBuffer(), [1, size, size, 3]);
@@ -45,10 +61,13 @@ for (const path of process.argv.slice(2)) {{
   console.log([path, JSON.stringify(names[best]), probabilities.data[best].toFixed(4)].join("\\t"));
 }}
 """
-SQUARES = {  # what makes an image square, by --resize: in Pillow, and the name that sharp has for it
-    "crop": ("ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BILINEAR)", "cover"),
-    "pad": (f"ImageOps.pad(image, (SIZE, SIZE), Image.Resampling.BILINEAR, {PADDING})", "contain"),
-    "squash": ("image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)", "fill"),
+SQUARES = {  # what makes an image square, by --resize: in Pillow (0.4999 rounds half a pixel down), and sharp's name
+    "crop": ("ImageOps.fit({image}, ({size}, {size}), Image.Resampling.BILINEAR)", "cover"),
+    "pad": (
+        f"ImageOps.pad({{image}}, ({{size}}, {{size}}), Image.Resampling.BILINEAR, {PADDING}, (0.4999, 0.4999))",
+        "contain",
+    ),
+    "squash": ("{image}.resize(({size}, {size}), Image.Resampling.BILINEAR)", "fill"),
 }
 RUNTIMES = {  # by format: its file, packages, imports, what opens the file, what runs it
     "litert": (
@@ -74,20 +93,34 @@ RUNTIMES = {  # by format: its file, packages, imports, what opens the file, wha
 }
 
 
-def client_scripts(name: str, resize: str) -> dict[str, str]:
+def pixels_code(spec: ImageSpec) -> str:
+    """Write the lines of Python that make `pixels` of the image at `path`, uint8 (1, size, size, 3), as `predict` does.
+
+    They end with an error for an image that they cannot treat as `predict` does.
+    """
+    deep = f'sys.exit(f"{{path}} {REFUSED}.")'
+    if spec.gray_range is not None:
+        low, high = spec.gray_range
+        deep = SCALED.format(low=low, factor=255 / (high - low))
+    square = SQUARES[spec.resize][0].format(image='image.convert("RGB")', size=spec.size)
+    return PIXELS.format(oversized=spec.oversized.size, deep=deep, max_on_white=MAX_ON_WHITE, square=square)
+
+
+def client_scripts(name: str, spec: ImageSpec) -> dict[str, str]:
     """Write the scripts of a format, by file name: in Python, and for ONNX in JavaScript for Node; none for the hub.
 
     Args:
         name: of the format
-        resize: "crop", "pad" or "squash", a value of --resize
+        spec: how an image becomes the square that the network sees
     """
     if name not in RUNTIMES:
         return {}
     file, packages, imports, opening, running = RUNTIMES[name]
-    square, fit = SQUARES[resize]
     script = f"run_{name}.py"
     words = {"file": file, "packages": packages, "script": script, "imports": imports, "opening": opening}
-    scripts = {script: PYTHON.format(**words, running=running, square=square, margin=MARGIN)}
+    pixels = textwrap.indent(pixels_code(spec), "    ").rstrip()
+    scripts = {script: PYTHON.format(**words, running=running, pixels=pixels)}
     if name == "onnx":
-        scripts["run_onnx.mjs"] = NODE.format(fit=fit, background=f"rgb{PADDING}".replace(" ", ""))
+        background = f"rgb{PADDING}".replace(" ", "")
+        scripts["run_onnx.mjs"] = NODE.format(fit=SQUARES[spec.resize][1], background=background)
     return scripts

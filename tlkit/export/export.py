@@ -164,7 +164,7 @@ class _Exporting:
             for name, content in source.associated.items():
                 (folder / name).write_bytes(content)
             for name in self.chosen:
-                for file, text in client_scripts(name, self.run.manifest.image.resize).items():
+                for file, text in client_scripts(name, self.run.manifest.image).items():
                     (folder / file).write_text(text, encoding="utf-8")
             result = Export(output, formats, self.settings.quantize, tuple(self.notes))
             write_json(folder / REPORT, self._report(result, folder))
