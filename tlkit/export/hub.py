@@ -6,46 +6,39 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.data.image import PADDING
 from tlkit.export.base import PROBABILITIES, ExportSource, RuntimeFunction
+from tlkit.export.clients import pixels_code
 from tlkit.models.keras_setup import start_keras
 from tlkit.report.card import card_text
 from tlkit.runs.run import Run
 
 NAME, CARD, CONFIG = "model.keras", "README.md", "config.json"
-SQUARES = {  # what makes an image square, by --resize
-    "crop": "ImageOps.fit(image, size, Image.Resampling.BILINEAR)",
-    "pad": f"ImageOps.pad(image, size, Image.Resampling.BILINEAR, {PADDING})",
-    "squash": "image.resize(size, Image.Resampling.BILINEAR)",
-}
-WITHOUT_TLKIT = """
-## Without tlkit
-
-```python
-import json, keras, numpy as np
+USAGE = """```python
+import json, sys
+import keras
+import numpy as np
 from PIL import Image, ImageOps
 
 model = keras.saving.load_model("model.keras")
 names = json.load(open("model.json"))["class_names"]
-size = ({size}, {size})
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-pixels = np.asarray({square}, np.float32)
-probabilities = model.predict(pixels[np.newaxis])[0]
+path = "photo.jpg"
+{pixels}
+probabilities = model.predict(pixels.astype(np.float32))[0]
 print(names[probabilities.argmax()], probabilities.max())
 ```
 
-The input is RGB from 0 to 255, the output the calibrated probabilities in the order of labels.txt.
-"""
+The input is float32 RGB from 0 to 255, {size} x {size}. The output is the probabilities, in the order of labels.txt. \
+`model.json` has the class names and how an image becomes square."""
 
 
 def hub_card(run: Run) -> str:
-    """Make README.md: the model card of a run, and how to use model.keras without tlkit.
+    """Make README.md: the model card of a run, for a folder with model.keras that is used without tlkit.
 
     Raises:
         RunError
     """
     image = run.manifest.image
-    return card_text(run) + WITHOUT_TLKIT.format(size=image.size, square=SQUARES[image.resize])
+    return card_text(run, USAGE.format(pixels=pixels_code(image).rstrip(), size=image.size))
 
 
 class HubExporter:

@@ -49,26 +49,30 @@ def write_card(run: Run) -> Path:
     return file
 
 
-def card_text(run: Run) -> str:
+def card_text(run: Run, keras_usage: str = "") -> str:
     """Make the text of the card of a finished run, markdown with YAML before it.
+
+    Args:
+        keras_usage: markdown that says how to use the network with Keras; the card is then for a folder that has the
+            network and not the run, as on the Hugging Face hub
 
     Raises:
         RunError
     """
-    content = read_content(run)
+    content, has_run = read_content(run), not keras_usage
     title = f"# {plain_text(content.name)}\n\n{MARK}"
     sections = [
         _purpose(content),
         ("Accuracy", _accuracy(content)),
         ("Classes", _classes(content)),
-        ("Confidence", _confidence(content)),
-        ("Data", _data(content)),
+        ("Confidence", _confidence(content, has_run)),
+        ("Data", _data(content, has_run)),
         ("Limits", _limits(content)),
-        ("How to use it", _usage(content)),
+        ("How to use it", _usage(content) if has_run else [keras_usage]),
         ("How it was made", _origin(content)),
     ]
     texts = [f"## {section[0]}\n\n" + "\n".join(section[1]) for section in sections]
-    return "\n\n".join([_front_matter(content), title, *texts]) + "\n"
+    return "\n\n".join([_front_matter(content, "tlkit" if has_run else "keras"), title, *texts]) + "\n"
 
 
 def plain_text(text: str) -> str:
@@ -92,13 +96,13 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def _front_matter(content: RunContent) -> str:
+def _front_matter(content: RunContent, library: str) -> str:
     """Write the YAML that the hub reads; a JSON string is a YAML string."""
     headline, name = content.headline, json.dumps(escape_control_chars(content.name))
     network = content.facts["backbone"] or content.facts["features"] or content.facts["descriptor"]
     tags = ["tlkit", "image-classification", *[str(network)] * bool(network)]
     lines = [
-        *("---", "library_name: tlkit", "pipeline_tag: image-classification"),
+        *("---", f"library_name: {library}", "pipeline_tag: image-classification"),
         *("tags:", *(f"- {json.dumps(escape_control_chars(tag))}" for tag in tags)),
         *("metrics:", "- accuracy", "model-index:", f"- name: {name}", "  results:"),
         *("  - task:", "      type: image-classification", "      name: Image classification", "    dataset:"),
@@ -159,7 +163,7 @@ def _classes(content: RunContent) -> Iterator[str]:
         yield f"\nThe most frequent mistakes: {', '.join(pairs)}."
 
 
-def _confidence(content: RunContent) -> Iterator[str]:
+def _confidence(content: RunContent, can_reject: bool) -> Iterator[str]:
     calibration, counts = content.calibration, content.unknown["images"]
     if calibration.judged and calibration.ece is not None and calibration.ece_ci95 is not None:
         low, high = calibration.ece_ci95
@@ -169,7 +173,7 @@ def _confidence(content: RunContent) -> Iterator[str]:
         )
     else:
         yield f"- A confidence is not calibrated: there were {calibration.num_images:,} held-out images, of 200 needed."
-    if counts is None:
+    if counts is None or not can_reject:
         yield "- It always answers with one of its classes, also for an image of something else."
         return
     total, answered = counts["num_images"], counts["num_answered"]
@@ -185,15 +189,16 @@ def _confidence(content: RunContent) -> Iterator[str]:
         yield "- This was not tested with images of something else."
 
 
-def _data(content: RunContent) -> Iterator[str]:
+def _data(content: RunContent, has_files: bool) -> Iterator[str]:
     subsets = Counter(row["split"] for row in content.split)
     counts = ", ".join(f"{count:,} for {USES.get(name, name)}" for name, count in subsets.items())
     yield f"- Images of the folder {_code(content.root.name)}: {counts}."
     yield "- Copies and near duplicates of an image are in one subset only."
     if content.left_out:
-        yield f"- {len(content.left_out):,} files were left out; `left_out.csv` has the reasons."
+        yield f"- {len(content.left_out):,} files were left out{'; `left_out.csv` has the reasons' * has_files}."
     if content.conflicts:
-        yield f"- {len(content.conflicts):,} images have copies with another label; `conflicts.csv` lists them."
+        listed = "; `conflicts.csv` lists them" * has_files
+        yield f"- {len(content.conflicts):,} images have copies with another label{listed}."
 
 
 def _limits(content: RunContent) -> Iterator[str]:
