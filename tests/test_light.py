@@ -76,7 +76,10 @@ def test_public_names_say_what_they_need():
     code = (
         "import json, sys; sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))\n"
         "import tlkit\n"
-        "for name in tlkit.__all__:\n"
+        "from tlkit import *\n"
+        "assert finetune is tlkit.finetune\n"
+        "assert len(tlkit.__all__) == len({*tlkit._MODULE_OF, 'testing'}) - 3\n"
+        "for name in (*tlkit._MODULE_OF, 'testing'):\n"
         "    try:\n        getattr(tlkit, name)\n"
         "    except tlkit.ModelError as error:\n        print(error)\n"
         "calls = {'finetune': 'photos', 'train_classic': 'photos', 'visualize': 'mobilenet_v2'}\n"

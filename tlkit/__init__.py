@@ -14,6 +14,7 @@ The names below import their modules on first use, so that `import tlkit` stays 
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -115,6 +116,11 @@ __all__ = [
     "visualize",
     "write_sheet",
 ]
+
+_NEEDS = {"FeatureExtractor": "sklearn", "ImageClassifier": "sklearn", "testing": "keras"}  # packages to import them
+for _name, _package in _NEEDS.items():
+    if not find_spec(_package):
+        __all__.remove(_name)  # so that `import *` works in every install; `tlkit.<name>` says what is missing
 
 if TYPE_CHECKING:
     from tlkit import testing

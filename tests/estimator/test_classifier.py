@@ -101,6 +101,22 @@ def test_what_cannot_be_samples_is_a_value_error_with_one_sentence(fitted, tmp_p
             assert isinstance(caught.value, tlkit.SamplesError)
 
 
+def test_a_closed_image_is_a_sentence(fitted, small, samples):
+    files, labels = samples
+    closed = opened(files[:1])
+    closed[0].close()
+    unread = Image.open(files[0])  # its file was closed before a pixel was read
+    unread.close()
+    for given in (closed, [unread]):
+        for method in (fitted.predict, fitted.transform):
+            with pytest.raises(tlkit.SamplesError, match=r"^sample 0 of X is a closed image\.$"):
+                method(given)
+        with pytest.raises(tlkit.SamplesError, match=r"^sample 35 of X is a closed image\.$"):
+            ImageClassifier(**small).fit([*files[1:], *given], labels)
+        (found,) = tlkit.predict(fitted.run_, given)
+        assert (found.status, found.error) == ("error", "is a closed image")
+
+
 def test_what_cannot_be_labels_is_refused_before_any_work(small, samples):
     from sklearn.exceptions import NotFittedError
 
@@ -111,10 +127,14 @@ def test_what_cannot_be_labels_is_refused_before_any_work(small, samples):
         (["red"] * 36, "y has one class, red; expected two classes or more"),
         (["", "red"] * 18, "a label of y is empty"),
         (np.linspace(0, 1, 36), "continuous"),
+        (["red", "blue", None] * 12, "y mixes labels of type NoneType and str; expected all texts or all numbers"),
+        (np.array(["red", 1] * 18, object), "y mixes labels of type int and str"),
+        ([["red", "blue"]] * 36, "y should be a 1d array"),
+        (None, "y should be a 1d array"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(tlkit.SamplesError, match=words):
             classifier.fit(files, given)
-    with pytest.raises(ValueError, match="inconsistent numbers"):
+    with pytest.raises(tlkit.SamplesError, match="inconsistent numbers"):
         classifier.fit(files, labels, groups=["a"])
     with pytest.raises(tlkit.OptionError, match="--dropout is 2"):
         classifier.set_params(dropout=2).fit(files, labels)

@@ -104,6 +104,10 @@ def opened_upright(image: Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -
     """
     with _reasons(b""):
         _check_size(*image.size, max_megapixels)
+        try:
+            image.load()
+        except ValueError as error:
+            raise ImageError("is a closed image") if "closed" in str(error) else error from None
         return _upright(image)
 
 

@@ -84,10 +84,7 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
         options = options_of_estimator(self, FinetuneSettings) | dict.fromkeys(OF_KEPT_RUNS, is_kept)
         settings = FinetuneSettings(**options)
         samples = list_samples(X)
-        labels = column_or_1d(y, warn=True)
-        check_classification_targets(labels)
-        check_consistent_length(samples, labels, groups)
-        classes, positions = np.unique(labels, return_inverse=True)
+        classes, positions = _classes_and_positions(samples, y, groups)
         names = _class_names(classes)
         parent = Path(self.runs) if is_kept else Path(tempfile.mkdtemp(prefix="tlkit-"))
         with tempfile.TemporaryDirectory(prefix="tlkit-", ignore_cleanup_errors=True) as images, ExitStack() as failed:
@@ -205,6 +202,24 @@ class FittedRun:
                 make_folder((folder / name).parent)
                 (folder / name).write_bytes(content)
         self.__init__(Run(folder), folder)  # type: ignore[misc]
+
+
+def _classes_and_positions(samples: Sequence[Sample], y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray]:
+    """List the classes of y in order, and give the position of each label in them.
+
+    Raises:
+        SamplesError: if y and groups do not fit the samples, or are no labels
+    """
+    try:
+        labels = column_or_1d(y, warn=True)
+        kinds = sorted({"str" if isinstance(label, str) else type(label).__name__ for label in labels})
+        if labels.dtype == object and len(kinds) > 1:
+            raise SamplesError(f"y mixes labels of type {' and '.join(kinds)}; expected all texts or all numbers.")
+        check_classification_targets(labels)
+        check_consistent_length(samples, labels, groups)
+    except (TypeError, ValueError) as error:
+        raise SamplesError(str(error)) from None
+    return np.unique(labels, return_inverse=True)
 
 
 def _class_names(classes: np.ndarray) -> tuple[str, ...]:
