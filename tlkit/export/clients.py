@@ -6,7 +6,6 @@ from tlkit.data.decode import MAX_ON_WHITE
 from tlkit.data.image import PADDING, ImageSpec
 
 PYTHON = """\"\"\"Classify images with {file}: pip install {packages} numpy pillow; python {script} IMAGE...\"\"\"
-
 import json
 import sys
 from pathlib import Path
@@ -31,7 +30,7 @@ if image.has_transparency_data:  # on white, but what is nearly white on black
     image = image.convert("RGBA")
     brightness = np.subtract(image.convert("RGB").convert("L"), {max_on_white}.0) * image.getchannel("A")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if brightness.sum() > 0 else "white"), image)
-pixels = np.asarray({square})[np.newaxis]
+{before}pixels = np.asarray({square})[np.newaxis]
 """
 REFUSED = "has gray values of more than 8 bits, and the model has no range for them"
 SCALED = (
@@ -61,13 +60,20 @@ for (const path of process.argv.slice(2)) {{
   console.log([path, JSON.stringify(names[best]), probabilities.data[best].toFixed(4)].join("\\t"));
 }}
 """
-SQUARES = {  # what makes an image square, by --resize: in Pillow (0.4999 rounds half a pixel down), and sharp's name
-    "crop": ("ImageOps.fit({image}, ({size}, {size}), Image.Resampling.BILINEAR)", "cover"),
-    "pad": (
-        f"ImageOps.pad({{image}}, ({{size}}, {{size}}), Image.Resampling.BILINEAR, {PADDING}, (0.4999, 0.4999))",
+BILINEAR = "Image.Resampling.BILINEAR"
+SQUARES = {  # by --resize: a line before `pixels`, the square of `image`, and the name that sharp has
+    "crop": (
+        "box = [(side + sign * min(image.size)) / 2 for sign in (-1, 1) for side in image.size]\n",
+        f'image.convert("RGB").resize(({{size}}, {{size}}), {BILINEAR}, box, reducing_gap=2)',
+        "cover",
+    ),
+    "pad": (  # 0.4999 rounds half a pixel down
+        'image = image.convert("RGB").resize([round(side * {size} / max(image.size)) for side in image.size], '
+        f"{BILINEAR}, reducing_gap=2)\n",
+        f"ImageOps.pad(image, ({{size}}, {{size}}), color={PADDING}, centering=(0.4999, 0.4999))",
         "contain",
     ),
-    "squash": ("{image}.resize(({size}, {size}), Image.Resampling.BILINEAR)", "fill"),
+    "squash": ("", f'image.convert("RGB").resize(({{size}}, {{size}}), {BILINEAR}, reducing_gap=2)', "fill"),
 }
 RUNTIMES = {  # by format: its file, packages, imports, what opens the file, what runs it
     "litert": (
@@ -102,8 +108,9 @@ def pixels_code(spec: ImageSpec) -> str:
     if spec.gray_range is not None:
         low, high = spec.gray_range
         deep = SCALED.format(low=low, factor=255 / (high - low))
-    square = SQUARES[spec.resize][0].format(image='image.convert("RGB")', size=spec.size)
-    return PIXELS.format(oversized=spec.oversized.size, deep=deep, max_on_white=MAX_ON_WHITE, square=square)
+    before, square, _ = (text.format(size=spec.size) for text in SQUARES[spec.resize])
+    words = {"deep": deep, "max_on_white": MAX_ON_WHITE, "before": before, "square": square}
+    return PIXELS.format(oversized=spec.oversized.size, **words)
 
 
 def client_scripts(name: str, spec: ImageSpec) -> dict[str, str]:
@@ -122,5 +129,5 @@ def client_scripts(name: str, spec: ImageSpec) -> dict[str, str]:
     scripts = {script: PYTHON.format(**words, running=running, pixels=pixels)}
     if name == "onnx":
         background = f"rgb{PADDING}".replace(" ", "")
-        scripts["run_onnx.mjs"] = NODE.format(fit=SQUARES[spec.resize][1], background=background)
+        scripts["run_onnx.mjs"] = NODE.format(fit=SQUARES[spec.resize][2], background=background)
     return scripts
