@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,43 @@ def test_without_its_images_only_the_golden_samples_are_compared(finetuned_run, 
 def test_data_that_does_not_exist_is_an_error(finetuned_run, tmp_path):
     with pytest.raises(DataError, match="--data '.*/nowhere' does not exist"):
         export_run(finetuned_run, tmp_path / "out", data=str(tmp_path / "nowhere"))
+
+
+def test_data_without_an_image_of_the_run_is_an_error(finetuned_run, tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match=r"0 of 6 validation images were found unchanged in '.*/other'; expected at le"):
+        export_run(finetuned_run, tmp_path / "out", data=str(tmp_path / "other"))
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def part_of(run, colors, folder, count):
+    """Copy some of the validation images of a run, and all of its training images."""
+    shutil.copytree(colors, folder)
+    rows = [row["path"] for row in run.read_rows("split.csv") if row["split"] == "validation"]
+    for path in rows[count:]:
+        (folder / path).unlink()
+    return str(folder)
+
+
+def test_a_part_of_the_images_is_noted_and_too_few_for_a_quantized_file(finetuned_run, colors, tmp_path):
+    part = part_of(finetuned_run, colors, tmp_path / "part", 2)
+    export = export_run(finetuned_run, tmp_path / "out", data=part)
+    assert export.formats["litert"].verification.num_validation == 2
+    assert report(export)["notes"] == ["2 of 6 validation images were found unchanged."]
+    assert report(export)["formats"]["litert"]["is_accuracy_tested"] is False
+    with pytest.raises(DataError, match="2 of 6 validation images were found .*; expected at least 6: name the folder"):
+        export_run(finetuned_run, tmp_path / "half", data=part, quantize="float16")
+
+
+def test_a_run_with_few_validation_images_says_so(exported):
+    assert report(exported)["notes"] == ["the run has 6 validation images; all of them are compared."]
+
+
+@pytest.mark.slow
+def test_accuracy_on_few_validation_images_is_hardly_tested(finetuned_run, tmp_path):
+    export = export_run(finetuned_run, tmp_path / "out", quantize="float16")
+    hardly = "the accuracy of float16 was hardly tested: on 6 images, of 64 needed."
+    assert report(export)["notes"] == ["the run has 6 validation images; all of them are compared.", hardly]
 
 
 def test_the_default_output_is_the_next_free_name(finetuned_run, tmp_path, monkeypatch):

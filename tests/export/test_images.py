@@ -11,8 +11,8 @@ from tlkit.export.images import find_root, read_golden, read_subset
 
 
 def test_images_are_spread_over_the_classes(finetuned_run, colors):
-    images = read_subset(finetuned_run, colors, "train", 9)
-    assert len(images) == 9
+    images, wanted = read_subset(finetuned_run, colors, "train", 9)
+    assert len(images) == wanted == 9
     assert np.bincount(images.labels).min() >= 2
     assert images.pixels.shape == (9, 32, 32, 3)
     assert all(file.is_file() for file in images.files)
@@ -23,8 +23,19 @@ def test_changed_and_missing_images_are_left_out(finetuned_run, colors, tmp_path
     rows = [row["path"] for row in finetuned_run.read_rows("split.csv") if row["split"] == "train"]
     (copied / rows[0]).unlink()
     shutil.copyfile(copied / rows[1], copied / rows[2])
-    images = read_subset(finetuned_run, copied, "train", 1000)
+    images, wanted = read_subset(finetuned_run, copied, "train", 1000)
     assert set(images.names) == set(rows) - {rows[0], rows[2]}
+    assert wanted == len(rows)
+
+
+def test_images_that_are_there_take_the_place_of_missing_ones(finetuned_run, colors, tmp_path):
+    copied = shutil.copytree(colors, tmp_path / "photos")
+    rows = [row["path"] for row in finetuned_run.read_rows("split.csv") if row["split"] == "train"]
+    for path in rows[::2]:
+        (copied / path).unlink()
+    images, wanted = read_subset(finetuned_run, copied, "train", 4)
+    assert (len(images), wanted) == (4, 4)
+    assert set(images.names) <= set(rows[1::2])
 
 
 def test_golden_samples_have_their_labels(finetuned_run):

@@ -56,6 +56,7 @@ def test_a_quantized_file_may_lose_as_much_accuracy_as_allowed():
     assert (found.accuracy_before, found.accuracy_after, found.agreement) == (1, 0.98, 0.98)
     assert found.accuracy_drop == pytest.approx(0.02)
     assert found.accuracy_drop_ci95[0] < 0.02 < found.accuracy_drop_ci95[1]
+    assert found.is_accuracy_tested
     with pytest.raises(
         GateError, match=r"loses 2\.0 points of accuracy .*--max-drop 1 allows: 100\.0 % before, 98\.0 %"
     ):

@@ -15,10 +15,10 @@ from tlkit.export.base import ClassicSource, ExportSource, RuntimeFunction
 from tlkit.export.clients import client_scripts
 from tlkit.export.formats import ExportFormat, choose_formats
 from tlkit.export.hub import hub_card
-from tlkit.export.images import find_root, read_golden, read_subset
+from tlkit.export.images import RunImages, find_root, read_golden, read_subset
 from tlkit.export.metadata import associated_files, metadata_texts, model_facts
 from tlkit.export.model import export_classic, export_model
-from tlkit.export.verification import Reference, Verification, measure_speeds, verify
+from tlkit.export.verification import MIN_TESTED, Reference, Verification, measure_speeds, verify
 from tlkit.inference.golden import has_golden, verify_golden
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.manifest import MODEL
@@ -187,19 +187,40 @@ class _Exporting:
             verify_golden(self.run, predictor)
         golden = images = read_golden(self.run)
         if self.root is not None:
-            count = CHECKED_IMAGES.get(self.settings.quantize, MAX_CHECKED_IMAGES)
-            validation = read_subset(self.run, self.root, "validation", count)
-            images = golden.joined(validation)
-            if not len(validation):
-                self._note(
-                    f"no validation image in '{self.root}' is as the run knew it; only golden samples are compared."
-                )
+            images = golden.joined(self._validation(self.root))
         if not len(images):
             raise DataError(
                 f"'{self.run.path}' has no image to check a file with: no golden samples, and its validation images "
                 "are not there; name DATA with --data."
             )
+        tested = len(images) - len(golden)
+        if self.settings.quantize != "none" and tested < MIN_TESTED:
+            self._note(
+                f"the accuracy of {self.settings.quantize} was hardly tested: on {tested or len(golden):,} images, of "
+                f"{MIN_TESTED} needed."
+            )
         return Reference(len(golden), images, self._predict(predictor, images.pixels))
+
+    def _validation(self, root: Path) -> RunImages:
+        """Read the validation images that files are compared on, and note how many of them are there.
+
+        Raises:
+            DataError: if --data names a folder that has none of them, or too few for a quantized file
+        """
+        quantize = self.settings.quantize
+        count = CHECKED_IMAGES.get(quantize, MAX_CHECKED_IMAGES)
+        images, wanted = read_subset(self.run, root, "validation", count)
+        found = f"{len(images):,} of {wanted:,} validation images were found unchanged"
+        needed = min(wanted, 1 if quantize == "none" else MIN_TESTED)
+        if self.settings.data and len(images) < needed:
+            raise DataError(
+                f"{found} in '{root}'; expected at least {needed}: name the folder that the run was trained on."
+            )
+        if len(images) < wanted:
+            self._note(f"{found}{'' if len(images) else '; only golden samples are compared'}.")
+        elif wanted < MIN_TESTED:
+            self._note(f"the run has {wanted:,} validation images; all of them are compared.")
+        return images
 
     def _predict(self, predictor: Predictor, pixels: np.ndarray) -> np.ndarray:
         def work(rows: list[np.ndarray]) -> np.ndarray:
@@ -221,11 +242,14 @@ class _Exporting:
         """Read the training images that int8 takes its ranges from; None where it is not asked for"""
         if self.settings.quantize != "int8" or self.root is None:
             return None
-        images = read_subset(self.run, self.root, "train", CALIBRATION_IMAGES)
+        images, wanted = read_subset(self.run, self.root, "train", CALIBRATION_IMAGES)
         if not len(images):
             raise DataError(f"no training image in '{self.root}' is as the run knew it; --quantize int8 needs some.")
         if len(images) < CALIBRATION_IMAGES:
-            self._note(f"int8 takes its ranges from {len(images)} training images, all that there are.")
+            missing = (
+                f"of {wanted:,}; the others are missing or changed" if len(images) < wanted else "all that there are"
+            )
+            self._note(f"int8 takes its ranges from {len(images):,} training images, {missing}.")
         return images.pixels
 
     def _write_format(self, name: str, source: ExportSource, reference: Reference, folder: Path) -> ExportedFile:

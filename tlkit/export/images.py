@@ -68,17 +68,22 @@ def find_root(run: Run, data: str) -> tuple[Path | None, str]:
     return (root, "") if is_folder(root) else (None, f"the images of the run are not in '{root}' any more")
 
 
-def read_subset(run: Run, root: Path, subset: str, count: int) -> RunImages:
-    """Read images of a run that are unchanged, spread evenly over a subset.
+def read_subset(run: Run, root: Path, subset: str, count: int) -> tuple[RunImages, int]:
+    """Read images of a run that are unchanged, spread evenly over those of a subset that are there.
 
     Args:
         subset: of split.csv
         count: the number of images, if the subset has as many and they fit in memory
+
+    Returns:
+        The images, and their number where none is missing or changed
     """
     rows = [row for row in run.read_rows("split.csv") if row["split"] == subset]
     spec, names = run.manifest.image, run.manifest.class_names
-    count = min(len(rows), count, MAX_PIXEL_BYTES // (3 * spec.size**2))
-    rows = [rows[position] for position in np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    wanted = min(len(rows), count, MAX_PIXEL_BYTES // (3 * spec.size**2))
+    rows = [row for row in rows if path_exists(root / row["path"])]
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), wanted)).round().astype(int)
+    rows = [rows[position] for position in chosen]
 
     def read(row: dict[str, str]) -> np.ndarray | None:
         """Decode an image; None where it has changed or cannot be read."""
@@ -92,13 +97,14 @@ def read_subset(run: Run, root: Path, subset: str, count: int) -> RunImages:
         decoded = zip(rows, ordered_map(pool, read, rows), strict=True)
         kept = [(row, pixels) for row, pixels in decoded if pixels is not None]
     label = {name: index for index, name in enumerate(names)}
-    return _collect(
+    images = _collect(
         [row["path"] for row, _ in kept],
         [label[row["class"]] for row, _ in kept],
         [pixels for _, pixels in kept],
         [root / row["path"] for row, _ in kept],
         spec.size,
     )
+    return images, wanted
 
 
 def read_golden(run: Run) -> RunImages:

@@ -13,6 +13,7 @@ from tlkit.export.base import RuntimeFunction
 from tlkit.export.images import RunImages
 
 TOLERANCE = 1e-4  # of a probability of a file that is not quantized; also of a tie between two classes
+MIN_TESTED = 64  # validation images that tell something about the accuracy
 BATCH = 8  # images at a time, after those that are classified one by one
 MEASURED_SECONDS = 1.0
 
@@ -58,10 +59,16 @@ class Verification:
     accuracy_drop: float
     accuracy_drop_ci95: tuple[float, float]
 
+    @property
+    def is_accuracy_tested(self) -> bool:
+        """Tell whether there were enough validation images to test the accuracy."""
+        return self.num_validation >= MIN_TESTED
+
     def as_json(self) -> dict[str, Any]:
         """Give the entries of export.json."""
         content = asdict(self)
         content["largest_difference"] = content.pop("max_difference")
+        content["is_accuracy_tested"] = self.is_accuracy_tested
         return content
 
 
