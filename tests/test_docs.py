@@ -89,6 +89,15 @@ def test_the_page_of_installation_has_every_extra():
     assert everything == listed - {"all"}
 
 
+def test_documents_install_from_the_folder_and_one_page_explains_messages():
+    root, found = PAGE.parents[1], {}
+    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md"), *(root / "deploy").iterdir()]
+    for file in [*pages, *(root / "examples").iterdir(), root / "website" / "hooks.py"]:
+        found[file.name] = re.findall(r"pip install '?tlkit(?:\[\w+|\b(?!-))", file.read_text(encoding="utf-8"))
+    written = {name: set(texts) for name, texts in found.items() if texts}
+    assert written == {"install.md": {"pip install 'tlkit[EXTRA", "pip install 'tlkit[train"}}
+
+
 def test_every_command_has_a_page():
     names = {" ".join(words) for words in commands()}
     assert names >= {"", "finetune", "predict", "evaluate", "models", "cache info", "cache clear", "sample digits"}

@@ -57,7 +57,7 @@ def test_the_workflow_evaluates_and_fails_below_the_gate(project):
     job = workflow["jobs"]["evaluate"]
     assert workflow[True].keys() == {"pull_request", "workflow_dispatch"}  # YAML reads "on" as true
     steps = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
-    assert steps.pop("Install") == "pip install tlkit"
+    assert steps.pop("Install") == 'pip install "$TLKIT"'
     assert all({"uses", "run"} & step.keys() for step in job["steps"])
     for command in steps.values():
         done = run_in(project, command, job["env"])

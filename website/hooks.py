@@ -244,7 +244,7 @@ def list_of_names() -> str:
     lines = [
         "# Python",
         "Every name is imported from `tlkit`. The [guide](../python.md) shows them in use. Training needs "
-        "`pip install 'tlkit[train]'`.",
+        "`pip install '.[train]'` ([installation](../install.md)).",
     ]
     for title, names in api_names().items():
         page = posixpath.basename(api_page(title))
