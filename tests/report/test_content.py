@@ -98,3 +98,11 @@ def test_a_calibration_that_tlkit_does_not_write_ends_in_one_sentence(own_run, c
     rewrite_json(own_run, "metrics.json", metrics | {"calibration": metrics["calibration"] | change})
     with pytest.raises(RunError, match="does not fit"):
         read_content(own_run)
+
+
+def test_a_setting_of_another_version_is_named_in_one_sentence(own_run):
+    rewrite_json(own_run, "settings.json", own_run.read_settings() | {"tensorboard": True})
+    words = "was made by another version of tlkit (unknown setting 'tensorboard'); use that version or train again."
+    with pytest.raises(RunError) as caught:
+        read_content(own_run)
+    assert str(caught.value) == f"'{own_run.path}' {words}"

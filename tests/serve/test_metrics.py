@@ -1,5 +1,7 @@
 """Counters in the text format of Prometheus, read by its own parser."""
 
+import time
+
 import pytest
 
 from tlkit.serve.metrics import Metrics, room_for
@@ -51,6 +53,20 @@ def test_the_room_is_enough_for_the_addresses_and_for_many_runs(served, tmp_path
     last = Metrics(routes, runs, file, rows=3, row=2)
     last.add("tlkit_reloads_total", model="499", result="failed")
     assert 'model="499",result="failed"} 1' in Metrics(routes, runs, file, rows=3).text()
+
+
+def test_every_process_gives_the_start_of_the_server(tmp_path):
+    file = tmp_path / "metrics"
+    earliest = time.time()
+    file.write_bytes(room_for(num_runs=1, rows=2))
+    latest = time.time()
+    time.sleep(0.01)
+    starts = {
+        read(Metrics(["/predict"], ["a"], file, 2, row).text())[1]["process_start_time_seconds", ()] for row in (0, 1)
+    }
+    assert len(starts) == 1
+    assert earliest <= starts.pop() <= latest
+    assert read(Metrics([], []).text())[1]["process_start_time_seconds", ()] > latest
 
 
 def test_a_series_that_is_not_known_is_not_counted():

@@ -214,7 +214,13 @@ def _usage(content: RunContent) -> Iterator[str]:
     """Write commands that can be pasted, with the name of the run's folder."""
     name, image = escape_control_chars(content.name), content.run.manifest.image
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", name)), default=0))
-    yield from (fence, "pip install .  # in the repository of tlkit", f"tlkit predict {shlex.quote(name)} photo.jpg", fence, "")
+    yield from (
+        fence,
+        "pip install .  # in the repository of tlkit",
+        f"tlkit predict {shlex.quote(name)} photo.jpg",
+        fence,
+        "",
+    )
     code = [f"for prediction in tlkit.predict({name!r}, ['photo.jpg']):"]
     code += ["    print(prediction.label, prediction.confidence)"]
     yield from (f"{fence}python", "import tlkit", "", *code, fence, "")

@@ -256,7 +256,10 @@ def _settings(run: Run, request: Mapping[str, Any]) -> tuple[Any, str]:
         settings = settings_from(dict(request))
         return settings, command_line(request["command"], settings, Path(request["data"]))
     except (OptionError, TypeError) as error:
-        raise RunError(f"'{run.path / 'settings.json'}' has options that tlkit does not know ({error})") from None
+        found = str(error).rstrip(".")
+        raise RunError(
+            f"'{run.path}' was made by another version of tlkit ({found}); use that version or train again."
+        ) from None
 
 
 def _changed(settings: Any) -> dict[str, Any]:

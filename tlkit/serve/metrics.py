@@ -42,12 +42,12 @@ class Metrics:
         self._column = {key: number for number, key in enumerate(_series(routes, runs))}
         shape = (rows, len(self._column))
         if file is None:
-            self._values = np.zeros(shape)
+            self._started, self._values = time.time(), np.zeros(shape)
         else:
-            self._values = np.memmap(file, np.float64, "r+", shape=shape)
+            self._started = float(np.fromfile(file, np.float64, 1)[0])
+            self._values = np.memmap(file, np.float64, "r+", offset=8, shape=shape)
         self._row = self._values[row]
         self._row[self._column["tlkit_requests_in_progress", ()]] = 0  # of a process that ended
-        self._started = time.time()
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Count; a series that is not known is not counted."""
@@ -79,11 +79,11 @@ class Metrics:
 
 
 def room_for(num_runs: int, rows: int) -> bytes:
-    """Give the first content of a file of counters: zeros, enough for every series.
+    """Give the first content of a file of counters: the start of the server, and zeros, enough for every series.
 
     A file that is only declared so long would end a process on a full disk.
     """
-    return bytes(8 * rows * (MAX_ROUTES * len(STATUSES) + 8 * num_runs + 64))
+    return np.float64(time.time()).tobytes() + bytes(8 * rows * (MAX_ROUTES * len(STATUSES) + 8 * num_runs + 64))
 
 
 def _series(routes: Sequence[str], runs: Sequence[str]) -> Iterator[tuple[str, Labels]]:

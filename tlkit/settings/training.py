@@ -1,6 +1,7 @@
 """Options of every training: finetune, train, and classic classifiers; and reading a settings.json."""
 
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from tlkit.errors import OptionError
@@ -290,7 +291,8 @@ def settings_from(content: dict[str, Any], command: str = "finetune") -> Trainin
     settings_class = ClassicSettings if is_classic else SETTINGS_BY_COMMAND[command]
     names = {item.name for item in fields(settings_class) if item.metadata.get("is_stored", True)}
     if unknown := sorted(content.keys() - names - {"command", "data"}):
-        raise OptionError(f"unknown setting '{unknown[0]}'; expected one of {', '.join(sorted(names))}.")
+        similar = "".join(f", similar to '{name}'" for name in get_close_matches(unknown[0], names, 1))
+        raise OptionError(f"unknown setting '{unknown[0]}'{similar}.")
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }

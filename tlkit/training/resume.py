@@ -74,7 +74,8 @@ def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
         if missing := sorted(to_json(settings).keys() - content.keys()):
             raise OptionError(f"'{missing[0]}' is missing")
     except OptionError as error:
-        raise RunError(f"'{run.path / 'settings.json'}' is damaged ({error}); start a new run.") from None
+        file, found = run.path / "settings.json", str(error).rstrip(".")
+        raise RunError(f"'{file}' is damaged, or of another version of tlkit ({found}); start a new run.") from None
     return Path(content["data"]), settings
 
 
