@@ -91,7 +91,7 @@ def test_tensorboard_gets_every_epoch_of_every_scalar(repeated):
     events = [(value.tag, event.step) for event in summary_iterator(str(file)) for value in event.summary.value]
     epochs = repeated.metrics.figures["epochs"]
     assert sorted(step for tag, step in events if tag == "val_loss") == list(range(1, epochs + 1))
-    assert {tag for tag, _ in events} == {"learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert {tag for tag, _ in events} == {"settings", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 def test_folds_that_cannot_be_made_are_refused_before_the_training(settings, copied_colors, tmp_path, monkeypatch):

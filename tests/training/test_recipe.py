@@ -98,7 +98,8 @@ def test_settings_json_is_resolved_and_says_command_and_data(result, colors):
     recipe = recipe_of(settings)
     assert recipe.settings == settings
     assert recipe.command == content["command"] == ("finetune" if "backbone" in content else "train")
-    assert content == {"command": recipe.command, "data": str(colors.resolve())} | to_json(settings)
+    written = json.loads(json.dumps(to_json(settings)))
+    assert content == {"command": recipe.command, "data": str(colors.resolve())} | written
     assert content["image_size"] > 0
     open_options = {name for name, value in content.items() if value == "auto"}
     without_meaning = {"engine"} if content.get("descriptor") else set()
