@@ -1,6 +1,7 @@
 """The scripts beside a file: each answers as predict does, without tlkit."""
 
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,17 @@ def test_a_script_that_refuses_an_image_ends_with_a_sentence(exported, tmp_path)
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith(f"{path} has gray values of more than 8 bits")
+
+
+def test_the_script_of_a_file_that_resizes_answers_nearly_as_predict(finetuned_run, colors, tmp_path):
+    pytest.importorskip("onnxruntime")
+    export = export_run(finetuned_run, tmp_path / "out", format="onnx", with_resize=True)
+    facts = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert (facts["resize"], facts["resize_inside"]) == ("inside", "crop")
+    assert facts["input"]["shape"] == [1, "height", "width", 3]
+    assert export.formats["onnx"].verification.num_validation == 6
+    images = [colors / name / "0.png" for name in finetuned_run.manifest.class_names]
+    assert_same(finetuned_run, answers(tmp_path / "out" / "run_onnx.py", images), images, tolerance=0.02)
 
 
 @pytest.mark.slow

@@ -35,3 +35,13 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     with pytest.raises(ModelError, match=r"--format openvino --quantize int8 needs nncf.*pip install 'tlkit\[nncf\]'"):
         choose_formats("openvino", "int8")
     assert quote_names(list(choose_formats("openvino", "none"))) == "'openvino'"
+
+
+def test_resizing_is_for_two_formats_without_quantization(monkeypatch):
+    monkeypatch.setattr("tlkit.errors.find_spec", lambda name: True)
+    assert list(choose_formats("all", "none", with_resize=True)) == ["saved_model", "onnx"]
+    for name in ("litert", "openvino", "hub"):
+        with pytest.raises(OptionError, match=f"--with-resize takes --format saved_model or onnx, not {name}"):
+            choose_formats(name, "none", with_resize=True)
+    with pytest.raises(OptionError, match="--with-resize takes --quantize none, not int8"):
+        choose_formats("onnx", "int8", with_resize=True)

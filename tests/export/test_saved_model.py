@@ -1,11 +1,15 @@
 """SavedModel: the signature that TensorFlow Serving calls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.networks import keras
+from tlkit.data.image import RESIZES, ImageSpec
 from tlkit.export.base import ExportSource
-from tlkit.export.saved_model import SavedModelExporter
+from tlkit.export.saved_model import SavedModelExporter, make_square
 
 
 def tiny_model():
@@ -36,3 +40,19 @@ def test_the_signature_has_the_names_and_any_batch(source, tmp_path):
     assert (given.name, given.dtype, given.shape.as_list()) == ("pixels", tf.uint8, [None, 8, 8, 3])
     assert list(signature.structured_outputs) == ["probabilities"]
     assert (tmp_path / "saved_model" / "assets.extra" / "labels.txt").read_bytes() == b"a\nb\n"
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_an_image_of_any_size_becomes_the_square_of_predict(resize):
+    for number, (height, width) in enumerate([(37, 50), (50, 33), (32, 32), (6, 9), (17, 101), (1, 9)]):
+        image = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+        expected = np.asarray(RESIZES[resize](Image.fromarray(image), 32))
+        square = np.asarray(make_square(image[np.newaxis], ImageSpec(32, resize)))
+        assert np.abs(square[0] - expected).max() <= 1, (height, width)
+
+
+def test_a_file_that_resizes_takes_one_image_of_any_size(source, tmp_path):
+    exporter, image = SavedModelExporter(), np.random.default_rng(0).integers(0, 256, (1, 8, 13, 3), np.uint8)
+    exporter.write(replace(source, resize=ImageSpec(8, "crop")), tmp_path)
+    expected = np.asarray(source.model(np.asarray(make_square(image, ImageSpec(8, "crop")))))
+    assert np.abs(exporter.open(tmp_path)(image) - expected).max() < 1e-6

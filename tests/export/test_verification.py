@@ -1,8 +1,12 @@
 """The comparison of a file's answers with those of the run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from tlkit.data.image import ImageSpec
 from tlkit.errors import GateError
 from tlkit.export.images import RunImages
 from tlkit.export.verification import Reference, compare_answers, measure_speeds, verify
@@ -78,3 +82,36 @@ def test_a_gain_is_a_negative_loss():
 def test_speeds_are_measured_for_each_runtime():
     fast, slow = measure_speeds([lambda rows: rows, lambda rows: sum(range(200_000))], np.zeros((2, 1), np.uint8))
     assert fast > slow > 0
+
+
+def whole_reference(folder, probabilities):
+    """Images of several sizes, each of its own gray, for a file that resizes."""
+    files = tuple(folder / f"{row}.png" for row in range(len(probabilities)))
+    for row, file in enumerate(files):
+        Image.new("RGB", (5 + row, 4), (row, row, row)).save(file)
+    expected = reference(probabilities, [0] * len(probabilities))
+    return replace(expected, images=replace(expected.images, files=files), whole=ImageSpec(4))
+
+
+def test_a_file_that_resizes_gets_whole_images_one_by_one(tmp_path):
+    expected, shapes = whole_reference(tmp_path, SURE), []
+
+    def run(pixels):
+        shapes.append(pixels.shape)
+        return answering(SURE)(pixels)
+
+    assert verify(run, expected, "model.x", None).median_difference == 0
+    assert shapes == [(1, 4, 5 + row, 3) for row in range(len(SURE))]
+
+
+def test_a_file_that_resizes_may_differ_a_little(tmp_path):
+    expected = whole_reference(tmp_path, SURE)
+    one = [row.copy() for row in SURE]
+    one[0] = [0.75, 0.25]
+    found = verify(answering(one), expected, "model.x", None)
+    assert (found.median_difference, found.max_difference) == (0, pytest.approx(0.15))
+    with pytest.raises(GateError, match=r"allowed are 0\.02 in the median \(found 0\.05\)"):
+        verify(answering([[a + 0.05, b - 0.05] for a, b in SURE]), expected, "model.x", None)
+    one[0] = [0.4, 0.6]
+    with pytest.raises(GateError, match=r"'0\.png' differs most, by 0\.5 .* another class only where"):
+        verify(answering(one), expected, "model.x", None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         "tlkit export latest --format onnx -o flowers",
         "tlkit export latest --format openvino --quantize int8",
     ),
-    common=("output", "format", "quantize", "data", "max_drop"),
+    common=("output", "format", "quantize", "data", "max_drop", "with_resize"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @output_option("New folder for the files.  [default: RUN-FORMAT, or the next free name]", is_folder=True)
@@ -36,6 +36,9 @@ def export(run: Path, output: Path | None, settings: ExportSettings) -> None:
     float32 (batch, classes), named `probabilities`. Golden samples and validation images run through the file in its
     own runtime. Without --quantize every answer must be the same, and every probability within 0.0001. With it, the
     accuracy may fall by --max-drop. A file that fails is removed, and the exit code is 5.
+
+    The client makes images square, as the script beside the file does. With --with-resize the file of saved_model or
+    onnx does: `pixels` is then one image of any size, and probabilities differ slightly from those of predict.
     """
     from tlkit.cli.console import Console
     from tlkit.export.export import export_run

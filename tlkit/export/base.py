@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tlkit.classic.pipeline import ClassicPipeline
+from tlkit.data.image import ImageSpec
 
 RuntimeFunction = Callable[[np.ndarray], np.ndarray]
 PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output of every exported file
@@ -42,6 +43,7 @@ class ExportSource:
         card: the model card, in Markdown
         calibration: uint8 (images, size, size, 3), from which int8 takes its ranges; None unless it is needed
         classic: the classic classifier; None for a network
+        resize: how the file itself makes one image of any size square; None where it takes squares
     """
 
     model: Any
@@ -51,6 +53,7 @@ class ExportSource:
     card: str = field(default="", repr=False)
     calibration: np.ndarray | None = field(default=None, repr=False)
     classic: ClassicSource | None = field(default=None, repr=False)
+    resize: ImageSpec | None = None
 
 
 class Exporter(Protocol):
@@ -67,7 +70,8 @@ class Exporter(Protocol):
         """Open the files in the format's own runtime.
 
         Returns:
-            A function from uint8 (images, size, size, 3) to float32 (images, classes), for any number of images
+            A function from uint8 (images, size, size, 3) to float32 (images, classes), for any number of images; where
+            the file resizes, from uint8 (1, height, width, 3) of any size
 
         Raises:
             ValueError, RuntimeError, OSError: if the files are damaged

@@ -53,8 +53,9 @@ for (const path of process.argv.slice(2)) {{
     process.exit(1);
   }}
   const image = sharp(path).rotate().removeAlpha().toColourspace("srgb");
-  const square = image.resize(size, size, {{ fit: "{fit}", kernel: "linear", background: "{background}" }});
-  const pixels = new ort.Tensor("uint8", await square.raw().toBuffer(), [1, size, size, 3]);
+  const square = {square};
+  const {{ data, info }} = await square.raw().toBuffer({{ resolveWithObject: true }});
+  const pixels = new ort.Tensor("uint8", data, [1, info.height, info.width, 3]);
   const {{ probabilities }} = await session.run({{ pixels }});
   const best = probabilities.data.indexOf(Math.max(...probabilities.data));
   console.log([path, JSON.stringify(names[best]), probabilities.data[best].toFixed(4)].join("\\t"));
@@ -75,6 +76,8 @@ SQUARES = {  # by --resize: a line before `pixels`, the square of `image`, and t
     ),
     "squash": ("", f'image.convert("RGB").resize(({{size}}, {{size}}), {BILINEAR}, reducing_gap=2)', "fill"),
 }
+WHOLE = 'image.convert("RGB")'
+NODE_SQUARE = 'image.resize(size, size, {{ fit: "{fit}", kernel: "linear", background: "{background}" }})'
 RUNTIMES = {  # by format: its file, packages, imports, what opens the file, what runs it
     "litert": (
         *("model.tflite", "ai-edge-litert", "from ai_edge_litert.interpreter import Interpreter"),
@@ -99,35 +102,42 @@ RUNTIMES = {  # by format: its file, packages, imports, what opens the file, wha
 }
 
 
-def pixels_code(spec: ImageSpec) -> str:
+def pixels_code(spec: ImageSpec, with_resize: bool = False) -> str:
     """Write the lines of Python that make `pixels` of the image at `path`, uint8 (1, size, size, 3), as `predict` does.
 
     They end with an error for an image that they cannot treat as `predict` does.
+
+    Args:
+        with_resize: whether the file makes the image square, so that the lines do not
     """
     deep = f'sys.exit(f"{{path}} {REFUSED}.")'
     if spec.gray_range is not None:
         low, high = spec.gray_range
         deep = SCALED.format(low=low, factor=255 / (high - low))
-    before, square, _ = (text.format(size=spec.size) for text in SQUARES[spec.resize])
+    before, square, _ = (
+        ("", WHOLE, "") if with_resize else (text.format(size=spec.size) for text in SQUARES[spec.resize])
+    )
     words = {"deep": deep, "max_on_white": MAX_ON_WHITE, "before": before, "square": square}
     return PIXELS.format(oversized=spec.oversized.size, **words)
 
 
-def client_scripts(name: str, spec: ImageSpec) -> dict[str, str]:
+def client_scripts(name: str, spec: ImageSpec, with_resize: bool = False) -> dict[str, str]:
     """Write the scripts of a format, by file name: in Python, and for ONNX in JavaScript for Node; none for the hub.
 
     Args:
         name: of the format
         spec: how an image becomes the square that the network sees
+        with_resize: whether the file makes it square
     """
     if name not in RUNTIMES:
         return {}
     file, packages, imports, opening, running = RUNTIMES[name]
     script = f"run_{name}.py"
     words = {"file": file, "packages": packages, "script": script, "imports": imports, "opening": opening}
-    pixels = textwrap.indent(pixels_code(spec), "    ").rstrip()
+    pixels = textwrap.indent(pixels_code(spec, with_resize), "    ").rstrip()
     scripts = {script: PYTHON.format(**words, running=running, pixels=pixels)}
     if name == "onnx":
         background = f"rgb{PADDING}".replace(" ", "")
-        scripts["run_onnx.mjs"] = NODE.format(fit=SQUARES[spec.resize][2], background=background)
+        square = "image" if with_resize else NODE_SQUARE.format(fit=SQUARES[spec.resize][2], background=background)
+        scripts["run_onnx.mjs"] = NODE.format(square=square)
     return scripts

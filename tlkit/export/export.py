@@ -1,7 +1,7 @@
 """From a finished run to files for other programs, each checked before it gets its name."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from tlkit.utils.progress import Progress, Silent, Stopwatch
 
 CHECKED_IMAGES = {"none": 200}  # validation images that a file is checked with; all where it is quantized
 MAX_CHECKED_IMAGES = 2000
+WHOLE_IMAGES = 64  # with --with-resize
 CALIBRATION_IMAGES = 300  # training images that int8 takes its ranges from
 CHUNK = 8
 REPORT = "export.json"
@@ -103,7 +104,7 @@ def export_run(
     """
     settings = settings_or_options(ExportSettings, settings, options, output=output)
     progress = progress or Silent()
-    chosen = choose_formats(settings.format, settings.quantize)
+    chosen = choose_formats(settings.format, settings.quantize, settings.with_resize)
     run = run if isinstance(run, Run) else load_run(run)
     output = Path(output) if output is not None else default_output(run, settings)
     check_new_file(output)
@@ -139,6 +140,7 @@ class _Exporting:
         self.run, self.settings, self.progress, self.chosen = run, settings, progress, chosen
         self.notes = list[str]()
         self.watch = Stopwatch()
+        self.whole = run.manifest.image if settings.with_resize else None
         self.root, reason = find_root(run, settings.data)
         if self.root is None and settings.quantize == "int8":
             raise DataError(f"--quantize int8 needs training images of the run, but {reason}; name DATA with --data.")
@@ -148,7 +150,7 @@ class _Exporting:
     def write(self, output: Path) -> Export:
         """Write and check every format in a hidden folder, which gets its name at the end."""
         reference = self._reference()
-        facts = model_facts(self.run, self.settings.quantize)
+        facts = model_facts(self.run, self.settings.quantize, self.settings.with_resize)
         model, classic = self._classifier()
         source = ExportSource(
             model=model,
@@ -158,13 +160,14 @@ class _Exporting:
             card=hub_card(self.run) if "hub" in self.chosen else "",
             calibration=self._calibration(),
             classic=classic,
+            resize=self.whole,
         )
         with new_folder(output) as folder:
             formats = {name: self._write_format(name, source, reference, folder) for name in self.chosen}
             for name, content in source.associated.items():
                 (folder / name).write_bytes(content)
             for name in self.chosen:
-                for file, text in client_scripts(name, self.run.manifest.image).items():
+                for file, text in client_scripts(name, self.run.manifest.image, self.whole is not None).items():
                     (folder / file).write_text(text, encoding="utf-8")
             result = Export(output, formats, self.settings.quantize, tuple(self.notes))
             write_json(folder / REPORT, self._report(result, folder))
@@ -199,7 +202,7 @@ class _Exporting:
                 f"the accuracy of {self.settings.quantize} was hardly tested: on {tested or len(golden):,} images, of "
                 f"{MIN_TESTED} needed."
             )
-        return Reference(len(golden), images, self._predict(predictor, images.pixels))
+        return Reference(len(golden), images, self._predict(predictor, images.pixels), self.whole)
 
     def _validation(self, root: Path) -> RunImages:
         """Read the validation images that files are compared on, and note how many of them are there.
@@ -208,7 +211,7 @@ class _Exporting:
             DataError: if --data names a folder that has none of them, or too few for a quantized file
         """
         quantize = self.settings.quantize
-        count = CHECKED_IMAGES.get(quantize, MAX_CHECKED_IMAGES)
+        count = WHOLE_IMAGES if self.whole else CHECKED_IMAGES.get(quantize, MAX_CHECKED_IMAGES)
         images, wanted = read_subset(self.run, root, "validation", count)
         found = f"{len(images):,} of {wanted:,} validation images were found unchanged"
         needed = min(wanted, 1 if quantize == "none" else MIN_TESTED)
@@ -261,7 +264,7 @@ class _Exporting:
             advance(1)
         files = sorted(path for path in set(folder.rglob("*")) - before if path.is_file())
         run, found = self._verified(name, folder, reference)
-        pixels = reference.images.pixels[: 4 * CHUNK]
+        pixels = reference.inputs(CHUNK)
         float32 = None
         if self.settings.quantize == "none":
             (speed,) = measure_speeds([run], pixels)
@@ -289,7 +292,7 @@ class _Exporting:
         return run, found
 
     def _measure_both(
-        self, row: ExportFormat, source: ExportSource, run: RuntimeFunction, pixels: np.ndarray
+        self, row: ExportFormat, source: ExportSource, run: RuntimeFunction, pixels: Sequence[np.ndarray]
     ) -> tuple[dict[str, float], float]:
         """Write the same format without quantization, and measure both in turn."""
         with tempfile.TemporaryDirectory() as temporary:
@@ -306,6 +309,7 @@ class _Exporting:
         return {
             "format": self.settings.format,
             "quantize": self.settings.quantize,
+            "with_resize": self.settings.with_resize,
             "run": self.run.path.resolve().name,
             "sha256": hashes,
             "largest_difference": max(file.verification.max_difference for file in written),

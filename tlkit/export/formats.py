@@ -19,6 +19,7 @@ class ExportFormat:
         packages: that it needs, each with the extra that installs it; those of int8 under that name
         takes_classic: whether it can hold a classic pipeline
         in_all: whether --format all writes it
+        can_resize: whether its file can make an image square, for --with-resize
     """
 
     title: str
@@ -28,6 +29,7 @@ class ExportFormat:
     packages: dict[str, tuple[tuple[str, str], ...]]
     takes_classic: bool = False
     in_all: bool = True
+    can_resize: bool = False
 
 
 def _load_litert() -> Exporter:
@@ -73,6 +75,7 @@ FORMATS = {
         files=("saved_model/",),
         quantize=("none",),
         load=_load_saved_model,
+        can_resize=True,
         packages={"": (("tensorflow", "train"),)},
     ),
     "onnx": ExportFormat(
@@ -82,6 +85,7 @@ FORMATS = {
         load=_load_onnx,
         packages={"": (("onnx", "onnx"), ("onnxruntime", "onnx"))},
         takes_classic=True,
+        can_resize=True,
     ),
     "openvino": ExportFormat(
         title="OpenVINO",
@@ -101,21 +105,24 @@ FORMATS = {
 }
 
 
-def choose_formats(name: str, quantize: str) -> dict[str, ExportFormat]:
+def choose_formats(name: str, quantize: str, with_resize: bool = False) -> dict[str, ExportFormat]:
     """Choose the formats that an export writes, and check that they can be written.
 
     Args:
-        name: of a format, or "all" for those that take this `quantize`
+        name: of a format, or "all" for those that take these options
+        with_resize: whether the files make images square
 
     Raises:
-        OptionError: if the format does not take it
+        OptionError: if the format does not take them
         ModelError: if a package is not installed
     """
     chosen = {
         key: row
         for key, row in FORMATS.items()
-        if key == name or (name == "all" and row.in_all and quantize in row.quantize)
+        if key == name or (name == "all" and row.in_all and quantize in row.quantize and row.can_resize >= with_resize)
     }
+    if with_resize and quantize != "none":
+        raise OptionError(f"--with-resize takes --quantize none, not {quantize}; omit one of them.")
     for key, row in chosen.items():
         if quantize not in row.quantize:
             others = ", ".join(other for other, found in FORMATS.items() if quantize in found.quantize)
@@ -123,6 +130,9 @@ def choose_formats(name: str, quantize: str) -> dict[str, ExportFormat]:
                 f"--format {key} takes --quantize {' or '.join(row.quantize)}, not {quantize}; "
                 f"formats that take {quantize}: {others}."
             )
+        if with_resize and not row.can_resize:
+            others = " or ".join(other for other, found in FORMATS.items() if found.can_resize)
+            raise OptionError(f"--with-resize takes --format {others}, not {key}: its file takes square images.")
         for package, extra in (*row.packages.get("", ()), *row.packages.get(quantize, ())):
             require(package, extra, f"--format {key}" + f" --quantize {quantize}" * (quantize in row.packages))
     return chosen

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.decode import read_file
-from tlkit.data.image import decode_square
+from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.image import ImageSpec, decode_square
 from tlkit.data.reader import images_root
 from tlkit.errors import DataError, ImageError
 from tlkit.inference.golden import GOLDEN, has_golden
@@ -17,6 +17,7 @@ from tlkit.runs.run import Run
 from tlkit.utils.files import is_folder, path_exists
 from tlkit.utils.parallel import count_workers, ordered_map
 
+FULL_SIZE = 1 << 16  # no JPEG has a longer side
 MAX_PIXEL_BYTES = 256 << 20  # of images in memory
 
 
@@ -120,6 +121,16 @@ def read_golden(run: Run) -> RunImages:
     pixels = [decode_square(read_file(file), spec) for file in files]
     names = [str(sample["file"]) for sample in samples]
     return _collect(names, [label[sample["class"]] for sample in samples], pixels, files, spec.size)
+
+
+def whole_pixels(file: Path, spec: ImageSpec) -> np.ndarray:
+    """Decode an image at full size, as a client does: uint8 (height, width, 3).
+
+    Raises:
+        ImageError
+    """
+    upright = open_upright(read_file(file), FULL_SIZE, spec.max_megapixels)
+    return np.asarray(to_rgb(upright, spec.gray_range))
 
 
 def _collect(

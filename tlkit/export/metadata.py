@@ -11,15 +11,23 @@ from tlkit.utils.text import escape_control_chars
 LABELS, FACTS = "labels.txt", "model.json"
 
 
-def model_facts(run: Run, quantize: str) -> dict[str, Any]:
-    """Give the content of an export's model.json, whose fields have the names of the run's own."""
+def model_facts(run: Run, quantize: str, with_resize: bool = False) -> dict[str, Any]:
+    """Give the content of an export's model.json, whose fields have the names of the run's own.
+
+    Args:
+        with_resize: whether the file makes images square; `resize` is then "inside", and `resize_inside` says how
+    """
     manifest = run.manifest
+    size = manifest.image.size
+    inside = {"resize": "inside", "resize_inside": manifest.image.resize} if with_resize else {}
+    shape = [1, "height", "width", 3] if with_resize else ["batch", size, size, 3]
     return {
         "class_names": list(manifest.class_names),
         **manifest.image.as_json(),
+        **inside,
         "padding": list(PADDING),
-        "input": {"name": PIXELS, "type": "uint8", "shape": ["batch", manifest.image.size, manifest.image.size, 3]},
-        "output": {"name": PROBABILITIES, "type": "float32", "shape": ["batch", len(manifest.class_names)]},
+        "input": {"name": PIXELS, "type": "uint8", "shape": shape},
+        "output": {"name": PROBABILITIES, "type": "float32", "shape": [shape[0], len(manifest.class_names)]},
         "channels": "RGB, 0 to 255",
         "quantize": quantize,
         "calibration": {"temperature": manifest.temperature, "is_inside": True},

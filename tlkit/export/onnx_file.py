@@ -11,6 +11,7 @@ import onnx
 
 from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.onnx import classic_to_onnx, keras_to_onnx
+from tlkit.export.onnx_resize import with_resize
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.onnx"
@@ -27,7 +28,8 @@ class OnnxExporter:
             content = classic_to_onnx(source.classic, source.metadata, source.model)
         with warnings.catch_warnings(), silenced_stderr():
             warnings.simplefilter("ignore")
-            (folder / NAME).write_bytes(QUANTIZERS[source.quantize](content, source))
+            content = QUANTIZERS[source.quantize](content, source)
+        (folder / NAME).write_bytes(content if source.resize is None else with_resize(content, source.resize))
 
     def open(self, folder: Path) -> RuntimeFunction:
         """Open the file with ONNX Runtime on the processor."""

@@ -1,16 +1,21 @@
-"""Pillow's resizing as nodes of an ONNX graph, to the last bit.
+"""Pillow's resizing as nodes of an ONNX graph: of squares to the last bit, of images of any size nearly so.
 
 Pillow reduces by a whole factor, then passes a triangle over rows and over columns. It computes in whole numbers and
 rounds to bytes after each step. Doubles hold these numbers exactly.
 """
 
 import numpy as np
+import onnx
+from onnx import helper
 
+from tlkit.data.image import PADDING, ImageSpec
+from tlkit.export.base import PIXELS, PROBABILITIES
 from tlkit.export.onnx_graph import OnnxGraph
 
 BITS = 22  # of Pillow's coefficients after the point
 REDUCE_BITS = 24  # of its factor for the average of a block
 REDUCING_GAP = 2.0  # see `classic.descriptors.resize_square`
+SCOPE, SQUARE = "resize", "resize/square"  # of the nodes that resize an image of any size; their output
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -70,3 +75,78 @@ def triangle_weights(size: int, length: float, new_size: int) -> np.ndarray:
         weights = np.maximum(0, 1 - np.abs((np.arange(first, end) - center + 0.5) / width))
         rows[row, first:end] = np.floor(0.5 + weights / weights.sum() * 2**BITS)
     return rows
+
+
+# images of any size
+
+
+def with_resize(content: bytes, spec: ImageSpec) -> bytes:
+    """Put resizing before a file's network; its input becomes uint8 (1, height, width, 3).
+
+    Args:
+        content: a file that takes uint8 (batch, size, size, 3)
+        spec: how an image becomes square
+    """
+    model, graph = onnx.load_from_string(content), OnnxGraph(SCOPE)
+    inner = model.graph
+    _write_square(graph, spec)
+    own = {tensor.name: f"{SCOPE}/{tensor.name}" for tensor in graph.constants}  # the network has such names, too
+    for node in graph.nodes:
+        node.input[:] = [own.get(name, name) for name in node.input]
+    for tensor in graph.constants:
+        tensor.name = own[tensor.name]
+    for node in inner.node:
+        node.input[:] = [SQUARE if name == PIXELS else name for name in node.input]
+    classes = inner.output[0].type.tensor_type.shape.dim[1].dim_value
+    joined = helper.make_graph(
+        [*graph.nodes, *inner.node],
+        inner.name,
+        [helper.make_tensor_value_info(PIXELS, onnx.TensorProto.UINT8, [1, "height", "width", 3])],
+        [helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, [1, classes])],
+        [*graph.constants, *inner.initializer],
+    )
+    model.graph.CopyFrom(joined)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+def _write_square(graph: OnnxGraph, spec: ImageSpec) -> None:
+    """Add columns, then rows, each a weighted sum that is rounded to whole numbers as Pillow rounds."""
+    op, shape = graph.op, graph.op("Shape", PIXELS)
+    height, width = (graph.single(op("Gather", shape, graph.integers([axis]))) for axis in (1, 2))
+    rows, is_row = _weights(graph, height, width, spec)
+    columns, is_column = _weights(graph, width, height, spec)
+    image = op("Transpose", graph.single(PIXELS), perm=TO_CHANNELS_FIRST)
+    image = op("Floor", op("Add", op("MatMul", image, op("Transpose", columns)), 0.5))
+    image = op("Floor", op("Add", op("MatMul", rows, image), 0.5))
+    if spec.resize == "pad":
+        inside = op("And", is_row, op("Transpose", is_column))
+        image = op("Where", inside, image, float(PADDING[0]))
+    square = op("Cast", op("Transpose", image, perm=TO_CHANNELS_LAST), to=onnx.TensorProto.UINT8)
+    graph.nodes.append(helper.make_node("Identity", [square], [SQUARE], SQUARE))
+
+
+def _weights(graph: OnnxGraph, side: str, other: str, spec: ImageSpec) -> tuple[str, str]:
+    """Add the weight of each pixel of a side in each pixel of the square, as `saved_model.resize_weights` does.
+
+    Returns:
+        float32 (size, side), and whether a pixel of the square shows the image: (size, 1)
+    """
+    op, size = graph.op, float(spec.size)
+    start: str | float = 0.0
+    length, count = side, graph.constant(np.array([size], np.float32))
+    if spec.resize == "crop":
+        length = op("Min", side, other)
+        start = op("Div", op("Sub", side, length), 2.0)
+    if spec.resize == "pad":
+        count = op("Max", op("Round", op("Div", op("Mul", side, size), op("Max", side, other))), 1.0)
+    offset = op("Floor", op("Div", op("Sub", count, size), -2.0))
+    position = op("Sub", np.arange(spec.size, dtype=np.float32)[:, np.newaxis], offset)
+    scale = op("Div", length, count)
+    center = op("Add", op("Mul", op("Add", position, 0.5), scale), start)
+    pixels = op("Add", op("Range", 0.0, op("Squeeze", side), 1.0), 0.5)
+    distance = op("Div", op("Abs", op("Sub", pixels, center)), op("Max", scale, 1.0))
+    weights = op("Max", op("Sub", 1.0, distance), 0.0)
+    total = op("Max", op("ReduceSum", weights, graph.integers([1])), 1e-6)
+    shows = op("And", op("GreaterOrEqual", position, 0.0), op("Less", position, count))
+    return op("Div", weights, total), shows

@@ -1,19 +1,21 @@
 """The check of an exported file before it gets its name: does it answer as the run does?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tlkit.data.image import ImageSpec
 from tlkit.errors import GateError
 from tlkit.evaluation.metrics import mcnemar
 from tlkit.export.base import RuntimeFunction
-from tlkit.export.images import RunImages
+from tlkit.export.images import RunImages, whole_pixels
 
 TOLERANCE = 1e-4  # of a probability of a file that is not quantized; also of a tie between two classes
 MIN_TESTED = 64  # validation images that tell something about the accuracy
+MEDIAN_RESIZED, MARGIN_RESIZED = 0.02, 0.2  # of probabilities, where the file resizes (docs/decisions/033)
 BATCH = 8  # images at a time, after those that are classified one by one
 MEASURED_SECONDS = 1.0
 
@@ -26,11 +28,19 @@ class Reference:
         golden: number of golden samples, which are the first images
         images: golden samples, then validation images
         probabilities: of `predict`, float32 (images, classes)
+        whole: how a file that resizes makes images square; None for files that take squares
     """
 
     golden: int
     images: RunImages = field(repr=False)
     probabilities: np.ndarray = field(repr=False)
+    whole: ImageSpec | None = None
+
+    def inputs(self, count: int) -> Sequence[np.ndarray]:
+        """Give inputs of a file, one by one."""
+        if self.whole is None:
+            return list(self.images.pixels[:count])
+        return [whole_pixels(file, self.whole) for file in self.images.files[:count]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Verification:
     Attributes:
         num_golden, num_validation: images that were compared
         max_difference: of any probability
+        median_difference: median over the images of the largest difference of each
         agreement: fraction of the images with the same most probable class
         num_ties: images whose two most probable classes are less than `TOLERANCE` apart in `predict`; either counts
             as the same
@@ -52,6 +63,7 @@ class Verification:
     num_golden: int
     num_validation: int
     max_difference: float
+    median_difference: float
     agreement: float
     num_ties: int
     accuracy_before: float
@@ -73,7 +85,14 @@ class Verification:
 
 
 def answers_of(run: RuntimeFunction, reference: Reference) -> Iterator[np.ndarray]:
-    """Yield the probabilities of a file: golden samples and one further image one by one, the others in batches."""
+    """Yield the probabilities of a file: golden samples and one further image one by one, the others in batches.
+
+    Whole images are decoded one by one, so that only one is in memory.
+    """
+    if reference.whole is not None:
+        for file in reference.images.files:
+            yield run(whole_pixels(file, reference.whole)[np.newaxis])
+        return
     pixels, singles = reference.images.pixels, min(reference.golden + 1, len(reference.images))
     for row in range(singles):
         yield run(pixels[row : row + 1])
@@ -90,11 +109,13 @@ def compare_answers(reference: Reference, answers: np.ndarray) -> Verification:
     labels = images.labels[counted]
     before, after = best[counted] == labels, own[counted] == labels
     paired = mcnemar(before, after)
+    differences = np.abs(answers - expected).max(axis=1)
     second = np.sort(expected, axis=1)[:, -2]
     return Verification(
         num_golden=reference.golden,
         num_validation=len(images) - reference.golden,
-        max_difference=float(np.abs(answers - expected).max()),
+        max_difference=float(differences.max()),
+        median_difference=float(np.median(differences)),
         agreement=float(is_same.mean()),
         num_ties=int(np.sum(expected.max(axis=1) - second < TOLERANCE)),
         accuracy_before=float(before.mean()),
@@ -121,7 +142,9 @@ def verify(run: RuntimeFunction, reference: Reference, what: str, max_drop: floa
             "it was removed."
         )
     found = compare_answers(reference, answers)
-    if max_drop is None:
+    if reference.whole is not None:
+        _check_near(answers, reference, what, found.median_difference)
+    elif max_drop is None:
         _check_equal(answers, reference, what)
     elif found.accuracy_drop > max_drop:
         low, high = found.accuracy_drop_ci95
@@ -150,6 +173,22 @@ def _check_equal(answers: np.ndarray, reference: Reference, what: str) -> None:
         )
 
 
+def _check_near(answers: np.ndarray, reference: Reference, what: str, median: float) -> None:
+    """Check a file that resizes: Pillow reduces large images in two steps, and a JPEG while decoding.
+
+    Raises:
+        GateError
+    """
+    expected = reference.probabilities
+    behind = expected.max(axis=1) - expected[np.arange(len(expected)), answers.argmax(axis=1)]
+    if median > MEDIAN_RESIZED or (behind > MARGIN_RESIZED).any():
+        raise GateError(
+            f"{what} does not answer as the run does: {_worst(answers, reference)}; allowed are {MEDIAN_RESIZED:g} in "
+            f"the median (found {median:.2g}), and another class only where two are less than {MARGIN_RESIZED:g} "
+            "apart; it was removed."
+        )
+
+
 def _worst(answers: np.ndarray, reference: Reference) -> str:
     differences = np.abs(answers - reference.probabilities).max(axis=1)
     row = int(differences.argmax())
@@ -160,7 +199,7 @@ def _describe(answers: np.ndarray) -> str:
     return "values that are not finite" if not np.isfinite(answers).all() else f"an array of shape {answers.shape}"
 
 
-def measure_speeds(runs: list[RuntimeFunction], pixels: np.ndarray) -> list[float]:
+def measure_speeds(runs: list[RuntimeFunction], pixels: Sequence[np.ndarray]) -> list[float]:
     """Measure files in turn, one image at a time, so that other work on the machine slows them alike."""
     rounds, best = 3, [0.0] * len(runs)
     for _ in range(rounds):

@@ -22,6 +22,12 @@ class ExportSettings:
         "none", "Main", "Smaller numbers in the file: float16, dynamic (int8 weights), int8 (weights and activations)."
     )
     data: str = setting("", "Main", "DATA of RUN, where it has moved. Default: the path that RUN was trained on.")
+    with_resize: bool = setting(
+        False,
+        "Main",
+        "Resize inside the file: `pixels` is one image of any size, uint8 (1, height, width, 3). For saved_model and "
+        "onnx, without --quantize. Otherwise the client makes images square.",
+    )
     max_drop: float = setting(
         1.0,
         "Main",
