@@ -43,6 +43,7 @@ def test_every_command_that_opens_a_network_is_refused(foreign_run, colors, tmp_
         assert not (tmp_path / "out.npz").exists(), name
 
 
+@pytest.mark.slow
 def test_a_trusted_run_predicts_in_a_child_as_here(foreign_run, finetuned_run, colors):
     image = str(colors / "red" / "0.png")
     code, out, error = ended("predict", foreign_run.path, image, "--engine", "keras", "--trust-model")
