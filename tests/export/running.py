@@ -3,7 +3,7 @@
 import onnx
 from onnx import helper
 
-from tlkit.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET
+from tlkit.export.onnx.graph import IR_VERSION, ML_OPSET, OPSET
 
 
 def open_session(content):

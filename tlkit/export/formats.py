@@ -45,7 +45,7 @@ def _load_saved_model() -> Exporter:
 
 
 def _load_onnx() -> Exporter:
-    from tlkit.export.onnx_file import OnnxExporter
+    from tlkit.export.onnx.exporter import OnnxExporter
 
     return OnnxExporter()
 

@@ -9,10 +9,10 @@ import pytest
 from tests.export.running import run_onnx
 from tests.networks import keras, random_pixels, run_network
 from tlkit.errors import ModelError
-from tlkit.export.onnx import keras_to_onnx
-from tlkit.export.onnx_activations import ACTIVATIONS
-from tlkit.export.onnx_graph import OPSET
-from tlkit.export.onnx_layers import CONVERTERS
+from tlkit.export.onnx.activations import ACTIVATIONS
+from tlkit.export.onnx.graph import OPSET
+from tlkit.export.onnx.layers import CONVERTERS
+from tlkit.export.onnx.writer import keras_to_onnx
 
 SIZE = 9  # odd, so that "same" adds more on one side
 PIXELS = random_pixels(3, SIZE)

@@ -11,9 +11,9 @@ from tlkit.classic.pipeline import ClassicPipeline, DescriptorPipeline, ScaledCl
 from tlkit.errors import ModelError
 from tlkit.evaluation.calibration import apply_temperature
 from tlkit.export.base import ClassicSource
-from tlkit.export.onnx import classic_to_onnx
-from tlkit.export.onnx_classic import WRITERS, write_classifier
-from tlkit.export.onnx_graph import OnnxGraph
+from tlkit.export.onnx.classic import WRITERS, write_classifier
+from tlkit.export.onnx.graph import OnnxGraph
+from tlkit.export.onnx.writer import classic_to_onnx
 
 VALUES = 12
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from tlkit.export.onnx_graph import OnnxGraph, Value
+from tlkit.export.onnx.graph import OnnxGraph, Value
 
 Activation = Callable[[OnnxGraph, Value], Value]
 GELU_CUBE = 0.044715  # of its approximation by tanh

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import ModelError
-from tlkit.export.onnx_activations import ACTIVATIONS
-from tlkit.export.onnx_graph import Constant, OnnxGraph, Value
+from tlkit.export.onnx.activations import ACTIVATIONS
+from tlkit.export.onnx.graph import Constant, OnnxGraph, Value
 
 TAKE_BATCH_NORM = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
 Shift = tuple[np.ndarray, np.ndarray]  # factor and offset of each channel

@@ -1,6 +1,6 @@
 """Write networks and classic pipelines as ONNX, without TensorFlow (docs/decisions/032).
 
-The registry in `onnx_layers.py` has a function for each kind of layer. Here they are called in the order of
+The registry in `layers.py` has a function for each kind of layer. Here they are called in the order of
 computation; models inside a model are part of the same graph, and a batch norm becomes part of the layer before it.
 """
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from tlkit.errors import ModelError
 from tlkit.export.base import PIXELS, ClassicSource
-from tlkit.export.onnx_classic import count_classes, write_classifier, write_temperature
-from tlkit.export.onnx_descriptors import write_descriptors
-from tlkit.export.onnx_graph import OnnxGraph, Value
-from tlkit.export.onnx_layers import CONVERTERS
-from tlkit.export.onnx_windows import LayerCall, batch_norm_shift, can_take_batch_norm
+from tlkit.export.onnx.classic import count_classes, write_classifier, write_temperature
+from tlkit.export.onnx.descriptors import write_descriptors
+from tlkit.export.onnx.graph import OnnxGraph, Value
+from tlkit.export.onnx.layers import CONVERTERS
+from tlkit.export.onnx.windows import LayerCall, batch_norm_shift, can_take_batch_norm
 from tlkit.models.graph import topological_order
 
 MODELS = ("Functional", "Sequential")  # classes of networks whose graph can be read

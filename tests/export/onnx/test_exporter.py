@@ -12,7 +12,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 from tlkit.export.formats import FORMATS  # noqa: E402
-from tlkit.export.onnx_file import QUANTIZERS, OnnxExporter  # noqa: E402
+from tlkit.export.onnx.exporter import QUANTIZERS, OnnxExporter  # noqa: E402
 
 NAMES = ["a\nb", '"<&>"', "🐜"]
 

@@ -10,9 +10,9 @@ from functools import partial, reduce
 
 import numpy as np
 
-from tlkit.export.onnx_activations import ACTIVATIONS, apply_gelu, apply_softmax, rectify
-from tlkit.export.onnx_graph import OnnxGraph, Value
-from tlkit.export.onnx_windows import (
+from tlkit.export.onnx.activations import ACTIVATIONS, apply_gelu, apply_softmax, rectify
+from tlkit.export.onnx.graph import OnnxGraph, Value
+from tlkit.export.onnx.windows import (
     LayerCall,
     activate,
     batch_norm_shift,

@@ -10,7 +10,7 @@ from onnx import helper
 
 from tlkit.data.image import PADDING, ImageSpec
 from tlkit.export.base import PIXELS, PROBABILITIES
-from tlkit.export.onnx_graph import OnnxGraph
+from tlkit.export.onnx.graph import OnnxGraph
 
 BITS = 22  # of Pillow's coefficients after the point
 REDUCE_BITS = 24  # of its factor for the average of a block

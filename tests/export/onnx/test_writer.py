@@ -12,9 +12,9 @@ import pytest
 from tests.export.running import open_session
 from tests.networks import build_backbone, keras, lazy_functions, lively_body, random_pixels, run_network
 from tlkit.errors import ModelError, OptionError
-from tlkit.export import onnx_graph
 from tlkit.export.export import export_run
-from tlkit.export.onnx import keras_to_onnx
+from tlkit.export.onnx import graph
+from tlkit.export.onnx.writer import keras_to_onnx
 from tlkit.models.architectures.registry import ARCHITECTURES
 from tlkit.models.backbones import BACKBONES
 from tlkit.models.head import Head, attach_head
@@ -145,7 +145,7 @@ def test_one_backbone_of_each_family_answers_as_in_keras(name):
 
 
 def test_a_network_of_more_than_two_gibibytes_is_refused(written, monkeypatch):
-    monkeypatch.setattr(onnx_graph, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(graph, "MAX_BYTES", 100_000)
     with pytest.raises(ModelError, match="more than 2 GiB of weights, more than an ONNX file can hold"):
         keras_to_onnx(written[0], {})
 

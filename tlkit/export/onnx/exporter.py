@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 
 from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
-from tlkit.export.onnx import classic_to_onnx, keras_to_onnx
-from tlkit.export.onnx_resize import with_resize
+from tlkit.export.onnx.resize import with_resize
+from tlkit.export.onnx.writer import classic_to_onnx, keras_to_onnx
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.onnx"

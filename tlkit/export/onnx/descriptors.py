@@ -29,8 +29,8 @@ from tlkit.classic.gradients import (
 )
 from tlkit.classic.pipeline import DescriptorPipeline
 from tlkit.errors import ModelError
-from tlkit.export.onnx_graph import OnnxGraph
-from tlkit.export.onnx_resize import resize_images
+from tlkit.export.onnx.graph import OnnxGraph
+from tlkit.export.onnx.resize import resize_images
 from tlkit.utils.color import LUMA
 
 TINY = 1e-12  # what lengths are divided by at least, as in `normalize_blocks`

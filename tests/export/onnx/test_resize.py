@@ -12,8 +12,8 @@ from tests.export.running import open_session, run_graph
 from tests.networks import random_pixels
 from tlkit.classic.descriptors import resize_square
 from tlkit.data.image import RESIZES, ImageSpec
-from tlkit.export.onnx_graph import OnnxGraph
-from tlkit.export.onnx_resize import SQUARE, resize_images, with_resize
+from tlkit.export.onnx.graph import OnnxGraph
+from tlkit.export.onnx.resize import SQUARE, resize_images, with_resize
 
 SIZES = [(224, 96), (224, 16), (96, 16), (96, 128), (50, 48), (223, 20), (227, 30), (229, 11), (31, 32), (64, 64)]
 

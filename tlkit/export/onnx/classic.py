@@ -8,7 +8,7 @@ from tlkit.classic.base import Arrays
 from tlkit.classic.distances import TIE
 from tlkit.classic.pipeline import ScaledClassifier
 from tlkit.errors import ModelError
-from tlkit.export.onnx_graph import OnnxGraph
+from tlkit.export.onnx.graph import OnnxGraph
 
 MIN_PROBABILITY = 1e-38  # whose logarithm is taken, as in `evaluation.calibration`
 

@@ -9,8 +9,8 @@ from tlkit.classic.descriptors import DESCRIPTORS
 from tlkit.classic.encoding import fit_vocabulary
 from tlkit.classic.pipeline import DescriptorPipeline
 from tlkit.errors import ModelError
-from tlkit.export.onnx_descriptors import WRITERS, write_descriptors
-from tlkit.export.onnx_graph import OnnxGraph
+from tlkit.export.onnx.descriptors import WRITERS, write_descriptors
+from tlkit.export.onnx.graph import OnnxGraph
 
 SIZE = 64
 FISHER = 3e-2  # difference of a Fisher vector, whose length is 1: its square roots turn 1e-7 beside zero into 3e-4

@@ -1,0 +1,1 @@
+"""ONNX files, written from the graph of a network or from a classic pipeline."""
