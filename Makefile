@@ -52,7 +52,6 @@ docs: $(READY)  ## Rewrite docs/commands.md from the commands' help
 	$(BIN)/python -m tests.write_commands
 
 docs-check: $(READY)  ## Build the site of docs/ in build/site and check its links; needs no network but for packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python -m website.check build/site
 

@@ -320,6 +320,7 @@ ARCHIVES = {  # arrays of a pipeline and its bytes to the bytes of a hostile one
 }
 
 
+@pytest.mark.slow
 def test_hostile_archives_end_in_one_sentence(classic_run, image, tmp_path):
     run, marker = copy_run(classic_run, tmp_path), tmp_path / "code_was_run"
     file = run.path / "classic.npz"

@@ -43,6 +43,7 @@ def test_the_readme_is_the_model_card_with_its_front_matter_and_a_way_without_tl
     assert "It always answers with one of its classes" in body
 
 
+@pytest.mark.slow
 def test_the_code_of_the_readme_classifies_a_photo(finetuned_run, colors, tmp_path):
     facts = model_facts(finetuned_run, "none")
     facts_texts = metadata_texts(facts)

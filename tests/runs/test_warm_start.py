@@ -136,6 +136,7 @@ def test_finetune_from_a_run_keeps_columns_and_subsets_of_what_it_knew(blocks_ru
     assert {group: after[group] for group in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_finetune_from_a_run_learns_a_new_class(finetuned_run, more, tmp_path):
     done = finetune(more, tmp_path / "run", start_from(finetuned_run, epochs=20, learning_rate=0.02))

@@ -40,6 +40,7 @@ def test_finetune_random_labels_is_at_chance(insects, tmp_path):
     assert low < 0.5 < high
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_finetune_twenty_photos_learns_them_by_heart(insects, tmp_path):
     data = folder_of({name: files[:10] for name, files in insects.items()}, tmp_path / "images")

@@ -155,7 +155,8 @@ class Run:
     ) -> "RunDataset":
         """Open the images of a `subset` or "all" for Keras: batches of pixels, float32 0 to 255, and labels, int32.
 
-        With `shuffle` each epoch has another order. `data` is their folder if it has moved.
+        A batch has `batch_size` images, the last one the rest. With `shuffle` each epoch has another order. `data` is
+        the folder of the images if it has moved.
 
         Raises:
             RunError: if another machine made the run and `data` is None
