@@ -155,8 +155,7 @@ class Run:
     ) -> "RunDataset":
         """Open the images of a `subset` or "all" for Keras: batches of pixels, float32 0 to 255, and labels, int32.
 
-        A batch has `batch_size` images, the last one the rest. With `shuffle` each epoch has another order. `data` is
-        the folder of the images if it has moved.
+        A batch has `batch_size` images; `shuffle` gives each epoch another order; `data` is their folder if it moved.
 
         Raises:
             RunError: if another machine made the run and `data` is None
