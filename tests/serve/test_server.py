@@ -86,6 +86,12 @@ def test_only_this_machine_may_ask_without_a_token():
     bind_socket("0.0.0.0", 0, has_token=True).close()
 
 
+def test_answers_do_not_wait_for_the_clients_acknowledgment():
+    bound = bind_socket("127.0.0.1", 0, has_token=False)
+    bound.close()
+    assert bound.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
+
+
 def test_a_port_that_is_taken_and_a_host_of_another_machine_are_refused():
     bound = bind_socket("127.0.0.1", 0, has_token=False)
     port = bound.getsockname()[1]
