@@ -23,6 +23,15 @@ def test_scales_hold_all_values_with_round_ticks():
     assert [label for _, label in make_scale([0.001, 0.004], 0, 10).ticks][:2] == ["0.001", "0.002"]
 
 
+@pytest.mark.parametrize("base", [1.0986123085021973, 1e-7, 1e7, -3e99])
+def test_values_that_hardly_differ_have_ticks_that_do(base):
+    for other in (base, math.nextafter(base, 0), base * (1 + 1e-12), base * (1 + 1e-9), base * (1 + 1e-5)):
+        scale = make_scale([base, other], 0, 10)
+        assert scale.low < min(base, other) and max(base, other) < scale.high or abs(other / base - 1) > 1e-6
+        assert len({position for position, _ in scale.ticks}) == len(scale.ticks) > 1
+    assert make_scale([base, 1e308, -1e308, math.inf], 0, 10).high < 1e101
+
+
 def test_curves_have_a_dot_per_epoch_and_start_new_phases():
     history = [epoch("head", 1, 2.0), epoch("head", 2, 1.0), epoch("blocks", 1, 0.5), epoch("blocks", 2, 0.4)]
     accuracy, loss = curve_charts(history, best_epoch=1)
