@@ -13,7 +13,7 @@ WIDTH, HEIGHT, SIDE = 460, 250, 320  # of charts, in units of their viewBox
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 34  # margins
 NUM_TICKS = 5
 MAX_DRAWN = 1e100
-SMALLEST_RANGE = 1e-6  # of values, relative to them: labels have twelve digits at most
+MIN_RANGE = 1e-6  # of values, relative to them: labels have twelve digits at most
 MAP_MARGIN = 12
 
 
@@ -47,7 +47,7 @@ def make_scale(values: Sequence[float], start: float, end: float, unit: str = ""
     drawn = [value for value in values if abs(value) <= MAX_DRAWN] or [0.0]  # neither NaN nor infinite
     low, high = min(drawn), max(drawn)
     size = max(abs(low), abs(high))
-    if high - low <= SMALLEST_RANGE * size:
+    if high - low <= MIN_RANGE * size:
         margin = max(0.5, 0.001 * size)
         low, high = low - margin, high + margin
     marks = round_marks(low, high, whole)
