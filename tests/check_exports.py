@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,12 +33,14 @@ from tlkit.export.formats import FORMATS
 from tlkit.export.images import RunImages
 from tlkit.export.verification import TOLERANCE, Reference, answers_of, compare_answers, measure_speeds
 from tlkit.models.backbones import BACKBONES, find_backbone
+from tlkit.models.graph import topological_order
 from tlkit.utils.files import atomic_write
 
 CHECKED = {name: row for name, row in FORMATS.items() if row.in_all}
 NUM_PHOTOS, NUM_CLASSES, SPREAD = 32, 6, 1.0  # standard deviation of each class's logits over the photos
 MOVED = 1e-5  # of each pixel, to measure how differences grow: random weights make some networks chaotic
-PIXELS_AT_ONCE = 16 * 224**2  # of the photos that go through Keras together, and give batch norms their statistics
+PIXELS_AT_ONCE = 16 * 224**2  # of the photos that go through Keras together
+CALIBRATED_PIXELS = 32 * 400**2  # of the photos that give batch norms their statistics
 PACKAGES = ("tlkit", "keras", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "openvino")
 CONDITIONS = (*PACKAGES, "image_size")
 RESULTS = (
@@ -116,12 +119,12 @@ def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray, f
     keras = start_keras()
     from tlkit.models.build import build_backbone
     from tlkit.models.head import Head, attach_head
-    from tlkit.testing import ROUNDING, calibrate_batch_norms, run_network
+    from tlkit.testing import ROUNDING, run_network
 
     at_once = min(len(pixels), max(8, PIXELS_AT_ONCE // pixels.shape[1] ** 2))
     parts = [part.astype(np.float32) for part in np.array_split(pixels, -(-len(pixels) // at_once))]
     body = build_backbone(find_backbone(name), "none", pixels.shape[1])
-    calibrate_batch_norms(body, pixels[:: len(pixels) // at_once][:at_once].astype(np.float32))
+    calibrate_in_order(body, pixels[: CALIBRATED_PIXELS // pixels.shape[1] ** 2].astype(np.float32))
     features = np.concatenate([run_network(body, part) for part in parts])
     classifier = attach_head(body, Head(0.5, True, (64,)), NUM_CLASSES)
     spread_logits(classifier, body.output, features)
@@ -130,6 +133,31 @@ def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray, f
     noise = np.random.default_rng(1).normal(0, MOVED, first.shape).astype(np.float32)
     moved = run_network(head, run_network(body, first * (1 + noise))) - probabilities[: len(first)]
     return classifier, probabilities, float(np.abs(moved).max() / MOVED * ROUNDING)
+
+
+def calibrate_in_order(body: Any, pixels: np.ndarray) -> None:
+    """Give batch norms the statistics of some photos; a value is dropped after the last layer that takes it.
+
+    The photos that are compared have to be among them: others leave the range of a deep network with random weights,
+    where a rounding error grows to any size. Keras keeps the values of all layers, so that few large photos fit.
+    """
+    import keras
+
+    steps = topological_order(body.output)
+    uses = Counter(id(tensor) for _, inputs, _ in steps for tensor in inputs)
+    values = {id(body.input): keras.ops.convert_to_tensor(pixels)}
+    for layer, inputs, output in steps:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        node = layer._inbound_nodes[output._keras_history.node_index]
+        args, kwargs = node.arguments.fill_in(values)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum, kwargs["training"] = 0.0, True
+        values[id(output)] = layer(*args, **kwargs)
+        for tensor in inputs:
+            uses[id(tensor)] -= 1
+            if not uses[id(tensor)]:
+                values.pop(id(tensor), None)
 
 
 def spread_logits(classifier: Any, inputs: Any, features: np.ndarray) -> None:
