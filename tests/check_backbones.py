@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,17 +65,15 @@ def main(names: tuple[str, ...], table: Path, page: Path, image_size: int, timeo
     sys.exit(any(has_failed(row) for row in done))
 
 
-def check_alone(name: str, image_size: int, timeout: float, script: str = SCRIPT) -> dict[str, str]:
-    """Check one backbone in a process of its own.
+def run_child(arguments: Sequence[str], timeout: float) -> tuple[list[str], str]:
+    """Run Python in a process of its own.
 
-    script: prints a line that begins with `PREFIX`, with the findings as JSON
-    returns: the rest of its row, also where the process crashed, was killed or took too long
+    returns: the rest of each line that begins with `PREFIX`, and how the process failed; "" where it did not
     """
-    start, findings, error = time.monotonic(), [], ""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     try:
         process = subprocess.run(
-            [sys.executable, "-c", script, name, str(image_size)],
+            [sys.executable, *arguments],
             capture_output=True,
             text=True,
             errors="replace",
@@ -82,13 +81,22 @@ def check_alone(name: str, image_size: int, timeout: float, script: str = SCRIPT
             check=False,
             env=environment,
         )
-        results = [line for line in process.stdout.splitlines() if line.startswith(PREFIX)]
-        if process.returncode == 0 and results:
-            findings = json.loads(results[-1].removeprefix(PREFIX))
-        else:
-            error = describe_exit(process.returncode, process.stderr)
     except subprocess.TimeoutExpired:
-        error = f"took more than {timeout:g} s"
+        return [], f"took more than {timeout:g} s"
+    results = [line.removeprefix(PREFIX) for line in process.stdout.splitlines() if line.startswith(PREFIX)]
+    failed = process.returncode != 0 or not results
+    return results, describe_exit(process.returncode, process.stderr) if failed else ""
+
+
+def check_alone(name: str, image_size: int, timeout: float, script: str = SCRIPT) -> dict[str, str]:
+    """Check one backbone in a process of its own.
+
+    script: prints a line that begins with `PREFIX`, with the findings as JSON
+    returns: the rest of its row, also where the process crashed, was killed or took too long
+    """
+    start = time.monotonic()
+    results, error = run_child(["-c", script, name, str(image_size)], timeout)
+    findings = [] if error else json.loads(results[-1])
     passed = sum(is_passed for _, is_passed, _ in findings)
     return {
         "seconds": f"{time.monotonic() - start:.0f}",

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from typing import Any
 import click
 import numpy as np
 
-from tests.check_backbones import PREFIX, ROOT, describe_exit
+from tests.check_backbones import PREFIX, ROOT, run_child
 from tests.check_explanations import small_first
 from tlkit.data.decode import read_file
 from tlkit.data.image import ImageSpec, decode_square
@@ -184,23 +183,8 @@ def spread_logits(classifier: Any, inputs: Any, features: np.ndarray) -> None:
 
 def check_alone(name: str, image_size: int, data: Path, timeout: float, formats: Sequence[str]) -> list[Row]:
     """Check one backbone in a process of its own; each of the formats has a row, also where the process crashed."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.check_exports", name, "--here", "--image-size", str(image_size)]
-    try:
-        done = subprocess.run(
-            [*command, "--data", str(data), *(word for key in formats for word in ("--format", key))],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            env=environment,
-            cwd=ROOT,
-        )
-        output, error = done.stdout, describe_exit(done.returncode, done.stderr)
-    except subprocess.TimeoutExpired:
-        output, error = "", f"took more than {timeout:g} s"
-    lines = [line.removeprefix(PREFIX) for line in output.splitlines() if line.startswith(PREFIX)]
+    command = ["-m", "tests.check_exports", name, "--here", "--image-size", str(image_size), "--data", str(data)]
+    lines, error = run_child([*command, *(word for key in formats for word in ("--format", key))], timeout)
     size = str(image_size or find_backbone(name).image_size)
     failed = {"name": name, "works": "no", "image_size": size, "error": error}
     return [json.loads(line) for line in lines] or [failed | {"format": key} for key in formats]

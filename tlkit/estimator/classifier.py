@@ -18,7 +18,7 @@ from tlkit.data.image import DecodedImage
 from tlkit.data.listing import natural_key
 from tlkit.errors import ImageError, SamplesError, require
 from tlkit.estimator.parameters import options_of_estimator, with_parameters
-from tlkit.estimator.samples import Sample, as_folder, list_samples
+from tlkit.estimator.samples import ImageTags, Sample, as_folder, list_samples
 from tlkit.inference.inputs import name_input
 from tlkit.inference.predictor import Predictor
 from tlkit.runs.manifest import RUN_FILES
@@ -49,7 +49,7 @@ LEFT_OUT = (  # options of finetune that X, y, groups and scikit-learn's cross-v
     LEFT_OUT,
     runs=(None, "Folder that gets a run folder per fit. None: a temporary one that goes with the estimator."),
 )
-class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class ImageClassifier(ImageTags, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of images that adapts a pretrained network, as `tlkit finetune` does.
 
     X is a list or array of samples: paths, bytes of image files, Pillow images or uint8 RGB arrays (height, width, 3);
@@ -159,13 +159,6 @@ class ImageClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classif
         """
         check_is_fitted(self)
         return np.concatenate(list(_features(list_samples(X), self._fitted.predictor)))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 class FittedRun:

@@ -23,6 +23,17 @@ EXPECTED = (
 )
 
 
+class ImageTags:
+    """Tags for scikit-learn of an estimator that takes images; the first of its base classes."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
 def list_samples(X: Any) -> list[Sample]:
     """List the samples of X.
 

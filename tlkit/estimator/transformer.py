@@ -13,7 +13,7 @@ from tlkit.data.survey import choose_pixels
 from tlkit.engines.base import EngineSpec
 from tlkit.errors import SamplesError, require
 from tlkit.estimator.parameters import options_of_estimator, with_parameters
-from tlkit.estimator.samples import Sample, as_folder, list_samples
+from tlkit.estimator.samples import ImageTags, Sample, as_folder, list_samples
 from tlkit.features.export import resolve_layer
 from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor
@@ -33,7 +33,7 @@ LEFT_OUT = (  # options of `tlkit features` that X and the steps of a Pipeline r
 
 
 @with_parameters(FeaturesSettings, LEFT_OUT)
-class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class FeatureExtractor(ImageTags, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A transformer from images to the features of a frozen network, as `tlkit features` writes them.
 
     X is a list or array of samples: paths, bytes of image files, Pillow images or uint8 RGB arrays (height, width, 3);
@@ -98,10 +98,3 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 raise SamplesError(f"sample {index} of X '{folder.files[index]}' {skipped[0].reason}.")
             rows = features.load(features.folder).astype(np.float32)
         return rows.reshape(len(rows), -1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
