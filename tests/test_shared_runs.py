@@ -19,8 +19,9 @@ class Factory:
         return self.folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def without_workers(monkeypatch):
+    """For tests of `make_once` alone: a shared run that is made meanwhile would be of this worker only."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
 
@@ -37,14 +38,14 @@ def ask(folder):
     return make_once(Factory(folder), "thing", count_up)
 
 
-def test_make_once_by_many_processes_makes_it_once(tmp_path):
+def test_make_once_by_many_processes_makes_it_once(without_workers, tmp_path):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         assert pool.map(ask, [tmp_path] * 8) == [0] * 8
     assert (tmp_path / "calls").read_text() == "1"
     assert (tmp_path / "shared-thing/file").read_text() == "content"
 
 
-def test_make_once_after_a_failure_begins_anew(tmp_path):
+def test_make_once_after_a_failure_begins_anew(without_workers, tmp_path):
     def fail(folder):
         (folder / "half").touch()
         raise ValueError
