@@ -1,0 +1,1 @@
+"""Looks for what makes a classifier fail: adversarial images and damaged ones."""
