@@ -1,12 +1,12 @@
 """Load and garbage for `tlkit serve`, on this machine only.
 
-    python benchmarks/serve.py load RUN PHOTO            # 8 clients against the raw predictor; needs `ab`
+    python benchmarks/serve.py load RUN PHOTO            # 8 clients against the raw predictor; needs `wrk`
     python benchmarks/serve.py latency RUN PHOTO         # at 80 % load: 8 clients at a pace, then at random times
     python benchmarks/serve.py batches RUN PHOTO         # one session a thread against batches, LiteRT alone
     python benchmarks/serve.py garbage RUN PHOTO --minutes 30 --rate 10
 
 The server and the raw predictor take turns, each for some seconds. Beside the raw predictor a process is as busy as
-`ab` was, because on two cores the client takes time from the server. The figures are in docs/results.md.
+`wrk` was, because on two cores the client takes time from the server. The figures are in docs/results.md.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -37,6 +38,10 @@ from PIL import Image
 from tlkit import Predictor
 
 CLIENTS, ROUNDS, SECONDS = 8, 6, 6.0
+POST = """
+local file = io.open("%s", "rb"); wrk.body = file:read("*all"); file:close()
+wrk.method = "POST"; wrk.headers["Content-Type"] = "image/jpeg"
+"""  # of a request; connections stay open
 LOAD = 0.8  # of the images a second that 8 clients get
 SLOW_CLIENTS = 4  # at a time
 MAX_BOMB = 100_000_000  # bytes that a bomb unpacks to
@@ -62,34 +67,24 @@ def server(run: str, *options: str) -> Iterator[tuple[int, int]]:
         print(f"server: exit code {running.returncode}" + (f", log: {rest[-2000:]}" if rest else ""), file=sys.stderr)
 
 
-def ab(port: int, photo: Path, clients: int, seconds: float) -> dict[str, float]:
-    """Let `ab` ask for some seconds: images a second, percentiles in ms, and processors that `ab` kept busy."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    address = f"http://127.0.0.1:{port}/predict"
-    words = [
-        "ab",
-        "-q",
-        "-k",
-        "-c",
-        clients,
-        "-t",
-        int(seconds),
-        "-n",
-        1_000_000,
-        "-p",
-        photo,
-        "-T",
-        "image/jpeg",
-        address,
-    ]
-    output = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True).stdout
-    after, elapsed = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
-    if int(re.search(r"Failed requests:\s+(\d+)", output)[1]) or "Non-2xx" in output:  # type: ignore[index]
+def wrk(port: int, photo: Path, clients: int, seconds: float) -> dict[str, float]:
+    """Let `wrk` ask for some seconds: images a second, percentiles in ms, and processors that `wrk` kept busy."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "post.lua"
+        script.write_text(POST % photo.resolve())
+        words = f"wrk -t1 -c{clients} -d{seconds:g}s --latency -s {script} http://127.0.0.1:{port}/predict"
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        output = subprocess.run(words.split(), capture_output=True, text=True, check=True).stdout
+        after, elapsed = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
+    if "Non-2xx" in output or "Socket errors" in output:
         raise SystemExit(output)
     busy = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / elapsed
-    figures = {f"p{p}": float(re.search(rf"\b{p}%\s+(\d+)", output)[1]) for p in (50, 99)}  # type: ignore[index]
-    rate = float(re.search(r"Requests per second:\s+([\d.]+)", output)[1])  # type: ignore[index]
-    return figures | {"rate": rate, "busy": busy}
+    units = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+    figures = {}
+    for p in (50, 99):
+        number, unit = re.search(rf"\b{p}%\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
+        figures[f"p{p}"] = float(number) * units[unit]
+    return figures | {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), "busy": busy}  # type: ignore[index]
 
 
 def burn(fraction: float, stop: "multiprocessing.synchronize.Event") -> None:
@@ -124,11 +119,11 @@ def load(run: str, photo: Path) -> None:
     """Compare 8 clients with the raw predictor, in turns."""
     predictor, data, rows = Predictor(run), photo.read_bytes(), []
     with server(run) as (port, _):
-        ab(port, photo, CLIENTS, 2)
+        wrk(port, photo, CLIENTS, 2)
         for _ in range(ROUNDS):
-            asked = ab(port, photo, CLIENTS, SECONDS)
+            asked = wrk(port, photo, CLIENTS, SECONDS)
             alone = raw(predictor, data, asked["busy"], SECONDS)
-            single = ab(port, photo, 1, 2)
+            single = wrk(port, photo, 1, 2)
             rows.append(asked | {"raw": alone, "ratio": asked["rate"] / alone, "single": single["p50"]})
             print(json.dumps(rows[-1]), flush=True)
     names = ("rate", "raw", "ratio", "p50", "p99", "single", "busy")
@@ -182,9 +177,9 @@ def latency(run: str, photo: Path) -> None:
     """Compare the 99th percentile at 80 % load with the median of a single client, in turns."""
     data, rows = photo.read_bytes(), []
     with server(run) as (port, _):
-        ab(port, photo, CLIENTS, 2)
+        wrk(port, photo, CLIENTS, 2)
         for _ in range(ROUNDS):
-            full = ab(port, photo, CLIENTS, 4)["rate"]
+            full = wrk(port, photo, CLIENTS, 4)["rate"]
             single = statistics.median(asyncio.run(one_by_one(port, data, 60)))
             row = {"full": full, "single": 1000 * single}
             for kind, ways in (("paced", paced), ("random", at_random)):

@@ -4,6 +4,8 @@ HEAVY = ("tensorflow", "keras", "h5py", "matplotlib", "sklearn", "skimage", "sci
 HEAVY += (
     "starlette",
     "uvicorn",
+    "uvloop",
+    "httptools",
     "onnx",
     "onnxruntime",
     "nncf",

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import time
+from contextlib import suppress
 
 import httpx2 as httpx
 import pytest
@@ -23,6 +24,9 @@ def send(port, data):
     return connected
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+
+
 def received(connected):
     parts = []
     while part := connected.recv(65_536):
@@ -38,12 +42,20 @@ def test_the_server_answers_outlasts_bad_clients_and_ends_gracefully(finetuned_r
         assert b" 408 " in received(slow).splitlines()[0]
         for garbage, status in (
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b" 400 "),
-            (b"GET / HTTP/1.1\r\nX: " + b"x" * 50_000 + b"\r\n\r\n", b" 400 "),
-            (b"GET / HTTP/1.1\r\n\r\n", b" 400 "),
+            (b"GET / HTTP/1.1\r\nX: " + b"x" * 50_000 + b"\r\n\r\n", b" 431 "),
+            (b"GET / HTTP/1.1\r\nX: " + b"x" * 50_000, b" 400 "),
+            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 9_000, b" 400 "),
+            (b"GET / HTTP/1.1\r\n\r\n", b" 403 "),
+            (b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 404 "),
+            (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", b" 400 "),
+            (CHUNKED + b"Content-Length: 3\r\n\r\n1\r\nx\r\n0\r\n\r\n", b" 400 "),
             (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b" 400 "),
             (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", b" 413 "),
         ):
             assert status in received(send(server.port, garbage)).splitlines()[0], garbage[:40]
+        for endless in (b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 90_000, b"1;" + b"x" * 500_000):
+            with suppress(ConnectionError):  # closed with bytes that were not read
+                assert b" 400 " in received(send(server.port, CHUNKED + b"\r\n" + endless)).splitlines()[0]
         half = send(server.port, b"GET /healthz HTTP/1.1\r\nHo")
         assert client.get("/healthz").json() == {"status": "ok"}
         client.close()

@@ -13,7 +13,7 @@ from tlkit.settings.serve import ServeSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PACKAGES = ("Starlette", "uvicorn", "python-multipart")
+PACKAGES = ("Starlette", "uvicorn", "httptools", "python-multipart")
 
 
 @click.command(

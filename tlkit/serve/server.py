@@ -17,12 +17,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tlkit.errors import OptionError
 from tlkit.serve.app import App
@@ -169,7 +170,7 @@ def _config(gate: Gate, settings: ServeSettings) -> uvicorn.Config:
         gate,
         http=_CutOffProtocol,
         ws="none",
-        loop="asyncio",
+        loop="uvloop" if find_spec("uvloop") else "asyncio",  # there is none for Windows
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -178,16 +179,19 @@ def _config(gate: Gate, settings: ServeSettings) -> uvicorn.Config:
         limit_concurrency=CONNECTIONS * settings.max_requests + 1,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(settings.timeout),
-        h11_max_incomplete_event_size=MAX_HEADERS,
     )
 
 
-class _CutOffProtocol(H11Protocol):
-    """A connection that is cut off where headers do not come, or a request and its answer take too long to cross it."""
+class _CutOffProtocol(HttpToolsProtocol):
+    """A connection that is cut off where headers do not come or do not end, or a request and its answer take too long.
+
+    The parser has no limit of its own for headers, nor for those after a body.
+    """
 
     max_seconds = 45.0
     _cut_off: asyncio.TimerHandle | None = None
     _request: object = None  # that has its time
+    _num_bytes = 0  # since the last end of headers, part of a body, or end of a request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the headers of the first request their time."""
@@ -195,9 +199,28 @@ class _CutOffProtocol(H11Protocol):
         self._start_again(HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
-        """Give a request whose headers have come its time."""
+        """Give a request whose headers have come its time; refuse headers that do not end."""
+        self._num_bytes += len(data)
         super().data_received(data)
+        if self._num_bytes > MAX_HEADERS and not self.transport.is_closing():
+            self.send_400_response("The headers of the request are too large.")
         self._time_request()
+
+    def on_headers_complete(self) -> None:
+        """Count from here; what comes after the body is not added to the headers."""
+        self._num_bytes = 0
+        super().on_headers_complete()
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Count from here."""
+        self._num_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Count from here."""
+        self._num_bytes = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Give the headers of the next request their time."""
