@@ -5,7 +5,6 @@ where such a network may be cut, and which of its batch norms may be trained, is
 """
 
 import os
-from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from tlkit.errors import ModelError, OptionError, require
 from tlkit.models.keras_setup import silenced_stderr, start_keras
+from tlkit.models.sources import FreshStart
 
 PREFIX = "hub:"
 IMAGE_SIZE = 224  # where no other is asked for, in pixels
@@ -20,7 +20,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "KAGGLE_HUB_OFFLINE": "1"}  # nothing is downl
 
 
 @dataclass(frozen=True)
-class HubBackbone:
+class HubBackbone(FreshStart):
     """A backbone of KerasHub with the weights of a preset, as a `NetworkSource`.
 
     Attributes:
@@ -31,7 +31,6 @@ class HubBackbone:
     image_size: int
 
     is_pretrained = True
-    is_strangers = False
 
     @property
     def name(self) -> str:
@@ -90,21 +89,6 @@ class HubBackbone:
     def identity(self, cut: str = "") -> tuple[object, ...] | None:
         """Give None: its weights are known only once it is built."""
         return None
-
-    def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
-        """Leave the head as it is."""
-
-    def prepare_top(self, top: Any) -> Any:
-        """Train it as it is."""
-        return top
-
-    def subsets(self) -> Mapping[str, str]:
-        """Give no subset: there is no previous run."""
-        return {}
-
-    def notes(self, class_names: Sequence[str]) -> list[str]:
-        """Say what a person should know."""
-        return []
 
 
 def hub_backbone(name: str, image_size: int, freeze: str) -> HubBackbone | None:

@@ -61,13 +61,34 @@ class NetworkSource(Protocol):
         """Say what a person should know of this start."""
 
 
+class FreshStart:
+    """The parts of a `NetworkSource` that concern a previous run, for those without one."""
+
+    is_strangers = False
+
+    def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
+        """Leave the head as it is."""
+
+    def prepare_top(self, top: Any) -> Any:
+        """Train it as it is."""
+        return top
+
+    def subsets(self) -> Mapping[str, str]:
+        """Give no subset: there is no previous run."""
+        return {}
+
+    def notes(self, class_names: Sequence[str]) -> list[str]:
+        """Give no note."""
+        return []
+
+
 def absolute_weights(weights: str) -> str:
     """Give the name of weights, or the absolute path of their file, so that it is found from every folder."""
     return weights if weights in ("imagenet", "none") else str(Path(weights).absolute())
 
 
 @dataclass(frozen=True)
-class PretrainedBackbone:
+class PretrainedBackbone(FreshStart):
     """A backbone of Keras Applications with ImageNet's weights, with those of a file, or with random ones.
 
     Attributes:
@@ -78,8 +99,6 @@ class PretrainedBackbone:
     weights: str
     image_size: int
     seed: int = 0
-
-    is_strangers = False
 
     @property
     def name(self) -> str:
@@ -112,24 +131,9 @@ class PretrainedBackbone:
             return None
         return (self.row.name, self.image_size, is_imagenet, weights, *[cut] * bool(cut))
 
-    def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
-        """Leave the head as it is."""
-
-    def prepare_top(self, top: Any) -> Any:
-        """Train it as it is."""
-        return top
-
-    def subsets(self) -> Mapping[str, str]:
-        """Give no subset: there is no previous run."""
-        return {}
-
-    def notes(self, class_names: Sequence[str]) -> list[str]:
-        """Give no note."""
-        return []
-
 
 @dataclass(frozen=True)
-class ScratchArchitecture:
+class ScratchArchitecture(FreshStart):
     """An architecture of the registry with random weights, drawn from `seed`.
 
     Attributes:
@@ -144,7 +148,6 @@ class ScratchArchitecture:
     seed: int = 0
 
     is_pretrained = False
-    is_strangers = False
 
     @property
     def name(self) -> str:
@@ -164,19 +167,8 @@ class ScratchArchitecture:
         """Give None: it is trained as a whole, so nothing below a cut is cached."""
         return None
 
-    def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
-        """Leave the head as it is."""
-
     def prepare_top(self, top: Any) -> Any:
         """Add the auxiliary classifiers that its paper trains it with, if there are any."""
         from tlkit.models.architectures.auxiliary import add_auxiliary_outputs
 
         return add_auxiliary_outputs(self.row, top, self.changes)
-
-    def subsets(self) -> Mapping[str, str]:
-        """Give no subset: there is no previous run."""
-        return {}
-
-    def notes(self, class_names: Sequence[str]) -> list[str]:
-        """Give no note."""
-        return []
