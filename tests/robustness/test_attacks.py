@@ -5,7 +5,7 @@ import pytest
 
 from tests.networks import keras, random_pixels
 from tests.robustness.test_gradient import small_classifier
-from tlkit.robustness.attacks import AttackOptions, fgsm, pgd, project, round_within
+from tlkit.robustness.attacks import AttackOptions, fgsm, pgd, project_to_ball, round_within
 from tlkit.robustness.gradient import LossGradient
 
 VARIANTS = [AttackOptions(), AttackOptions(norm="l2", starts=0), AttackOptions(targeted=True), AttackOptions("l2")]
@@ -94,10 +94,10 @@ def test_of_several_starts_the_best_counts(gradient):
 
 def test_projection_is_the_nearest_point_of_the_ball():
     origin = np.full((1, 2, 2, 3), 100.0, np.float32)
-    np.testing.assert_allclose(project(origin + 7, origin, 3, "linf"), origin + 3)
+    np.testing.assert_allclose(project_to_ball(origin + 7, origin, 3, "linf"), origin + 3)
     inside = origin + 0.5
-    np.testing.assert_allclose(project(inside, origin, 3, "l2"), inside)
-    outside = project(origin + 7, origin, 3, "l2")
+    np.testing.assert_allclose(project_to_ball(inside, origin, 3, "l2"), inside)
+    outside = project_to_ball(origin + 7, origin, 3, "l2")
     assert np.linalg.norm(outside - origin) == pytest.approx(3, rel=1e-5) and np.ptp(outside - origin) == 0
 
 

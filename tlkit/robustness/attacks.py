@@ -87,7 +87,9 @@ def pgd(
     for start in range(max(1, options.starts)):
         pixels = origin + _random_pattern(images, epsilon, options, start) if options.starts else origin
         for _ in range(steps):
-            pixels = project(pixels + size * _ascent(gradient, pixels, labels, options), origin, epsilon, options.norm)
+            pixels = project_to_ball(
+                pixels + size * _ascent(gradient, pixels, labels, options), origin, epsilon, options.norm
+            )
         results.append(round_within(pixels, images, epsilon, options.norm))
     if len(results) == 1:
         return results[0]
@@ -110,7 +112,7 @@ def _lengths(patterns: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.square(patterns, dtype=np.float32).sum(axis=(1, 2, 3), keepdims=True)))
 
 
-def project(pixels: np.ndarray, origin: np.ndarray, epsilon: float, norm: Norm) -> np.ndarray:
+def project_to_ball(pixels: np.ndarray, origin: np.ndarray, epsilon: float, norm: Norm) -> np.ndarray:
     """Return to the nearest image within epsilon of the original and between 0 and 255."""
     if norm == "linf":
         return np.asarray(np.clip(pixels, np.maximum(origin - epsilon, 0), np.minimum(origin + epsilon, 255)))
@@ -130,7 +132,7 @@ def _random_pattern(images: np.ndarray, epsilon: float, options: AttackOptions, 
         )
     if options.norm == "l2":
         patterns *= np.float32(epsilon) / _lengths(patterns)
-    return np.asarray(project(images + patterns, images.astype(np.float32), epsilon, options.norm) - images)
+    return np.asarray(project_to_ball(images + patterns, images.astype(np.float32), epsilon, options.norm) - images)
 
 
 def round_within(pixels: np.ndarray, images: np.ndarray, epsilon: float, norm: Norm) -> np.ndarray:
