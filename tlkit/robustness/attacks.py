@@ -149,10 +149,10 @@ def round_within(pixels: np.ndarray, images: np.ndarray, epsilon: float, norm: N
         pattern = np.clip(np.rint(pixels - origin), -np.floor(epsilon), np.floor(epsilon))
         return np.asarray(np.clip(origin + pattern, 0, 255), np.uint8)
     pattern = pixels - origin
-    shortest = np.zeros((len(images), 1, 1, 1), np.float32)
-    longest = np.full_like(shortest, 4)
+    low = np.zeros((len(images), 1, 1, 1), np.float32)
+    high = np.full_like(low, 4)
     for _ in range(BISECTIONS):
-        factor = (shortest + longest) / 2
+        factor = (low + high) / 2
         fits = _lengths(np.clip(np.rint(origin + factor * pattern), 0, 255) - origin) <= epsilon
-        shortest, longest = np.where(fits, factor, shortest), np.where(fits, longest, factor)
-    return np.asarray(np.clip(np.rint(origin + shortest * pattern), 0, 255), np.uint8)
+        low, high = np.where(fits, factor, low), np.where(fits, high, factor)
+    return np.asarray(np.clip(np.rint(origin + low * pattern), 0, 255), np.uint8)
