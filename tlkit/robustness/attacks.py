@@ -73,11 +73,11 @@ def pgd(
     steps: int = STEPS,
     options: AttackOptions = AttackOptions(),
 ) -> np.ndarray:
-    """Climb the loss in small steps, and return to the ball of radius epsilon after each.
+    """Ascend the loss in small steps, and return to the ball of radius epsilon after each.
 
     Args:
         gradient, images, labels, epsilon: as `fgsm` takes them
-        steps: of the ascent, each of which costs a gradient
+        steps: of the ascent; each costs a gradient
 
     Returns:
         uint8 of the shape of the images
