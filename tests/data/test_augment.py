@@ -179,3 +179,37 @@ def test_a_picture_looks_the_same_in_every_batch_of_an_epoch_and_different_in_th
     np.testing.assert_array_equal(first[:], rows()[:])
     expected = augment_image(noise(seed=4), SIZE, LIGHT, rng_for(0, 1, f"{4:016x}" * 4))
     np.testing.assert_array_equal(picked[0], expected)
+
+
+# degraded views, of `--harden noise`
+
+
+def test_every_second_view_is_degraded_and_the_others_are_as_without():
+    usual = AugmentedViews(6, seed=0)(noise(SIZE), noise(), SHA)
+    views = AugmentedViews(6, 0, LIGHT, "every second")
+    degraded = views(noise(SIZE), noise(), SHA)
+    same = [np.array_equal(*pair) for pair in zip(degraded, usual, strict=True)]
+    assert same == [True, False, True, False, True, False]
+    assert views.num_degraded == 3
+    assert views.key != AugmentedViews(6, 0).key
+
+
+def test_all_views_but_the_plain_one_are_degraded_without_augmentation():
+    views = AugmentedViews(4, 0, NO_AUGMENTATION, "all")
+    degraded = views(noise(SIZE), noise(), SHA)
+    same = [np.array_equal(view, noise(SIZE)) for view in degraded]
+    assert same == [True, False, False, False]
+    assert len({view.tobytes() for view in degraded}) == 4
+    assert views.num_degraded == 3
+
+
+def test_batches_degrade_half_of_the_images_and_each_in_every_second_epoch():
+    images, hashes = (
+        np.stack([noise(seed=number) for number in range(4)]),
+        [f"{number + 1:x}" * 64 for number in range(4)],
+    )
+    usual, hardened = (AugmentedBatches(images, hashes, LIGHT, SIZE, 0, degraded) for degraded in (False, True))
+    for epoch in (1, 2):
+        pairs = zip(usual.in_epoch(epoch)[:], hardened.in_epoch(epoch)[:], strict=True)
+        same = [np.array_equal(*pair) for pair in pairs]
+        assert same == [(position + epoch) % 2 == 0 for position in range(4)]

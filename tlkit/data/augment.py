@@ -3,16 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
+from tlkit.data.degradation import DEGRADATION_VERSION, degrade_image
 from tlkit.data.transforms import AffineLimits, add_noise, random_erase, sample_affine, sample_color_matrix
 from tlkit.utils.parallel import count_workers
 
 AUGMENT_VERSION = 2  # part of every cache key; raise it when any pixel of a view may change
+DEGRADED_STEPS = {"every second": 2, "all": 1}  # from one degraded view to the next
 OUTSIDE = (128, 128, 128)  # where a view looks past the border
 FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite|clockwise|anticlockwise)(?:[^a-z]|$)")
 
@@ -98,24 +101,37 @@ class AugmentedViews:
         count: views per image
         seed: decides every draw, together with the view's number and the image's bytes
         augmentation: how far the views differ
+        degraded: the views that are degraded: "none"; "every second", beginning with the first after the plain one; or
+            "all" but the plain one
     """
 
     count: int
     seed: int
     augmentation: Augmentation = PRESETS["light"]
+    degraded: Literal["none", "every second", "all"] = "none"
 
     @property
     def key(self) -> str:
         """Part of a cache key: everything the views depend on but the image."""
-        return f"{self.count} views, seed {self.seed}, version {AUGMENT_VERSION}, {asdict(self.augmentation)}"
+        key = f"{self.count} views, seed {self.seed}, version {AUGMENT_VERSION}, {asdict(self.augmentation)}"
+        return key if self.degraded == "none" else f"{key}, {self.degraded} degraded, version {DEGRADATION_VERSION}"
+
+    @property
+    def num_degraded(self) -> int:
+        """Views that are degraded."""
+        return len(range(1, self.count, DEGRADED_STEPS[self.degraded])) if self.degraded != "none" else 0
 
     def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
         """Make all views of one image: uint8 (count, image_size, image_size, 3), the plain one first."""
-        augmented = [
-            augment_image(oversized, len(plain), self.augmentation, rng_for(self.seed, number, sha256))
-            for number in range(1, self.count)
-        ]
-        return np.stack([plain, *augmented])
+        randoms = [rng_for(self.seed, number, sha256) for number in range(1, self.count)]
+        if self.augmentation == NO_AUGMENTATION:
+            views = [plain for _ in randoms]
+        else:
+            views = [augment_image(oversized, len(plain), self.augmentation, random) for random in randoms]
+        if self.degraded != "none":
+            step = DEGRADED_STEPS[self.degraded]
+            views[::step] = [degrade_image(*pair) for pair in zip(views[::step], randoms[::step], strict=True)]
+        return np.stack([plain, *views])
 
 
 class OversizedImage:
@@ -164,6 +180,7 @@ class AugmentedBatches:
     Attributes:
         oversized: indexed by positions, gives uint8 (images, side, side, 3), as an array or `StoredFeatures` do
         sha256: of each image; with the seed and the epoch it decides every draw
+        degraded: whether half of the images are degraded, each of them in every second epoch
     """
 
     def __init__(
@@ -173,10 +190,10 @@ class AugmentedBatches:
         augmentation: Augmentation,
         image_size: int,
         seed: int,
-        epoch: int = 0,
+        degraded: bool = False,
     ) -> None:
         self._arguments = oversized, sha256, augmentation, image_size, seed
-        self._epoch = epoch
+        self._degraded, self._epoch = degraded, 0
         self._pool = ThreadPoolExecutor(count_workers())
 
     def __len__(self) -> int:
@@ -184,14 +201,18 @@ class AugmentedBatches:
 
     def in_epoch(self, epoch: int) -> "AugmentedBatches":
         """Take the same images as an epoch sees them."""
-        return AugmentedBatches(*self._arguments, epoch)
+        batches = copy(self)
+        batches._epoch = epoch
+        return batches
 
     def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
         oversized, sha256, augmentation, image_size, seed = self._arguments
 
         def make_view(position: int, image: np.ndarray) -> np.ndarray:
             """Augment the image at a position."""
-            return augment_image(image, image_size, augmentation, rng_for(seed, self._epoch, sha256[position]))
+            random = rng_for(seed, self._epoch, sha256[position])
+            view = augment_image(image, image_size, augmentation, random)
+            return degrade_image(view, random) if self._degraded and (position + self._epoch) % 2 else view
 
         positions = np.arange(len(self))[indices]
         return np.stack(list(self._pool.map(make_view, positions.tolist(), oversized[positions])))

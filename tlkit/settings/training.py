@@ -83,6 +83,17 @@ class StartSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardenSettings:
+    """Options of training against damaged images."""
+
+    harden: Literal["none", "noise"] = setting(
+        "none",
+        "Augmentation",
+        "Hardening against damaged images: noise trains on degraded views, too (noise, blur, JPEG).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlocksSettings:
     """Options of training the top blocks on cached features."""
 
@@ -138,6 +149,7 @@ class FinetuneSettings(
     OptimizerSettings,
     LossSettings,
     HeadSettings,
+    HardenSettings,
     AugmentSettings,
     DataSettings,
     StartSettings,

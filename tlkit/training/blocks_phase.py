@@ -7,13 +7,14 @@ on batches of 32 its statistics are noise, and cost 20 points of accuracy in the
 
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import keras
 
-from tlkit.data.augment import NO_AUGMENTATION, AugmentedViews
+from tlkit.data.augment import AugmentedViews
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.errors import DataError
@@ -21,6 +22,7 @@ from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
+from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.history import choose_criterion
@@ -41,16 +43,18 @@ class BlocksPhase:
     overfitting: Mapping[str, Any] = {"freeze": "lower", "augment": "strong"}
     underfitting: Mapping[str, Any] = {"freeze": "lower", "upper_epochs": 60}
 
+    def __init__(self, hardening: Hardening = NO_HARDENING) -> None:
+        self._hardening = hardening
+
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
         """Cut the network, and compute the activations at the cut that are not cached yet."""
         split, network = dataset.split, dataset.network
         images = len(split.train), len(split.validation) + len(split.test)
-        cut, num_views, notes = choose_activations(network, images, training)
+        cut, views, notes = choose_activations(network, images, training, self._hardening.views(training))
         extractor = extractor_at_cut(network, cut, training)
-        views = AugmentedViews(num_views, training.settings.seed, training.augmentation)
-        held_out, train = _extract_activations(extractor, dataset, views, training, progress)
+        held_out, train, seconds = _extract_activations(extractor, dataset, views, training, progress)
         top = trainable_top(classifier, cut.tensor, frozen_batch_norms(classifier, training))
         multipliers = layer_lr_multipliers(top, network, training.settings.layer_decay)
         criterion = choose_criterion(split.train.labels, split.validation.labels)
@@ -58,14 +62,19 @@ class BlocksPhase:
         train_samples = training_samples(train.open(split.train), split.train, training)
         validation_samples = Samples(held_out.open(split.validation), one_hot(split.validation))
         features, words = (held_out, train), (notes, (UNIMPROVED,))
-        return PhaseInput(top, top, train_samples, validation_samples, plan, features, extractor, cut.name, *words)
+        seconds *= views.num_degraded / views.count
+        return PhaseInput(
+            top, top, train_samples, validation_samples, plan, features, extractor, cut.name, *words, seconds
+        )
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
         """Estimate the time and disk space after those of earlier phases."""
         train, held_out = inputs.images
-        cut, views, _ = choose_activations(inputs.network, inputs.images, training)
+        wanted = self._hardening.views(training)
+        cut, chosen, _ = choose_activations(inputs.network, inputs.images, training, wanted)
+        views = chosen.count
         speed = inputs.throughput
         filling = train * (speed.decode + views * speed.infer) + held_out * (speed.decode + speed.infer)
         multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
@@ -76,9 +85,9 @@ class BlocksPhase:
 
 
 def choose_activations(
-    network: keras.Model, images: tuple[int, int], training: NetworkTraining
-) -> tuple[Cut, int, tuple[str, ...]]:
-    """Choose the cut and the number of views that fit on the disk, and note where they are not what was asked for.
+    network: keras.Model, images: tuple[int, int], training: NetworkTraining, asked: AugmentedViews
+) -> tuple[Cut, AugmentedViews, tuple[str, ...]]:
+    """Choose the cut and the views that fit on the disk, and note where they are not what was asked for.
 
     Args:
         images: how many there are to train on, and how many held out
@@ -90,13 +99,12 @@ def choose_activations(
     wanted = choose_cut(network, cuts, training.settings.cut)
     higher = [cut for cut in cuts[wanted.index :] if len(cut.shape) == 3]
     sizes = [math.prod(cut.shape) for cut in higher]
-    asked = training.settings.views if training.augmentation != NO_AUGMENTATION else 1  # else all would be equal
-    position, views = fit_to_disk(sizes, images, asked, _disk_limit(training.settings.cache_limit))
-    cut = higher[position]
+    position, count = fit_to_disk(sizes, images, asked.count, _disk_limit(training.settings.cache_limit))
+    cut, views = higher[position], replace(asked, count=count)
     if (cut, views) == (wanted, asked):
         return cut, views, ()
     note = (
-        f"not enough disk space: caching {views} of {asked} augmented views per image at {cut.name}. "
+        f"not enough disk space: caching {count} of {asked.count} augmented views per image at {cut.name}. "
         "Raise --cache-limit for more."
     )
     return cut, views, (note,)
@@ -150,16 +158,22 @@ def _extract_activations(
     views: AugmentedViews,
     training: NetworkTraining,
     progress: Progress,
-) -> tuple[Features, Features]:
-    """Extract the plain view of held-out images, as `predict` does, and all views of the others, in float16."""
+) -> tuple[Features, Features, float]:
+    """Extract the plain view of held-out images, as `predict` does, and all views of the others, in float16.
+
+    Returns:
+        Both, and the seconds that the views took
+    """
     folder, split = dataset.folder, dataset.split
     train = set(split.train.paths)
     held = set(split.validation.paths) | set(split.test.paths)
     held_out = extract(_only(folder, held), completed(extractor), training.image, progress)
     half = completed(replace(extractor, half=True))
+    started = time.perf_counter()
     trained_on = extract(_only(folder, train), half, training.image, progress, views)
+    seconds = time.perf_counter() - started
     _require_unchanged(folder, split, [held_out.folder, trained_on.folder])
-    return held_out, trained_on
+    return held_out, trained_on, seconds
 
 
 def _only(folder: ImageFolder, paths: set[str]) -> ImageFolder:

@@ -29,6 +29,7 @@ from tlkit.settings.training import NetworkSettings
 from tlkit.training.artifacts import SavedTop, run_rows, save_network_files
 from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
 from tlkit.training.diagnosis import NUM_FOLDS, FitEvidence, TrainingRequest, diagnose
+from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
@@ -92,6 +93,11 @@ class NetworkRecipe:
         """The augmentation of training images."""
         return Augmentation.from_options(self.settings.augment, self.settings.amounts)
 
+    @property
+    def hardening(self) -> Hardening:
+        """The hardening of its last phase."""
+        return Hardening.from_options(getattr(self.settings, "harden", "none"))
+
     def head(self, num_images: int) -> Head:
         """Choose the head for a number of training images."""
         return self.make_head(self.settings, num_images)
@@ -131,10 +137,11 @@ class NetworkRecipe:
         from tlkit.training.blocks_phase import BlocksPhase
         from tlkit.training.phases import FullPhase, HeadPhase
 
+        hardening = self.hardening
         phases: dict[str, tuple[Phase, ...]] = {
-            "all": (HeadPhase(),),
-            "lower": (HeadPhase(), BlocksPhase()),
-            "none": (FullPhase(),),
+            "all": (HeadPhase(hardening),),
+            "lower": (HeadPhase(), BlocksPhase(hardening)),
+            "none": (FullPhase(hardening),),
         }
         if self.freeze == "lower" and not getattr(self.settings, "head_first", True):
             return phases["lower"][1:]
@@ -217,11 +224,17 @@ class NetworkRecipe:
                 *self._data_notes(split),
                 *fitted.notes,
             ),
-            figures={"epochs": len(fitted.history), "best_epoch": fitted.best.epoch},
+            figures={"epochs": len(fitted.history), "best_epoch": fitted.best.epoch} | self._hardening_figures(fitted),
             history=tuple(record.as_row() for record in fitted.history),
             best_epoch=fitted.best.epoch,
             diagnosis=tuple(diagnose(evidence)),
         )
+
+    def _hardening_figures(self, fitted: "FittedNetwork") -> dict[str, Any]:
+        """Give the entry of metrics.json of a training that hardens."""
+        if self.hardening == NO_HARDENING:
+            return {}
+        return {"hardening": asdict(self.hardening) | {"seconds": fitted.hardening_seconds}}
 
     def _manifest(self, split: Split) -> dict[str, Any]:
         names = ("weights", "precision", "engine")

@@ -102,6 +102,10 @@ def _augments_nothing(case: Any) -> bool:
     return Augmentation.from_options(case.augment, amounts) == NO_AUGMENTATION
 
 
+def _adds_noise(case: Any) -> bool:
+    return case.harden in ("noise", "both")
+
+
 WITH_MOMENTUM = ("sgd",)  # optimizers that take it; `loop/optimizers.py` loads Keras, this table must not
 AUGMENTATION = ("augment", *_names(AugmentSettings))
 CLASSIC_ONLY = tuple(name for name in _names(ClassicOptions) if name not in ("descriptor", "features"))
@@ -128,14 +132,29 @@ FINETUNE = (
     NoEffect(("weights",), lambda case: case.backbone.startswith("hub:"), "with a backbone of KerasHub"),
     NoEffect(("trust_model",), lambda case: not case.from_run, "without --from"),
     NoEffect((*AUGMENTATION, "cutmix"), lambda case: case.freeze == "all", "with --freeze all", "--freeze lower"),
-    NoEffect(AUGMENTATION, lambda case: case.freeze in ("auto", "lower") and case.views == 1, "with --views 1"),
     NoEffect(
-        tuple(name for name in _names(BlocksSettings) if name != "batch_norms"),
+        AUGMENTATION,
+        lambda case: case.freeze in ("auto", "lower") and case.views == 1 and not _adds_noise(case),
+        "with --views 1",
+    ),
+    NoEffect(
+        ("views",),
+        lambda case: case.freeze == "none" or (case.freeze == "all" and not _adds_noise(case)),
+        "with --freeze {freeze}",
+        "--freeze lower",
+    ),
+    NoEffect(
+        tuple(name for name in _names(BlocksSettings) if name not in ("batch_norms", "views")),
         lambda case: case.freeze not in ("auto", "lower"),
         "with --freeze {freeze}",
         "--freeze lower",
     ),
-    NoEffect(("views",), _augments_nothing, "without augmentation", "--augment light"),
+    NoEffect(
+        ("views",),
+        lambda case: _augments_nothing(case) and not _adds_noise(case),
+        "without augmentation",
+        "--augment light",
+    ),
     NoEffect(("batch_norms",), lambda case: case.freeze == "all", "with --freeze all", "--freeze lower"),
     NoEffect(
         ("batch_norms",),

@@ -4,6 +4,7 @@ The third phase, the upper blocks, is in `blocks_phase.py`; which phases a train
 """
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
 from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
+from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
 from tlkit.training.loop.fit import fit
@@ -44,6 +46,7 @@ class PhaseInput:
         cut: the name of the cut point, where it lies inside the backbone
         notes: what a person should know
         unimproved: what a person should know where no epoch was better than the start
+        hardening_seconds: that degraded views took; None where they are made while it trains
     """
 
     top: keras.Model
@@ -56,6 +59,7 @@ class PhaseInput:
     cut: str | None = None
     notes: tuple[str, ...] = ()
     unimproved: tuple[str, ...] = ()
+    hardening_seconds: float | None = None
 
 
 class Phase(Protocol):
@@ -102,17 +106,28 @@ class HeadPhase:
     overfitting: Mapping[str, Any] = {"dropout": 0.7}
     underfitting: Mapping[str, Any] = {"freeze": "lower"}
 
+    def __init__(self, hardening: Hardening = NO_HARDENING) -> None:
+        self._hardening = hardening
+
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
         """Choose what to train, its samples and its plan."""
-        split, features = dataset.split, dataset.features
+        split, features, started = dataset.split, dataset.features, time.perf_counter()
         top = trainable_top(classifier, dataset.network.output, frozen_batch_norms(dataset.network, training))
-        train = training_samples(features.load(split.train), split.train, training)
+        views = self._degraded_features(training, dataset, progress) if self._hardening.noise else None
+        seconds = time.perf_counter() - started
+        train = training_samples(features.load(split.train) if views is None else views, split.train, training)
         validation = Samples(features.load(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
         plan = plan_first(training, split, self.name)
-        return PhaseInput(top, model, train, validation, plan, (features, features), dataset.extractor)
+        both = features, features
+        return PhaseInput(top, model, train, validation, plan, both, dataset.extractor, hardening_seconds=seconds)
+
+    def _degraded_features(self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress) -> Any:
+        """Compute the features of degraded views of the training images, in memory or on the disk."""
+        train, views = dataset.split.train, self._hardening.degraded_views(training)
+        return extract(train, completed(dataset.extractor), training.image, progress, views).open(train)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
@@ -123,8 +138,11 @@ class HeadPhase:
         plan = training.plan(inputs.images[0], LOSS)
         if plan.batch_size not in inputs.head_step:
             inputs.head_step[plan.batch_size] = step_seconds(top, plan.batch_size)
-        cost = before.then(0.0, inputs.head_step[plan.batch_size], inputs.images, plan)
-        return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * sum(inputs.images))
+        views = training.settings.views if self._hardening.noise else 0
+        filling = inputs.images[0] * (inputs.throughput.decode + views * inputs.throughput.infer) if views else 0.0
+        cost = before.then(filling, inputs.head_step[plan.batch_size], inputs.images, plan)
+        num_rows = sum(inputs.images) + (1 + views) * inputs.images[0] * bool(views)
+        return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * num_rows)
 
 
 class FullPhase:
@@ -133,6 +151,9 @@ class FullPhase:
     name = "whole"
     overfitting: Mapping[str, Any] = {"augment": "strong"}
     underfitting: Mapping[str, Any] = {"epochs": 200}
+
+    def __init__(self, hardening: Hardening = NO_HARDENING) -> None:
+        self._hardening = hardening
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
@@ -150,13 +171,13 @@ class FullPhase:
     def _augmented_images(
         self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress
     ) -> AugmentedBatches | None:
-        """Decode the training images once; None without augmentation."""
-        if training.augmentation == NO_AUGMENTATION:
+        """Decode the training images once; None where no view differs from the plain one."""
+        if training.augmentation == NO_AUGMENTATION and not self._hardening.noise:
             return None
         train = dataset.split.train
         oversized = extract(train, completed(dataset.extractor), training.image, progress, OversizedImage())
-        seed, size = training.settings.seed, training.image.size
-        return AugmentedBatches(oversized.open(train), train.sha256, training.augmentation, size, seed)
+        options = training.augmentation, training.image.size, training.settings.seed, self._hardening.noise
+        return AugmentedBatches(oversized.open(train), train.sha256, *options)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
@@ -180,6 +201,7 @@ class FittedNetwork:
         cut: the name of the cut point, where it lies inside the backbone
         history: one record per epoch, phase after phase
         notes: what a person should know
+        hardening_seconds: of the last phase; None where they are not known apart from those of its epochs
     """
 
     classifier: keras.Model
@@ -189,6 +211,7 @@ class FittedNetwork:
     history: tuple[EpochRecord, ...] = ()
     cut: str | None = None
     notes: tuple[str, ...] = ()
+    hardening_seconds: float | None = None
 
     @property
     def last_phase(self) -> list[EpochRecord]:
@@ -234,7 +257,14 @@ def fit_phases(
         if best_epoch(state.history) == 0:
             notes += inputs.unimproved
     return FittedNetwork(
-        classifier, inputs.top, inputs.features, inputs.extractor, tuple(history), inputs.cut, tuple(notes)
+        classifier,
+        inputs.top,
+        inputs.features,
+        inputs.extractor,
+        tuple(history),
+        inputs.cut,
+        tuple(notes),
+        inputs.hardening_seconds,
     )
 
 
