@@ -165,6 +165,13 @@ def test_a_classic_classifier_is_refused_by_formats_of_networks(classic_run, tmp
         export_run(classic_run, tmp_path / "out")
 
 
+def test_all_formats_of_a_classic_classifier_are_those_that_can_hold_it(classic_run, tmp_path):
+    pytest.importorskip("onnx")
+    export = export_run(classic_run, tmp_path / "out", format="all")
+    assert list(export.formats) == ["onnx"]
+    assert "formats that do not take a classic classifier are left out: LiteRT, SavedModel, OpenVINO." in export.notes
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits and signals")
 @pytest.mark.parametrize("name", ["litert", "saved_model", "onnx", "hub"])

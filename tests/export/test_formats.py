@@ -3,7 +3,7 @@
 import pytest
 
 from tlkit.errors import ModelError, OptionError
-from tlkit.export.formats import FORMATS, choose_formats
+from tlkit.export.formats import FORMATS, choose_formats, describe_left_out
 from tlkit.settings.export import ExportSettings
 from tlkit.utils.text import quote_names
 
@@ -35,6 +35,19 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     with pytest.raises(ModelError, match=r"--format openvino --quantize int8 needs nncf.*pip install 'tlkit\[nncf\]'"):
         choose_formats("openvino", "int8")
     assert quote_names(list(choose_formats("openvino", "none"))) == "'openvino'"
+
+
+def test_all_leaves_out_what_does_not_take_an_option_and_says_so(monkeypatch):
+    monkeypatch.setattr("tlkit.errors.find_spec", lambda name: True)
+    chosen = choose_formats("all", "none", classic=True)
+    assert list(chosen) == ["onnx"]
+    left_out = "formats that do not take a classic classifier are left out: LiteRT, SavedModel, OpenVINO."
+    assert describe_left_out(chosen, "none", False, True) == left_out
+    left_out = "formats that do not take --quantize int8 are left out: SavedModel."
+    assert describe_left_out(choose_formats("all", "int8"), "int8", False, False) == left_out
+    left_out = "formats that do not take --with-resize are left out: LiteRT, OpenVINO."
+    assert describe_left_out(choose_formats("all", "none", with_resize=True), "none", True, False) == left_out
+    assert describe_left_out(choose_formats("all", "none"), "none", False, False) == ""
 
 
 def test_resizing_is_for_two_formats_without_quantization(monkeypatch):

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.networks import keras
 from tlkit.data.image import RESIZES, ImageSpec
 from tlkit.export.base import ExportSource
+from tlkit.export.litert import LiteRTExporter
 from tlkit.export.saved_model import SavedModelExporter, make_square
 
 
@@ -40,6 +41,33 @@ def test_the_signature_has_the_names_and_any_batch(source, tmp_path):
     assert (given.name, given.dtype, given.shape.as_list()) == ("pixels", tf.uint8, [None, 8, 8, 3])
     assert list(signature.structured_outputs) == ["probabilities"]
     assert (tmp_path / "saved_model" / "assets.extra" / "labels.txt").read_bytes() == b"a\nb\n"
+
+
+class Counted(keras.layers.Layer):
+    """A layer that counts how often TensorFlow traces it."""
+
+    traces = 0
+
+    def call(self, values):
+        self.traces += 1
+        return values
+
+
+def test_formats_of_one_workspace_trace_the_network_once(source, tmp_path):
+    pixels, counted = keras.Input((8, 8, 3)), Counted()
+    model = keras.Model(pixels, source.model(counted(pixels)))
+    exporters, counted.traces = (SavedModelExporter(), LiteRTExporter()), 0
+    (tmp_path / "work").mkdir()
+    shared = replace(source, model=model, workspace=tmp_path / "work")
+    image, answers = np.full((1, 8, 8, 3), 99, np.uint8), []
+    for number, exporter in enumerate(exporters):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        exporter.write(shared, folder)
+        answers.append(exporter.open(folder)(image))
+    assert counted.traces == 1
+    assert np.abs(answers[0] - answers[1]).max() < 1e-6
+    assert not (tmp_path / "work" / "saved_model" / "assets.extra").exists()
 
 
 @pytest.mark.parametrize("resize", RESIZES)

@@ -44,6 +44,7 @@ class ExportSource:
         calibration: uint8 (images, size, size, 3), from which int8 takes its ranges; None unless it is needed
         classic: the classic classifier; None for a network
         resize: how the file itself makes one image of any size square; None where it takes squares
+        workspace: folder for what several formats are made from; None where each makes it for itself
     """
 
     model: Any
@@ -54,6 +55,7 @@ class ExportSource:
     calibration: np.ndarray | None = field(default=None, repr=False)
     classic: ClassicSource | None = field(default=None, repr=False)
     resize: ImageSpec | None = None
+    workspace: Path | None = None
 
 
 class Exporter(Protocol):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.base import installed_version
-from tlkit.errors import DataError, GateError, ModelError, OptionError
+from tlkit.errors import DataError, GateError
 from tlkit.export.base import ClassicSource, ExportSource, RuntimeFunction
 from tlkit.export.clients import client_scripts
-from tlkit.export.formats import ExportFormat, choose_formats
+from tlkit.export.formats import ExportFormat, choose_formats, describe_left_out
 from tlkit.export.hub import hub_card
 from tlkit.export.images import RunImages, find_root, read_golden, read_subset
 from tlkit.export.metadata import associated_files, metadata_texts, model_facts
@@ -104,11 +104,11 @@ def export_run(
     """
     settings = settings_or_options(ExportSettings, settings, options, output=output)
     progress = progress or Silent()
-    chosen = choose_formats(settings.format, settings.quantize, settings.with_resize)
     run = run if isinstance(run, Run) else load_run(run)
+    classic = MODEL not in run.manifest.sha256
+    chosen = choose_formats(settings.format, settings.quantize, settings.with_resize, classic)
     output = Path(output) if output is not None else default_output(run, settings)
     check_new_file(output)
-    _check_classic(run, chosen, settings.quantize)
     return _Exporting(run, settings, progress, chosen).write(output)
 
 
@@ -116,19 +116,6 @@ def default_output(run: Run, settings: ExportSettings) -> Path:
     """Choose a free name in the current folder: that of the run, with the format and the quantization."""
     name = f"{run.path.resolve().name}-{settings.format}"
     return next_free(Path(name if settings.quantize == "none" else f"{name}-{settings.quantize}"))
-
-
-def _check_classic(run: Run, chosen: Mapping[str, ExportFormat], quantize: str) -> None:
-    """Check that every chosen format can hold the classifier of a run; ModelError or OptionError if not"""
-    others = [name for name, row in chosen.items() if not row.takes_classic]
-    if MODEL not in run.manifest.sha256 and others:
-        raise ModelError(
-            f"'{run.path}' contains a classic classifier, which --format {others[0]} cannot hold; use --format onnx."
-        )
-    if MODEL not in run.manifest.sha256 and quantize != "none":
-        raise OptionError(
-            f"--quantize {quantize} is for networks, and '{run.path}' contains a classic classifier; omit --quantize."
-        )
 
 
 class _Exporting:
@@ -141,6 +128,9 @@ class _Exporting:
         self.notes = list[str]()
         self.watch = Stopwatch()
         self.whole = run.manifest.image if settings.with_resize else None
+        left_out = describe_left_out(chosen, settings.quantize, settings.with_resize, MODEL not in run.manifest.sha256)
+        if settings.format == "all" and left_out:
+            self._note(left_out)
         self.root, reason = find_root(run, settings.data)
         if self.root is None and settings.quantize == "int8":
             raise DataError(f"--quantize int8 needs training images of the run, but {reason}; name DATA with --data.")
@@ -162,7 +152,8 @@ class _Exporting:
             classic=classic,
             resize=self.whole,
         )
-        with new_folder(output) as folder:
+        with new_folder(output) as folder, tempfile.TemporaryDirectory() as workspace:
+            source = replace(source, workspace=Path(workspace))
             formats = {name: self._write_format(name, source, reference, folder) for name in self.chosen}
             for name, content in source.associated.items():
                 (folder / name).write_bytes(content)

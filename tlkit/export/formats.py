@@ -1,9 +1,9 @@
 """The registry of export formats: the files of each, what it can quantize, and the packages that it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tlkit.errors import OptionError, require
+from tlkit.errors import ModelError, OptionError, require
 from tlkit.export.base import Exporter
 
 
@@ -105,34 +105,66 @@ FORMATS = {
 }
 
 
-def choose_formats(name: str, quantize: str, with_resize: bool = False) -> dict[str, ExportFormat]:
+def choose_formats(
+    name: str, quantize: str, with_resize: bool = False, classic: bool = False
+) -> dict[str, ExportFormat]:
     """Choose the formats that an export writes, and check that they can be written.
 
     Args:
         name: of a format, or "all" for those that take these options
         with_resize: whether the files make images square
+        classic: whether the classifier is classic
 
     Raises:
         OptionError: if the format does not take them
-        ModelError: if a package is not installed
+        ModelError: if the format cannot hold a classic classifier, or a package is not installed
     """
+    if with_resize and quantize != "none":
+        raise OptionError(f"--with-resize takes --quantize none, not {quantize}; omit one of them.")
+    if classic and quantize != "none":
+        raise OptionError(
+            f"--quantize {quantize} is for networks, and the run contains a classic classifier; omit --quantize."
+        )
+    if name != "all":
+        _check_format(name, quantize, with_resize, classic)
     chosen = {
         key: row
         for key, row in FORMATS.items()
-        if key == name or (name == "all" and row.in_all and quantize in row.quantize and row.can_resize >= with_resize)
+        if key == name
+        or (
+            (name == "all" and row.in_all)
+            and quantize in row.quantize
+            and row.can_resize >= with_resize
+            and row.takes_classic >= classic
+        )
     }
-    if with_resize and quantize != "none":
-        raise OptionError(f"--with-resize takes --quantize none, not {quantize}; omit one of them.")
     for key, row in chosen.items():
-        if quantize not in row.quantize:
-            others = ", ".join(other for other, found in FORMATS.items() if quantize in found.quantize)
-            raise OptionError(
-                f"--format {key} takes --quantize {' or '.join(row.quantize)}, not {quantize}; "
-                f"formats that take {quantize}: {others}."
-            )
-        if with_resize and not row.can_resize:
-            others = " or ".join(other for other, found in FORMATS.items() if found.can_resize)
-            raise OptionError(f"--with-resize takes --format {others}, not {key}: its file takes square images.")
         for package, extra in (*row.packages.get("", ()), *row.packages.get(quantize, ())):
             require(package, extra, f"--format {key}" + f" --quantize {quantize}" * (quantize in row.packages))
     return chosen
+
+
+def _check_format(name: str, quantize: str, with_resize: bool, classic: bool) -> None:
+    """Check that a format takes the options of `choose_formats`; ModelError or OptionError if not"""
+    row = FORMATS[name]
+    if classic and not row.takes_classic:
+        others = " or ".join(other for other, found in FORMATS.items() if found.takes_classic)
+        raise ModelError(
+            f"the run contains a classic classifier, which --format {name} cannot hold; use --format {others}."
+        )
+    if quantize not in row.quantize:
+        others = ", ".join(other for other, found in FORMATS.items() if quantize in found.quantize)
+        raise OptionError(
+            f"--format {name} takes --quantize {' or '.join(row.quantize)}, not {quantize}; "
+            f"formats that take {quantize}: {others}."
+        )
+    if with_resize and not row.can_resize:
+        others = " or ".join(other for other, found in FORMATS.items() if found.can_resize)
+        raise OptionError(f"--with-resize takes --format {others}, not {name}: its file takes square images.")
+
+
+def describe_left_out(chosen: Mapping[str, ExportFormat], quantize: str, with_resize: bool, classic: bool) -> str:
+    """Say which formats `--format all` leaves out, and why; "" if there are none."""
+    titles = [row.title for key, row in FORMATS.items() if row.in_all and key not in chosen]
+    reason = "a classic classifier" if classic else "--with-resize" if with_resize else f"--quantize {quantize}"
+    return f"formats that do not take {reason} are left out: {', '.join(titles)}." if titles else ""

@@ -5,7 +5,6 @@ and model.json; `unzip -p model.tflite labels.txt` prints the first.
 """
 
 import io
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
-from tlkit.export.saved_model import SIGNATURE, write_saved_model
+from tlkit.export.saved_model import SIGNATURE, saved_network
 from tlkit.models.keras_setup import silenced_stderr
 from tlkit.utils.parallel import count_workers
 
@@ -28,9 +27,7 @@ class LiteRTExporter:
 
     def write(self, source: ExportSource, folder: Path) -> None:
         """Convert the network by way of a SavedModel, which gives the signature its names."""
-        with tempfile.TemporaryDirectory() as temporary, silenced_stderr():
-            saved = Path(temporary) / "saved"
-            write_saved_model(source.model, saved)
+        with saved_network(source) as saved, silenced_stderr():
             content = _convert(saved, source)
         (folder / NAME).write_bytes(content + archive(source.associated, len(content)))
 

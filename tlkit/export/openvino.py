@@ -2,7 +2,6 @@
 
 import io
 import logging
-import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
-from tlkit.export.saved_model import write_saved_model
+from tlkit.export.saved_model import saved_network
 from tlkit.models.keras_setup import silenced_stderr
 
 NAME = "model.xml"
@@ -25,9 +24,7 @@ class OpenVINOExporter:
         """Convert the network by way of a SavedModel."""
         import openvino
 
-        with tempfile.TemporaryDirectory() as temporary:
-            saved = Path(temporary) / "saved"
-            write_saved_model(source.model, saved)
+        with saved_network(source) as saved:
             network = openvino.convert_model(saved)
             for port, name in ((network.input(0), PIXELS), (network.output(0), PROBABILITIES)):
                 port.get_tensor().set_names({name})

@@ -1,5 +1,9 @@
 """TensorFlow's SavedModel, as TensorFlow Serving loads it."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,22 @@ from tlkit.models.keras_setup import silenced_stderr, start_keras
 
 SIGNATURE = "serving_default"
 FOLDER = "saved_model"
+LAST_FILE = "saved_model.pb"  # that TensorFlow writes
 EXTRA = "assets.extra"  # TensorFlow's name for a folder of what others add
+
+
+@contextmanager
+def saved_network(source: ExportSource) -> Iterator[Path]:
+    """Give the folder of the network as a SavedModel; the formats that are made from it share that of a workspace.
+
+    Raises:
+        OSError: if it cannot be written
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(source.workspace or temporary) / FOLDER
+        if not (folder / LAST_FILE).exists():
+            write_saved_model(source.model, folder, source.resize)
+        yield folder
 
 
 def write_saved_model(model: Any, folder: Path, resize: ImageSpec | None = None) -> None:
@@ -98,7 +117,11 @@ class SavedModelExporter:
 
     def write(self, source: ExportSource, folder: Path) -> None:
         """Write the folder."""
-        write_saved_model(source.model, folder / FOLDER, source.resize)
+        with saved_network(source) as saved:
+            try:
+                shutil.copytree(saved, folder / FOLDER)
+            except shutil.Error as error:  # it lists files with reasons
+                raise OSError(error.args[0][0][2]) from None
         extra = folder / FOLDER / EXTRA
         extra.mkdir()
         for name, content in source.associated.items():
