@@ -10,7 +10,7 @@ from tests.shared_runs import rewrite_json
 from tlkit import evaluate
 from tlkit.data.listing import count_reasons
 from tlkit.errors import DataError, RunError
-from tlkit.inference.evaluate import NOT_COUNTED
+from tlkit.inference.labeled import NOT_COUNTED
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.settings.training import settings_from
 from tlkit.training.finetune import finetune

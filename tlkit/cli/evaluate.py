@@ -199,7 +199,7 @@ def _print(evaluation: "Evaluation", run: Path, top_k: int, gates: "Sequence[Qua
         print_mistakes,
         print_verdict,
     )
-    from tlkit.inference.evaluate import NOT_COUNTED
+    from tlkit.inference.labeled import NOT_COUNTED
 
     report, screen = evaluation.report, Screen()
     print_verdict(screen, report, _name_images(evaluation))
@@ -264,7 +264,7 @@ def _print_recorded(screen: "Screen", evaluation: "Evaluation") -> None:
 def _print_apart(screen: "Screen", evaluation: "Evaluation") -> None:
     """Print how many images of the run do not count, and the accuracy on them; or that no image is new."""
     from tlkit.cli.screen import WARN, percent
-    from tlkit.inference.evaluate import NEW, TRAINING
+    from tlkit.inference.labeled import NEW, TRAINING
 
     names = {"validation": "validation images of the run", TRAINING: "images that the run was trained on"}
     is_apart = evaluation.counted != "all"

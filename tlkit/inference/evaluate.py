@@ -10,14 +10,14 @@ import numpy as np
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry, list_files
-from tlkit.data.reader import DataOptions, read_data
-from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
+from tlkit.data.reader import DataOptions
+from tlkit.data.split import VALIDATION
 from tlkit.errors import DataError
 from tlkit.evaluation.rejection import auroc
 from tlkit.evaluation.report import Report, report_html
 from tlkit.evaluation.tables import prediction_rows
+from tlkit.inference.labeled import CHANGED, NEW, NOT_COUNTED, TRAINING, LabeledImages, labeled_images
 from tlkit.inference.predictor import Predictor
-from tlkit.runs.images import images_folder, rows_of_subset
 from tlkit.runs.manifest import UNKNOWN_IMAGES
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-NEW, TRAINING = "new", "training"  # what an image is for a run, beside `VALIDATION`; its test images are new to it
 FITTED_ON = "the rule for unknown was fitted on it"
-NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a validation image of the run"}
 
 
 @dataclass(frozen=True)
@@ -101,16 +99,6 @@ class Evaluation:
         return "images" if self.counted == "all" else f"{self.counted} images"
 
 
-@dataclass(frozen=True)
-class _LabeledFile:
-    """An image to be evaluated; its hash where that is known."""
-
-    path: str
-    file: Path
-    label: int
-    sha256: str = ""
-
-
 def evaluate(
     run: Run | str | Path,
     data: str | Path | None = None,
@@ -142,19 +130,13 @@ def evaluate(
     run = run if isinstance(run, Run) else load_run(run)
     options |= {"unknown_data": str(options["unknown_data"])} if "unknown_data" in options else {}
     settings = settings_or_options(EvaluateSettings, settings, options, data=data)
-    names, skipped, folder = run.manifest.class_names, list[FileEntry](), None
-    if data is None:
-        images, subset = _own_images(run, names, settings.split)
-    else:
-        folder = read_data(data, DataOptions(**settings.data_options), names)
-        images, subset = _images_of(folder, settings.split)
-        skipped += folder.skipped
-    kinds = {} if data is None else _kinds_of_images(run)
-    others = _unknown_files(settings.unknown_data, folder)
+    images = labeled_images(run, data, DataOptions(**settings.data_options), settings.split)
+    names, skipped = run.manifest.class_names, images.skipped
+    others = _unknown_files(settings.unknown_data, images.folder)
     predictor = Predictor(run, settings.engine, trust_model=settings.trust_model)
-    classified = _classify(images, predictor, kinds, skipped, progress or Silent())
+    classified = _classify(images, predictor, skipped, progress or Silent())
     if data is None or settings.include_training:
-        counted, chosen = subset if data is None else "all", classified
+        counted, chosen = images.subset if data is None else "all", classified
     else:
         counted, chosen = _choose(classified, skipped)
     if not chosen:
@@ -165,7 +147,7 @@ def evaluate(
     return Evaluation(
         _report(names, chosen),
         counted,
-        subset,
+        images.subset,
         tuple(image.path for image in chosen),
         tuple(skipped),
         {kind: _report(names, some) for kind, some in apart.items() if some and data is not None},
@@ -195,27 +177,19 @@ def _choose(classified: list[_ClassifiedImage], skipped: list[FileEntry]) -> tup
 
 
 def _classify(
-    images: Sequence[_LabeledFile],
-    predictor: Predictor,
-    kinds: Mapping[str, str],
-    skipped: list[FileEntry],
-    progress: Progress,
+    images: LabeledImages, predictor: Predictor, skipped: list[FileEntry], progress: Progress
 ) -> list[_ClassifiedImage]:
-    """Classify images; those that cannot be are added to `skipped`.
-
-    Args:
-        kinds: what an image is for the run, by the hashes of its file and of its pixels; the others are new
-    """
+    """Classify images; those that cannot be are added to `skipped`."""
     classified = []
-    with progress.stage("evaluating", len(images), "images") as advance:
-        predictions = predictor.predict((image.file for image in images), identify=True)
-        for image, prediction in zip(images, predictions, strict=True):
+    with progress.stage("evaluating", len(images.files), "images") as advance:
+        predictions = predictor.predict((image.file for image in images.files), identify=True)
+        for image, prediction in zip(images.files, predictions, strict=True):
             if prediction.probabilities is None:
                 skipped.append(FileEntry(image.path, str(prediction.error)))
             elif image.sha256 and image.sha256 != prediction.sha256:
-                skipped.append(FileEntry(image.path, "changed since the run was made"))
+                skipped.append(FileEntry(image.path, CHANGED))
             else:
-                kind = kinds.get(prediction.sha256 or "") or kinds.get(prediction.digest or "") or NEW
+                kind = images.kind_of(prediction.sha256, prediction.digest)
                 assert prediction.unknown_score is not None
                 answered, score = prediction.status == "ok", prediction.unknown_score
                 classified.append(
@@ -282,38 +256,6 @@ def _separate(
 def _report(names: tuple[str, ...], images: Sequence[_ClassifiedImage]) -> Report:
     labels = np.array([image.label for image in images], np.int32)
     return Report(names, labels, np.stack([image.probabilities for image in images]))
-
-
-def _own_images(run: Run, names: tuple[str, ...], split: str) -> tuple[list[_LabeledFile], str]:
-    """Collect the images of the run's own `split.csv`."""
-    subset = VALIDATION if split == "auto" else split
-    root = images_folder(run, "give the folder of its images as DATA")
-    rows = rows_of_subset(run, subset, "give a folder as DATA or another --split")
-    label = {name: index for index, name in enumerate(names)}
-    return [_LabeledFile(row["path"], root / row["path"], label[row["class"]], row["sha256"]) for row in rows], subset
-
-
-def _images_of(folder: ImageFolder, split: str) -> tuple[list[_LabeledFile], str]:
-    """Collect the images of a folder: its test images, else its validation images, else all."""
-    present = [subset for subset in (TEST, VALIDATION) if subset in folder.subsets]
-    subset = (present or ["all"])[0] if split == "auto" else split
-    if subset in SUBSETS and subset not in folder.subsets:
-        raise DataError(f"'{folder.root}' has no {subset} folder; omit --split or use --split all.")
-    images = [
-        _LabeledFile(path, folder.root / path, label)
-        for path, label, own in zip(folder.paths, folder.labels.tolist(), folder.subsets, strict=True)
-        if subset in (own, "all")
-    ]
-    return images, subset
-
-
-def _kinds_of_images(run: Run) -> dict[str, str]:
-    """Find the subsets of the run's own images, by the hashes of their files and of their pixels."""
-    kinds: dict[str, str] = {}
-    rows = run.read_rows("split.csv")
-    for subset, kind in ((VALIDATION, VALIDATION), (TRAIN, TRAINING)):
-        kinds |= {row[name]: kind for row in rows if row["split"] == subset for name in ("sha256", "pixels")}
-    return kinds
 
 
 def _recorded_accuracy(run: Run) -> tuple[int, int]:
