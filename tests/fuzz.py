@@ -63,6 +63,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("explain", "net", "photos/red/0.png"),
     ("explain", "classic", "photos/red/0.png"),
     ("evaluate", "net", "photos"),
+    ("robustness", "net", "photos", "--corruptions", "jpeg", "--severities", "1"),
     ("report", "net"),
     ("export", "net", "-o", "exported"),
     ("features", "photos", *SMALL, "-o", "features.npz"),

@@ -61,6 +61,7 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "visualize mobilenet_v2 -o {out}/v.png": ("TensorFlow", "train"),
     "models mobilenet_v2 --cuts": ("TensorFlow", "train"),
     "models mobilenet_v2 --measure": ("TensorFlow", "train"),
+    "robustness {run} {data} -o {out}/r": ("matplotlib", "plots"),
     "models -o {out}/models.png": ("matplotlib", "plots"),
     "predict {run} {image} --sheet {out}/sheet.png": ("matplotlib", "plots"),
     "predict {run} {image} -o {out}/p.xlsx": ("openpyxl", "xlsx"),

@@ -22,6 +22,7 @@ from tlkit.settings.commands import (
     SummarySettings,
     VisualizeSettings,
 )
+from tlkit.settings.robustness import RobustnessSettings
 from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
 
 SETTINGS = {  # by command
@@ -32,6 +33,7 @@ SETTINGS = {  # by command
     "finetune": [FinetuneSettings],
     "gradcheck": [GradcheckSettings],
     "predict": [PredictSettings],
+    "robustness": [RobustnessSettings],
     "runs": [RunsSettings],
     "summary": [SummarySettings],
     "train": [TrainSettings, ClassicSettings],

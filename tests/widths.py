@@ -37,6 +37,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("explain", "net", "{data}"),
     ("evaluate", "net"),
     ("evaluate", "net", "{data}", "--include-training"),
+    ("robustness", "net", "{data}", "--severities", "1,3,5"),
     ("report", "net"),
     ("export", "net", "-o", "exported"),
     ("features", "{data}", *SMALL, "--pca", "4", "-o", "features.npz"),

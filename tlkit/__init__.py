@@ -39,6 +39,8 @@ _MODULES = {
     "tlkit.inference.tables": ("predictions_to_pandas",),
     "tlkit.quality.base": ("Issue",),
     "tlkit.quality.check": ("CheckResult", "check"),
+    "tlkit.robustness.measure": ("measure_robustness",),
+    "tlkit.robustness.results": ("Robustness",),
     "tlkit.runs.run": ("Run", "load_run"),
     "tlkit.runs.trust": ("keras_model",),
     "tlkit.settings.commands": (
@@ -49,6 +51,7 @@ _MODULES = {
         "VisualizeSettings",
     ),
     "tlkit.settings.export": ("ExportSettings",),
+    "tlkit.settings.robustness": ("RobustnessSettings",),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
@@ -85,6 +88,8 @@ __all__ = [
     "Predictor",
     "Recommendation",
     "Report",
+    "Robustness",
+    "RobustnessSettings",
     "Run",
     "RunError",
     "SamplesError",
@@ -103,6 +108,7 @@ __all__ = [
     "finetune",
     "keras_model",
     "load_run",
+    "measure_robustness",
     "open_explainer",
     "predict",
     "predictions_to_pandas",
@@ -144,6 +150,8 @@ if TYPE_CHECKING:
     from tlkit.inference.tables import predictions_to_pandas
     from tlkit.quality.base import Issue
     from tlkit.quality.check import CheckResult, check
+    from tlkit.robustness.measure import measure_robustness
+    from tlkit.robustness.results import Robustness
     from tlkit.runs.run import Run, load_run
     from tlkit.runs.trust import keras_model
     from tlkit.settings.commands import (
@@ -154,6 +162,7 @@ if TYPE_CHECKING:
         VisualizeSettings,
     )
     from tlkit.settings.export import ExportSettings
+    from tlkit.settings.robustness import RobustnessSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune

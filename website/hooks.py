@@ -25,7 +25,8 @@ ROOT_PAGES = {  # files of the root that are pages
 MOVED = ROOT_PAGES | {"docs/commands.md": "commands/index.md", "docs/decisions": "decisions/index.md"}
 BACKGROUND = ("architecture.md", "reliability.md", "results.md", "backbones.md", "exports.md", "ablation.md")
 GUIDES = (  # in this order; other pages of docs/ follow
-    *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "export.md", "serve.md"),
+    *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "robustness.md"),
+    *("export.md", "serve.md"),
     *("python.md", "estimator.md", "tracking.md", "ci.md"),
 )
 API = {  # the public names of a page of the Python reference
@@ -35,6 +36,7 @@ API = {  # the public names of a page of the Python reference
     ),
     "Predict": ("predict", "Predictor", "Prediction", "predictions_to_pandas", "write_sheet", "load_run", "Run"),
     "Evaluate": ("evaluate", "Evaluation", "EvaluateSettings", "Report"),
+    "Robustness": ("measure_robustness", "Robustness", "RobustnessSettings"),
     "Explain": ("open_explainer", "Explainer", "Explanation", "visualize", "Visualization", "VisualizeSettings"),
     "Compare": (
         *("compare", "resume_comparison", "Comparison", "CandidateResult", "Recommendation", "CompareSettings"),

@@ -160,6 +160,7 @@ STOPPED = {  # commands that take seconds on large images; {out} is their output
     "features": ("features", "{data}", *NETWORK, "-o", "{out}.npz"),
     "predict": ("predict", "{run}", *10 * ("{data}",), "-o", "{out}.csv"),
     "evaluate": ("evaluate", "{run}", "{data}", "-o", "{out}"),
+    "robustness": ("robustness", "{run}", "{data}", "-o", "{out}"),
 }
 
 

@@ -28,6 +28,7 @@ def ended(*args, **options):
 COMMANDS = {
     "predict": ("predict", "RUN", "IMAGE", "--engine", "keras"),
     "evaluate": ("evaluate", "RUN", "DATA", "--engine", "keras"),
+    "robustness": ("robustness", "RUN", "DATA", "--engine", "keras"),
     "features": ("features", "DATA", "--run", "RUN", "-o", "OUT"),
     "summary": ("summary", "RUN"),
     "finetune": ("finetune", "DATA", "--from", "RUN", "--epochs", "1", "-o", "OUT"),

@@ -49,6 +49,7 @@ RUNS = {  # a command that makes a run folder
 FOLDERS = {  # a command that makes another folder
     "evaluate": (("evaluate", "runs/mine", "photos"), ""),
     "export": (("export", "runs/mine"), ""),
+    "robustness": (("robustness", "runs/mine", "photos", "--corruptions", "jpeg", "--severities", "1"), ""),
 }
 COMMANDS = FILES | RUNS | FOLDERS
 READS_PHOTOS = [name for name in COMMANDS if "photos" in COMMANDS[name][0]]
@@ -158,7 +159,7 @@ def test_output_among_the_images_is_refused(home, name, monkeypatch):
     for path in ("photos/new", "photos/red/new", "links/to photos/blue/new", "notes/../photos/new"):
         assert "is inside the image folder" in refused(2, *arguments, "-o", path + ending)
     monkeypatch.chdir(home / "photos")
-    if name not in ("features", "evaluate", "check"):  # which have no name of their own
+    if name not in ("features", "evaluate", "robustness", "check"):  # which have no name of their own
         assert "is inside the image folder" in refused(2, arguments[0], "../photos", *arguments[2:])
     assert everything(home) == before
 

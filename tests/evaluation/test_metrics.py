@@ -3,10 +3,12 @@ import pytest
 
 from tlkit.evaluation.metrics import (
     class_scores,
+    compare_scores,
     confusion_matrix,
     difference_interval,
     macro_f1,
     mcnemar,
+    mean_interval,
     sign_test,
     top_k_accuracy,
     wilson_interval,
@@ -283,3 +285,38 @@ def test_mcnemar_interval_covers_differences_93_to_97_times_in_100_on_average():
         cells.append(covered(intervals, only_first - only_second))
     assert 0.93 < np.mean(cells) < 0.97
     assert min(cells) > 0.92
+
+
+# scores of the same images
+
+
+def test_compare_scores_of_zeros_and_ones_is_mcnemars_test():
+    random = np.random.default_rng(0)
+    first, second = random.random(80) < 0.8, random.random(80) < 0.65
+    exact, drawn = mcnemar(first, second), compare_scores(first.astype(float), second.astype(float))
+    assert (drawn.difference, drawn.interval) == (
+        pytest.approx(exact.difference),
+        pytest.approx(exact.interval),
+    )
+    assert drawn.p == pytest.approx(exact.p, abs=0.005)
+
+
+def test_compare_scores_rejects_equal_conditions_in_one_of_twenty_cases(monkeypatch):
+    monkeypatch.setattr("tlkit.evaluation.metrics.NUM_PERMUTATIONS", 1999)
+    random = np.random.default_rng(1)
+    p_values = []
+    for _ in range(300):
+        scores = random.integers(0, 6, (2, 40)) / 5
+        p_values.append(compare_scores(*scores).p)
+    assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_compare_scores_of_equal_scores_finds_no_difference():
+    same = compare_scores(np.full(10, 0.4), np.full(10, 0.4))
+    assert (same.difference, same.p) == (0.0, 1.0) and same.interval[0] == -same.interval[1] < 0
+
+
+def test_mean_interval_is_narrower_where_the_scores_are_alike():
+    alike, apart = mean_interval(np.full(100, 0.6)), mean_interval(np.repeat([1.0, 0.0], (60, 40)))
+    assert alike[0] < 0.6 < alike[1] and apart[0] < 0.6 < apart[1]
+    assert np.ptp(alike) < 0.5 * np.ptp(apart)

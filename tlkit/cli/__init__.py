@@ -32,6 +32,7 @@ from tlkit.cli.lr_find import lr_find
 from tlkit.cli.models import models
 from tlkit.cli.predict import predict
 from tlkit.cli.report import report
+from tlkit.cli.robustness import robustness
 from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
 from tlkit.cli.serve import serve
@@ -223,7 +224,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, report, features, export, runs, serve),
+    "Use": (predict, explain, evaluate, robustness, report, features, export, runs, serve),
     "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor, completion),
 }

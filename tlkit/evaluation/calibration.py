@@ -114,9 +114,17 @@ def measure_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
     """
     if len(labels) < MIN_IMAGES:
         return None
-    confidence, correct = confidence_and_correct(probabilities, labels)
-    ece = expected_calibration_error(confidence, correct)
-    return ece, _error_interval(confidence, correct)
+    return calibration_error(*confidence_and_correct(probabilities, labels))
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Compute the expected calibration error and its 95 % interval, which is wide if the images are few.
+
+    Args:
+        confidence: (images,), 0 to 1
+        correct: bool (images,)
+    """
+    return expected_calibration_error(confidence, correct), _error_interval(confidence, correct)
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Z95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
+NUM_PERMUTATIONS = 99_999  # random signs that a permutation test draws
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,45 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> PairedComparison:
     total = len(first)
     interval = _agresti_min_interval(only_first + 0.5, only_second + 0.5, total + 2)
     return PairedComparison((only_first - only_second) / total, interval, sign_test(only_first, only_second))
+
+
+def compare_scores(first: np.ndarray, second: np.ndarray) -> PairedComparison:
+    """Compare the mean scores of the same images under two conditions; of scores 0 and 1 it is `mcnemar`.
+
+    The test is a permutation test: if the conditions are alike, each image's difference is as probable with the other
+    sign. The sum under random signs is drawn, for each size of a difference by a binomial count. The interval is that
+    of `mcnemar`, with the squared differences in place of the counts.
+
+    Args:
+        first, second: (images,), 0 to 1, such as the fraction of an image's copies that are answered correctly
+
+    >>> compare_scores(np.array([1.0, 0.5, 1.0, 0.5]), np.array([0.0, 0.5, 0.5, 0.5])).difference
+    0.375
+    """
+    differences = np.round(np.asarray(first, float) - second, 9)
+    total, observed = len(differences), abs(differences.sum())
+    rng, sums = np.random.default_rng(0), np.zeros(NUM_PERMUTATIONS)
+    for size, count in zip(*np.unique(np.abs(differences[differences != 0]), return_counts=True), strict=True):
+        sums += size * (2 * rng.binomial(count, 0.5, NUM_PERMUTATIONS) - count)
+    p = (1 + np.sum(np.abs(sums) >= observed - 1e-6)) / (1 + NUM_PERMUTATIONS)
+    center = differences.sum() / (total + 2)
+    deviation = math.sqrt(((differences**2).sum() + 1) / (total + 2) - center**2) / math.sqrt(total + 2)
+    interval = float(max(-1.0, center - Z95 * deviation)), float(min(1.0, center + Z95 * deviation))
+    return PairedComparison(float(differences.mean()), interval, float(p))
+
+
+def mean_interval(scores: np.ndarray) -> tuple[float, float]:
+    """Compute the 95 % interval of a mean of scores from 0 to 1; of scores 0 and 1 it is that of Agresti and Coull.
+
+    Args:
+        scores: (images,)
+
+    >>> [round(bound, 2) for bound in mean_interval(np.array([1.0] * 9 + [0.0]))]
+    [0.57, 1.0]
+    """
+    padded = np.concatenate([scores, (0.0, 0.0, 1.0, 1.0)])
+    half = Z95 * padded.std() / math.sqrt(len(padded))
+    return float(max(0.0, padded.mean() - half)), float(min(1.0, padded.mean() + half))
 
 
 def _agresti_min_interval(only_first: float, only_second: float, total: float) -> tuple[float, float]:

@@ -45,7 +45,7 @@ class LabeledImages:
 
     @property
     def skipped(self) -> list[FileEntry]:
-        """Files of the folder that are no images with a class, each with its reason."""
+        """Files of the folder that cannot be used, each with its reason."""
         return list(self.folder.skipped) if self.folder else []
 
     def kind_of(self, sha256: str, digest: str) -> str:

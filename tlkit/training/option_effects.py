@@ -248,6 +248,8 @@ EVALUATE = (
     ),
 )
 
+ROBUSTNESS = (NoEffect(_names(LayoutSettings), lambda case: not case.has_data, "without DATA"),)
+
 SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `options` those it can be varied by
     NoEffect(("image_size", "num_classes", "width", "gray"), lambda case: case.is_run, "with the network of a run"),
     NoEffect(("width",), lambda case: "width" not in case.options, "with {network}"),
