@@ -23,6 +23,12 @@ def test_the_table_has_a_row_per_corruption(finetuned_run):
     assert lines[-1].startswith(f"run         {finetuned_run.path}"[:40])
 
 
+def test_a_note_says_that_images_were_drawn(finetuned_run, colors):
+    note = "note        4 of 6 images, drawn at random; --max-images 0 for all"
+    assert note in tlkit("robustness", finetuned_run.path, *FEW, "--max-images", "4").stdout.splitlines()
+    assert "drawn" not in tlkit("robustness", finetuned_run.path, colors, *FEW).stdout
+
+
 def test_json_has_rows_means_and_consistency(finetuned_run, colors):
     figures = json.loads(tlkit("robustness", finetuned_run.path, colors, *FEW, "--json").stdout)
     assert [(row["corruption"], row["severity"]) for row in figures["rows"]] == [

@@ -92,11 +92,9 @@ def _print(measured: "Robustness", run: Path, output: Path | None) -> None:
     _print_weakest(screen, measured)
     if reporting().verbosity > QUIET:
         _print_copies(screen, measured)
-        if clean.num_images < measured.num_available and measured.num_available > len(measured.skipped):
-            words = (
-                f"{clean.num_images:,} of {measured.num_available:,} images, drawn at random; --max-images 0 for all"
-            )
-            screen.entry("note", words)
+        if clean.num_images + len(measured.skipped) < measured.num_available:
+            words = f"{clean.num_images:,} of {measured.num_available:,} images, drawn at random"
+            screen.entry("note", f"{words}; --max-images{GLUE}0 for all")
         print_left_out(screen, [entry for entry in measured.skipped if entry.reason not in NOT_COUNTED.values()])
     if output:
         screen.entry("files", f"{output}/robustness.csv, consistency.csv, robustness.png")
@@ -148,9 +146,8 @@ def _print_weakest(screen: "Screen", measured: "Robustness") -> None:
     weakest = measured.weakest
     change, (low, high) = weakest.change, weakest.change.interval
     if change.p >= SIGNIFICANT or change.difference >= 0:
-        screen.entry(
-            "weakest", f"no corruption lowers the accuracy significantly; the lowest mean is that of {weakest.name}."
-        )
+        words = f"with {measured.clean.num_images:,} images no corruption lowers the accuracy significantly"
+        screen.entry("weakest", f"{words}; the lowest mean is that of {weakest.name}.")
         return
     points = f"{-100 * change.difference:.1f} points below undamaged ({-100 * high:.1f} to {-100 * low:.1f})"
     words = f"{weakest.name}: {percent(weakest.accuracy)} on average, {points}"
