@@ -88,3 +88,25 @@ def test_hog_changes_little_with_a_small_shift():
     edges = [1 / (1 + np.exp(-(across + 0.5 * down - offset) / 2)) for offset in (70, 71)]
     first, second = (hog(edge.astype(np.float32)) for edge in edges)
     assert np.linalg.norm(first - second) < 0.15 * np.linalg.norm(first)
+
+
+def test_descriptors_are_those_of_dense_matrix_products():
+    """The definition, without regard to speed: A · E · Aᵀ for the map E of each orientation."""
+
+    def bins(gray, orientations, side):
+        down, across = np.gradient(gray.astype(np.float64))
+        position = np.arctan2(down, across) % (2 * np.pi) * (orientations / (2 * np.pi))
+        distance = np.abs(position - np.arange(orientations)[:, None, None])
+        maps = np.maximum(0, 1 - np.minimum(distance, orientations - distance)) * np.hypot(down, across)
+        first, second = (gradients.triangles(length, side).astype(np.float64) for length in gray.shape)
+        return np.moveaxis(first @ maps @ second.T, 0, -1)
+
+    for height, width in ((224, 224), (100, 131)):
+        image = noise(height, width)
+        maps = orientation_maps(image, 8)
+        for side in (4, 6, 8, 16):
+            np.testing.assert_allclose(gradients.pool_orientations(maps, side), bins(image, 8, side), atol=2e-5)
+        blocks = gradients.sliding_blocks(bins(image, 12, 16), 3, 1)
+        unit = np.minimum(blocks / np.linalg.norm(blocks, axis=-1, keepdims=True), gradients.HOG_CLIP)
+        expected = np.sqrt(unit / np.linalg.norm(unit, axis=-1, keepdims=True))
+        np.testing.assert_allclose(hog(image), expected.ravel(), atol=2e-6)

@@ -213,8 +213,8 @@ def test_open_pipeline_refuses_no_file_and_no_archive(tmp_path):
 def test_open_pipeline_needs_scikit_image_only_for_its_descriptors(arrays, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     assert open_pipeline(write_file(tmp_path, arrays)).descriptors
-    with pytest.raises(ModelError, match="lbp needs scikit-image, which is not installed"):
-        open_pipeline(write_file(tmp_path, with_metadata(arrays, descriptors=["lbp"])))
+    with pytest.raises(ModelError, match="haralick needs scikit-image, which is not installed"):
+        open_pipeline(write_file(tmp_path, with_metadata(arrays, descriptors=["haralick"])))
 
 
 def test_open_pipeline_refuses_missing_descriptors(arrays, tmp_path):

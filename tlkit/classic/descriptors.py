@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image
 
 from tlkit.classic.gradients import SIFT_ORIENTATIONS, dense_sift, hog, orientation_maps
+from tlkit.classic.patterns import count_patterns
 from tlkit.errors import OptionError, require
 from tlkit.utils.color import LUMA
 
-DESCRIPTOR_VERSION = 3  # part of every cache key; raise it when any value may change
+DESCRIPTOR_VERSION = 4  # part of every cache key; raise it when any value may change
 SKIMAGE = "scikit-image"
 GRAY_LEVELS = 32  # of the co-occurrence matrix
 SIFT_STEPS = {4: 8, 6: 12, 8: 8}  # side of a bin to step between patches, in pixels: patches of 16, 24 and 32
@@ -74,14 +75,9 @@ def compute_lbp(pixels: np.ndarray) -> np.ndarray:
 
     8 neighbors at a radius of 1 pixel, 16 at 2 and 24 at 3.
     """
-    from skimage.feature import local_binary_pattern
-
     gray = _gray_levels(pixels)
-    histograms = []
-    for points, radius in ((8, 1), (16, 2), (24, 3)):
-        patterns = local_binary_pattern(gray, points, radius, "uniform").astype(np.int64)
-        histograms.append(np.bincount(patterns.ravel(), minlength=points + 2) / patterns.size)
-    rooted: np.ndarray = np.sqrt(np.concatenate(histograms)).astype(np.float32)
+    counts = [count_patterns(gray, neighbors, radius) for neighbors, radius in ((8, 1), (16, 2), (24, 3))]
+    rooted: np.ndarray = np.sqrt(np.concatenate(counts) / gray.size).astype(np.float32)
     return rooted
 
 
@@ -163,7 +159,6 @@ DESCRIPTORS = {
             compute=compute_lbp,
             image_size=224,
             source="Ojala, Pietikäinen and Mäenpää 2002, PAMI 24:971",
-            package=SKIMAGE,
         ),
         Descriptor(
             name="hog",

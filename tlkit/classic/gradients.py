@@ -30,10 +30,9 @@ def hog(gray: np.ndarray) -> np.ndarray:
     """
     cells = pool_orientations(orientation_maps(gray, HOG_ORIENTATIONS), HOG_CELL)
     blocks = sliding_blocks(cells, HOG_BLOCK, 1)
-    is_flat = blocks.sum(axis=-1, keepdims=True) < HOG_FLAT * (HOG_BLOCK * HOG_CELL) ** 2
+    is_flat = blocks.sum(axis=-1) < HOG_FLAT * (HOG_BLOCK * HOG_CELL) ** 2
     histograms = normalize_blocks(np.minimum(normalize_blocks(blocks, 2), HOG_CLIP), 2)
-    rooted: np.ndarray = np.sqrt(np.where(is_flat, 0, histograms)).astype(np.float32)
-    return rooted.ravel()
+    return _rooted(histograms, is_flat).ravel()
 
 
 def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
@@ -48,27 +47,40 @@ def dense_sift(maps: np.ndarray, bin_size: int, step: int) -> np.ndarray:
         float32 (rows, columns, 128), each of length 1; zero where a patch is flat
     """
     patches = sliding_blocks(pool_orientations(maps, bin_size), SIFT_BINS, step // bin_size)
-    is_flat = patches.sum(axis=-1, keepdims=True) < SIFT_FLAT * (SIFT_BINS * bin_size) ** 2
-    clipped = np.minimum(normalize_blocks(patches, 2), SIFT_CLIP)
-    rooted: np.ndarray = np.sqrt(np.where(is_flat, 0, normalize_blocks(clipped, 1))).astype(np.float32)
+    is_flat = patches.sum(axis=-1) < SIFT_FLAT * (SIFT_BINS * bin_size) ** 2
+    clipped = normalize_blocks(patches, 2)
+    return _rooted(normalize_blocks(np.minimum(clipped, SIFT_CLIP, out=clipped), 1), is_flat)
+
+
+def _rooted(histograms: np.ndarray, is_flat: np.ndarray) -> np.ndarray:
+    """Take square roots in place; flat blocks become zero."""
+    histograms[is_flat] = 0
+    rooted: np.ndarray = np.sqrt(histograms, out=histograms)
     return rooted
 
 
 def orientation_maps(gray: np.ndarray, num_orientations: int) -> np.ndarray:
     """Split the gradient magnitude of each pixel between the two nearest orientations.
 
+    One orientation after the other: its map stays in the cache of a core from one operation to the next.
+
     Args:
         gray: float32 (height, width), 0 to 1
 
     Returns:
-        float32 (orientations, height, width); orientation k is k / num_orientations of a turn from right to down
+        float32 (height, orientations, width); orientation k is k / num_orientations of a turn from right to down
     """
     down, across = np.gradient(gray)
-    position = np.arctan2(down, across) % (2 * np.pi) * (num_orientations / (2 * np.pi))
+    angle = np.arctan2(down, across)
+    position = np.where(angle < 0, angle + np.float32(2 * np.pi), angle) * np.float32(num_orientations / (2 * np.pi))
     magnitude = np.hypot(down, across)
-    distance = np.abs(position - np.arange(num_orientations, dtype=np.float32)[:, None, None])
-    weight = np.maximum(0, 1 - np.minimum(distance, num_orientations - distance))
-    maps: np.ndarray = (weight * magnitude).astype(np.float32)
+    maps = np.empty((len(gray), num_orientations, gray.shape[1]), np.float32)
+    for orientation in range(num_orientations):
+        distance = np.abs(position - orientation)
+        if orientation == 0:
+            distance = np.minimum(distance, num_orientations - distance)  # a whole turn is no turn
+        weight = np.maximum(1 - distance, 0, out=distance)
+        np.multiply(weight, magnitude, out=maps[:, orientation])
     return maps
 
 
@@ -76,11 +88,34 @@ def pool_orientations(maps: np.ndarray, bin_size: int) -> np.ndarray:
     """Sum orientation maps in the bins of a grid that fills the image: (rows, columns, orientations).
 
     Args:
-        bin_size: side of a bin, in pixels; its triangle is twice as wide
+        maps: (height, orientations, width)
+        bin_size: side of a bin, in pixels, an even number; its triangle is twice as wide
     """
-    down, across = (triangles(length, bin_size) for length in maps.shape[1:])
-    sums = np.einsum("ph,ohw->opw", down, maps, optimize=True) @ across.T
-    return np.moveaxis(sums, 0, -1)
+    height, num_orientations, width = maps.shape
+    rows = _pool_rows(maps.reshape(height, -1), bin_size)
+    sums = rows.reshape(-1, width) @ triangles(width, bin_size).T
+    grid: np.ndarray = sums.reshape(len(rows), num_orientations, -1).transpose(0, 2, 1)
+    return grid
+
+
+def _pool_rows(rows: np.ndarray, bin_size: int) -> np.ndarray:
+    """Sum rows under the triangle of each bin: a bin has few of them, so this is less work than a matrix product.
+
+    Args:
+        rows: float32 (height, values)
+
+    Returns:
+        float32 (height // bin_size, values)
+    """
+    num_bins, half = len(rows) // bin_size, bin_size // 2
+    weights = triangles(4 * bin_size, bin_size)[1, half : half + 2 * bin_size]
+    pooled = np.empty((num_bins, rows.shape[1]), np.float32)
+    for index in range(num_bins):
+        first = index * bin_size - half
+        inside = slice(max(first, 0), first + 2 * bin_size)
+        used = rows[inside]
+        np.dot(weights[inside.start - first :][: len(used)], used, out=pooled[index])
+    return pooled
 
 
 @cache
@@ -104,7 +139,11 @@ def sliding_blocks(bins: np.ndarray, side: int, stride: int) -> np.ndarray:
 
 
 def normalize_blocks(blocks: np.ndarray, order: int) -> np.ndarray:
-    """Scale each block to length 1, by its norm of some order; zero stays zero."""
-    lengths = np.linalg.norm(blocks, ord=order, axis=-1, keepdims=True)
-    unit: np.ndarray = blocks / np.maximum(lengths, 1e-12)
+    """Scale each block to length 1, by its norm of order 1 or 2; zero stays zero.
+
+    Args:
+        blocks: (rows, columns, values), none of them negative
+    """
+    lengths = np.sqrt(np.einsum("ijk,ijk->ij", blocks, blocks)) if order == 2 else blocks.sum(axis=-1)
+    unit: np.ndarray = blocks / np.maximum(lengths, 1e-12)[..., None]
     return unit
