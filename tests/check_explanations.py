@@ -79,10 +79,14 @@ def check(name: str, image_size: int = 0) -> list[tuple[str, bool, str]]:
     return [(title, bool(passed), str(detail)) for title, passed, detail in results]
 
 
+def num_parameters() -> dict[str, int]:
+    """Give the number of parameters of each backbone."""
+    return {entry.name: entry.parameters for entry in load_catalog() if entry.command == "finetune"}
+
+
 def small_first() -> list[str]:
     """List all backbones by their number of parameters."""
-    parameters = {entry.name: entry.parameters for entry in load_catalog() if entry.command == "finetune"}
-    return sorted(BACKBONES, key=lambda name: parameters[name])
+    return sorted(BACKBONES, key=num_parameters().__getitem__)
 
 
 @click.command()

@@ -2,12 +2,26 @@
 
 import csv
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.check_exports import CHECKED, COLUMNS, NUM_PHOTOS, check, main, read_table, to_markdown, write_table
-from tests.networks import random_pixels
+from tests.check_exports import (
+    CHECKED,
+    COLUMNS,
+    NUM_PHOTOS,
+    check,
+    compare_formats,
+    lively_classifier,
+    main,
+    read_photos,
+    read_table,
+    to_markdown,
+    write_table,
+)
+from tests.networks import keras, random_pixels
+from tlkit.export.verification import TOLERANCE, Reference
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +46,37 @@ def test_every_format_has_a_row_and_agrees(rows):
     assert {row["agreement"] for row in rows} == {"1.000"}
     assert all(int(row["classes"]) > 1 and float(row["mb"]) > 0.5 for row in rows)
     assert all(float(row["images_per_second"]) > 0 and row["photos"] == str(NUM_PHOTOS) for row in rows)
+
+
+def wrong_padding(layers):
+    """Pad another side of the last layer that pads one side only."""
+    layer = [layer for layer in layers if isinstance(layer, keras.layers.ZeroPadding2D)][-1]
+    layer.padding = tuple(side[::-1] for side in layer.padding)
+
+
+def wrong_epsilon(layers):
+    """Give batch norms the default of other libraries."""
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 1e-5
+
+
+def swapped_channels(layers):
+    """Swap two means of a batch norm in the middle."""
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    mean = norms[len(norms) // 2].moving_mean
+    mean.assign(np.concatenate([mean[1::-1], mean[2:]]))
+
+
+@pytest.mark.parametrize("fault", [wrong_padding, wrong_epsilon, swapped_channels])
+@pytest.mark.parametrize("name", ["mobilenet_025", "efficientnet_b0"])
+def test_a_fault_in_a_network_is_found_in_every_format(name, fault, photos):
+    images = read_photos(photos, 64)
+    network, probabilities = lively_classifier(name, images.pixels)
+    fault(network.layers)
+    rows = compare_formats(network, Reference(0, images, probabilities), tuple(CHECKED))
+    assert [row["works"] for row in rows.values()] == ["no"] * len(CHECKED), rows
+    assert all(float(row["largest_difference"]) > 3 * TOLERANCE for row in rows.values()), rows
 
 
 def test_a_table_is_read_as_it_was_written_and_becomes_a_page(rows, tmp_path):
