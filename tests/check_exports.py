@@ -258,7 +258,7 @@ def to_markdown(rows: dict[tuple[str, str], Row], current: Row) -> str:
             "values more than small ones, and random weights do not correct that: a photo of high contrast outgrows "
             "the others from layer to layer, and so do its rounding errors. With a scale of 1, one of the 32 photos "
             "differed by 1.7e-4 in efficientnet_b1, even between Keras and TensorFlow's own SavedModel, and the others "
-            "by less than 1e-5.",
+            "by less than 1e-5 ([decision 044](decisions/044-the-check-of-exports.md)).",
             "",
             "`tests/test_check_exports.py` makes a fault in a network before it is exported: the padding of one layer, "
             "two channels of one batch norm swapped, another epsilon. Each is found in every format.",
