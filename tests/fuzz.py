@@ -62,6 +62,8 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("predict", "classic", "photos/red/0.png"),
     ("explain", "net", "photos/red/0.png"),
     ("explain", "classic", "photos/red/0.png"),
+    ("attack", "net", "photos/red/0.png", "--steps", "1"),
+    ("attack", "classic", "photos", "--steps", "1"),
     ("evaluate", "net", "photos"),
     ("robustness", "net", "photos", "--corruptions", "jpeg", "--severities", "1"),
     ("report", "net"),

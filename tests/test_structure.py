@@ -52,7 +52,7 @@ READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
     *("tlkit.training.option_effects", "tlkit.cli.finetune", "tlkit.cli.lr_find"),
 )
-LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 302}
+LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 308}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
 
 LOADS_KERAS = {  # everything else gets at Keras through NetworkSource.build() and NetworkRecipe.fit()
@@ -206,6 +206,7 @@ def test_no_function_shares_its_modules_name_outside_the_commands():
         "tlkit.features.extract.extract",
         "tlkit.inference.evaluate.evaluate",
         "tlkit.quality.check.check",
+        "tlkit.robustness.attack.attack",
         "tlkit.training.estimate.estimate",
         "tlkit.training.finetune.finetune",
         "tlkit.training.loop.fit.fit",

@@ -35,6 +35,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("predict", "net", "{data}", "--top-k", "3", "--format", "table"),
     ("predict", "net", "{data}", "--probs", "--format", "table"),
     ("explain", "net", "{data}"),
+    ("attack", "net", "{data}", "--max-images", "12", "--epsilon", "1,8"),
     ("evaluate", "net"),
     ("evaluate", "net", "{data}", "--include-training"),
     ("robustness", "net", "{data}", "--severities", "1,3,5"),

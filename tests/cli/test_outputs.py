@@ -50,6 +50,7 @@ FOLDERS = {  # a command that makes another folder
     "evaluate": (("evaluate", "runs/mine", "photos"), ""),
     "export": (("export", "runs/mine"), ""),
     "robustness": (("robustness", "runs/mine", "photos", "--corruptions", "jpeg", "--severities", "1"), ""),
+    "attack": (("attack", "runs/mine", "photos", "--steps", "1", "--max-images", "1"), ""),
 }
 COMMANDS = FILES | RUNS | FOLDERS
 READS_PHOTOS = [name for name in COMMANDS if "photos" in COMMANDS[name][0]]

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from tlkit.cli.attack import attack
 from tlkit.cli.augment import augment
 from tlkit.cli.cache import cache
 from tlkit.cli.check import check
@@ -224,7 +225,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, robustness, report, features, export, runs, serve),
+    "Use": (predict, explain, evaluate, attack, robustness, report, features, export, runs, serve),
     "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor, completion),
 }

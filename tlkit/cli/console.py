@@ -31,6 +31,7 @@ TITLES = {  # of stages, as people read them
     "hashing": "checking images",
     "reference": "classifying images",
     "verifying": "checking the file",
+    "attacking": "attacking images",
 }
 TITLE_WIDTH = 20
 BAR_STYLES = {  # rich's own are pale on white
