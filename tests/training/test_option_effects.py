@@ -51,6 +51,9 @@ FINETUNE = {
     "blocks alone": FinetuneSettings(freeze="lower", head_first=False, cut="0.5", image_size=32, hidden="3"),
     "one view": FinetuneSettings(freeze="lower", views=1, cut="0.5", **SMALL),
     "no augmentation": FinetuneSettings(freeze="lower", augment="none", cut="0.5", **SMALL),
+    "noise": FinetuneSettings(freeze="all", harden="noise", **SMALL),
+    "attacks": FinetuneSettings(freeze="lower", harden="adversarial", cut="0.5", **SMALL),
+    "attacks on everything": FinetuneSettings(freeze="none", harden="both", **SMALL),
     "sgd": FinetuneSettings(freeze="all", optimizer="sgd", **SMALL),
     "one-cycle": FinetuneSettings(freeze="all", schedule="one-cycle", **SMALL),
     "hinge": FinetuneSettings(freeze="all", loss="hinge", **SMALL),
@@ -176,9 +179,11 @@ class Computed:
         compile_model(network, plan.optimizer, loss, 100)
         rates = [plan.optimizer.lr_multipliers.get(variable.path, 1) for variable in network.trainable_variables]
         targets = smooth_labels(train.targets, plan.label_smoothing)
-        batch = mix(
-            (train.in_epoch(1)[np.arange(8)], targets[:8], train.weights[:8]), plan.mixing, np.random.default_rng(1)
-        )
+        images = train.in_epoch(1)[np.arange(8)]
+        if train.adversary:
+            train.adversary.aim_at(network)
+            images = train.adversary.attack(images, np.arange(8), 1)
+        batch = mix((images, targets[:8], train.weights[:8]), plan.mixing, np.random.default_rng(1))
         return {
             "name": name,
             "epochs": (plan.epochs, plan.batch_size, plan.patience, plan.seed),

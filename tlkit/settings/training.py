@@ -84,12 +84,16 @@ class StartSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class HardenSettings:
-    """Options of training against damaged images."""
+    """Options of training against damaged and attacked images."""
 
-    harden: Literal["none", "noise"] = setting(
+    harden: Literal["none", "noise", "adversarial", "both"] = setting(
         "none",
         "Augmentation",
-        "Hardening against damaged images: noise trains on degraded views, too (noise, blur, JPEG).",
+        "Hardening: noise trains on degraded views, too (noise, blur, JPEG); adversarial on attacked images, which "
+        "doubles the time or more.",
+    )
+    harden_epsilon: int = setting(
+        2, "Augmentation", "Maximum change of a pixel by these attacks, in gray levels (1/255).", min=1, max=255
     )
 
 

@@ -59,7 +59,10 @@ class BlocksPhase:
         multipliers = layer_lr_multipliers(top, network, training.settings.layer_decay)
         criterion = choose_criterion(split.train.labels, split.validation.labels)
         plan = plan_blocks(training.settings, len(split.train), multipliers, criterion)
-        train_samples = training_samples(train.open(split.train), split.train, training)
+        plan = self._hardening.plan(plan, training.settings.upper_epochs)
+        below = keras.Model(network.input, cut.tensor), extractor
+        adversary = self._hardening.adversary(training, dataset, below, progress)
+        train_samples = training_samples(train.open(split.train), split.train, training, adversary)
         validation_samples = Samples(held_out.open(split.validation), one_hot(split.validation))
         features, words = (held_out, train), (notes, (UNIMPROVED,))
         seconds *= views.num_degraded / views.count
@@ -78,8 +81,13 @@ class BlocksPhase:
         speed = inputs.throughput
         filling = train * (speed.decode + views * speed.infer) + held_out * (speed.decode + speed.infer)
         multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
-        plan = plan_blocks(training.settings, train, multipliers)
+        plan = self._hardening.plan(plan_blocks(training.settings, train, multipliers), training.settings.upper_epochs)
         step = step_seconds(trainable_top(classifier, cut.tensor, batch_norm_names(classifier)), plan.batch_size)
+        if self._hardening.epsilon:
+            whole = step_seconds(
+                trainable_top(classifier, classifier.input, batch_norm_names(classifier)), plan.batch_size
+            )
+            step += self._hardening.attack_seconds(whole, speed.infer, plan.batch_size)
         cost = before.then(filling, step, inputs.images, plan)
         return replace(cost, disk=cost.disk + math.prod(cut.shape) * (2 * views * train + 4 * held_out))
 

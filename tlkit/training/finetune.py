@@ -64,7 +64,7 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     require_keras("`tlkit finetune`")
     require_trackers(settings.log_to)
     given = settings
-    settings = replace(settings, weights=absolute_weights(settings.weights))
+    settings = replace(settings, weights=absolute_weights(settings.weights), freeze=_hardened_freeze(settings))
     if settings.from_run:
         source = previous_run(settings.from_run, settings.trust_model)
         settings = replace(settings, trust_model=settings.trust_model and not source.run.is_own)
@@ -82,10 +82,15 @@ def finetune_recipe(settings: FinetuneSettings) -> NetworkRecipe:
     check_size(row, size)
     backbone = PretrainedBackbone(row, settings.weights, size, settings.seed)
     is_random = not backbone.is_pretrained
-    freeze: Any = "none" if settings.freeze == "auto" and is_random else settings.freeze
+    freeze: Any = "none" if given.freeze == "auto" and is_random else settings.freeze
     settings = replace(settings, backbone=row.name, image_size=size, engine=engine, freeze=freeze)
     refuse_without_effect(given, FINETUNE, vars(settings) | {"is_pretrained": not is_random})
     return _recipe(settings, given, backbone, is_random)
+
+
+def _hardened_freeze(settings: FinetuneSettings) -> Any:
+    """Decide an open strategy where attacks are to be resisted, which the head alone cannot learn."""
+    return "lower" if settings.freeze == "auto" and settings.harden in ("adversarial", "both") else settings.freeze
 
 
 def _recipe(

@@ -96,7 +96,8 @@ class NetworkRecipe:
     @property
     def hardening(self) -> Hardening:
         """The hardening of its last phase."""
-        return Hardening.from_options(getattr(self.settings, "harden", "none"))
+        kind, epsilon = (getattr(self.settings, name, None) for name in ("harden", "harden_epsilon"))
+        return Hardening.from_options(kind or "none", 0 if self.freeze == "all" else epsilon or 0)
 
     def head(self, num_images: int) -> Head:
         """Choose the head for a number of training images."""
@@ -193,7 +194,10 @@ class NetworkRecipe:
         stopwatch.lap("choose")
         initial_weights = dataset.network.get_weights()
         fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path)
-        details = recipe._details(dataset, fitted, [*decision.notes, *_notes_on_limit(fitted, decision)])
+        decided = [*decision.notes, *_notes_on_limit(fitted, decision)]
+        if self.hardening.epsilon and not recipe.hardening.epsilon:
+            decided.append("not hardened against attacks: the head alone cannot learn to resist them.")
+        details = recipe._details(dataset, fitted, decided)
         details = replace(details, advice=decision.advice, forecast=decision.forecast)
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)
 

@@ -106,6 +106,10 @@ def _adds_noise(case: Any) -> bool:
     return case.harden in ("noise", "both")
 
 
+def _attacks(case: Any) -> bool:
+    return case.harden in ("adversarial", "both")
+
+
 WITH_MOMENTUM = ("sgd",)  # optimizers that take it; `loop/optimizers.py` loads Keras, this table must not
 AUGMENTATION = ("augment", *_names(AugmentSettings))
 CLASSIC_ONLY = tuple(name for name in _names(ClassicOptions) if name not in ("descriptor", "features"))
@@ -137,6 +141,13 @@ FINETUNE = (
         lambda case: case.freeze in ("auto", "lower") and case.views == 1 and not _adds_noise(case),
         "with --views 1",
     ),
+    NoEffect(
+        ("harden",),
+        lambda case: case.freeze == "all" and _attacks(case),
+        "with --freeze all: the head alone cannot learn to resist attacks",
+        "--freeze lower",
+    ),
+    NoEffect(("harden_epsilon",), lambda case: not _attacks(case), "without attacks", "--harden adversarial"),
     NoEffect(
         ("views",),
         lambda case: case.freeze == "none" or (case.freeze == "all" and not _adds_noise(case)),
@@ -212,6 +223,7 @@ CLASSIC = (
 
 
 LR_FIND = (  # after those of finetune or train; the phases before the last are trained
+    NoEffect(("harden", "harden_epsilon"), _attacks, "in lr-find"),
     NoEffect(
         (
             *_names(LoggingSettings, PageSettings, TrustSettings),

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, OversizedImage
+from tlkit.data.augment import NO_AUGMENTATION
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.features.extract import Features, extract
@@ -21,8 +21,9 @@ from tlkit.features.extractor import FrozenExtractor, completed
 from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
+from tlkit.robustness.adversary import Adversary
 from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
-from tlkit.training.hardening import NO_HARDENING, Hardening
+from tlkit.training.hardening import NO_HARDENING, Hardening, augmented_images
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
 from tlkit.training.loop.fit import fit
@@ -46,7 +47,7 @@ class PhaseInput:
         cut: the name of the cut point, where it lies inside the backbone
         notes: what a person should know
         unimproved: what a person should know where no epoch was better than the start
-        hardening_seconds: that degraded views took; None where they are made while it trains
+        hardening_seconds: that degraded views took; None where they are made while it trains, or there are none
     """
 
     top: keras.Model
@@ -120,7 +121,7 @@ class HeadPhase:
         train = training_samples(features.load(split.train) if views is None else views, split.train, training)
         validation = Samples(features.load(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
-        plan = plan_first(training, split, self.name)
+        plan = self._hardening.plan(plan_first(training, split, self.name), training.settings.epochs)
         both = features, features
         return PhaseInput(top, model, train, validation, plan, both, dataset.extractor, hardening_seconds=seconds)
 
@@ -135,7 +136,7 @@ class HeadPhase:
         """Estimate the time and disk space; features are float32."""
         cut = inputs.network.output
         top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
-        plan = training.plan(inputs.images[0], LOSS)
+        plan = self._hardening.plan(training.plan(inputs.images[0], LOSS), training.settings.epochs)
         if plan.batch_size not in inputs.head_step:
             inputs.head_step[plan.batch_size] = step_seconds(top, plan.batch_size)
         views = training.settings.views if self._hardening.noise else 0
@@ -160,32 +161,26 @@ class FullPhase:
     ) -> PhaseInput:
         """Choose what to train, its samples and its plan."""
         split, features = dataset.split, dataset.features
-        images = self._augmented_images(training, dataset, progress) or features.open(split.train)
+        hardening, images = self._hardening, None
+        if hardening.noise or training.augmentation != NO_AUGMENTATION:
+            images = augmented_images(training, dataset, progress, hardening.noise)
         top = trainable_top(classifier, classifier.input, frozen_batch_norms(dataset.network, training))
-        train = training_samples(images, split.train, training)
+        adversary = hardening.adversary(training, dataset, None, progress)
+        train = training_samples(images or features.open(split.train), split.train, training, adversary)
         validation = Samples(features.open(split.validation), one_hot(split.validation))
         model = training.source.prepare_top(top)
-        plan = plan_first(training, split, self.name)
+        plan = hardening.plan(plan_first(training, split, self.name), training.settings.epochs)
         return PhaseInput(top, model, train, validation, plan, (features, features), dataset.extractor)
-
-    def _augmented_images(
-        self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress
-    ) -> AugmentedBatches | None:
-        """Decode the training images once; None where no view differs from the plain one."""
-        if training.augmentation == NO_AUGMENTATION and not self._hardening.noise:
-            return None
-        train = dataset.split.train
-        oversized = extract(train, completed(dataset.extractor), training.image, progress, OversizedImage())
-        options = training.augmentation, training.image.size, training.settings.seed, self._hardening.noise
-        return AugmentedBatches(oversized.open(train), train.sha256, *options)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
         """Estimate the time and disk space; pixels are uint8."""
         top = trainable_top(classifier, classifier.input, batch_norm_names(inputs.network))
-        plan = training.plan(inputs.images[0], LOSS)
-        cost = before.then(0.0, step_seconds(top, plan.batch_size), inputs.images, plan)
+        plan = self._hardening.plan(training.plan(inputs.images[0], LOSS), training.settings.epochs)
+        step = step_seconds(top, plan.batch_size)
+        step += self._hardening.attack_seconds(step, 0.0, plan.batch_size)
+        cost = before.then(0.0, step, inputs.images, plan)
         return replace(cost, disk=cost.disk + math.prod(classifier.input.shape[1:]) * sum(inputs.images))
 
 
@@ -256,6 +251,9 @@ def fit_phases(
         notes += [*inputs.notes, *state.notes]
         if best_epoch(state.history) == 0:
             notes += inputs.unimproved
+    hardening_seconds = inputs.hardening_seconds
+    if inputs.train.adversary:
+        hardening_seconds = (hardening_seconds or 0.0) + inputs.train.adversary.seconds
     return FittedNetwork(
         classifier,
         inputs.top,
@@ -264,7 +262,7 @@ def fit_phases(
         tuple(history),
         inputs.cut,
         tuple(notes),
-        inputs.hardening_seconds,
+        hardening_seconds,
     )
 
 
@@ -278,6 +276,8 @@ def fit_top(
 ) -> TrainingState:
     """Train the part above a cut, with frozen batch norms folded into their convolutions as long as it lasts."""
     folded = fold_batch_norms(model, plan.train_bn_offsets)
+    if train.adversary:
+        train.adversary.aim_at(folded.network)
     state = fit(folded.network, train, validation, plan, progress, checkpoint)
     if best_epoch(state.history):
         folded.unfold()
@@ -315,9 +315,12 @@ def plan_first(training: NetworkTraining, split: Split, phase: str) -> FitPlan:
     return replace(training.plan(len(split.train), criterion), phase=phase)
 
 
-def training_samples(features: Any, images: ImageFolder, training: NetworkTraining) -> Samples:
+def training_samples(
+    features: Any, images: ImageFolder, training: NetworkTraining, adversary: Adversary | None = None
+) -> Samples:
     """Join features, labels, and weights in the loss."""
-    return Samples(features, one_hot(images), class_balanced_weights(images.labels, training.settings.class_weight))
+    weights = class_balanced_weights(images.labels, training.settings.class_weight)
+    return Samples(features, one_hot(images), weights, adversary)
 
 
 def one_hot(images: ImageFolder) -> np.ndarray:

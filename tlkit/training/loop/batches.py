@@ -17,6 +17,22 @@ class Indexable(Protocol):
         """Give (images, …)."""
 
 
+class BatchAttack(Protocol):
+    """Changes images of a batch so that the network errs, as it is at that step.
+
+    Attributes:
+        seconds: that attacks have taken
+    """
+
+    seconds: float
+
+    def aim_at(self, top: Any) -> None:
+        """Attack this network from now on, which is the one that is trained."""
+
+    def attack(self, batch: np.ndarray, positions: np.ndarray, epoch: int) -> np.ndarray:
+        """Put attacked images in the place of some of a batch; `positions` are those of its images in the samples."""
+
+
 class Samples:
     """Images to train on, or to evaluate.
 
@@ -24,10 +40,17 @@ class Samples:
         features: (images, …); where they have `in_epoch`, that gives them as an epoch sees them
         targets: one-hot float32 (images, classes)
         weights: in the loss, float32 (images,), mean 1; all equal by default
+        adversary: attacks them while they are trained on; None for none
     """
 
-    def __init__(self, features: Indexable, targets: np.ndarray, weights: np.ndarray | None = None) -> None:
-        self.features, self.targets = features, targets
+    def __init__(
+        self,
+        features: Indexable,
+        targets: np.ndarray,
+        weights: np.ndarray | None = None,
+        adversary: BatchAttack | None = None,
+    ) -> None:
+        self.features, self.targets, self.adversary = features, targets, adversary
         self.weights = np.ones(len(targets), np.float32) if weights is None else weights
 
     def in_epoch(self, epoch: int) -> Indexable:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
-from tlkit.training.loop.batches import Samples, batch_indices, mix, prefetch, steps_per_epoch
+from tlkit.training.loop.batches import Batch, Samples, batch_indices, mix, prefetch, steps_per_epoch
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState, seed_draws
 from tlkit.training.loop.history import BALANCED_LOSS, MACRO_F1, EpochRecord, best_epoch
 from tlkit.training.loop.losses import LOSSES, divergence_bound, smooth_labels
@@ -127,13 +127,14 @@ def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPla
     seed_draws(model, plan.seed, epoch)
     features, targets = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing)
 
-    def make_batch(step: int, indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Make the batch of a step."""
-        random = np.random.default_rng((plan.seed, epoch, step))
-        return mix((features[indices], targets[indices], train.weights[indices]), plan.mixing, random)
+    def make_batch(step: int, indices: np.ndarray) -> Batch:
+        """Make the batch of a step, before anything that depends on the network."""
+        return features[indices], targets[indices], train.weights[indices]
 
-    logs = []
-    for batch in prefetch(make_batch, batch_indices(len(targets), state.batch_size, plan.seed, epoch)):
+    logs, steps = [], batch_indices(len(targets), state.batch_size, plan.seed, epoch)
+    for step, (images, labels, weights) in enumerate(prefetch(make_batch, steps)):
+        attacked = train.adversary.attack(images, steps[step], epoch) if train.adversary else images
+        batch = mix((attacked, labels, weights), plan.mixing, np.random.default_rng((plan.seed, epoch, step)))
         model.reset_metrics()
         logs.append(model.train_on_batch(*batch, return_dict=True))
     learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
