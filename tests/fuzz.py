@@ -49,7 +49,11 @@ VALUES = {
 SMALL = ("--backbone", "mobilenet_025", "--weights", "none", "--image-size", "32")
 HEAD = (*SMALL, "--freeze", "all", "--epochs", "1")
 BLOCKS = (*SMALL, "--freeze", "lower", "--cut", "conv_pw_5_relu", "--views", "2", "--epochs", "1")
-TRAINED = ("finetune", "photos", *HEAD, "-o", "net"), ("train", "photos", "--descriptor", "pixels", "-o", "classic")
+TRAINED = (
+    ("finetune", "photos", *HEAD, "-o", "net"),
+    ("train", "photos", "--descriptor", "pixels", "-o", "classic"),
+    ("search", "index", "photos", "--descriptor", "pixels", "-o", "found"),
+)
 BASES = (  # command lines of a second or two that work, to which an option is added
     ("finetune", "photos", *HEAD),
     ("finetune", "photos", *BLOCKS, "--upper-epochs", "1"),
@@ -69,6 +73,11 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("report", "net"),
     ("export", "net", "-o", "exported"),
     ("features", "photos", *SMALL, "-o", "features.npz"),
+    ("search", "index", "photos", "--descriptor", "pixels", "-o", "indexed"),
+    ("search", "query", "found", "photos/red/0.png"),
+    ("search", "evaluate", "found"),
+    ("search", "add", "found", "photos"),
+    ("search", "info", "found"),
     ("augment", "photos", "--rows", "2", "--image-size", "32"),
     ("check", "photos", "--backbone", "none"),
     ("models",),
@@ -93,8 +102,8 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "no cache": {"TLKIT_CACHE": "/proc/cache"},
     "read-only folder": {},
 }
-SHARED = ("photos", "net", "classic")  # of the workspace, that command lines read
-OUTPUTS = ("features.npz", "samples", "exported")  # that command lines of `BASES` name
+SHARED = ("photos", "net", "classic", "found")  # of the workspace, that command lines read
+OUTPUTS = ("features.npz", "samples", "exported", "indexed")  # that command lines of `BASES` name
 MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}

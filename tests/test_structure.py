@@ -52,7 +52,7 @@ READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
     *("tlkit.training.option_effects", "tlkit.cli.finetune", "tlkit.cli.lr_find"),
 )
-LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 309}
+LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 325}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
 
 LOADS_KERAS = {  # everything else gets at Keras through NetworkSource.build() and NetworkRecipe.fit()
@@ -108,6 +108,11 @@ TESTED_ELSEWHERE = {
     "tlkit/estimator/parameters.py": "tests/estimator/test_classifier.py reads and sets them",
     "tlkit/estimator/samples.py": "tests/estimator/ fits and predicts every kind",
     "tlkit/cli/reporting.py": "tests/cli/test_output.py prints with every option of it",
+    "tlkit/cli/search_output.py": "tests/cli/test_search.py prints and writes everything",
+    "tlkit/search/generation.py": "tests/search/test_build.py writes, interrupts and removes generations",
+    "tlkit/search/images.py": "tests/search/test_build.py makes indexes of images",
+    "tlkit/search/source.py": "tests/search/test_query.py finds sources again, damaged ones too",
+    "tlkit/settings/search.py": "tests/search/test_build.py; tests/fuzz.py gives absurd values",
     "tlkit/cli/verdict.py": "tests/cli/test_output.py has the whole screen",
     "tlkit/engines/litert.py": "tests/engines/test_factory.py runs every engine",
     "tlkit/export/onnx/activations.py": "tests/export/onnx/test_layers.py compares every function with Keras",

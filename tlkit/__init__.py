@@ -43,6 +43,10 @@ _MODULES = {
     "tlkit.robustness.results": ("Robustness",),
     "tlkit.runs.run": ("Run", "load_run"),
     "tlkit.runs.trust": ("keras_model",),
+    "tlkit.search.build": ("index_images",),
+    "tlkit.search.evaluate": ("SearchEvaluation", "evaluate_index"),
+    "tlkit.search.index": ("Index", "open_index"),
+    "tlkit.search.query": ("QueryResult", "search_images"),
     "tlkit.settings.commands": (
         "CheckSettings",
         "CompareSettings",
@@ -52,6 +56,7 @@ _MODULES = {
     ),
     "tlkit.settings.export": ("ExportSettings",),
     "tlkit.settings.robustness": ("RobustnessSettings",),
+    "tlkit.settings.search": ("IndexSettings", "QuerySettings", "SearchEvaluateSettings"),
     "tlkit.settings.training": ("ClassicSettings", "FinetuneSettings", "TrainSettings"),
     "tlkit.training.classic": ("train_classic",),
     "tlkit.training.finetune": ("finetune",),
@@ -81,11 +86,15 @@ __all__ = [
     "FinetuneSettings",
     "ImageClassifier",
     "ImageFolder",
+    "Index",
+    "IndexSettings",
     "Issue",
     "ModelError",
     "OptionError",
     "Prediction",
     "Predictor",
+    "QueryResult",
+    "QuerySettings",
     "Recommendation",
     "Report",
     "Robustness",
@@ -93,6 +102,8 @@ __all__ = [
     "Run",
     "RunError",
     "SamplesError",
+    "SearchEvaluateSettings",
+    "SearchEvaluation",
     "Split",
     "TlkitError",
     "TrainSettings",
@@ -103,13 +114,16 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "evaluate_index",
     "export_features",
     "export_run",
     "finetune",
+    "index_images",
     "keras_model",
     "load_run",
     "measure_robustness",
     "open_explainer",
+    "open_index",
     "predict",
     "predictions_to_pandas",
     "read_folder",
@@ -117,6 +131,7 @@ __all__ = [
     "resume_comparison",
     "testing",
     "save_mlflow",
+    "search_images",
     "train",
     "train_classic",
     "visualize",
@@ -154,6 +169,10 @@ if TYPE_CHECKING:
     from tlkit.robustness.results import Robustness
     from tlkit.runs.run import Run, load_run
     from tlkit.runs.trust import keras_model
+    from tlkit.search.build import index_images
+    from tlkit.search.evaluate import SearchEvaluation, evaluate_index
+    from tlkit.search.index import Index, open_index
+    from tlkit.search.query import QueryResult, search_images
     from tlkit.settings.commands import (
         CheckSettings,
         CompareSettings,
@@ -163,6 +182,7 @@ if TYPE_CHECKING:
     )
     from tlkit.settings.export import ExportSettings
     from tlkit.settings.robustness import RobustnessSettings
+    from tlkit.settings.search import IndexSettings, QuerySettings, SearchEvaluateSettings
     from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings
     from tlkit.training.classic import train_classic
     from tlkit.training.finetune import finetune

@@ -36,6 +36,7 @@ from tlkit.cli.report import report
 from tlkit.cli.robustness import robustness
 from tlkit.cli.runs import runs
 from tlkit.cli.sample import sample
+from tlkit.cli.search import search
 from tlkit.cli.serve import serve
 from tlkit.cli.summary import summary
 from tlkit.cli.train import train
@@ -225,7 +226,7 @@ def _describe_unexpected(error: Exception) -> str:
 
 COMMANDS = {  # by heading of `tlkit --help`
     "Learn": (finetune, train, compare, lr_find),
-    "Use": (predict, explain, evaluate, attack, robustness, report, features, export, runs, serve),
+    "Use": (predict, explain, evaluate, attack, robustness, report, features, search, export, runs, serve),
     "Look": (check, augment, models, summary, visualize, gradcheck),
     "Other": (sample, cache, doctor, completion),
 }

@@ -60,18 +60,30 @@ def group_images(folder: ImageFolder, near: NearDuplicates | None = None) -> Ima
     """
     assert folder.appearances is not None, "the files are read"
     near = near or find_near_duplicates(folder.appearances["thumbnail"], folder.digests)
-    ties = _Ties(len(folder))
-    ties.join_equal(folder.digests)
-    for pair in near.pairs:
+    groups = name_groups(folder.digests, folder.related, near.pairs)
+    notes = [*folder.notes, *_notes(folder, near)]
+    return replace(folder, groups=groups, reasons=_reasons(folder, near.pairs), notes=tuple(notes))
+
+
+def name_groups(digests: Sequence[str], related: Sequence[str], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Name the group of each image: the smallest digest of all that it is tied to.
+
+    Args:
+        digests: of the pixels, one per image
+        related: what else each belongs to, "" for nothing; may be empty
+        pairs: of near duplicates
+    """
+    ties = _Ties(len(digests))
+    ties.join_equal(digests)
+    for pair in pairs:
         ties.join(pair.first, pair.second)
-    ties.join_equal(folder.related)
-    groups = list(folder.digests)
+    ties.join_equal(related)
+    groups = list(digests)
     for positions in ties.sets():
-        name = min(folder.digests[position] for position in positions)
+        name = min(digests[position] for position in positions)
         for position in positions:
             groups[position] = name
-    notes = [*folder.notes, *_notes(folder, near)]
-    return replace(folder, groups=tuple(groups), reasons=_reasons(folder, near.pairs), notes=tuple(notes))
+    return tuple(groups)
 
 
 def find_near_duplicates(thumbnails: np.ndarray, digests: Sequence[str]) -> NearDuplicates:

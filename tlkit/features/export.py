@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from tlkit.runs.trust import check_network
 from tlkit.runs.warm_start import previous_run
 from tlkit.settings.base import option_name, settings_or_options, to_json
 from tlkit.settings.commands import FeaturesSettings
+from tlkit.settings.search import IndexSettings
 from tlkit.utils.files import check_new_file, open_new, refuse_inside, write_new
 from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.tables import data_frame, table_writer
@@ -39,6 +40,7 @@ from tlkit.utils.tables import data_frame, table_writer
 if TYPE_CHECKING:
     import pandas
 
+NetworkSettings = TypeVar("NetworkSettings", FeaturesSettings, IndexSettings)
 NAME_COLUMNS = ("path", "class", "split")
 NETWORK_OPTIONS = ("backbone", "weights", "image_size", "resize", "gray_range")  # a run has its own
 SPLIT_OPTIONS = ("seed", "validation_split", "test_split", "max_megapixels")  # as the run's unless they are given
@@ -132,7 +134,7 @@ def export_features(
     return FeatureExport(files, table.rows.shape, accuracies, split, skipped, notes, table)
 
 
-def resolve_layer(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOutput]:
+def resolve_layer(settings: NetworkSettings) -> tuple[NetworkSettings, LayerOutput]:
     """Replace every "choose for me", and find the output that is asked for.
 
     Raises:
@@ -154,10 +156,10 @@ def resolve_layer(settings: FeaturesSettings) -> tuple[FeaturesSettings, LayerOu
     return settings, backbone_layer(source, settings.layer)
 
 
-def _with_options_of(run: Run, settings: FeaturesSettings) -> FeaturesSettings:
+def _with_options_of(run: Run, settings: NetworkSettings) -> NetworkSettings:
     """Take what is the run's own from it; OptionError where something else was asked for."""
     check_network(run, settings.trust_model)
-    defaults = {item.name: item.default for item in fields(FeaturesSettings)}
+    defaults = {item.name: item.default for item in fields(settings)}
     theirs = run.read_settings()
     for name in NETWORK_OPTIONS:
         if (asked := getattr(settings, name)) not in (defaults[name], theirs.get(name)):

@@ -153,12 +153,21 @@ def _compute_descriptor(
     folder: ImageFolder, descriptor: Descriptor, size: int, image: ImageSpec, progress: Progress
 ) -> Features:
     """Compute one descriptor of every image, cached like features."""
+    extractor = completed(descriptor_extractor(descriptor, size, image))
+    with single_threaded_blas():
+        return extract(folder, extractor, image, progress, name=descriptor.name)
+
+
+def descriptor_extractor(descriptor: Descriptor, size: int, image: ImageSpec) -> FrozenExtractor:
+    """Make the extractor of one descriptor.
+
+    Args:
+        size: height and width of the image that it is computed on, in pixels
+    """
     version = installed_version(descriptor.package)
     cut = f"{descriptor.key} of {size} pixels, version {DESCRIPTOR_VERSION}"
     key = FeatureKey(DECODE_VERSION, image, "classic", version, "float32", "", cut)
-    extractor = completed(FrozenExtractor(DescriptorEngine(descriptor, size), key))
-    with single_threaded_blas():
-        return extract(folder, extractor, image, progress, name=descriptor.name)
+    return FrozenExtractor(DescriptorEngine(descriptor, size), key)
 
 
 def _empty_vectors(num_images: int, num_values: int) -> np.ndarray:

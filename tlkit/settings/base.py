@@ -20,6 +20,7 @@ LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "below": ("less than", operator.lt),
 }
 OPTION_NAMES = {
+    "k": "-k",
     "from_run": "--from",
     "for_command": "--for",
     "class_name": "--class",

@@ -128,6 +128,16 @@ def check_shapes(headers: Mapping[str, ArrayHeader], expected: Mapping[str, str]
                 raise ValueError(f"it is damaged: '{name}' has {length:,} {size_name.replace('_', ' ')}")
 
 
+def read_array_header(opened: IO[bytes]) -> ArrayHeader:
+    """Read the header of a `.npy` file that is open; its data come next.
+
+    Raises:
+        ValueError: if it is damaged
+    """
+    with _damage_is_an_error():
+        return _read_header(opened)
+
+
 @contextmanager
 def _damage_is_an_error() -> Iterator[None]:
     """Turn every error of a damaged file into a ValueError."""

@@ -108,13 +108,13 @@ def parse_table(text: str, columns: Sequence[str], class_names: Sequence[str]) -
         rows.append(dict(zip(header, values, strict=True)))
         if any(rows[-1][name] not in known for name in ("class", "label") if name in columns):
             raise ValueError(f"row {len(rows):,} names a class that the run does not have")
-        if "path" in columns and not _is_inside(rows[-1]["path"]):
+        if "path" in columns and not is_inside(rows[-1]["path"]):
             raise ValueError(f"row {len(rows):,} has a path that leads out of DATA")
     if columns and not rows:
         raise ValueError("it has no rows")
     return rows
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
     """Tell whether a path is relative and stays below its folder."""
     return not ("\0" in path or os.path.isabs(path) or ".." in Path(path).parts)  # noqa: PTH117

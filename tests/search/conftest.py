@@ -1,0 +1,28 @@
+"""An index of the colors by their pixels, made once for each file."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def pixel_index(colors, tmp_path_factory):
+    """A flat index, to be read only."""
+    from tlkit.search.build import index_images
+
+    path = tmp_path_factory.mktemp("index") / "colors.index"
+    return index_images(colors, path, descriptor="pixels", seed=1).index
+
+
+@pytest.fixture
+def own_copy(pixel_index, tmp_path):
+    """A copy of it that a test may change, which this machine made too."""
+    import shutil
+
+    return shutil.copytree(pixel_index.path, tmp_path / "copy.index")
+
+
+@pytest.fixture
+def foreign_copy(own_copy):
+    """A copy of it that this machine did not make."""
+    with (own_copy / "index.json").open("a") as file:
+        file.write(" ")
+    return own_copy
