@@ -26,7 +26,7 @@ MOVED = ROOT_PAGES | {"docs/commands.md": "commands/index.md", "docs/decisions":
 BACKGROUND = ("architecture.md", "reliability.md", "results.md", "backbones.md", "exports.md", "ablation.md")
 GUIDES = (  # in this order; other pages of docs/ follow
     *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "robustness.md"),
-    *("export.md", "serve.md"),
+    *("search.md", "export.md", "serve.md"),
     *("python.md", "estimator.md", "tracking.md", "ci.md"),
 )
 API = {  # the public names of a page of the Python reference
@@ -43,6 +43,10 @@ API = {  # the public names of a page of the Python reference
     ),
     "Data": ("check", "CheckResult", "Issue", "CheckSettings", "read_folder", "ImageFolder", "Split"),
     "Features": ("export_features", "FeatureExport", "FeaturesSettings"),
+    "Search": (
+        *("index_images", "open_index", "Index", "search_images", "QueryResult", "evaluate_index", "SearchEvaluation"),
+        *("IndexSettings", "QuerySettings", "SearchEvaluateSettings"),
+    ),
     "Export": ("export_run", "Export", "ExportSettings"),
     "Keras and scikit-learn": ("keras_model", "ImageClassifier", "FeatureExtractor"),
     "Errors": ("TlkitError", "OptionError", "DataError", "SamplesError", "ModelError", "RunError"),

@@ -29,9 +29,9 @@ def search() -> None:
 @search.command(
     cls=GroupedCommand,
     examples=(
-        "tlkit search index photos -o photos.index",
-        "tlkit search index photos -o photos.index --run latest",
-        "tlkit search index photos -o photos.index --descriptor histogram",
+        "tlkit search index photos -o idx",
+        "tlkit search index photos -o idx --run latest",
+        "tlkit search index photos -o idx --descriptor histogram",
     ),
     common=("output", "backbone", "run", "descriptor", "labels", "index", "metric", "pca", "code_bytes"),
 )
@@ -60,9 +60,9 @@ def index(data: Path, output: Path, settings: IndexSettings) -> None:
 @search.command(
     cls=GroupedCommand,
     examples=(
-        "tlkit search query photos.index photo.jpg",
-        "tlkit search query photos.index new_photos -k 5 -o alike.png",
-        "tlkit search query photos.index photo.jpg --format json",
+        "tlkit search query idx photo.jpg",
+        "tlkit search query idx new_photos -k 5 -o alike.png",
+        "tlkit search query idx photo.jpg --format json",
     ),
     common=("output", "k", "format", "rerank"),
 )
@@ -95,9 +95,9 @@ def query(index_path: Path, images: tuple[str, ...], output: Path | None, settin
     "evaluate",
     cls=GroupedCommand,
     examples=(
-        "tlkit search evaluate photos.index",
-        "tlkit search evaluate photos.index --subset validation --json",
-        "tlkit search evaluate photos.index --queries new_photos",
+        "tlkit search evaluate idx",
+        "tlkit search evaluate idx --subset validation --json",
+        "tlkit search evaluate idx --queries new_photos",
     ),
     common=("queries", "subset", "precision_k", "recall_k", "as_json"),
 )
@@ -124,7 +124,7 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
 
 @search.command(
     cls=GroupedCommand,
-    examples=("tlkit search add photos.index new_photos", "tlkit search add photos.index photos --no-labels"),
+    examples=("tlkit search add idx new_photos", "tlkit search add idx photos --no-labels"),
     common=("labels",),
 )
 @click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
@@ -150,7 +150,7 @@ def add(index_path: Path, data: Path, labels: bool) -> None:
 
 @search.command(
     cls=GroupedCommand,
-    examples=("tlkit search remove photos.index cat/3.jpg", "tlkit search remove photos.index 'cat/*'"),
+    examples=("tlkit search remove idx cat/3.jpg", "tlkit search remove idx 'cat/*'"),
 )
 @click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -166,9 +166,7 @@ def remove(index_path: Path, paths: tuple[str, ...]) -> None:
     print_change(remove_images(index_path, paths, Console()), "removed")
 
 
-@search.command(
-    "info", cls=GroupedCommand, examples=("tlkit search info photos.index", "tlkit search info photos.index --json")
-)
+@search.command("info", cls=GroupedCommand, examples=("tlkit search info idx", "tlkit search info idx --json"))
 @click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 @report_options
 def search_info(index_path: Path) -> None:
