@@ -66,3 +66,22 @@ def test_outputs_are_checked_before_any_work(finetuned_run, colors, tmp_path):
     ):
         assert words in refused(2, "attack", finetuned_run.path, colors, *options)
     assert (tmp_path / "taken.png").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_patch_is_written_for_a_printer(finetuned_run, tmp_path):
+    file = tmp_path / "patch.png"
+    done = tlkit("attack", finetuned_run.path, "--method", "patch", "--steps", 2, "--target", "red", "--pattern", file)
+    assert done.exit_code == 0, done.stderr
+    image = Image.open(file)
+    assert image.size == (1200, 1200) and round(image.info["dpi"][0]) == 300
+    assert "with a gray patch instead" in done.stdout and "one patch, learned on" in done.stdout
+
+
+def test_options_of_other_methods_are_refused(finetuned_run, colors):
+    for words, *options in (
+        ("--pattern has no effect", "--pattern", "x.png"),
+        ("--epsilon has no effect", "--method", "patch", "--epsilon", 3),
+        ("--patch-size has no effect", "--method", "universal", "--patch-size", 0.5),
+        ("is not a folder", "--method", "universal", "--learn-from", "nowhere"),
+    ):
+        assert words in refused(2, "attack", finetuned_run.path, colors, *options)

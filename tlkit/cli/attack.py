@@ -31,7 +31,7 @@ CELLS = 24  # columns of an image on the terminal
         "tlkit attack latest photo.jpg --target cat --epsilon 8",
         "tlkit attack latest photos --epsilon 1,2,4 --tables out",
     ),
-    common=("method", "epsilon", "norm", "target", "steps", "max_images", "output", "tables", "as_json"),
+    common=("method", "epsilon", "norm", "target", "steps", "max_images", "output", "pattern", "tables", "as_json"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", nargs=-1, metavar="[DATA|IMAGE...]")
@@ -48,7 +48,7 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
     """
     from tlkit.cli.console import Console
     from tlkit.robustness.attack import attack as run_attack
-    from tlkit.robustness.attack_sheet import result_json, sheet_png, write_attack
+    from tlkit.robustness.attack_sheet import pattern_png, result_json, sheet_png, write_attack
     from tlkit.utils.files import write_new
 
     sheet = _choose_sheet(data, output, settings)
@@ -60,12 +60,14 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
     if sheet:
         kept = [image for image in result.images if image.original is not None]
         write_new(sheet, sheet_png(kept, result))
+    if settings.pattern:
+        write_new(Path(settings.pattern), pattern_png(result))
     if settings.tables:
         write_attack(result, Path(settings.tables), content)
     if reporting().as_json:
         click.echo(json.dumps(content, indent=2))
         return
-    written = (("images", output), ("tables", settings.tables), ("sheet", sheet))
+    written = (("images", output), ("pattern", settings.pattern), ("tables", settings.tables), ("sheet", sheet))
     _print(result, [(label, str(path)) for label, path in written if path])
 
 
@@ -77,9 +79,11 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
     sheet = Path(settings.sheet) if settings.sheet else None
     if sheet is None and len(data) == 1 and not is_folder(data[0]) and not reporting().as_json:
         sheet = next_free(SHEET)
-    if sheet and sheet.suffix.lower() != ".png":
-        raise OptionError(f"--sheet '{sheet}' does not end in .png; give a .png file.")
-    outputs = [path for path in (output, settings.tables, sheet) if path]
+    _check_learned(settings)
+    for option, file in (("--sheet", sheet), ("--pattern", settings.pattern)):
+        if file and Path(file).suffix.lower() != ".png":
+            raise OptionError(f"{option} '{file}' does not end in .png; give a .png file.")
+    outputs = [path for path in (output, settings.tables, sheet, settings.pattern) if path]
     for path in outputs:
         check_new_file(path)
         for folder in filter(is_folder, data):
@@ -87,6 +91,24 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
     if len({Path(path).absolute() for path in outputs}) < len(outputs):
         raise OptionError("two outputs have the same name; choose different ones.")
     return sheet
+
+
+def _check_learned(settings: AttackSettings) -> None:
+    """Refuse options of other methods, and a --learn-from that is no folder, with an OptionError"""
+    from tlkit.cli.options import explicit_options
+    from tlkit.errors import OptionError
+    from tlkit.utils.files import is_folder
+
+    typed, method = explicit_options(), settings.method
+    without = {"pattern": ("universal", "patch"), "learn_from": ("universal", "patch"), "patch_size": ("patch",)}
+    for name, methods in without.items():
+        if name in typed and method not in methods:
+            option = "--" + name.replace("_", "-")
+            raise OptionError(f"{option} has no effect with --method {method}; add --method {' or '.join(methods)}.")
+    if method == "patch" and "epsilon" in typed:
+        raise OptionError("--epsilon has no effect with --method patch; use --patch-size.")
+    if settings.learn_from and not is_folder(settings.learn_from):
+        raise OptionError(f"--learn-from '{settings.learn_from}' is not a folder; expected a folder of images.")
 
 
 @contextmanager
@@ -136,12 +158,15 @@ def _describe(result: "AttackResult") -> str:
     from tlkit.robustness.attack_sheet import amount_words
 
     words = {
+        "universal": f"one pattern, learned on {result.num_learned:,} other images",
+        "patch": f"one patch, learned on {result.num_learned:,} other images",
         "fgsm": "FGSM",
         "pgd": f"PGD of {result.steps:,} steps",
         "square": f"Square attack of {result.steps:,} queries",
     }
     aim = f", towards '{result.target}'" if result.target else ""
-    return f"{words[result.method]}, {amount_words(result.epsilon, result.norm)}{aim}"
+    amount = "" if result.method == "patch" else f", {amount_words(result.epsilon, result.norm)}"
+    return f"{words[result.method]}{amount}{aim}"
 
 
 def _print_accuracy(screen: "Screen", result: "AttackResult") -> None:
@@ -166,6 +191,9 @@ def _print_accuracy(screen: "Screen", result: "AttackResult") -> None:
     if result.target:
         words = f"  {result.num_reached:,} of {total:,} are taken for '{result.target}'"
         print_figure(screen, "reached", (figure(result.num_reached / total), STRONG), words)
+    if result.num_control is not None:
+        words = "with a gray patch" if result.method == "patch" else "with a random pattern"
+        print_figure(screen, "control", figure(result.num_control / total), f"  {words} instead")
     confidence = sorted(image.after.confidence or 0.0 for image in result.images)[total // 2]
     print_figure(screen, "confidence", figure(confidence), "  median of the answers after the attack")
     before, after = (
@@ -220,6 +248,8 @@ def _print_one(screen: "Screen", result: "AttackResult") -> None:
     screen.entry("result", verdict)
     screen.entry("attack", _describe(result))
     what = f"taken for '{result.target}'" if result.target else "the answer changes"
+    if result.learned is not None:
+        return
     if result.first_change is None:
         screen.entry("first", f"no change was found, up to epsilon {_limit(result)}")
     else:

@@ -20,6 +20,7 @@ from tlkit.models.keras_setup import require_keras
 from tlkit.robustness.attack_result import AttackedImage, AttackResult
 from tlkit.robustness.attacks import STEPS, AttackOptions, fgsm, pgd
 from tlkit.robustness.gradient import BATCH, LossGradient
+from tlkit.robustness.learned import LEARNED, LearnedAttacker
 from tlkit.robustness.square import QUERIES, square_attack
 from tlkit.runs.images import images_folder
 from tlkit.runs.manifest import MODEL
@@ -136,12 +137,14 @@ def attack(
     settings = settings_or_options(AttackSettings, settings, options)
     target = _label_of(settings.target, run.manifest.class_names)
     predictor = Predictor(run, trust_model=settings.trust_model)
-    attacker = Attacker(run, predictor, settings)
+    attacker = (LearnedAttacker if settings.method in LEARNED else Attacker)(run, predictor, settings)
     originals, counted, is_labeled = _find_images(run, predictor, data, settings, progress)
     if target is not None:
         originals = [image for image in originals if image.label != target]
         if not originals:
             raise DataError(f"every image is of the class '{settings.target}' already; choose another --target.")
+    if isinstance(attacker, LearnedAttacker):
+        attacker.read_training([image.file for image in originals], target)
     by_epsilon, last = dict[float, tuple[AttackedImage, ...]](), settings.epsilons[-1]
     with progress.stage("attacking", len(originals) * len(settings.epsilons), "images") as advance:
         for epsilon in settings.epsilons:
@@ -154,6 +157,9 @@ def attack(
         *(attacker.method, settings.norm, attacker.steps, settings.target, counted, is_labeled),
         by_epsilon,
     )
+    if isinstance(attacker, LearnedAttacker):
+        control = _count_correct(attacker, predictor, originals, result.epsilon)
+        return replace(result, learned=attacker.pattern, num_learned=attacker.num_learned, num_control=control)
     if len(originals) == 1:
         return replace(result, first_change=find_first_change(attacker, predictor, originals[0], settings, target))
     return result
@@ -211,7 +217,7 @@ def _spread(count: int, max_count: int) -> list[int]:
 
 
 def _attack_all(
-    tools: tuple[Attacker, Predictor],
+    tools: tuple[Attacker | LearnedAttacker, Predictor],
     originals: Sequence[_Original],
     aim: tuple[float, int | None],
     save: Save | None,
@@ -237,6 +243,19 @@ def _attack_all(
             kept += 1
             yield AttackedImage(image.path, image.label, image.before, after, *squares)
         advance(len(batch))
+
+
+def _count_correct(
+    attacker: LearnedAttacker, predictor: Predictor, originals: Sequence[_Original], epsilon: float
+) -> int:
+    """Count the correct answers with a pattern that says nothing."""
+    correct = 0
+    for first in range(0, len(originals), BATCH):
+        batch = originals[first : first + BATCH]
+        pixels = attacker.control(np.stack([_read_square(image.file, predictor) for image in batch]), epsilon)
+        answers = predictor.classify(predictor.network.extract(pixels)).argmax(axis=1)
+        correct += int((answers == [image.label for image in batch]).sum())
+    return correct
 
 
 def _read_square(file: Path, predictor: Predictor) -> np.ndarray:

@@ -41,6 +41,9 @@ class AttackResult:
         is_labeled: whether the classes of the images are known
         by_epsilon: the images at each epsilon, in gray levels, the smallest first
         first_change: the smallest epsilon at which the answer changes, of a single image; None where none was found
+        learned: the pattern of "universal", int16 (size, size, 3), or the patch, uint8 (side, side, 3); None of others
+        num_learned: images that it was learned on; none of them is among the others
+        num_control: correct answers with a random pattern, or a gray patch at the same positions
     """
 
     class_names: tuple[str, ...]
@@ -52,6 +55,9 @@ class AttackResult:
     is_labeled: bool
     by_epsilon: dict[float, tuple[AttackedImage, ...]] = field(repr=False)
     first_change: float | None = None
+    learned: np.ndarray | None = field(default=None, repr=False)
+    num_learned: int = 0
+    num_control: int | None = None
 
     @property
     def epsilon(self) -> float:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.inference.predictor import Prediction
 from tlkit.robustness.attack_result import AttackedImage, AttackResult
+from tlkit.robustness.patch import DOTS_PER_INCH, printable
 from tlkit.utils.files import new_folder, open_new
 from tlkit.utils.plotting import BLUE, GRAY, INK, escape_missing, fonts_for, new_figure, save_new_figure, write_png
 from tlkit.utils.tables import csv_writer
@@ -20,6 +22,17 @@ ROW_INCHES, WIDTH_INCHES = 3.5, 9.6
 MAX_CLASS_LINES = 10  # of the plot; of more classes only the mean is drawn
 ACCURACY_COLUMNS = ("epsilon", "class", "images", "correct", "accuracy", "low", "high", "unknown")
 IMAGE_COLUMNS = ("path", "class", "before", "confidence_before", "after", "confidence", "status")
+
+
+def pattern_png(result: AttackResult) -> bytes:
+    """Give the learned pattern as PNG: a patch on white for a printer; or the pattern around gray, not amplified."""
+    assert result.learned is not None
+    content = io.BytesIO()
+    if result.method == "patch":
+        printable(result.learned).save(content, "PNG", dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
+    else:
+        Image.fromarray(np.clip(128 + result.learned, 0, 255).astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
 
 
 def pattern_shown(image: AttackedImage) -> np.ndarray:
@@ -37,7 +50,7 @@ def sheet_png(images: Sequence[AttackedImage], result: AttackResult) -> bytes:
         axes = figure.subplots(len(images), 5, squeeze=False, width_ratios=(1, 0.08, 1, 0.08, 1))
         for row, image in zip(axes, images, strict=True):
             assert image.original is not None and image.adversarial is not None
-            middle = f"{amount_words(result.epsilon, result.norm)}\nshown amplified"
+            middle = f"{attack_amount(result)}\nshown amplified"
             before, after = (_caption(answer, missing) for answer in (image.before, image.after))
             tiles = ((image.original, before), (pattern_shown(image), middle), (image.adversarial, after))
             for axis, (pixels, caption) in zip(row[::2], tiles, strict=True):
@@ -51,6 +64,11 @@ def sheet_png(images: Sequence[AttackedImage], result: AttackResult) -> bytes:
         content = io.BytesIO()
         write_png(figure, content)
     return content.getvalue()
+
+
+def attack_amount(result: AttackResult) -> str:
+    """Say how much the attack changes."""
+    return "a patch" if result.method == "patch" else amount_words(result.epsilon, result.norm)
 
 
 def amount_words(epsilon: float, norm: str) -> str:
@@ -120,6 +138,8 @@ def result_json(result: AttackResult, files: dict[str, str] | None = None) -> di
         "unknown_before": sum(image.before.status == "unknown" for image in result.images),
         "unknown_after": sum(image.after.status == "unknown" for image in result.images),
         "first_change": result.first_change,
+        "learned_on": result.num_learned or None,
+        "control_accuracy": None if result.num_control is None else result.num_control / len(result.images),
         "accuracy": rows,
         "taken_for": [{"class": own, "answer": answer, "images": count} for own, answer, count in taken_for(result)],
         "images": [_image_json(image, result, files or {}) for image in result.images],

@@ -15,11 +15,12 @@ MAX_EPSILON = {"linf": 255.0, "l2": 1e6}  # gray levels
 class AttackSettings(LayoutSettings):
     """Settings of `tlkit attack`."""
 
-    method: Literal["auto", "fgsm", "pgd", "square"] = setting(
+    method: Literal["auto", "fgsm", "pgd", "square", "universal", "patch"] = setting(
         "auto",
         "Main",
-        "Attack: fgsm (one step along the gradient), pgd (many steps), square (queries only, for every kind of RUN); "
-        "auto is pgd for a network, square for others.",
+        "Attack: fgsm (one step along the gradient), pgd (many steps), square (queries only, for every kind of RUN), "
+        "universal (one pattern for all images), patch (one to print and lay on them); auto is pgd for a network, "
+        "square for others.",
     )
     epsilon: str = setting(
         "2",
@@ -32,9 +33,21 @@ class AttackSettings(LayoutSettings):
     )
     target: str = setting("", "Main", "Class that the images should be taken for. Default: any wrong class.")
     steps: int = setting(
-        0, "Main", "Steps of pgd, or queries of square, per image. Default: 20 or 300.", min=0, max=100_000
+        0,
+        "Main",
+        "Steps of pgd or queries of square per image, 20 or 300 by default; batches to learn universal or patch on, "
+        "100 or 150.",
+        min=0,
+        max=100_000,
     )
     max_images: int = setting(0, "Main", "Number of images to attack, spread over DATA; 0 for all.", min=0)
+    patch_size: float = setting(
+        0.35, "Main", "Diameter of the patch, as a fraction of the side of the image.", min=0.05, max=1
+    )
+    learn_from: str = setting(
+        "", "Main", "Folder of images to learn universal or patch on. Default: the training images of RUN."
+    )
+    pattern: str = setting("", "Output", "PNG file for the pattern of universal, or for the patch, to print.")
     tables: str = setting(
         "", "Output", "New folder for accuracy.csv, images.csv, confusion.csv, attack.json and accuracy.png."
     )
