@@ -94,7 +94,7 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
 
 
 def _check_learned(settings: AttackSettings) -> None:
-    """Refuse options of other methods, and a --learn-from that is no folder, with an OptionError"""
+    """Refuse options of other methods, and a --learn-from that is not a folder, with an OptionError"""
     from tlkit.cli.options import explicit_options
     from tlkit.errors import OptionError
     from tlkit.utils.files import is_folder
