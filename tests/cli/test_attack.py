@@ -74,6 +74,7 @@ def test_a_patch_is_written_for_a_printer(finetuned_run, tmp_path):
     assert done.exit_code == 0, done.stderr
     image = Image.open(file)
     assert image.size == (1200, 1200) and round(image.info["dpi"][0]) == 300
+    assert "patched" in done.stdout and "epsilon" not in done.stdout
     assert "with a gray patch instead" in done.stdout and "one patch, learned on" in done.stdout
 
 

@@ -222,13 +222,20 @@ def _print_details(screen: "Screen", result: "AttackResult") -> None:
         if own:
             table.append([name, f"{own[epsilons[0]][2]:,}", *(percent(own[epsilon][4]) for epsilon in epsilons)])
     screen.blank()
-    header = ("class", "images", *("before" if epsilon == 0 else f"epsilon {epsilon:g}" for epsilon in epsilons))
+    header = ("class", "images", *(_column(result, epsilon) for epsilon in epsilons))
     screen.table(header, table, dropped=tuple(range(2, len(header) - 1)))
     pairs = taken_for(result)
     if pairs:
         screen.blank()
     for number, (own_class, answer, count) in enumerate(pairs[:MAX_TAKEN]):
         screen.entry("" if number else "taken for", f"{count:,} × '{own_class}' is taken for '{answer}'")
+
+
+def _column(result: "AttackResult", epsilon: float) -> str:
+    """Name a column of accuracies."""
+    if epsilon == 0:
+        return "before"
+    return "patched" if result.method == "patch" else f"epsilon {epsilon:g}"
 
 
 def _print_one(screen: "Screen", result: "AttackResult") -> None:

@@ -126,7 +126,7 @@ def result_json(result: AttackResult, files: dict[str, str] | None = None) -> di
     return {
         "method": result.method,
         "norm": result.norm,
-        "epsilon": result.epsilon,
+        "epsilon": None if result.method == "patch" else result.epsilon,
         "steps": result.steps,
         "target": result.target or None,
         "counted": result.counted or None,
