@@ -50,7 +50,7 @@ def sheet_png(images: Sequence[AttackedImage], result: AttackResult) -> bytes:
         axes = figure.subplots(len(images), 5, squeeze=False, width_ratios=(1, 0.08, 1, 0.08, 1))
         for row, image in zip(axes, images, strict=True):
             assert image.original is not None and image.adversarial is not None
-            middle = f"{attack_amount(result)}\nshown amplified"
+            middle = attack_amount(result)
             before, after = (_caption(answer, missing) for answer in (image.before, image.after))
             tiles = ((image.original, before), (pattern_shown(image), middle), (image.adversarial, after))
             for axis, (pixels, caption) in zip(row[::2], tiles, strict=True):
@@ -67,8 +67,10 @@ def sheet_png(images: Sequence[AttackedImage], result: AttackResult) -> bytes:
 
 
 def attack_amount(result: AttackResult) -> str:
-    """Say how much the attack changes."""
-    return "a patch" if result.method == "patch" else amount_words(result.epsilon, result.norm)
+    """Say how much the attack changes, below its pattern."""
+    if result.method == "patch":
+        return "a patch,\nminus what it covers"
+    return f"{amount_words(result.epsilon, result.norm)}\nshown amplified"
 
 
 def amount_words(epsilon: float, norm: str) -> str:
