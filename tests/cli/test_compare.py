@@ -36,6 +36,31 @@ def test_compare_as_a_table_says_what_to_take(compared):
     assert json.loads((run / "compare.json").read_text())["best"] == "colors"
 
 
+def test_compare_has_columns_for_retrieval_and_attacks_if_they_are_asked_for(compared, colors, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(compared["table"][1].parent / "cache"))
+    monkeypatch.setenv("COLUMNS", "120")
+    done = tlkit(
+        "compare",
+        colors,
+        "--only",
+        "colors,majority",
+        "--retrieval",
+        "--adversarial",
+        "--format",
+        "table",
+        "-o",
+        tmp_path / "run",
+    )
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    majority, found = content["models"]
+    assert found["precision_at_5"] == pytest.approx(0.2)  # one of the five others
+    assert found["adversarial_epsilon"] is None  # it has no gradient
+    assert majority["precision_at_5"] is None
+    header = next(line for line in done.stdout.splitlines() if line.startswith("model "))
+    assert header.split()[-1] == "precision@5" and "precision@5" not in compared["table"][0].stdout
+    assert json.loads((compared["table"][1] / "compare.json").read_text())["models"][1]["precision_at_5"] is None
+
+
 def test_compare_without_its_page(compared):
     done, run = compared["json"]
     assert json.loads(done.stdout)["notes"] == json.loads((compared["table"][1] / "compare.json").read_text())["notes"]

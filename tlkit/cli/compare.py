@@ -88,7 +88,9 @@ def _print_table(comparison: "Comparison") -> None:
     bounds = f"  95{GLUE}% interval {interval(*best.interval)}" if best.interval else ""
     screen.line((f"best accuracy {percent(best.accuracy)}", STRONG), f"  {best.title}{bounds}", indent=2)
     screen.blank()
-    screen.table(HEADER, [_row(result, best) for result in results], LEFT, DROPPED)
+    limits = [column for column in LIMITS if any(getattr(result, column) is not None for result in results)]
+    rows = [[*_row(result, best), *(_limit(result, column) for column in limits)] for result in results]
+    screen.table([*HEADER, *(LIMITS[column] for column in limits)], rows, LEFT, DROPPED)
     screen.blank()
     for note in _legend(comparison):
         screen.line((note, FAINT))
@@ -120,6 +122,16 @@ def _row(result: "CandidateResult", best: "CandidateResult") -> "list[Part]":
     ]
 
 
+LIMITS = {"precision_at_5": "precision@5", "adversarial_epsilon": "epsilon"}  # columns that are asked for
+
+
+def _limit(result: "CandidateResult", column: str) -> str:
+    value = getattr(result, column)
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if column == "precision_at_5" else f"{value:g}"
+
+
 def _legend(comparison: "Comparison") -> list[str]:
     """Explain the table in a few sentences."""
     lines = [
@@ -128,6 +140,12 @@ def _legend(comparison: "Comparison") -> list[str]:
     ]
     if any(result.features_cached for result in comparison.results):
         lines.append("≥: without feature extraction, which was cached; such times are not used for the recommendation.")
+    if any(result.precision_at_5 is not None for result in comparison.results):
+        lines.append(
+            "precision@5: of the five nearest validation images by a model's features, those of the same class."
+        )
+    if any(result.adversarial_epsilon is not None for result in comparison.results):
+        lines.append("epsilon: gray levels of change that make half of the correct answers wrong (PGD; networks only).")
     return lines
 
 

@@ -37,6 +37,9 @@ class CandidateResult:
         images_per_second: that `predict` classifies, reading included, when it was trained
         num_bytes: of the files that `predict` needs
         command: that trains it
+        precision_at_5: of its features, 0 to 1; None unless it was asked for
+        adversarial_epsilon: gray levels that change half of its correct answers; None unless it was asked for, or if it
+            has no gradient
     """
 
     name: str
@@ -51,6 +54,8 @@ class CandidateResult:
     images_per_second: float | None = None
     num_bytes: int | None = None
     command: str = field(default="", repr=False)
+    precision_at_5: float | None = None
+    adversarial_epsilon: float | None = None
 
     def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
         """Compare it with the best, image by image; None for the best itself and for "chance".

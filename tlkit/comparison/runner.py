@@ -20,6 +20,7 @@ from tlkit.comparison.cache import (
     run_key,
 )
 from tlkit.comparison.candidates import BASELINES, Candidate, build_candidates, missing_requirements
+from tlkit.comparison.limits import measure_epsilon, measure_retrieval
 from tlkit.comparison.results import (
     CandidateResult,
     FeatureSource,
@@ -31,7 +32,7 @@ from tlkit.comparison.results import (
     training_seconds,
     validation_set_of,
 )
-from tlkit.data.reader import DataOptions, read_data
+from tlkit.data.reader import DataOptions, images_root, read_data
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.models.backbones import cached_backbones
 from tlkit.runs.manifest import RUN_FILES
@@ -152,8 +153,29 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
     state.notes += notes_of(candidate, run)
     command = command_line(recipe.command, replace(settings, report=True), state.data)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
-    state.results.append(result)
+    state.results.append(_measure_limits(state, result, run))
     state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)
+
+
+def _measure_limits(state: ComparisonState, result: CandidateResult, run: Run) -> CandidateResult:
+    """Add what --retrieval and --adversarial ask for, while there is time; note why a figure is missing."""
+    data, settings = read_request(state.run)
+    root, limits = images_root(data, settings.images), dict[str, Any]()
+    for is_wanted, name, measure in (
+        (settings.retrieval, "precision_at_5", measure_retrieval),
+        (settings.adversarial, "adversarial_epsilon", measure_epsilon),
+    ):
+        if not is_wanted:
+            continue
+        words = name.replace("_", " ")
+        state.progress.note(f"{result.title}: {words}", transient=True)
+        try:
+            if time.monotonic() > state.end:
+                raise OutOfTimeError(NO_TIME)
+            limits[name] = measure(run, root)
+        except TlkitError as error:
+            state.notes.append(f"{result.name} has no {words}: {error}")
+    return replace(result, **limits)
 
 
 def _without_traceback(error: Exception) -> TlkitError:

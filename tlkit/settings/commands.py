@@ -72,6 +72,17 @@ class CompareSettings(TrustSettings, LayoutSettings, PixelSettings):
         0.2, "Main", "Fraction of the images held out for validation, if DATA has no val/.", above=0, below=1
     )
     seed: int = setting(0, "Main", "Random seed of the split, the image order and new weights.", min=0, max=MAX_SEED)
+    retrieval: bool = setting(
+        False,
+        "Main",
+        "Column precision@5: of the five validation images nearest by a model's features, those of the same class.",
+    )
+    adversarial: bool = setting(
+        False,
+        "Main",
+        "Column epsilon, of networks: the change of pixels, in gray levels, that makes half of the correct answers "
+        "wrong (PGD, 50 images).",
+    )
     report: bool = setting(
         True, "Run", "Page compare.html in the run folder: accuracy, mistakes of each model, where they agree."
     )

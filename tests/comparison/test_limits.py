@@ -1,0 +1,38 @@
+"""Precision@5 of a candidate's features, and the epsilon that fools a network."""
+
+import numpy as np
+import pytest
+
+from tlkit.comparison.limits import EPSILONS, measure_epsilon, measure_retrieval
+from tlkit.data.image import decode_square
+from tlkit.inference.predictor import Predictor
+
+
+def brute_force(run, root, k=5):
+    """Precision at k among the validation images, image by image."""
+    rows = [row for row in run.read_rows("split.csv") if row["split"] == "validation"]
+    predictor, spec = Predictor(run), run.manifest.image
+    squares = np.stack([decode_square((root / row["path"]).read_bytes(), spec) for row in rows])
+    features = predictor.network.extract(squares).reshape(len(rows), -1).astype(float)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    values = []
+    for query, row in enumerate(rows):
+        others = [other for other in range(len(rows)) if rows[other]["group"] != row["group"]]
+        nearest = sorted(others, key=lambda other: -features[query] @ features[other])[:k]
+        values.append(np.mean([rows[other]["class"] == row["class"] for other in nearest]))
+    return np.mean(values)
+
+
+def test_precision_is_that_of_a_search_image_by_image(finetuned_run, classic_run, colors):
+    for run in (finetuned_run, classic_run):
+        assert measure_retrieval(run, colors) == pytest.approx(brute_force(run, colors))
+
+
+def test_epsilon_is_a_power_of_two_of_networks_only(finetuned_run, classic_run, colors):
+    assert measure_epsilon(finetuned_run, colors) in EPSILONS
+    assert measure_epsilon(classic_run, colors) is None
+
+
+def test_images_that_are_gone_give_no_figure(finetuned_run, tmp_path):
+    assert measure_retrieval(finetuned_run, tmp_path) is None
+    assert measure_epsilon(finetuned_run, tmp_path) is None
