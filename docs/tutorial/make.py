@@ -57,6 +57,7 @@ def measure() -> dict[str, str]:
     tlkit("features", "digits", "--run", "compare/lenet", "--pca", 2, "-o", "map.npz")
     printed["fooled"] = tlkit("predict", "compare/lenet", *strangers, "--format", "table")
     printed["demo"] = transfer()
+    printed |= limits()
     return {name: text.rstrip() for name, text in printed.items()} | accuracies() | wrong()
 
 
@@ -111,6 +112,17 @@ def transfer() -> str:
     lines = command(sys.executable, str(ROOT / "sample_data" / "demo.py"), "demo").splitlines()
     start = next(index for index, line in enumerate(lines) if "test images of 5 to 9" in line)
     return "\n".join(lines[start : start + 3])
+
+
+def limits() -> dict[str, str]:
+    """Damage and attack the validation images of LeNet, and compare models by more than their accuracy."""
+    damaged = tlkit("robustness", "compare/lenet", "--severities", "1,3,5").rpartition("\nrun ")[0]
+    attacked = head(tlkit("attack", "compare/lenet", "--epsilon", "4,16,32"), 7)
+    only = ("--only", "pixels,linear,lenet", "--retrieval", "--adversarial")
+    compared = tlkit("compare", "digits", *only, "-o", "limits", "--format", "table", "--no-report")
+    tlkit("search", "index", "digits", "--run", "compare/lenet", "-o", "digits.index")
+    search = head(tlkit("search", "evaluate", "digits.index", "--subset", "validation"), 5)
+    return {"damaged": damaged, "attacked": attacked, "limits": compared.split("\n\n")[1], "search": search}
 
 
 def draw() -> None:

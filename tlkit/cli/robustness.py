@@ -81,7 +81,8 @@ def _print(measured: "Robustness", run: Path, output: Path | None) -> None:
     kind = "images" if measured.counted == "all" else f"{measured.counted} images"
     words = f"{100 * clean.accuracy:>5.1f}{GLUE}%  {clean.num_correct:,} of {clean.num_images:,} {kind} correct"
     print_figure(screen, "undamaged", f"{words} ({interval(*clean.interval)})")
-    count = f"{len(measured.corruptions)} corruptions × {len(measured.severities)} severities"
+    corruptions = _counted(len(measured.corruptions), "corruption", "corruptions")
+    count = f"{corruptions} × {_counted(len(measured.severities), 'severity', 'severities')}"
     mean = f"{100 * measured.corruption_mean:>5.1f}{GLUE}%"
     print_figure(
         screen, "damaged", (mean, STRONG), f"  mean of {count} ({interval(*measured.corruption_mean_interval)})"
@@ -99,6 +100,10 @@ def _print(measured: "Robustness", run: Path, output: Path | None) -> None:
     if output:
         screen.entry("files", f"{output}/robustness.csv, consistency.csv, robustness.png")
     screen.entry("run", f"{run}  corruption mean {percent(measured.corruption_mean)}")
+
+
+def _counted(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _print_table(screen: "Screen", measured: "Robustness") -> None:
@@ -146,7 +151,8 @@ def _print_weakest(screen: "Screen", measured: "Robustness") -> None:
     weakest = measured.weakest
     change, (low, high) = weakest.change, weakest.change.interval
     if change.p >= SIGNIFICANT or change.difference >= 0:
-        words = f"with {measured.clean.num_images:,} images no corruption lowers the accuracy significantly"
+        images = _counted(measured.clean.num_images, "image", "images")
+        words = f"with {images} no corruption lowers the accuracy significantly"
         screen.entry("weakest", f"{words}; the lowest mean is that of {weakest.name}.")
         return
     points = f"{-100 * change.difference:.1f} points below undamaged ({-100 * high:.1f} to {-100 * low:.1f})"

@@ -104,7 +104,7 @@ def _labels(run: Run, rows: Sequence[Row]) -> np.ndarray:
 
 
 def _spread(items: Sequence[Item], max_items: int) -> Sequence[Item]:
-    """Take at most so many items, evenly spaced."""
+    """Take at most `max_items` items, evenly spaced."""
     if len(items) <= max_items:
         return items
     return [items[index] for index in np.linspace(0, len(items) - 1, max_items).round().astype(int)]
