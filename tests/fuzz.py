@@ -78,6 +78,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("search", "evaluate", "found"),
     ("search", "add", "found", "photos"),
     ("search", "info", "found"),
+    ("search", "near", "photos", "--backbone", "none"),
     ("augment", "photos", "--rows", "2", "--image-size", "32"),
     ("check", "photos", "--backbone", "none"),
     ("models",),

@@ -46,6 +46,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("search", "query", "found", "{data}", "-k", "3", "--format", "table"),
     ("search", "evaluate", "found"),
     ("search", "info", "found"),
+    ("search", "near", "{data}", "--backbone", "none"),
     ("search", "remove", "found", "*1.png"),
     ("augment", "{data}", "--rows", "2"),
     ("check", "{data}", "--backbone", "none"),

@@ -46,6 +46,7 @@ _MODULES = {
     "tlkit.search.build": ("index_images",),
     "tlkit.search.evaluate": ("SearchEvaluation", "evaluate_index"),
     "tlkit.search.index": ("Index", "open_index"),
+    "tlkit.search.near": ("NearResult", "find_near_images"),
     "tlkit.search.query": ("QueryResult", "search_images"),
     "tlkit.settings.commands": (
         "CheckSettings",
@@ -90,6 +91,7 @@ __all__ = [
     "IndexSettings",
     "Issue",
     "ModelError",
+    "NearResult",
     "OptionError",
     "Prediction",
     "Predictor",
@@ -117,6 +119,7 @@ __all__ = [
     "evaluate_index",
     "export_features",
     "export_run",
+    "find_near_images",
     "finetune",
     "index_images",
     "keras_model",
@@ -172,6 +175,7 @@ if TYPE_CHECKING:
     from tlkit.search.build import index_images
     from tlkit.search.evaluate import SearchEvaluation, evaluate_index
     from tlkit.search.index import Index, open_index
+    from tlkit.search.near import NearResult, find_near_images
     from tlkit.search.query import QueryResult, search_images
     from tlkit.settings.commands import (
         CheckSettings,

@@ -46,6 +46,7 @@ API = {  # the public names of a page of the Python reference
     "Features": ("export_features", "FeatureExport", "FeaturesSettings"),
     "Search": (
         *("index_images", "open_index", "Index", "search_images", "QueryResult", "evaluate_index", "SearchEvaluation"),
+        *("find_near_images", "NearResult"),
         *("IndexSettings", "QuerySettings", "SearchEvaluateSettings"),
     ),
     "Export": ("export_run", "Export", "ExportSettings"),

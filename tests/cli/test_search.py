@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -76,3 +77,13 @@ def test_add_remove_and_info(colors, tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert "its SHA-256 differs" in refused(4, "search", "info", path)
     assert "tlkit search index DATA" in refused(4, "search", "query", colors, "x.png")
+
+
+def test_near_lists_copies(colors, tmp_path):
+    shutil.copytree(colors, tmp_path / "data")
+    shutil.copy(colors / "red" / "0.png", tmp_path / "data" / "blue" / "copy.png")
+    ask = ("search", "near", tmp_path / "data", "--backbone", "none")
+    out = tlkit(*ask).stdout
+    assert out.startswith("0 pairs of near duplicates, 1 set of equal images  37 images\n")
+    assert "equal       blue/copy.png, red/0.png" in out
+    assert json.loads(tlkit(*ask, "--json").stdout)["equal"] == [["blue/copy.png", "red/0.png"]]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.quality.making import looked_at, photos
+from tlkit.features.neighbors import unit_rows
 from tlkit.quality.labels import PENALTY, LabelErrors, Outliers, leave_one_out_scores
-from tlkit.quality.neighbors import unit_rows
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (12, 40)])

@@ -11,6 +11,7 @@ from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
 from tlkit.cli.options import open_run, options_from, output_option
 from tlkit.cli.predict import SOME_FAILED
 from tlkit.cli.reporting import report_options, reporting
+from tlkit.settings.commands import CheckSettings
 from tlkit.settings.search import IndexSettings, QuerySettings, SearchEvaluateSettings
 
 if TYPE_CHECKING:
@@ -177,3 +178,25 @@ def search_info(index_path: Path) -> None:
     opened = open_index(index_path)
     opened.check_files()
     print_info(opened)
+
+
+@search.command(
+    cls=GroupedCommand,
+    examples=("tlkit search near photos", "tlkit search near photos --backbone none --json"),
+    common=("backbone", "as_json"),
+)
+@click.argument("data", type=click.Path(path_type=Path))
+@report_options
+@options_from(CheckSettings)
+def near(data: Path, settings: CheckSettings) -> None:
+    """List the images of DATA that are nearly the same.
+    They are the copies that `tlkit check` finds; nothing is written.
+
+    Copies are found by pixels: encoded again, resized, mirrored, photographed twice. A backbone whose weights are
+    cached finds crops, too.
+    """
+    from tlkit.cli.console import Console
+    from tlkit.cli.search_output import print_near
+    from tlkit.search.near import find_near_images
+
+    print_near(find_near_images(data, settings, Console()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.reporting import QUIET, reporting
+from tlkit.cli.reporting import QUIET, VERBOSE, reporting
 from tlkit.cli.screen import BAD, FAINT, STRONG, WARN, Screen, percent
 from tlkit.errors import OptionError
 from tlkit.utils.files import write_new
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from tlkit.search.build import Change
     from tlkit.search.evaluate import Figures, SearchEvaluation
     from tlkit.search.index import Index
+    from tlkit.search.near import NearPair, NearResult
     from tlkit.search.query import QueryResult
 
 ENDINGS = {".csv": "csv", ".json": "json", ".png": "png"}
 COLUMNS = ("query", "rank", "path", "class", "distance", "error")
+MAX_PAIRS = 20  # on the screen; --verbose and --json have all
 MAX_CLASSES = 20  # on the screen; --json has all
 
 
@@ -202,3 +204,32 @@ def _kind_words(index: "Index") -> str:
     if index.facts.kind == "flat":
         return "flat: every image is compared"
     return f"{index.facts.kind}, by FAISS" if index.uses_faiss else f"{index.facts.kind}; every image is compared"
+
+
+def print_near(result: "NearResult") -> None:
+    """Print pairs of images that are nearly the same."""
+    if reporting().as_json:
+        pairs = [asdict(pair) | {"labels": list(pair.labels)} for pair in result.pairs]
+        content = {"pairs": pairs, "equal": [list(paths) for paths in result.equal], "images": len(result.folder)}
+        click.echo(json.dumps(content | {"notes": list(result.notes)}, indent=2))
+        return
+    screen = Screen()
+    num_pairs, num_equal = len(result.pairs), len(result.equal)
+    words = f"{num_pairs:,} pair{'s' * (num_pairs != 1)} of near duplicates, "
+    words += f"{num_equal:,} set{'s' * (num_equal != 1)} of equal images"
+    screen.line((words, STRONG), f"  {len(result.folder):,} images")
+    shown = result.pairs if reporting().verbosity == VERBOSE else result.pairs[:MAX_PAIRS]
+    if shown:
+        rows = [[pair.first, pair.second, f"{pair.score:.3f}", _other_class(pair)] for pair in shown]
+        screen.table(("image", "near duplicate", "alike", ""), rows, left=(0, 1, 3), dropped=(3,))
+    if len(shown) < len(result.pairs):
+        screen.line((f"… {len(result.pairs) - len(shown):,} more; --verbose and --json show them", FAINT))
+    if reporting().verbosity > QUIET:
+        for paths in result.equal[:MAX_PAIRS]:
+            screen.entry("equal", ", ".join(paths))
+        for note in result.notes:
+            screen.entry("note", note, style=WARN)
+
+
+def _other_class(pair: "NearPair") -> str:
+    return "" if pair.labels[0] == pair.labels[1] else "another class"

@@ -10,7 +10,7 @@ import numpy as np
 from tlkit.data.duplicates import NearDuplicates, Pair
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import natural_key
-from tlkit.quality.crops import find_crops
+from tlkit.features.copies import near_pairs
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")  # the worst first
@@ -60,12 +60,7 @@ class CheckedData:
     @cached_property
     def near_pairs(self) -> list[Pair]:
         """List the pairs of images that are nearly the same, the most alike first; with features also crops."""
-        digests, found = self.folder.digests, {(pair.first, pair.second): pair for pair in self.near.pairs}
-        if self.features is not None:
-            for pair in find_crops(self.features, self.appearances["thumbnail"], self.folder.files, self.near):
-                found.setdefault((pair.first, pair.second), pair)
-        pairs = [pair for pair in found.values() if digests[pair.first] != digests[pair.second]]
-        return sorted(pairs, key=lambda pair: (-pair.score, pair.first, pair.second))
+        return near_pairs(self.folder, self.near, self.features)
 
     def path(self, position: int) -> str:
         """Give the path of an image."""

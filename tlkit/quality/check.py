@@ -6,19 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tlkit.data.duplicates import find_near_duplicates, group_images
 from tlkit.data.folder import ImageFolder
-from tlkit.data.image import ImageSpec
 from tlkit.data.reader import DataOptions, read_data
 from tlkit.data.survey import choose_pixels
-from tlkit.engines.base import EngineSpec, choose_engine, is_installed
-from tlkit.features.extract import extract
-from tlkit.features.extractor import completed, pixel_extractor
-from tlkit.features.vectors import compute_deep
-from tlkit.models.backbones import cached_backbones, find_backbone
-from tlkit.models.sources import PretrainedBackbone
+from tlkit.features.copies import missing_backbone, read_with_backbone
 from tlkit.quality.base import SEVERITIES, Check, CheckedData, Issue
 from tlkit.quality.classes import ClassNames, Groups, Imbalance
 from tlkit.quality.copies import ExactDuplicates, LabelConflicts, Leaks, NearDuplicatesCheck
@@ -35,8 +27,6 @@ CHECKS: tuple[Check, ...] = (  # in the order in which findings of one severity 
 )
 QUICK_CHECKS: tuple[Check, ...] = (Shortcuts(), ImageQuality())  # need no features, and say what no training says
 NOTED_FRACTION = 0.05  # of images that are poor, from which a training says so
-PREFERRED = "mobilenet_v2"
-LOOK_SIZE = 32  # pixels of the square that is decoded where no backbone is used
 
 
 @dataclass(frozen=True)
@@ -90,9 +80,8 @@ def check(
     progress = progress or Silent()
     folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     settings = replace(settings, **choose_pixels(settings.resize, settings.gray_range, folder.survey))
-    folder, features, backbone = _read(folder, settings, progress)
-    reason = "no pretrained weights are cached" if is_installed("keras") else "this needs pip install 'tlkit[train]'"
-    notes = [] if backbone else [f"no label errors, outliers or crops are looked for: {reason}."]
+    folder, features, backbone = read_with_backbone(folder, settings.backbone, settings.pixel_options, progress)
+    notes = [] if backbone else [missing_backbone("no label errors, outliers or crops are looked for")]
     notes = [*folder.notes, *notes]
     with progress.stage("checking", len(CHECKS), "checks") as advance:
         near = find_near_duplicates(folder.appearances["thumbnail"], folder.digests)  # type: ignore[index]
@@ -118,22 +107,3 @@ def worst_first(issues: Sequence[Issue]) -> list[Issue]:
     """Sort issues by severity, then by check; those of one check stay in their order."""
     order = {one.name: index for index, one in enumerate(CHECKS)}
     return sorted(issues, key=lambda issue: (SEVERITIES.index(issue.severity), order[issue.check]))
-
-
-def _read(
-    folder: ImageFolder, settings: CheckSettings, progress: Progress
-) -> tuple[ImageFolder, np.ndarray | None, str]:
-    """Read all images once: with the features of a backbone, or without any."""
-    name = settings.backbone
-    if name == "auto":
-        cached = cached_backbones() if is_installed("keras") else []
-        name = PREFERRED if PREFERRED in cached else cached[0] if cached else "none"
-    if name == "none":
-        image = ImageSpec(LOOK_SIZE, **settings.pixel_options)
-        return extract(folder, completed(pixel_extractor(image)), image, progress, name="reading").folder, None, ""
-    row = find_backbone(name)
-    source = PretrainedBackbone(row, "imagenet", row.image_size, 0)
-    image = ImageSpec(row.image_size, **settings.pixel_options)
-    engine = EngineSpec(choose_engine("auto", "float32"), "float32")
-    features = compute_deep(folder, source, image, engine, progress).features
-    return features.folder, features.load(features.folder).astype(np.float32), row.name

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlkit.features.neighbors import nearest, unit_rows
 from tlkit.quality.base import CheckedData, Issue
-from tlkit.quality.neighbors import nearest, unit_rows
 
 PENALTY = 1000.0  # of the ridge regression, for columns of about unit deviation
 SURE_MARGIN = 0.5  # by which another class must lead for a warning; labels are 0 and 1

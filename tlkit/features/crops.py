@@ -16,7 +16,7 @@ from tlkit.data.appearance import SIDE
 from tlkit.data.decode import open_upright, read_file, to_rgb
 from tlkit.data.duplicates import NearDuplicates, Pair, blur_matrix, details_of
 from tlkit.errors import ImageError
-from tlkit.quality.neighbors import nearest, unit_rows
+from tlkit.features.neighbors import nearest, unit_rows
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 
 NUM_NEAREST = 5  # images by features that are compared by pixels

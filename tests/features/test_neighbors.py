@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tlkit.quality import neighbors
-from tlkit.quality.neighbors import nearest, unit_rows
+from tlkit.features import neighbors
+from tlkit.features.neighbors import nearest, unit_rows
 
 
 def test_nearest_gives_others_in_order(monkeypatch):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.quality.making import looked_at, photo, photos, save
 from tlkit.data.duplicates import NearDuplicates
-from tlkit.quality.crops import crop_score, find_crops, overlay_scores
+from tlkit.features.crops import crop_score, find_crops, overlay_scores
 
 
 def gray(image):
