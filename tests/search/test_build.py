@@ -122,7 +122,9 @@ def test_images_without_classes(colors, tmp_path):
     assert len(change.index) == 12
     assert [entry.path for entry in change.skipped] == ["notes.txt"]
     assert {record.label for record in change.index.images} == {""}
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="--no-labels"):
+        index_images(folder, tmp_path / "j", descriptor="pixels")
+    with pytest.raises(DataError, match="is not a folder"):
         index_images(tmp_path / "i" / "no", tmp_path / "j", labels=False)
 
 

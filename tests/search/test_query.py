@@ -46,7 +46,7 @@ def test_features_of_a_run_and_of_another_network(finetuned_run, colors, tmp_pat
     (index.path / "index.json").write_text(json.dumps(facts | {"feature_key": "0" * 64}))
     with pytest.raises(RunError, match="not made on this machine"):
         search_images(index.path, [colors / "red" / "1.png"])
-    with pytest.raises(RunError, match="of another network"):
+    with pytest.raises(RunError, match="of another network or descriptor"):
         search_images(index.path, [colors / "red" / "1.png"], run=str(finetuned_run.path))
 
 

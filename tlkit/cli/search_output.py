@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -118,7 +119,7 @@ def print_change(change: "Change", verb: str) -> None:
             screen.entry("check", note, style=WARN)
         print_left_out(screen, change.skipped)
     screen.entry("index", str(index.path))
-    screen.command("next", f"tlkit search query {index.path} IMAGE")
+    screen.command("next", f"tlkit search query {shlex.quote(str(index.path))} IMAGE")
 
 
 def print_info(index: "Index") -> None:

@@ -33,9 +33,13 @@ def list_images(data: str | Path, settings: IndexSettings) -> ImageFolder:
     Raises:
         DataError, OptionError
     """
-    if settings.labels:
-        return read_data(data, DataOptions(**settings.data_options))
     root = Path(data)
+    if settings.labels:
+        try:
+            return read_data(data, DataOptions(**settings.data_options))
+        except DataError as error:
+            hint = "; --no-labels takes every image below it without classes" * is_folder(root)
+            raise DataError(f"{str(error).rstrip('.')}{hint}.") from None
     if not is_folder(root):
         raise DataError(f"'{data}' is not a folder; --no-labels takes every image below a folder.")
     entries = list(list_files(root))
@@ -129,4 +133,4 @@ def require_same_features(index: Index, feature_key: str) -> None:
         RunError
     """
     if feature_key != index.facts.feature_key:
-        raise damaged(index.path / FACTS, "its features are of another network, or of another version of it")
+        raise damaged(index.path / FACTS, "its features are of another network or descriptor, or of another version")
