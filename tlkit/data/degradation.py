@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from tlkit.data.transforms import add_noise
 
+TRAINED_KINDS = ("gaussian-noise", "defocus-blur", "jpeg")  # corruptions of `tlkit robustness` that are of these kinds
 DEGRADATION_VERSION = 1  # part of every cache key; raise it when any pixel of a degraded view may change
 MAX_NOISE = 0.3  # standard deviation, as a fraction of white
 MAX_BLUR = 0.02  # standard deviation, as a fraction of the side

@@ -13,8 +13,10 @@ from tlkit.report.content import RunContent, read_content
 from tlkit.report.html import render_page
 from tlkit.report.images import Thumbnails, make_thumbnails
 from tlkit.report.page import WrittenPage, network_of
+from tlkit.report.robustness import describe_robustness, measure_runs
 from tlkit.runs.run import Run
-from tlkit.utils.files import write_new
+from tlkit.utils.files import check_new_file, write_new
+from tlkit.utils.progress import Progress
 from tlkit.utils.text import distinct_names, escape_control_chars, format_duration, quote_names
 
 MAX_IMAGES = 36  # that runs disagree on
@@ -48,17 +50,23 @@ class Compared:
         return np.asarray(correct[self.order], bool)
 
 
-def write_page_of_runs(runs: Sequence[Run], output: Path, images: Path | None = None) -> WrittenPage:
+def write_page_of_runs(
+    runs: Sequence[Run], output: Path, images: Path | None = None, measure: Progress | None = None
+) -> WrittenPage:
     """Write a page that compares runs.
 
     Args:
         output: a new file
         images: folder of the images; that which a run of this machine names where it is None
+        measure: shows how the robustness of the runs is measured; None for a page without it
 
     Raises:
+        DataError: if there is no image to measure
         RunError
+        ModelError
         OptionError: if the file exists
     """
+    check_new_file(output)
     compared = compare_contents([read_content(run) for run in runs])
     group = _main_group(compared)
     num_wrong = np.sum([~run.correct for run in group], axis=0)
@@ -72,6 +80,7 @@ def write_page_of_runs(runs: Sequence[Run], output: Path, images: Path | None = 
         rows=[_row(run, _axis_start(compared)) for run in compared],
         start=_axis_start(compared),
         verdict=_verdict(compared),
+        robustness=_robustness(compared, images, measure) if measure else None,
         differing=_differing(compared),
         group=[run.name for run in group],
         num_images=len(group[0].order) if group else 0,
@@ -87,6 +96,10 @@ def write_page_of_runs(runs: Sequence[Run], output: Path, images: Path | None = 
     write_new(output, page)
     size = len(page.encode("utf-8", "surrogateescape"))
     return WrittenPage(output, size, len(pictured.uris), pictured.problems)
+
+
+def _robustness(compared: Sequence[Compared], images: Path | None, progress: Progress) -> dict[str, Any]:
+    return describe_robustness(measure_runs([(run.name, run.content) for run in compared], images, progress))
 
 
 def compare_contents(contents: Sequence[RunContent]) -> list[Compared]:

@@ -89,8 +89,8 @@ class HardenSettings:
     harden: Literal["none", "noise", "adversarial", "both"] = setting(
         "none",
         "Augmentation",
-        "Hardening: noise trains on degraded views, too (noise, blur, JPEG); adversarial on attacked images, which "
-        "doubles the time or more.",
+        "Hardening: noise trains on degraded views, too (noise, blur, JPEG); adversarial (experimental) on "
+        "attacked images, which doubles the time or more.",
     )
     harden_epsilon: int = setting(
         2, "Augmentation", "Maximum change of a pixel by these attacks, in gray levels (1/255).", min=1, max=255
