@@ -98,3 +98,5 @@ def test_what_cannot_be_attacked_is_named(finetuned_run, colors, tmp_path):
     (tmp_path / "no.png").write_text("text")
     with pytest.raises(DataError, match="text, not an image"):
         attack(finetuned_run, [colors / "red" / "0.png", tmp_path / "no.png"])
+    with pytest.raises(DataError, match="for single images, name them"):
+        attack(finetuned_run, tmp_path)

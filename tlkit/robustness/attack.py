@@ -180,8 +180,13 @@ def _find_images(
     names, labels, counted = run.manifest.class_names, list[int](), ""
     if len(given) <= 1 and (not given or is_folder(given[0])):
         layout: dict[str, Any] = settings.data_options
+        folder = read_data(given[0], DataOptions(**layout), names) if given else None
+        if folder is not None and not len(folder):
+            raise DataError(
+                f"'{given[0]}' has no images in folders of the run's classes; for single images, name them."
+            )
         evaluation = evaluate(run, given[0] if given else None, EvaluateSettings(**layout), progress)
-        root = read_data(given[0], DataOptions(**layout), names).root if given else images_folder(run, "give DATA")
+        root = folder.root if folder else images_folder(run, "give DATA")
         paths, counted = list(evaluation.paths), evaluation.counted
         labels, files = evaluation.report.labels.tolist(), [root / path for path in paths]
     else:
