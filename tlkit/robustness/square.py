@@ -80,7 +80,7 @@ def square_side(query: int, queries: int, size: int) -> int:
     """Compute the side of the square of a query: it halves its area as the search proceeds.
 
     >>> [square_side(query, 100, 224) for query in (0, 1, 50, 99)]
-    [123, 87, 11, 5]
+    [123, 61, 11, 5]
     """
     halvings = sum(query > fraction * queries for fraction in HALVED_AFTER)
     return max(1, min(size - 1, round(size * math.sqrt(FIRST_AREA / 2**halvings))))
