@@ -161,7 +161,14 @@ def test_output_among_the_images_is_refused(home, name, monkeypatch):
     for path in ("photos/new", "photos/red/new", "links/to photos/blue/new", "notes/../photos/new"):
         assert "is inside the image folder" in refused(2, *arguments, "-o", path + ending)
     monkeypatch.chdir(home / "photos")
-    if name not in ("attack", "features", "evaluate", "robustness", "check", "index"):  # which have no name of their own
+    if name not in (
+        "attack",
+        "features",
+        "evaluate",
+        "robustness",
+        "check",
+        "index",
+    ):  # which have no name of their own
         assert "is inside the image folder" in refused(2, arguments[0], "../photos", *arguments[2:])
     assert everything(home) == before
 
