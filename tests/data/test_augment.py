@@ -10,10 +10,10 @@ from tlkit.data.augment import (
     Augmentation,
     AugmentedBatches,
     AugmentedViews,
-    augment_image,
-    rng_for,
+    ViewKey,
+    augment_images,
 )
-from tlkit.data.transforms import sample_affine
+from tlkit.data.transforms import ImageDraws, sample_affine
 from tlkit.settings.training import FinetuneSettings
 
 SIDE, SIZE = 74, 64
@@ -32,7 +32,11 @@ def augmentation_of(settings):
 
 
 def view_of(working, augmentation=LIGHT, number=0):
-    return augment_image(working, SIZE, augmentation, np.random.default_rng(number))
+    return augment_images([working], len(working), SIZE, augmentation, [key_of(number)])[0]
+
+
+def key_of(number, sha256=SHA):
+    return ViewKey(0, number, sha256)
 
 
 def noise(side=SIDE, seed=0):
@@ -47,7 +51,7 @@ def test_a_view_is_what_its_affine_says():
     """On a ramp of colors, each pixel tells where it was taken from."""
     for augmentation in [LIGHT, Augmentation(shear=20, zoom=0.2, shift=0.1, rotation=30)]:
         for number in range(20):
-            a, b, c, d, e, f = sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number))
+            a, b, c, d, e, f = sample_affine(SIDE, SIZE, augmentation, ImageDraws([f"0 {number} {SHA}"]))[0]
             view = view_of(ramp(), augmentation, number).astype(float)
             x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
             column, row = a * x + b * y + c - 0.5, d * x + e * y + f - 0.5
@@ -103,7 +107,7 @@ def test_the_key_names_what_views_depend_on():
 
 def test_without_any_amount_a_view_is_the_picture_itself():
     picture = noise(SIZE)
-    np.testing.assert_array_equal(augment_image(picture, SIZE, NO_AUGMENTATION, np.random.default_rng(0)), picture)
+    np.testing.assert_array_equal(view_of(picture, NO_AUGMENTATION), picture)
 
 
 def test_colors_keep_within_their_limits():
@@ -177,8 +181,8 @@ def test_a_picture_looks_the_same_in_every_batch_of_an_epoch_and_different_in_th
     assert not np.array_equal(first[:], rows(epoch=2)[:])
     assert not np.array_equal(first[:], rows(seed=1)[:])
     np.testing.assert_array_equal(first[:], rows()[:])
-    expected = augment_image(noise(seed=4), SIZE, LIGHT, rng_for(0, 1, f"{4:016x}" * 4))
-    np.testing.assert_array_equal(picked[0], expected)
+    expected = augment_images([noise(seed=4)], SIDE, SIZE, LIGHT, [key_of(1, f"{4:016x}" * 4)])
+    np.testing.assert_array_equal(picked[0], expected[0])
 
 
 # degraded views, of `--harden noise`

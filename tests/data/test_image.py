@@ -366,7 +366,7 @@ def test_pixels_are_those_of_their_version():
 
 def test_views_are_those_of_their_version():
     """The same for `AUGMENT_VERSION`."""
-    assert (AUGMENT_VERSION, pixels_digest(AugmentedViews(3, seed=0))) == (2, "374ed3b05e050f46")
+    assert (AUGMENT_VERSION, pixels_digest(AugmentedViews(3, seed=0))) == (3, "3f0f5d4ff5967724")
 
 
 def test_a_transparent_image_has_the_same_pixels_in_training_and_in_every_kind_of_prediction():

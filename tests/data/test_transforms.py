@@ -4,15 +4,45 @@ import numpy as np
 import pytest
 
 from tlkit.data.augment import PRESETS, Augmentation
-from tlkit.data.transforms import MAX_ASPECT, MIDDLE_GRAY, add_noise, random_erase, sample_affine, sample_color_matrix
+from tlkit.data.transforms import (
+    MAX_ASPECT,
+    MIDDLE_GRAY,
+    ImageDraws,
+    add_noise,
+    random_erase,
+    sample_affine,
+    sample_color_matrix,
+)
 
 SIDE, SIZE = 74, 64
 LIGHT = PRESETS["light"]
 
 
 def affines(count=300, augmentation=LIGHT):
-    drawn = [sample_affine(SIDE, SIZE, augmentation, np.random.default_rng(number)) for number in range(count)]
-    return [np.array(affine).reshape(2, 3) for affine in drawn]
+    return list(sample_affine(SIDE, SIZE, augmentation, draws(count)).reshape(-1, 2, 3))
+
+
+def draws(count):
+    return ImageDraws([str(number) for number in range(count)])
+
+
+def test_image_draws_are_uniform_and_depend_on_the_key_alone():
+    many = draws(2000)
+    columns = np.stack([many.uniform(-2, 3) for _ in range(13)])
+    np.testing.assert_allclose((columns.min(axis=1), columns.max(axis=1)), [[-2] * 13, [3] * 13], atol=0.02)
+    np.testing.assert_allclose(columns.mean(axis=1), 0.5, atol=0.15)
+    np.testing.assert_allclose(np.corrcoef(columns), np.eye(13), atol=0.1)
+    few = ImageDraws(["7", "11"])
+    np.testing.assert_array_equal([few.uniform(-2, 3) for _ in range(13)], columns[:, [7, 11]])
+
+
+def test_maps_and_colors_of_an_image_do_not_depend_on_the_others():
+    strong = PRESETS["strong"]
+    limits = strong.brightness, strong.contrast, strong.saturation
+    for number, together in enumerate(zip(affines(70, strong), sample_color_matrix(*limits, draws(70)), strict=True)):
+        alone = ImageDraws([str(number)])
+        np.testing.assert_array_equal(sample_affine(SIDE, SIZE, strong, alone)[0], together[0].ravel())
+        np.testing.assert_array_equal(sample_color_matrix(*limits, ImageDraws([str(number)]))[0], together[1])
 
 
 def test_half_of_the_views_are_mirrored_and_none_is_upside_down():
@@ -43,16 +73,15 @@ def test_zoom_shift_and_shear_keep_within_their_limits():
 
 
 def test_sample_color_matrix_without_change_is_none():
-    assert sample_color_matrix(0, 0, 0, np.random.default_rng(0)) is None
+    assert sample_color_matrix(0, 0, 0, draws(1)) is None
 
 
 def test_sample_color_matrix_keeps_gray_gray():
     """Saturation changes no gray; contrast turns about middle gray; brightness multiplies."""
-    for number in range(20):
-        matrix = sample_color_matrix(0, 0.5, 0.5, np.random.default_rng(number))
-        gray = np.array(matrix).reshape(3, 4) @ (MIDDLE_GRAY, MIDDLE_GRAY, MIDDLE_GRAY, 1)
+    matrices = (sample_color_matrix(*limits, draws(20)).reshape(20, 3, 4) for limits in ((0, 0.5, 0.5), (0.5, 0, 0)))
+    for matrix, brightness in zip(*matrices, strict=True):
+        gray = matrix @ (MIDDLE_GRAY, MIDDLE_GRAY, MIDDLE_GRAY, 1)
         np.testing.assert_allclose(gray, MIDDLE_GRAY)
-        brightness = np.array(sample_color_matrix(0.5, 0, 0, np.random.default_rng(number))).reshape(3, 4)
         np.testing.assert_allclose(brightness, np.eye(3, 4) * brightness[0, 0], atol=1e-12)
         assert 0.5 <= brightness[0, 0] <= 1.5
 

@@ -16,6 +16,7 @@ from tlkit.training.finetune import finetune_recipe
 from tlkit.training.from_scratch import scratch_recipe
 from tlkit.training.recipe import Recipe
 
+PAGES = {"report": False, "plots": False}  # `tlkit report` makes the page of a candidate that a person looks at
 DEFAULT_BACKBONE = "mobilenet_v2"  # whose upper blocks are trained where no frozen backbone was tried
 
 
@@ -188,4 +189,4 @@ CANDIDATE_GROUPS: dict[str, Callable[[CompareSettings], list[Candidate]]] = {  #
 def _shared(settings: CompareSettings) -> dict[str, Any]:
     names = ("coverage", "golden", "validation_split", "seed", "resize", "gray_range", "max_megapixels")
     given = {name: getattr(settings, name) for name in names} | settings.data_options
-    return given | {"report": False}  # `tlkit report` makes the page of a candidate that a person looks at
+    return given | PAGES

@@ -19,7 +19,7 @@ from tlkit.comparison.cache import (
     read_request,
     run_key,
 )
-from tlkit.comparison.candidates import BASELINES, Candidate, build_candidates, missing_requirements
+from tlkit.comparison.candidates import BASELINES, PAGES, Candidate, build_candidates, missing_requirements
 from tlkit.comparison.limits import measure_epsilon, measure_retrieval
 from tlkit.comparison.results import (
     CandidateResult,
@@ -151,7 +151,7 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
         return
     state.validation_set = state.validation_set or validation_set_of(run)
     state.notes += notes_of(candidate, run)
-    command = command_line(recipe.command, replace(settings, report=True), state.data)
+    command = command_line(recipe.command, replace(settings, **dict.fromkeys(PAGES, True)), state.data)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
     state.results.append(_measure_limits(state, result, run))
     state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)

@@ -1,21 +1,23 @@
 """Augmented views: presets, one affine resampling, then colors, noise and erasing; batches of them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from itertools import repeat
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from tlkit.data.degradation import DEGRADATION_VERSION, degrade_image
-from tlkit.data.transforms import AffineLimits, add_noise, random_erase, sample_affine, sample_color_matrix
+from tlkit.data.transforms import AffineLimits, ImageDraws, add_noise, random_erase, sample_affine, sample_color_matrix
 from tlkit.utils.parallel import count_workers
 
-AUGMENT_VERSION = 2  # part of every cache key; raise it when any pixel of a view may change
+AUGMENT_VERSION = 3  # part of every cache key; raise it when any pixel of a view may change
 DEGRADED_STEPS = {"every second": 2, "all": 1}  # from one degraded view to the next
+THREADED_SIZE = 96  # pixels; smaller views take less time than handing each to another thread
 OUTSIDE = (128, 128, 128)  # where a view looks past the border
 FLIP_SENSITIVE = re.compile(r"(?:^|[^a-z])(left|right|links|rechts|gauche|droite|clockwise|anticlockwise)(?:[^a-z]|$)")
 
@@ -123,14 +125,15 @@ class AugmentedViews:
 
     def __call__(self, plain: np.ndarray, oversized: np.ndarray, sha256: str) -> np.ndarray:
         """Make all views of one image: uint8 (count, image_size, image_size, 3), the plain one first."""
-        randoms = [rng_for(self.seed, number, sha256) for number in range(1, self.count)]
+        keys = [ViewKey(self.seed, number, sha256) for number in range(1, self.count)]
         if self.augmentation == NO_AUGMENTATION:
-            views = [plain for _ in randoms]
+            views = [plain for _ in keys]
         else:
-            views = [augment_image(oversized, len(plain), self.augmentation, random) for random in randoms]
+            views = augment_images(repeat(oversized), len(oversized), len(plain), self.augmentation, keys)
         if self.degraded != "none":
             step = DEGRADED_STEPS[self.degraded]
-            views[::step] = [degrade_image(*pair) for pair in zip(views[::step], randoms[::step], strict=True)]
+            pairs = zip(views[::step], keys[::step], strict=True)
+            views[::step] = [degrade_image(view, key.generator()) for view, key in pairs]
         return np.stack([plain, *views])
 
 
@@ -145,33 +148,61 @@ class OversizedImage:
         return oversized
 
 
-def rng_for(seed: int, number: int, sha256: str) -> np.random.Generator:
-    """Make the generator for one image in one view or epoch; its draws depend on nothing else, such as threads."""
-    return np.random.default_rng((seed, number, int(sha256[:16], 16)))
+class ViewKey(NamedTuple):
+    """Everything that the draws of one view depend on; nothing else, such as threads, decides any.
+
+    Attributes:
+        number: of the view or epoch
+        sha256: of the image's file, hexadecimal
+    """
+
+    seed: int
+    number: int
+    sha256: str
+
+    def generator(self) -> np.random.Generator:
+        """Make the generator of what is drawn pixel by pixel."""
+        return np.random.default_rng((self.seed, self.number, int(self.sha256[:16], 16)))
 
 
-def augment_image(
-    oversized: np.ndarray, image_size: int, augmentation: Augmentation, random: np.random.Generator
-) -> np.ndarray:
-    """Make one random view of an oversized image, in a single bilinear resampling.
+def augment_images(
+    oversized: Iterable[np.ndarray],
+    side: int,
+    image_size: int,
+    augmentation: Augmentation,
+    keys: Sequence[ViewKey],
+    map_images: Callable[..., Iterable[np.ndarray]] = map,
+) -> list[np.ndarray]:
+    """Make one random view of each oversized image, in a single bilinear resampling.
 
     Args:
         oversized: uint8 (side, side, 3); about 15 % wider than `image_size`, so that nothing aliases
+        keys: one per image
+        map_images: `map`, or one that uses threads
 
     Returns:
         uint8 (image_size, image_size, 3); gray where a view looks past the border
     """
-    affine = sample_affine(len(oversized), image_size, augmentation, random)
-    image = Image.fromarray(oversized).transform(
-        (image_size, image_size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
-    )
-    limits = augmentation.brightness, augmentation.contrast, augmentation.saturation
-    if colors := sample_color_matrix(*limits, random):
-        image = image.convert("RGB", colors)
-    view = np.asarray(image)
-    if augmentation.noise:
-        view = add_noise(view, random.uniform(0, augmentation.noise), random)
-    return random_erase(view, augmentation.erase, random) if augmentation.erase and random.random() < 0.5 else view
+    draws = ImageDraws([f"{key.seed} {key.number} {key.sha256}" for key in keys])
+    affines = sample_affine(side, image_size, augmentation, draws).tolist()
+    colors = sample_color_matrix(augmentation.brightness, augmentation.contrast, augmentation.saturation, draws)
+    matrices = repeat(None) if colors is None else colors.tolist()
+
+    def make_view(image: np.ndarray, affine: list[float], matrix: list[float] | None, key: ViewKey) -> np.ndarray:
+        """Augment one image."""
+        view = Image.fromarray(image).transform(
+            (image_size, image_size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
+        )
+        pixels = np.asarray(view.convert("RGB", matrix) if matrix else view)
+        if not (augmentation.noise or augmentation.erase):
+            return pixels
+        random = key.generator()
+        if augmentation.noise:
+            pixels = add_noise(pixels, random.uniform(0, augmentation.noise), random)
+        is_erased = augmentation.erase and random.random() < 0.5
+        return random_erase(pixels, augmentation.erase, random) if is_erased else pixels
+
+    return list(map_images(make_view, oversized, affines, matrices, keys))
 
 
 class AugmentedBatches:
@@ -207,15 +238,19 @@ class AugmentedBatches:
 
     def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
         oversized, sha256, augmentation, image_size, seed = self._arguments
-
-        def make_view(position: int, image: np.ndarray) -> np.ndarray:
-            """Augment the image at a position."""
-            random = rng_for(seed, self._epoch, sha256[position])
-            view = augment_image(image, image_size, augmentation, random)
-            return degrade_image(view, random) if self._degraded and (position + self._epoch) % 2 else view
-
         positions = np.arange(len(self))[indices]
-        return np.stack(list(self._pool.map(make_view, positions.tolist(), oversized[positions])))
+        images = oversized[positions]
+        keys = [ViewKey(seed, self._epoch, sha256[position]) for position in positions.tolist()]
+        map_images = self._pool.map if image_size >= THREADED_SIZE else map
+        views = augment_images(images, images.shape[1], image_size, augmentation, keys, map_images)
+        if self._degraded:
+            odd = ((positions + self._epoch) % 2).tolist()
+            views = list(map_images(_degrade_odd, views, keys, odd))
+        return np.stack(views)
+
+
+def _degrade_odd(view: np.ndarray, key: ViewKey, is_odd: int) -> np.ndarray:
+    return degrade_image(view, key.generator()) if is_odd else view
 
 
 def flip_sensitive_class(class_names: Sequence[str]) -> str | None:

@@ -6,12 +6,12 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from tests.networks import keras, run_network
+from tests.networks import keras, lazy_functions, run_network
 from tests.training.loop.toys import PLAN, fit, fitted, head, loss_of, plan, points, starving, unstable
 from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
-from tlkit.training.loop.batches import Mixing, Samples
+from tlkit.training.loop.batches import Mixing, Samples, batch_indices
 from tlkit.training.loop.history import BALANCED_LOSS, HISTORY_COLUMNS, MACRO_F1, EpochRecord, best_epoch
 from tlkit.utils.progress import Silent
 
@@ -77,6 +77,25 @@ def test_fit_gives_record_per_epoch_with_every_column(trained):
     assert [record.epoch for record in history] == [1, 2, 3, 4, 5]
     assert all(list(record.as_row()) == list(HISTORY_COLUMNS) for record in history)
     assert all(record.phase == "head" and record.seconds >= 0 and record.val_criterion is None for record in history)
+
+
+def test_fit_takes_the_steps_of_train_on_batch_and_records_their_means():
+    train, plain = points(), plan(epochs=3, label_smoothing=0.0)
+    model, history = fitted(plain, train, dropout=0.0)
+    (compile_model,) = lazy_functions("tlkit.training.loop.optimizers", "compile_model")
+    reference, weights = head(dropout=0.0), []
+    compile_model(reference, plain.optimizer, keras.losses.CategoricalCrossentropy(), steps=15)
+    for record in history:
+        batches = batch_indices(40, 8, plain.seed, record.epoch)
+        logs = [
+            reference.train_on_batch(train.features[rows], train.targets[rows], return_dict=True) for rows in batches
+        ]
+        means = [np.mean([log[name] for log in logs]) for name in ("loss", "accuracy")]
+        assert (record.loss, record.accuracy) == pytest.approx(means, rel=1e-6)
+        weights.append(reference.get_weights())
+    assert all(
+        np.array_equal(*pair) for pair in zip(model.get_weights(), weights[best_epoch(history) - 1], strict=True)
+    )
 
 
 def test_fit_learning_rate_falls_to_zero(trained):
