@@ -123,8 +123,7 @@ def choose_strategy(
         except TypeError:
             file = run.path / DECISION_FILE
             raise RunError(f"'{file}' is damaged; remove it and use --resume again to repeat the decision.") from None
-    limit, train = parse_duration(recipe.settings.time_limit), dataset.split.train
-    left = limit - stopwatch.total() - WRITING_SECONDS if limit else math.inf
+    train, left = dataset.split.train, seconds_left(recipe, stopwatch)
     probes = None
     if recipe.freeze == "auto":
         features = dataset.features.load(train)
@@ -134,6 +133,16 @@ def choose_strategy(
     for text in decision.messages:
         progress.note(text)
     return decision
+
+
+def seconds_left(recipe: Strategies, stopwatch: Stopwatch) -> float:
+    """Give the seconds that --time-limit leaves for the training; infinite without a limit.
+
+    Args:
+        stopwatch: has run since the start of the command
+    """
+    limit = parse_duration(recipe.settings.time_limit)
+    return limit - stopwatch.total() - WRITING_SECONDS if limit else math.inf
 
 
 def estimate_input(dataset: NetworkDataset) -> EstimateInput:

@@ -5,6 +5,7 @@ over the images starts before it (docs/decisions/008).
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -186,14 +187,15 @@ class NetworkRecipe:
 
     def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
         """Decide what is trained, and train it."""
-        from tlkit.training.auto_freeze import choose_strategy
+        from tlkit.training.auto_freeze import choose_strategy, seconds_left
         from tlkit.training.phases import fit_phases
 
         decision = choose_strategy(run, self, dataset, stopwatch, progress)
         recipe = self.changed(decision.options)
         stopwatch.lap("choose")
         initial_weights = dataset.network.get_weights()
-        fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path)
+        end = time.perf_counter() + seconds_left(recipe, stopwatch)
+        fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path, end)
         decided = [*decision.notes, *_notes_on_limit(fitted, decision)]
         if self.hardening.epsilon and not recipe.hardening.epsilon:
             decided.append("not hardened against attacks: the head alone cannot learn to resist them.")

@@ -226,11 +226,13 @@ def fit_phases(
     dataset: NetworkDataset,
     progress: Progress,
     checkpoints: Path | None = None,
+    end: float = math.inf,
 ) -> FittedNetwork:
     """Put a head on a network and train one phase after the other.
 
     Args:
         checkpoints: a folder to write them to, and to continue from
+        end: see `FitPlan`
 
     Raises:
         DataError
@@ -246,7 +248,7 @@ def fit_phases(
         inputs = phase.prepare(training, classifier, dataset, progress)
         checkpoint = Checkpoint(checkpoints / f"checkpoint-{phase.name}.npz") if checkpoints else None
         samples = inputs.train, inputs.validation
-        state = fit_top(inputs.model, *samples, inputs.plan, progress, checkpoint)
+        state = fit_top(inputs.model, *samples, replace(inputs.plan, end=end), progress, checkpoint)
         history += state.history
         notes += [*inputs.notes, *state.notes]
         if best_epoch(state.history) == 0:

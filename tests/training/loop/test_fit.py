@@ -1,5 +1,6 @@
 """The loop over epochs on small clouds of points: what it learns, keeps, records and recovers from."""
 
+import time
 from contextlib import contextmanager
 from itertools import cycle
 
@@ -56,6 +57,22 @@ def test_fit_stops_after_patience():
     _, history = fitted(plan(epochs=200, learning_rate=0.5, patience=3), points(spread=1.5), held_out)
     assert len(history) == best_epoch(history) + 3
     assert len(history) < 200
+
+
+def test_fit_stops_where_another_epoch_would_end_too_late(tmp_path):
+    """After the first in any case, because nothing is known before it; --resume keeps the decision."""
+    from tlkit.training.loop.checkpoint import Checkpoint
+
+    late = plan(epochs=50, end=time.perf_counter() - 1)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    state = fit(head(), points(), points(seed=1), late, Silent(), checkpoint)
+    assert [record.epoch for record in state.history] == [1]
+    expected = "--time-limit ended phase 'head' after 1 of 50 epochs, which took longer than estimated."
+    assert state.notes == [expected]
+    resumed = fit(head(), points(), points(seed=1), plan(epochs=50), Silent(), checkpoint)
+    assert (len(resumed.history), resumed.notes) == (1, [expected])
+    in_time = plan(epochs=50, end=time.perf_counter() + 3600)
+    assert len(fit(head(), points(), points(seed=1), in_time, Silent()).history) > 1
 
 
 def test_fit_no_epoch_better_keeps_initial_weights(trained):

@@ -61,7 +61,7 @@ def fit(
                 if best_epoch(state.history) == record.epoch:
                     with ema_weights(model, plan.optimizer):
                         state.best = model.get_weights()
-                state.ended = _should_stop(state, plan)
+                state.ended = _should_stop(state, plan) or _is_out_of_time(state, plan)
                 progress.on_epoch_end(record.as_row() | {"best_epoch": best_epoch(state.history)})
                 advance(1)
             if checkpoint and (record or state.ended):
@@ -98,6 +98,17 @@ def _compile(model: keras.Model, plan: FitPlan, state: TrainingState, num_images
 def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
     """Stop after the last epoch, or if none was better for as many epochs as the patience."""
     return state.epoch == plan.epochs or state.epoch - best_epoch(state.history) >= plan.patience
+
+
+def _is_out_of_time(state: TrainingState, plan: FitPlan) -> bool:
+    """Stop, with a note, if another epoch like the last would end too late."""
+    if time.perf_counter() + state.history[-1].seconds <= plan.end:
+        return False
+    state.notes.append(
+        f"--time-limit ended phase '{plan.phase}' after {state.epoch} of {plan.epochs} epochs, which took longer than "
+        "estimated."
+    )
+    return True
 
 
 def _try_epoch(

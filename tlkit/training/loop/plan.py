@@ -1,5 +1,6 @@
 """The plan of one training phase, made before it starts. It imports no Keras."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ class FitPlan:
         train_bn_offsets: whether the offsets of frozen batch norms are trained
         criterion: what decides which epoch is best: see `history.choose_criterion`
         lr_option: the option that sets the learning rate, for messages
+        end: no epoch is started that would end later, on the clock `time.perf_counter`, but the first
     """
 
     phase: str
@@ -67,3 +69,4 @@ class FitPlan:
     train_bn_offsets: bool = False
     criterion: str = LOSS
     lr_option: str = "--learning-rate"
+    end: float = math.inf
