@@ -106,14 +106,15 @@ def compute_sift(pixels: np.ndarray) -> np.ndarray:
     """Compute dense SIFT of patches of 16, 24 and 32 pixels, with the center of each: float16 (patches, 130)."""
     maps = orientation_maps(_brightness(pixels), SIFT_ORIENTATIONS)
     grids = [dense_sift(maps, bin_size, step) for bin_size, step in SIFT_STEPS.items()]
-    return np.concatenate([append_positions(grid) for grid in grids]).astype(np.float16)
+    return np.concatenate([append_positions(grid.astype(np.float16)) for grid in grids], dtype=np.float16)
 
 
 def append_positions(grid: np.ndarray) -> np.ndarray:
     """Append the position of each patch in its grid: (rows, columns, values) to (patches, values + 2)."""
     rows, columns, length = grid.shape
     down, across = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
-    return np.concatenate([grid, np.stack([across, down], axis=-1)], axis=-1).reshape(-1, length + 2)
+    positions = np.stack([across, down], axis=-1).astype(np.result_type(grid, np.float16))
+    return np.concatenate([grid, positions], axis=-1).reshape(-1, length + 2)
 
 
 def _brightness(pixels: np.ndarray) -> np.ndarray:
