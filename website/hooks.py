@@ -27,7 +27,6 @@ BACKGROUND = ("architecture.md", "reliability.md", "results.md", "backbones.md",
 GUIDES = (  # in this order; other pages of docs/ follow
     *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "robustness.md"),
     *("harden.md", "attack.md", "search.md", "export.md", "serve.md"),
-    *("attack.md", "search.md", "export.md", "serve.md"),
     *("python.md", "estimator.md", "tracking.md", "ci.md"),
 )
 API = {  # the public names of a page of the Python reference
