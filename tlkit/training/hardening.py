@@ -6,7 +6,7 @@ from typing import Any
 from tlkit.data.augment import NO_AUGMENTATION, AugmentedBatches, AugmentedViews, OversizedImage
 from tlkit.features.extract import extract
 from tlkit.features.extractor import FrozenExtractor, completed, pixel_extractor
-from tlkit.robustness.adversary import ATTACKED, Adversary, FrozenPart
+from tlkit.robustness.adversary import ATTACK_STEPS, ATTACKED, Adversary, FrozenPart
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.progress import Progress
@@ -81,7 +81,7 @@ class Hardening:
             whole_step: seconds of a training step of the whole network
             frozen: seconds an image takes through the frozen part
         """
-        return ATTACKED * (whole_step + frozen * batch_size) if self.epsilon else 0.0
+        return ATTACKED * (ATTACK_STEPS * whole_step + frozen * batch_size) if self.epsilon else 0.0
 
 
 NO_HARDENING = Hardening()

@@ -153,6 +153,8 @@ def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPla
     learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     with ema_weights(model, plan.optimizer):
         measured = _evaluate(model, validation, plan)
+    if train.adversary:
+        measured["val_criterion"] = -float(epoch)  # the last is best: the loss on undamaged images would keep the start
     return EpochRecord(
         phase=plan.phase,
         epoch=epoch,
