@@ -38,7 +38,7 @@ from tlkit.utils.files import atomic_write
 
 CHECKED = {name: row for name, row in FORMATS.items() if row.in_all}
 NUM_PHOTOS, NUM_CLASSES, SPREAD = 32, 6, 1.0  # standard deviation of each class's logits over the photos
-SILU_SCALE = 0.25  # of batch norms in networks with SiLU
+DAMPED = 0.25  # scale of batch norms in networks where rounding errors would grow
 PIXELS_AT_ONCE = 4 * 224**2  # of the photos that go through Keras together
 MAX_SIDE = 320  # pixels, up to which `NUM_PHOTOS` are compared
 COMPARED_PIXELS = NUM_PHOTOS * MAX_SIDE**2  # of all photos: fewer where they are larger
@@ -130,7 +130,7 @@ def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
     at_once = max(1, PIXELS_AT_ONCE // pixels.shape[1] ** 2)
     parts = [part.astype(np.float32) for part in np.array_split(pixels, -(-len(pixels) // at_once))]
     body = build_backbone(find_backbone(name), "none", pixels.shape[1])
-    scale_for_silu(body)
+    dampen(body)
     calibrate_in_order(body, pixels.astype(np.float32))
     features = np.concatenate([run_network(body, part) for part in parts])
     classifier = attach_head(body, Head(0.5, True, (64,)), NUM_CLASSES)
@@ -139,18 +139,30 @@ def lively_classifier(name: str, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
     return classifier, run_network(head, features)
 
 
-def scale_for_silu(body: Any) -> None:
-    """Make batch norms scale their values by `SILU_SCALE`, in a network with SiLU.
+def dampen(body: Any) -> None:
+    """Give some batch norms a scale of `DAMPED`, where random weights let rounding errors grow from layer to layer.
 
-    SiLU amplifies large values more than small ones. With random weights nothing corrects that: a photo of high
-    contrast outgrows the others from layer to layer, and so do its rounding errors. Small values SiLU bends little.
+    - All of a network with SiLU, which amplifies large values more than small ones: a photo of high contrast outgrows
+      the others, and so do its errors. Small values SiLU bends little.
+    - The last one of each residual branch beside a ReLU, as ResNet has many: then a block changes its input little.
     """
     import keras
 
-    if any(getattr(layer, "activation", None) is keras.activations.silu for layer in body.layers):
-        for layer in body.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.gamma.assign(keras.ops.full_like(layer.gamma, SILU_SCALE))
+    steps = topological_order(body.output)
+    makers = {id(output): layer for layer, _, output in steps}
+    norms = [layer for layer in makers.values() if isinstance(layer, keras.layers.BatchNormalization)]
+    if not any(has_activation(layer, keras.activations.silu) for layer in body.layers):
+        additions = [inputs for layer, inputs, _ in steps if isinstance(layer, keras.layers.Add)]
+        added = [[makers[id(tensor)] for tensor in inputs] for inputs in additions]
+        beside = [layers for layers in added if any(has_activation(layer, keras.activations.relu) for layer in layers)]
+        norms = [layer for layers in beside for layer in layers if layer in norms]
+    for layer in norms:
+        layer.gamma.assign(keras.ops.full_like(layer.gamma, DAMPED))
+
+
+def has_activation(layer: Any, function: Any) -> bool:
+    """Tell whether a layer applies this activation function."""
+    return getattr(layer, "activation", None) is function
 
 
 def calibrate_in_order(body: Any, pixels: np.ndarray) -> None:
@@ -254,11 +266,14 @@ def to_markdown(rows: dict[tuple[str, str], Row], current: Row) -> str:
             "- Batch norms have the statistics of the photos that are compared.",
             "- The head spreads the photos over the classes: the logits of each class have a mean of 0 and a standard "
             f"deviation of {SPREAD:g} over the photos.",
-            f"- In networks with SiLU (EfficientNet), the scale of batch norms is {SILU_SCALE:g}. SiLU amplifies large "
+            f"- In networks with SiLU (EfficientNet), the scale of batch norms is {DAMPED:g}. SiLU amplifies large "
             "values more than small ones, and random weights do not correct that: a photo of high contrast outgrows "
             "the others from layer to layer, and so do its rounding errors. With a scale of 1, one of the 32 photos "
             "differed by 1.7e-4 in efficientnet_b1, even between Keras and TensorFlow's own SavedModel, and the others "
             "by less than 1e-5 ([decision 044](decisions/044-the-check-of-exports.md)).",
+            f"- In ResNet50, 101 and 152, the last batch norm of residual branches has a scale of {DAMPED:g}, so that "
+            "a block changes its input little. With a scale of 1, rounding errors grow with the depth: the ONNX files "
+            "of the three differed by 4.9e-5, 1.6e-4 and 6.3e-4.",
             "",
             "`tests/test_check_exports.py` makes a fault in a network before it is exported: the padding of one layer, "
             "two channels of one batch norm swapped, another epsilon. Each is found in every format.",
