@@ -54,10 +54,10 @@ def test_compare_has_columns_for_retrieval_and_attacks_if_they_are_asked_for(com
     content = json.loads((tmp_path / "run" / "compare.json").read_text())
     majority, found = content["models"]
     assert found["precision_at_5"] == pytest.approx(0.2)  # one of the five others
-    assert found["adversarial_epsilon"] is None  # it has no gradient
+    assert found["adversarial_attack"] == "square"  # it has no gradient
     assert majority["precision_at_5"] is None
     header = next(line for line in done.stdout.splitlines() if line.startswith("model "))
-    assert header.split()[-1] == "precision@5" and "precision@5" not in compared["table"][0].stdout
+    assert header.split()[-2:] == ["precision@5", "epsilon"] and "precision@5" not in compared["table"][0].stdout
     assert json.loads((compared["table"][1] / "compare.json").read_text())["models"][1]["precision_at_5"] is None
 
 

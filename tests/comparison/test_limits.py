@@ -1,9 +1,9 @@
-"""Precision@5 of a candidate's features, and the epsilon that fools a network."""
+"""Precision@5 of a candidate's features, and the epsilon that fools a candidate."""
 
 import numpy as np
 import pytest
 
-from tlkit.comparison.limits import EPSILONS, measure_epsilon, measure_retrieval
+from tlkit.comparison.limits import EPSILONS, attack_of, measure_epsilon, measure_retrieval
 from tlkit.data.image import decode_square
 from tlkit.inference.predictor import Predictor
 
@@ -28,9 +28,18 @@ def test_precision_is_that_of_a_search_image_by_image(finetuned_run, classic_run
         assert measure_retrieval(run, colors) == pytest.approx(brute_force(run, colors))
 
 
-def test_epsilon_is_a_power_of_two_of_networks_only(finetuned_run, classic_run, colors):
+def test_epsilon_is_a_power_of_two(finetuned_run, colors):
+    assert attack_of(finetuned_run) == "pgd"
     assert measure_epsilon(finetuned_run, colors) in EPSILONS
-    assert measure_epsilon(classic_run, colors) is None
+
+
+def test_epsilon_of_a_classifier_without_a_gradient_is_that_of_the_square_attack(classic_run, colors, monkeypatch):
+    """Its histograms of plain colors are hard to fool; so the fraction that counts as fooled is changed."""
+    monkeypatch.setattr("tlkit.comparison.limits.QUERIES", 2)
+    assert attack_of(classic_run) == "square"
+    for fraction, epsilon in ((0.0, EPSILONS[0]), (1.1, None)):
+        monkeypatch.setattr("tlkit.comparison.limits.FOOLED", fraction)
+        assert measure_epsilon(classic_run, colors) == epsilon
 
 
 def test_images_that_are_gone_give_no_figure(finetuned_run, tmp_path):

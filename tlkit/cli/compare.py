@@ -129,7 +129,9 @@ def _limit(result: "CandidateResult", column: str) -> str:
     value = getattr(result, column)
     if value is None:
         return "–"
-    return f"{100 * value:.1f} %" if column == "precision_at_5" else f"{value:g}"
+    if column == "precision_at_5":
+        return f"{100 * value:.1f} %"
+    return f"{value:g}" + ("*" if result.adversarial_attack == "square" else "")
 
 
 def _legend(comparison: "Comparison") -> list[str]:
@@ -145,7 +147,9 @@ def _legend(comparison: "Comparison") -> list[str]:
             "precision@5: of the five nearest validation images by a model's features, those of the same class."
         )
     if any(result.adversarial_epsilon is not None for result in comparison.results):
-        lines.append("epsilon: gray levels of change that make half of the correct answers wrong (PGD; networks only).")
+        lines.append("epsilon: gray levels of change that make half of the correct answers wrong, by PGD.")
+    if any(result.adversarial_attack == "square" for result in comparison.results):
+        lines.append("*: by the Square attack, for a model without a gradient; it finds less than PGD.")
     return lines
 
 

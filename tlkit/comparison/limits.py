@@ -1,7 +1,8 @@
 """Figures of a candidate beside its accuracy: precision@5 of its features, and the epsilon that fools it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Predictor
 from tlkit.robustness.attacks import pgd
 from tlkit.robustness.gradient import LossGradient
+from tlkit.robustness.square import square_attack
 from tlkit.runs.manifest import MODEL
 from tlkit.runs.run import Run
 from tlkit.runs.trust import load_run_network
@@ -20,9 +22,9 @@ from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, s
 
 NUM_NEAREST = 5
 MAX_RANKED = 2000  # validation images that are queries, and neighbors of each other
-MAX_ATTACKED = 50  # correctly classified validation images
+MAX_ATTACKED = {"pgd": 50, "square": 20}  # correctly classified validation images
 EPSILONS = (1, 2, 4, 8, 16, 32, 64, 128)  # gray levels, tried one after the other
-STEPS = 10  # of PGD
+STEPS, QUERIES = 10, 100  # of PGD; of the Square attack for each image
 FOOLED = 0.5  # fraction of the attacked images
 
 Row = dict[str, str]
@@ -63,7 +65,7 @@ def measure_retrieval(run: Run, root: Path) -> float | None:
 
 
 def measure_epsilon(run: Run, root: Path) -> float | None:
-    """Find the smallest epsilon at which PGD changes half of the correct answers, in gray levels.
+    """Find the smallest epsilon at which an attack changes half of the correct answers, in gray levels.
 
     The values are powers of two. The adversarial images are whole gray levels, and the run's own engine classifies
     them.
@@ -72,23 +74,33 @@ def measure_epsilon(run: Run, root: Path) -> float | None:
         root: folder of the images
 
     Returns:
-        None for a classifier without a gradient, or if no epsilon is enough
+        None if no epsilon is enough, or no image can be read
     """
-    if MODEL not in run.manifest.sha256:
-        return None
-    predictor = Predictor(run)
+    kind, predictor = attack_of(run), Predictor(run)
     correct = [row for row in run.read_rows("predictions_val.csv") if row["class"] == row["label"]]
-    read = _read_squares(predictor, root, _spread(correct, MAX_ATTACKED))
+    read = _read_squares(predictor, root, _spread(correct, MAX_ATTACKED[kind]))
     if not read:
         return None
     labels, images = _labels(run, [row for row, _ in read]), np.stack([pixels for _, pixels in read])
-    gradient = LossGradient(load_run_network(run, False))
+
+    def classify(squares: np.ndarray) -> np.ndarray:
+        """Compute the probabilities that predict answers with."""
+        return predictor.classify(predictor.network.extract(squares))
+
+    change: Callable[[int], np.ndarray] = partial(
+        square_attack, classify, images, labels, queries=QUERIES, options=(False, 0)
+    )
+    if kind == "pgd":
+        change = partial(pgd, LossGradient(load_run_network(run, False)), images, labels, steps=STEPS)
     for epsilon in EPSILONS:
-        adversarial = pgd(gradient, images, labels, epsilon, STEPS)
-        answers = predictor.classify(predictor.network.extract(adversarial)).argmax(axis=1)
-        if np.mean(answers != labels) >= FOOLED:
+        if np.mean(classify(change(epsilon)).argmax(axis=1) != labels) >= FOOLED:
             return float(epsilon)
     return None
+
+
+def attack_of(run: Run) -> str:
+    """Name the attack that finds a run's epsilon: "pgd" along the gradient of a network, else "square"."""
+    return "pgd" if MODEL in run.manifest.sha256 else "square"
 
 
 def _read_squares(predictor: Predictor, root: Path, rows: Sequence[Row]) -> list[tuple[Row, np.ndarray]]:

@@ -19,7 +19,7 @@ from tlkit.utils.text import format_size, truncate
 COLUMNS = (
     *("model", "title", "kind", "accuracy", "ci95_low", "ci95_high", "difference_to_best", "difference_low"),
     *("difference_high", "p", "train_seconds", "features_reused", "images_per_second", "bytes"),
-    *("selected_on_validation", "command", "precision_at_5", "adversarial_epsilon"),
+    *("selected_on_validation", "command", "precision_at_5", "adversarial_epsilon", "adversarial_attack"),
 )
 
 
@@ -55,7 +55,7 @@ def _values(result: CandidateResult, paired: PairedComparison | None) -> list[An
     to_best = [paired.difference, *paired.interval, paired.p] if paired else [None] * 4
     named = [result.name, result.title, result.kind, result.accuracy, low, high]
     costs = [result.seconds, result.features_cached, result.images_per_second, result.num_bytes]
-    limits = [result.precision_at_5, result.adversarial_epsilon]
+    limits = [result.precision_at_5, result.adversarial_epsilon, result.adversarial_attack]
     return [*named, *to_best, *costs, result.selected_on_validation, result.command, *limits]
 
 

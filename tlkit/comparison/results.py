@@ -38,8 +38,8 @@ class CandidateResult:
         num_bytes: of the files that `predict` needs
         command: that trains it
         precision_at_5: of its features, 0 to 1; None unless it was asked for
-        adversarial_epsilon: gray levels that change half of its correct answers; None unless it was asked for, or if it
-            has no gradient
+        adversarial_epsilon: gray levels that change half of its correct answers; None unless it was asked for
+        adversarial_attack: that finds them: "pgd" or "square"
     """
 
     name: str
@@ -56,6 +56,7 @@ class CandidateResult:
     command: str = field(default="", repr=False)
     precision_at_5: float | None = None
     adversarial_epsilon: float | None = None
+    adversarial_attack: str | None = None
 
     def compared_to(self, best: "CandidateResult") -> PairedComparison | None:
         """Compare it with the best, image by image; None for the best itself and for "chance".

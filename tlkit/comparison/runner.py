@@ -20,7 +20,7 @@ from tlkit.comparison.cache import (
     run_key,
 )
 from tlkit.comparison.candidates import BASELINES, PAGES, Candidate, build_candidates, missing_requirements
-from tlkit.comparison.limits import measure_epsilon, measure_retrieval
+from tlkit.comparison.limits import attack_of, measure_epsilon, measure_retrieval
 from tlkit.comparison.results import (
     CandidateResult,
     FeatureSource,
@@ -175,6 +175,8 @@ def _measure_limits(state: ComparisonState, result: CandidateResult, run: Run) -
             limits[name] = measure(run, root)
         except TlkitError as error:
             state.notes.append(f"{result.name} has no {words}: {error}")
+    if "adversarial_epsilon" in limits:
+        limits["adversarial_attack"] = attack_of(run)
     return replace(result, **limits)
 
 

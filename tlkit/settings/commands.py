@@ -80,8 +80,8 @@ class CompareSettings(TrustSettings, LayoutSettings, PixelSettings):
     adversarial: bool = setting(
         False,
         "Main",
-        "Column epsilon, of networks: the change of pixels, in gray levels, that makes half of the correct answers "
-        "wrong (PGD, 50 images).",
+        "Column epsilon: the change of pixels, in gray levels, that makes half of the correct answers wrong (PGD, 50 "
+        "images; without a gradient the Square attack, 20 images).",
     )
     report: bool = setting(
         True, "Run", "Page compare.html in the run folder: accuracy, mistakes of each model, where they agree."
