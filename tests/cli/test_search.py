@@ -45,6 +45,7 @@ def test_query_prints_a_table_csv_json_and_a_sheet(made, colors, tmp_path):
         assert sheet.width > 300
     for name in ("a.png", "a.txt"):
         refused(2, *ask, "-o", tmp_path / name)
+    assert "leave out --format" in refused(2, *ask, "-o", tmp_path / "b.png", "--format", "json")
 
 
 def test_a_query_that_cannot_be_read_is_a_row_and_exit_code_6(made, colors):
@@ -73,6 +74,7 @@ def test_add_remove_and_info(colors, tmp_path):
     assert json.loads(tlkit("search", "info", path, "--json").stdout)["classes"] == {"blue": 12, "green": 12}
     assert tlkit("search", "add", path, colors).stdout.startswith("12 images added  36 are in the index\n")
     assert "files       all are what was written" in tlkit("search", "info", path).stdout
+    assert tlkit("search", "remove", path, "red/0.png").stdout.startswith("1 image removed  35 are in the index\n")
     file = next(path.glob("vectors-*"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert "its SHA-256 differs" in refused(4, "search", "info", path)

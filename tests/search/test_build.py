@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.commands import posix
 from tests.search.making import brute_force
 from tlkit.errors import DataError, OptionError, RunError
 from tlkit.search import build, generation
 from tlkit.search.build import add_images, index_images, remove_images
+from tlkit.search.generation import changing
 from tlkit.search.index import open_index
 from tlkit.settings.search import IndexSettings
 
@@ -170,7 +172,7 @@ def test_an_interrupted_change_leaves_the_index_as_it_was(own_copy, monkeypatch,
 def test_changes_that_mean_nothing_are_refused(own_copy):
     with pytest.raises(DataError, match="'nothing/0.png'"):
         remove_images(own_copy, ["red/0.png", "nothing/0.png"])
-    with pytest.raises(DataError, match="remove the folder instead"):
+    with pytest.raises(DataError, match="would be left; remove the folder instead"):
         remove_images(own_copy, ["*"])
     assert len(open_index(own_copy)) == 36
 
@@ -182,16 +184,33 @@ def test_an_index_of_another_machine_is_not_changed(foreign_copy, colors):
 
 
 def test_a_change_meanwhile_by_another_command_is_refused(own_copy, monkeypatch):
-    write = build.write_generation
+    rewrite = build._rewrite
 
-    def slow(folder, *rest):
+    def slow(*arguments):
         """Let another command finish first."""
-        monkeypatch.setattr(build, "write_generation", write)
+        monkeypatch.setattr(build, "_rewrite", rewrite)
         remove_images(own_copy, ["green/0.png"])
-        return write(folder, *rest)
+        return rewrite(*arguments)
 
-    monkeypatch.setattr(build, "write_generation", slow)
+    monkeypatch.setattr(build, "_rewrite", slow)
     with pytest.raises(OptionError, match="another command changed"):
         remove_images(own_copy, ["red/*"])
     assert len(open_index(own_copy)) == 35
     open_index(own_copy).check_files()
+
+
+@posix
+def test_two_changes_at_once_leave_a_whole_index(own_copy):
+    with changing(own_copy), pytest.raises(OptionError, match="another command is changing"):
+        remove_images(own_copy, ["red/*"])
+    assert remove_images(own_copy, ["red/*"]).num_removed == 12  # the lock has ended
+
+
+def test_a_damaged_record_is_named_when_all_are_read(own_copy, monkeypatch):
+    monkeypatch.setattr("tlkit.search.index.CHECKED_BYTES", 10)  # as of a large index
+    file = next(own_copy.glob("images-*"))
+    file.write_bytes(file.read_bytes().replace(b'"red/3.png"', b'"../3.png" '))
+    with pytest.raises(RunError, match="outside its folder"):
+        list(open_index(own_copy).records())
+    with pytest.raises(RunError, match="outside its folder"):
+        remove_images(own_copy, ["blue/*"])

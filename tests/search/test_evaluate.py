@@ -1,13 +1,16 @@
 """Figures of an index against the definition; what does not count; what the run was trained on."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tlkit.errors import DataError
-from tlkit.search.build import index_images
+from tlkit.errors import DataError, OptionError, RunError
+from tlkit.search.build import add_images, index_images
 from tlkit.search.evaluate import evaluate_index
+from tlkit.settings.search import IndexSettings
 
 
 def test_figures_are_those_of_the_definition(colors, tmp_path):
@@ -81,3 +84,57 @@ def test_images_without_classes_cannot_be_evaluated(colors, tmp_path):
 def test_a_subset_without_images_is_refused(pixel_index):
     with pytest.raises(DataError, match="no test images"):
         evaluate_index(pixel_index, subset="test")
+
+
+def test_near_duplicates_of_queries_of_another_folder_do_not_count(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for number in range(4):
+            (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "copies" / name).mkdir(parents=True, exist_ok=True)
+            scene = Image.fromarray(random.integers(0, 256, (6, 6, 3), np.uint8)).resize(
+                (64, 64), Image.Resampling.BICUBIC
+            )
+            scene.save(tmp_path / "data" / name / f"{number}.png")
+            scene.save(tmp_path / "copies" / name / f"{number}.jpg", quality=60)
+    index = index_images(tmp_path / "data", tmp_path / "i", descriptor="pixels").index
+    result = evaluate_index(index, queries=str(tmp_path / "copies"), precision_k=4)
+    assert result.all_queries.retrieved == 8 * 4
+    assert result.all_queries.recall == 1.0
+    nearest = evaluate_index(index, queries=str(tmp_path / "copies"), precision_k=1).all_queries
+    originals = evaluate_index(index, precision_k=1).all_queries
+    assert nearest.hits == originals.hits < 8  # the copies as queries find what the originals find
+    assert nearest.average_precision == pytest.approx(originals.average_precision)
+
+
+def test_images_without_a_class_are_neither_queries_nor_found(colors, own_copy, tmp_path):
+    shutil.copytree(colors / "red", tmp_path / "more")
+    for file in (tmp_path / "more").iterdir():
+        with Image.open(file) as image:
+            image.transpose(Image.Transpose.ROTATE_90).save(file)
+    before = evaluate_index(own_copy)
+    assert add_images(own_copy, tmp_path / "more", IndexSettings(labels=False)).num_added == 12
+    after = evaluate_index(own_copy)
+    assert set(after.by_class) == {"red", "green", "blue"}
+    assert (after.num_ranked, after.all_queries.num_queries) == (36, 36) == (before.num_ranked, 36)
+
+
+def test_no_file_that_a_foreign_index_names_is_opened(foreign_copy, tmp_path, monkeypatch):
+    file = foreign_copy / "index.json"
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps(facts | {"source": facts["source"] | {"run": str(tmp_path)}}))
+    monkeypatch.setattr("tlkit.search.evaluate.previous_run", pytest.fail)
+    with pytest.raises(RunError, match="no file that it names is opened"):
+        evaluate_index(foreign_copy)
+
+
+def test_queries_that_are_none_are_refused_in_one_sentence(pixel_index, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "x.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="no images in .*data' that can be read"):
+        evaluate_index(pixel_index, queries=str(tmp_path / "data"))
+    with pytest.raises(DataError, match="no test images in"):
+        evaluate_index(pixel_index, subset="test")
+    with pytest.raises(OptionError, match="--queries and --subset"):
+        evaluate_index(pixel_index, queries="x", subset="validation")

@@ -53,7 +53,9 @@ def test_impossible_facts_are_refused(own_copy, name, value):
         use(own_copy)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b"\xff", b'{"format": 99}', b"null"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b"[" * 100_000, b"\xff", b'{"format": 99}', b"null", b'{"seed": NaN}']
+)
 def test_what_is_no_json_of_an_index_is_refused(own_copy, content):
     (own_copy / "index.json").write_bytes(content)
     with pytest.raises(RunError, match="index the images again"):

@@ -39,6 +39,8 @@ def query_format(requested: str, output: Path | None, as_json: bool, is_terminal
     """
     if output is not None and output.suffix.lower() not in ENDINGS:
         raise OptionError(f"'{output.name}' does not end in {', '.join(ENDINGS)}; choose one of these.")
+    if output is not None and output.suffix.lower() == ".png" and requested != "auto":
+        raise OptionError(f"'{output.name}' is a contact sheet; leave out --format, or name a file for {requested}.")
     if requested != "auto":
         return requested
     if output is not None:
@@ -111,7 +113,7 @@ def print_change(change: "Change", verb: str) -> None:
     count = change.num_removed if verb == "removed" else change.num_added
     total = "" if verb == "indexed" else f"  {len(index):,} are in the index"
     replaced = f", {change.num_removed:,} in the place of older ones" * bool(verb == "added" and change.num_removed)
-    screen.line((f"{count:,} images {verb}{replaced}", STRONG), total)
+    screen.line((f"{_images(count)} {verb}{replaced}", STRONG), total)
     if reporting().verbosity > QUIET:
         screen.entry("features", _source_words(index))
         screen.entry("kind", _kind_words(index))
@@ -126,7 +128,7 @@ def print_info(index: "Index") -> None:
     """Print what an index holds."""
     from tlkit.utils.text import format_size
 
-    classes = Counter(record.label for record in index.images)
+    classes = Counter(record.label for record in index.records())
     size = sum(size for size, _ in index.facts.files.values())
     if reporting().as_json:
         names = {name: count for name, count in classes.most_common() if name}
@@ -134,7 +136,8 @@ def print_info(index: "Index") -> None:
         return
     screen = Screen()
     named = len([name for name in classes if name])
-    screen.line((f"{len(index):,} images", STRONG), f"  {named:,} classes" if named else "  without classes")
+    words = f"  {named:,} class{'es' * (named != 1)}" if named else "  without classes"
+    screen.line((_images(len(index)), STRONG), words)
     screen.entry("features", _source_words(index))
     screen.entry("kind", _kind_words(index))
     screen.entry("size", format_size(size))
@@ -164,9 +167,12 @@ def print_evaluation(result: "SearchEvaluation") -> None:
 
 def _print_remarks(screen: Screen, names: "Sequence[str]", result: "SearchEvaluation") -> None:
     if result.num_trained_on and result.new_queries:
-        trained = f"the run was trained on {result.num_trained_on:,} of the queries"
-        screen.entry("check", f"{trained}; of the {result.new_queries.num_queries:,} others:", style=WARN)
-        _print_figures(screen, names, result.new_queries)
+        num_new = result.new_queries.num_queries
+        known = f"{result.num_trained_on:,} of the queries; of the {num_new:,} others:"
+        none_new = "every query; --queries DATA measures other images"
+        screen.entry("check", f"the run was trained on {known if num_new else none_new}", style=WARN)
+        if num_new:
+            _print_figures(screen, names, result.new_queries)
     elif result.num_trained_on == 0:
         screen.line(("the run was trained on none of the queries", FAINT), indent=2)
     if result.num_alone:
@@ -187,6 +193,10 @@ def _print_figures(screen: Screen, names: "Sequence[str]", figures: "Figures") -
 def _cells(figures: "Figures") -> list[str]:
     values = (figures.precision, figures.recall, figures.average_precision)
     return ["–" if value != value else percent(value) for value in values]  # noqa: PLR0124 - NaN
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"
 
 
 def _facts(index: "Index") -> dict[str, Any]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from tlkit.data.listing import FileEntry
 from tlkit.data.reader import images_root
-from tlkit.errors import DataError, OptionError, RunError, WriteError, require
+from tlkit.errors import DataError, OptionError, RunError, require
 from tlkit.features.compress import fit_codec, require_packages_for
 from tlkit.search.approximate import check_kind, choose_kind, fill_index, has_faiss, train_index
-from tlkit.search.generation import Content, remove_others, write_facts, write_generation
+from tlkit.search.generation import Content, changing, remove_others, write_facts, write_generation
 from tlkit.search.images import (
     flat_features,
     group_duplicates,
@@ -140,7 +140,7 @@ def add_images(
     folder, root = features.folder, str(images_root(Path(data), settings.images).resolve())
     roots = index.facts.roots if root in index.facts.roots else (*index.facts.roots, root)
     number = roots.index(root)
-    old = list(index.images)
+    old = list(index.records())
     known = {(record.root, record.path): record for record in old}
     is_new = [
         (record := known.get((number, path))) is None or (record.sha256, record.label) != (sha256, label)
@@ -174,13 +174,13 @@ def remove_images(path: str | Path, patterns: Sequence[str], progress: Progress 
     """
     index = open_index(path)
     _require_own(index)
-    paths = [record.path for record in index.images]
+    paths = [record.path for record in index.records()]
     matched = {pattern: [fnmatchcase(path, pattern) or path == pattern for path in paths] for pattern in patterns}
     if missing := [pattern for pattern, found in matched.items() if not any(found)]:
         raise DataError(f"no image of '{path}' is '{missing[0]}'; give paths as a query shows them, e.g. {paths[0]}.")
     kept = ~np.any(list(matched.values()), axis=0)
     if not kept.any():
-        raise DataError(f"these are all {len(paths):,} images of '{path}'; remove the folder instead.")
+        raise DataError(f"no image of '{path}' would be left; remove the folder instead.")
     nothing = np.empty((0, index.thumbnails.shape[1]), np.uint8)
     return _rewrite(index, kept, ([], iter(()), nothing), index.facts.roots, progress or Silent())
 
@@ -190,33 +190,34 @@ New = tuple[list[ImageRecord], Iterable[np.ndarray], np.ndarray]  # records, vec
 
 def _rewrite(index: Index, kept: np.ndarray, new: New, roots: tuple[str, ...], progress: Progress) -> Change:
     """Write the next generation: the images that are kept, then new ones."""
+    with writing(index.path), changing(index.path):
+        _refuse_if_changed(index)
+        facts, notes = _write_next(index, kept, new, roots, progress)
+        write_facts(index.path, facts)
+        remove_others(index.path, facts)
+    return Change(open_index(index.path), len(new[0]), int((~kept).sum()), (), notes)
+
+
+def _write_next(
+    index: Index, kept: np.ndarray, new: New, roots: tuple[str, ...], progress: Progress
+) -> tuple[IndexFacts, tuple[str, ...]]:
     new_records, new_vectors, new_thumbnails = new
-    old_records = [record for record, keep in zip(index.images, kept, strict=True) if keep]
+    old_records = [record for record, keep in zip(index.records(), kept, strict=True) if keep]
     thumbnails = np.concatenate([*_kept_blocks(index.thumbnails, kept), new_thumbnails])
     records, notes = regroup([*old_records, *new_records], thumbnails)
     vectors = chain(_kept_blocks(index.vectors, kept), new_vectors)
     facts = replace(index.facts, num_images=len(records), roots=roots)
     content = Content(records, vectors, thumbnails, index.codec)
-    try:
-        with writing(index.path):
-            facts = write_generation(index.path, facts, content, _refill(index, kept, progress), progress)
-    except WriteError:
-        _refuse_if_changed(index)
-        raise
-    _refuse_if_changed(index)
-    write_facts(index.path, facts)
-    remove_others(index.path, facts)
-    return Change(open_index(index.path), len(new_records), int((~kept).sum()), (), notes)
+    return write_generation(index.path, facts, content, _refill(index, kept, progress), progress), notes
 
 
 def _refuse_if_changed(index: Index) -> None:
-    """Check that an index is still what was opened, and remove what was written for it where it is not.
+    """Check that an index is still what was opened.
 
     Raises:
         OptionError
     """
-    if (current := open_index(index.path).facts).key != index.facts.key:
-        remove_others(index.path, current)
+    if open_index(index.path).facts.key != index.facts.key:
         raise OptionError(f"another command changed '{index.path}' meanwhile; repeat this one.")
 
 

@@ -15,10 +15,11 @@ from tlkit.data.listing import natural_key
 from tlkit.data.reader import DataOptions, read_data
 from tlkit.errors import DataError
 from tlkit.runs.warm_start import previous_run
-from tlkit.search.images import flat_features, labels_of, require_same_features
+from tlkit.search.images import flat_features, make_records, regroup, require_same_features, thumbnails_of
 from tlkit.search.index import Index, damage_of, open_index
 from tlkit.search.metrics import RankingScores, query_blocks, score_rankings
-from tlkit.search.query import source_of
+from tlkit.search.query import refuse_foreign_files, source_of
+from tlkit.search.records import ImageRecord
 from tlkit.search.vector_search import VectorSearch
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.search import QuerySettings, SearchEvaluateSettings
@@ -122,7 +123,7 @@ def evaluate_index(
     """Measure how well an index finds images of the class of a query.
 
     The query itself never counts, and neither do duplicates of it: images with equal pixels, near duplicates, and
-    images of its group.
+    images of its group. Images without a class are neither queries nor found.
 
     Args:
         index: as `open_index` gives it, or its folder
@@ -140,22 +141,24 @@ def evaluate_index(
     """
     settings, progress = settings_or_options(SearchEvaluateSettings, settings, options), progress or Silent()
     index = index if isinstance(index, Index) else open_index(index)
-    with damage_of(index.path / index.facts.name("images")):
-        records = list(index.images)
+    refuse_foreign_files(index, settings.run)
+    records = list(index.records())
     if not any(record.label for record in records):
         raise DataError(f"the images of '{index.path}' have no classes; index a folder of classes to evaluate it.")
-    every = _Columns(
-        *(np.array([getattr(record, name) for record in records]) for name in ("label", "group", "digest"))
-    )
-    subsets, in_all = np.array([record.subset for record in records]), settings.subset == "all"
-    ranked = np.flatnonzero((subsets == "train") | in_all)
     if settings.queries:
-        queries = _read_queries(index, settings, progress)
+        queries, every = _read_queries(index, records, settings, progress)
+        ranked = np.flatnonzero(every.labels != "")
     else:
-        wanted = _drawn(np.flatnonzero((subsets == settings.subset) | in_all), settings.max_queries, index.facts.seed)
-        queries = _Queries(every.at(wanted), index.vectors.rows(wanted), 0)
+        every, subsets = _columns(records), np.array([record.subset for record in records])
+        is_known, in_all = every.labels != "", settings.subset == "all"
+        ranked = np.flatnonzero(is_known & ((subsets == "train") | in_all))
+        wanted = np.flatnonzero(is_known & ((subsets == settings.subset) | in_all))
+        wanted = _drawn(wanted, settings.max_queries, index.facts.seed)
+        queries = _Queries(every.at(wanted), _vectors_at(index, wanted), 0)
     if not len(queries.vectors) or not len(ranked):
-        raise DataError(f"there are no {settings.subset} images to use as queries; leave out --subset, or give others.")
+        where = f"'{settings.queries}' that can be read" if settings.queries else f"'{index.path}'"
+        kind = "" if settings.subset == "all" else f"{settings.subset} "
+        raise DataError(f"there are no {kind}images in {where} to use as queries; give others.")
     ks = settings.precision_k, settings.recall_k
     scores = _rank(index, queries, every.at(ranked), ranked, ks, progress)
     figures = _summary(scores, queries, _new_to_run(index, queries, settings.run), ks)
@@ -163,19 +166,38 @@ def evaluate_index(
     return SearchEvaluation(**figures, num_ranked=len(ranked), found_of_exact=found_of_exact)
 
 
-def _read_queries(index: Index, settings: SearchEvaluateSettings, progress: Progress) -> _Queries:
-    """Read the images of another folder; those with the pixels of an indexed image belong to its group."""
+def _read_queries(
+    index: Index, records: list[ImageRecord], settings: SearchEvaluateSettings, progress: Progress
+) -> tuple[_Queries, _Columns]:
+    """Read the images of another folder, and group them with those of the index.
+
+    Returns:
+        The queries, and what is known of the images of the index
+    """
     folder = read_data(settings.queries, DataOptions())
     source = source_of(index, settings.run, settings.trust_model)
     features, feature_key = source.read(folder, progress)
     require_same_features(index, feature_key)
     num_skipped, folder = len(features.folder.skipped), features.folder
+    if not len(folder):
+        return _Queries(_columns([]), np.empty((0, 1), np.float32), num_skipped), _columns(records)
     folder = folder.subset(_drawn(np.arange(len(folder)), settings.max_queries, index.facts.seed))
-    group_of = {record.digest: record.group for record in index.images}
-    groups = [group_of.get(digest, digest) for digest in folder.digests]
-    columns = _Columns(np.array(labels_of(folder)), np.array(groups), np.array(folder.digests))
-    vectors = index.embed(flat_features(features.load(folder))) if len(folder) else np.empty((0, 1), np.float32)
-    return _Queries(columns, vectors, num_skipped)
+    asked = make_records(folder, [""] * len(folder), 0)
+    with damage_of(index.path / index.facts.name("thumbnails")):
+        thumbnails = np.concatenate([*(block for _, block in index.thumbnails.blocks()), thumbnails_of(folder)])
+    grouped, _ = regroup([*records, *asked], thumbnails)
+    vectors = index.embed(flat_features(features.load(folder)))
+    return _Queries(_columns(grouped[len(records) :]), vectors, num_skipped), _columns(grouped[: len(records)])
+
+
+def _columns(records: list[ImageRecord]) -> _Columns:
+    names = "label", "group", "digest"
+    return _Columns(*(np.array([getattr(record, name) for record in records], str) for name in names))
+
+
+def _vectors_at(index: Index, positions: np.ndarray) -> np.ndarray:
+    with damage_of(index.path / index.facts.name("vectors")):
+        return index.vectors.rows(positions)
 
 
 def _drawn(positions: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -5,12 +5,14 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tlkit.errors import OptionError
 from tlkit.features.compress import Codec
 from tlkit.runs.ledger import record_run
 from tlkit.search.approximate import write_faiss
@@ -71,6 +73,34 @@ def write_facts(folder: Path, facts: IndexFacts) -> None:
     content = json.dumps(facts.as_json(), indent=2) + "\n"
     record_run(hashlib.sha256(content.encode()).hexdigest())  # first, so that an index of this machine is always known
     atomic_write(folder / FACTS, content)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Keep other commands from changing an index in this block; the lock ends with the process, however that ends.
+
+    Raises:
+        OptionError: if another command changes it now
+    """
+    descriptor = os.open(folder, os.O_RDONLY) if os.name == "posix" else None  # Windows opens no folder
+    try:
+        if descriptor is not None:
+            _lock(descriptor, folder)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OptionError(f"another command is changing '{folder}'; repeat this one when it has ended.") from None
+    except OSError:  # a network folder without locks
+        pass
 
 
 def remove_others(folder: Path, facts: IndexFacts) -> None:

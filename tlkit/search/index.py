@@ -24,7 +24,7 @@ from tlkit.runs.ledger import is_recorded
 from tlkit.runs.manifest import SHA256, is_name
 from tlkit.search.approximate import KINDS, has_faiss, read_faiss
 from tlkit.search.metrics import unit_length
-from tlkit.search.records import RecordFile, open_records
+from tlkit.search.records import ImageRecord, RecordFile, open_records
 from tlkit.search.source import STORED
 from tlkit.search.vector_search import VectorSearch
 from tlkit.search.vectors import VectorFile, open_vectors
@@ -121,6 +121,15 @@ class Index:
         """The images, in the order of the vectors."""
         return self._opened("images", lambda file: open_records(file, len(self), len(self.facts.roots)))
 
+    def records(self) -> Iterator[ImageRecord]:
+        """Read the record of every image.
+
+        Raises:
+            RunError: if the index is damaged
+        """
+        with damage_of(self.path / self.facts.name("images")):
+            yield from self.images
+
     @cached_property
     def vectors(self) -> VectorFile:
         """The vectors."""
@@ -191,7 +200,7 @@ class Index:
         try:
             found = sha256_regular(self.path / name, size)
         except OSError as error:
-            raise damaged(self.path / name, str(error.strerror)) from None
+            raise damaged(self.path / name, _reason(error)) from None
         if found != expected:
             raise damaged(self.path / name, "its SHA-256 differs")
 
@@ -219,22 +228,26 @@ def open_index(path: str | Path) -> Index:
     if not is_folder(path):
         raise RunError(f"there is no index '{path}'; `tlkit search index DATA -o {path}` makes one.")
     try:
-        content = json.loads(read_regular(path / FACTS, MAX_FACTS_BYTES))
+        content = json.loads(read_regular(path / FACTS, MAX_FACTS_BYTES), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise RunError(
             f"'{path}' is not an index (it has no {FACTS}); `tlkit search index DATA -o FOLDER` makes one."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path / FACTS, str(getattr(error, "strerror", None) or error)) from None
+        raise damaged(path / FACTS, _reason(error)) from None
     facts = parse_facts(content, path / FACTS)
     for name, (size, _) in facts.files.items():
         try:
             found = (path / name).lstat().st_size
         except OSError as error:
-            raise damaged(path / name, str(error.strerror)) from None
+            raise damaged(path / name, _reason(error)) from None
         if found != size:
             raise damaged(path / name, f"it has {found:,} bytes instead of {size:,}")
     return Index(path, facts)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
 
 
 def parse_facts(content: Any, file: Path) -> IndexFacts:
@@ -268,12 +281,18 @@ def damage_of(file: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise damaged(file, str(getattr(error, "strerror", None) or error)) from None
+        raise damaged(file, _reason(error)) from None
 
 
 def damaged(file: Path, reason: str) -> RunError:
     """Make the error of a file of an index that cannot be used."""
     return RunError(f"'{file}' cannot be used ({reason.removeprefix('it is damaged: ')}); index the images again.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it is missing; if another command has just changed the index, repeat this one"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def embed(features: np.ndarray, codec: Codec, metric: str) -> np.ndarray:

@@ -97,6 +97,23 @@ def search_images(
     return [QueryResult(path, matches.get(path, ()), errors.get(path)) for path in paths]
 
 
+def refuse_foreign_files(index: Index, run: str) -> None:
+    """Check that a stranger's index names no file that is to be opened.
+
+    Args:
+        run: the run folder that a person named instead; else ""
+
+    Raises:
+        RunError
+    """
+    stored = index.facts.source
+    if not index.is_own and not run and (stored["run"] or stored["weights"] not in ("imagenet", "none")):
+        raise RunError(
+            f"'{index.path}' was not made on this machine, and no file that it names is opened; name its run with "
+            "--run, or index the images again."
+        )
+
+
 def source_of(index: Index, run: str, trust_model: bool) -> ImageSource:
     """Find the network or descriptor of an index, which may be a stranger's.
 
@@ -106,14 +123,9 @@ def source_of(index: Index, run: str, trust_model: bool) -> ImageSource:
     Raises:
         RunError, ModelError
     """
-    stored = index.facts.source
-    if not index.is_own and not run and (stored["run"] or stored["weights"] not in ("imagenet", "none")):
-        raise RunError(
-            f"'{index.path}' was not made on this machine, and no file that it names is opened; name its run with "
-            "--run, or index the images again."
-        )
+    refuse_foreign_files(index, run)
     try:
-        return stored_source(stored, run, trust_model)
+        return stored_source(index.facts.source, run, trust_model)
     except (OptionError, TypeError) as error:
         raise damaged(index.path / FACTS, str(error).rstrip(".")) from None
 

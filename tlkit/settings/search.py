@@ -81,3 +81,5 @@ class SearchEvaluateSettings:
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.queries and self.subset != "all":
+            raise OptionError("--queries and --subset are both given; give one of them.")
