@@ -247,7 +247,7 @@ def open_index(path: str | Path) -> Index:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    raise ValueError(f"it holds {name}; expected a number")
 
 
 def parse_facts(content: Any, file: Path) -> IndexFacts:
