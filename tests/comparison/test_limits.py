@@ -1,10 +1,13 @@
 """Precision@5 of a candidate's features, and the epsilon that fools a candidate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tlkit.comparison.limits import EPSILONS, attack_of, measure_epsilon, measure_retrieval
 from tlkit.data.image import decode_square
+from tlkit.errors import DataError
 from tlkit.inference.predictor import Predictor
 
 
@@ -43,5 +46,25 @@ def test_epsilon_of_a_classifier_without_a_gradient_is_that_of_the_square_attack
 
 
 def test_images_that_are_gone_give_no_figure(finetuned_run, tmp_path):
-    assert measure_retrieval(finetuned_run, tmp_path) is None
-    assert measure_epsilon(finetuned_run, tmp_path) is None
+    for measure in (measure_retrieval, measure_epsilon):
+        with pytest.raises(DataError, match="no validation image"):
+            measure(finetuned_run, tmp_path)
+
+
+def test_a_class_of_one_validation_image_has_no_neighbors(finetuned_run, colors, monkeypatch):
+    monkeypatch.setattr("tlkit.comparison.limits.MAX_RANKED", 1)
+    with pytest.raises(DataError, match="no two different"):
+        measure_retrieval(finetuned_run, colors)
+
+
+def test_the_table_tells_what_no_attack_fools_from_what_was_not_attacked():
+    from tlkit.cli.compare import _limit
+    from tlkit.comparison.results import CandidateResult
+
+    result = CandidateResult("svm", "SVM", "classic", 0.9)
+    tried = [(None, None), (None, "square"), (16.0, "pgd"), (8.0, "square")]
+    cells = [
+        _limit(replace(result, adversarial_epsilon=epsilon, adversarial_attack=attack), "adversarial_epsilon")
+        for epsilon, attack in tried
+    ]
+    assert cells == ["–", "> 128*", "16", "8*"]

@@ -8,7 +8,9 @@ import pytest
 import tlkit
 from tlkit.errors import DataError, RunError
 from tlkit.search.build import index_images
+from tlkit.search.evaluate import evaluate_index
 from tlkit.search.query import search_images
+from tlkit.search.source import run_of
 
 
 def test_an_image_of_the_index_finds_itself_first_and_then_its_class(colors, pixel_index):
@@ -42,12 +44,21 @@ def test_features_of_a_run_and_of_another_network(finetuned_run, colors, tmp_pat
     assert index.facts.source["image_size"] == 32
     result = search_images(index, [colors / "red" / "1.png"], k=3)[0]
     assert result.matches[0].path == "red/1.png"
+    with pytest.raises(RunError, match=r"'moved', whose features .* is gone; name it with --run"):
+        run_of(index.facts.source | {"run": "moved"}, "")
     facts = json.loads((index.path / "index.json").read_text())
     (index.path / "index.json").write_text(json.dumps(facts | {"feature_key": "0" * 64}))
     with pytest.raises(RunError, match="not made on this machine"):
         search_images(index.path, [colors / "red" / "1.png"])
     with pytest.raises(RunError, match="of another network or descriptor"):
         search_images(index.path, [colors / "red" / "1.png"], run=str(finetuned_run.path))
+
+
+def test_a_run_for_features_of_no_run_is_refused(pixel_index, colors, tmp_path):
+    with pytest.raises(RunError, match="of no run; leave out --run"):
+        search_images(pixel_index, [colors / "red" / "1.png"], run=str(tmp_path))
+    with pytest.raises(RunError, match="of no run; leave out --run"):
+        evaluate_index(pixel_index, run=str(tmp_path))
 
 
 def test_impossible_settings_of_a_source_are_a_damaged_index(own_copy, colors):

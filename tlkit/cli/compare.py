@@ -126,12 +126,14 @@ LIMITS = {"precision_at_5": "precision@5", "adversarial_epsilon": "epsilon"}  # 
 
 
 def _limit(result: "CandidateResult", column: str) -> str:
+    from tlkit.comparison.limits import EPSILONS
+
     value = getattr(result, column)
-    if value is None:
-        return "–"
     if column == "precision_at_5":
-        return f"{100 * value:.1f} %"
-    return f"{value:g}" + ("*" if result.adversarial_attack == "square" else "")
+        return "–" if value is None else f"{100 * value:.1f} %"
+    if result.adversarial_attack is None:
+        return "–"
+    return (f"> {EPSILONS[-1]}" if value is None else f"{value:g}") + "*" * (result.adversarial_attack == "square")
 
 
 def _legend(comparison: "Comparison") -> list[str]:
@@ -146,7 +148,7 @@ def _legend(comparison: "Comparison") -> list[str]:
         lines.append(
             "precision@5: of the five nearest validation images by a model's features, those of the same class."
         )
-    if any(result.adversarial_epsilon is not None for result in comparison.results):
+    if any(result.adversarial_attack is not None for result in comparison.results):
         lines.append("epsilon: gray levels of change that make half of the correct answers wrong, by PGD.")
     if any(result.adversarial_attack == "square" for result in comparison.results):
         lines.append("*: by the Square attack, for a model without a gradient; it finds less than PGD.")

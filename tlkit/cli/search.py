@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +12,6 @@ from tlkit.cli.predict import SOME_FAILED
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CheckSettings
 from tlkit.settings.search import IndexSettings, QuerySettings, SearchEvaluateSettings
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(cls=HelpGroup)
@@ -137,8 +133,15 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
     group="Main",
     help="Classes from DATA; without them every image below DATA is taken.",
 )
+@click.option(
+    "--run",
+    default="",
+    cls=GroupedOption,
+    group="Run",
+    help="Run folder whose features the index has, if it moved.",
+)
 @report_options
-def add(index_path: Path, data: Path, labels: bool) -> None:
+def add(index_path: Path, data: Path, labels: bool, run: str) -> None:
     """Add the images of DATA to INDEX.
     A file that changed replaces its old self; others stay.
     """
@@ -146,7 +149,7 @@ def add(index_path: Path, data: Path, labels: bool) -> None:
     from tlkit.cli.search_output import print_change
     from tlkit.search.build import add_images
 
-    print_change(add_images(index_path, data, IndexSettings(labels=labels), Console()), "added")
+    print_change(add_images(index_path, data, IndexSettings(labels=labels, run=run), Console()), "added")
 
 
 @search.command(

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from tlkit.data.image import DecodedImage
+from tlkit.errors import DataError
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Predictor
 from tlkit.robustness.attacks import pgd
@@ -26,12 +27,13 @@ MAX_ATTACKED = {"pgd": 50, "square": 20}  # correctly classified validation imag
 EPSILONS = (1, 2, 4, 8, 16, 32, 64, 128)  # gray levels, tried one after the other
 STEPS, QUERIES = 10, 100  # of PGD; of the Square attack for each image
 FOOLED = 0.5  # fraction of the attacked images
+UNREADABLE = "no validation image that counts can be read."
 
 Row = dict[str, str]
 Item = TypeVar("Item")
 
 
-def measure_retrieval(run: Run, root: Path) -> float | None:
+def measure_retrieval(run: Run, root: Path) -> float:
     """Measure precision@5: how many of the five nearest validation images are of the class of an image, 0 to 1.
 
     Nearest is by the cosine of what the classifier of the run gets: features of a network, values of a descriptor, or
@@ -40,8 +42,8 @@ def measure_retrieval(run: Run, root: Path) -> float | None:
     Args:
         root: folder of the images
 
-    Returns:
-        None if no image can be read
+    Raises:
+        DataError: if no image can be read, or none has a neighbor
     """
     rows = [row for row in run.read_rows("split.csv") if row["split"] == "validation"]
     predictor = Predictor(run)
@@ -58,10 +60,13 @@ def measure_retrieval(run: Run, root: Path) -> float | None:
         chunks = ordered_map(pool, extract, in_chunks(_spread(rows, MAX_RANKED), CHUNK))
         found = [item for chunk in chunks for item in chunk]
     if not found:
-        return None
+        raise DataError(UNREADABLE)
     features = np.stack([vector for _, vector in found])
     labels, groups = _labels(run, [row for row, _ in found]), np.array([row["group"] for row, _ in found])
-    return precision_at_k(features, labels, NUM_NEAREST, groups).value
+    precision = precision_at_k(features, labels, NUM_NEAREST, groups)
+    if not precision.num_queries:
+        raise DataError("there are no two different validation images.")
+    return precision.value
 
 
 def measure_epsilon(run: Run, root: Path) -> float | None:
@@ -74,13 +79,16 @@ def measure_epsilon(run: Run, root: Path) -> float | None:
         root: folder of the images
 
     Returns:
-        None if no epsilon is enough, or no image can be read
+        None if no epsilon is enough
+
+    Raises:
+        DataError: if no image can be read
     """
     kind, predictor = attack_of(run), Predictor(run)
     correct = [row for row in run.read_rows("predictions_val.csv") if row["class"] == row["label"]]
     read = _read_squares(predictor, root, _spread(correct, MAX_ATTACKED[kind]))
     if not read:
-        return None
+        raise DataError(UNREADABLE)
     labels, images = _labels(run, [row for row, _ in read]), np.stack([pixels for _, pixels in read])
 
     def classify(squares: np.ndarray) -> np.ndarray:

@@ -38,8 +38,8 @@ class CandidateResult:
         num_bytes: of the files that `predict` needs
         command: that trains it
         precision_at_5: of its features, 0 to 1; None unless it was asked for
-        adversarial_epsilon: gray levels that change half of its correct answers; None unless it was asked for
-        adversarial_attack: that finds them: "pgd" or "square"
+        adversarial_epsilon: gray levels that change half of its correct answers; None if none that was tried do
+        adversarial_attack: that was tried: "pgd" or "square"; None unless it was asked for
     """
 
     name: str

@@ -20,6 +20,7 @@ from tlkit.search.index import Index, damage_of, open_index
 from tlkit.search.metrics import RankingScores, query_blocks, score_rankings
 from tlkit.search.query import refuse_foreign_files, source_of
 from tlkit.search.records import ImageRecord
+from tlkit.search.source import run_of
 from tlkit.search.vector_search import VectorSearch
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.search import QuerySettings, SearchEvaluateSettings
@@ -278,7 +279,7 @@ def _mean(values: np.ndarray) -> float:
 
 def _new_to_run(index: Index, queries: _Queries, run: str) -> np.ndarray | None:
     """Tell which queries the run was not trained on, by their pixels; None where the features are of no run."""
-    folder = run or index.facts.source["run"]
+    folder = run_of(index.facts.source, run)
     if not folder:
         return None
     subsets = previous_run(folder).subsets()

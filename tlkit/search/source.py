@@ -11,7 +11,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.survey import choose_pixels
 from tlkit.engines.base import EngineSpec
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, RunError
 from tlkit.features.export import resolve_layer
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, build_extractor, completed
@@ -19,6 +19,7 @@ from tlkit.features.store import FeatureKey
 from tlkit.features.vectors import descriptor_extractor
 from tlkit.runs.run import load_run
 from tlkit.settings.search import IndexSettings
+from tlkit.utils.files import is_folder
 from tlkit.utils.parallel import single_threaded_blas
 from tlkit.utils.progress import Progress
 
@@ -97,8 +98,25 @@ def stored_source(stored: Mapping[str, Any], run: str, trust_model: bool) -> Ima
     Raises:
         OptionError, ModelError, RunError
     """
-    moved = {"run": run} if run else {}
+    moved = {"run": folder} if (folder := run_of(stored, run)) else {}
     return find_source(IndexSettings(**{**stored, **moved, "trust_model": trust_model}))
+
+
+def run_of(stored: Mapping[str, Any], run: str) -> str:
+    """Name the run folder whose features an index has; "" if they are of no run.
+
+    Args:
+        run: where it is now, if it moved; else ""
+
+    Raises:
+        RunError: if it is gone, or there is none
+    """
+    if run and not stored["run"]:
+        raise RunError("the features of this index are of no run; leave out --run.")
+    folder = run or stored["run"]
+    if isinstance(folder, str) and folder and not run and not is_folder(folder):
+        raise RunError(f"the run '{folder}', whose features this index has, is gone; name it with --run if it moved.")
+    return folder
 
 
 def _descriptor_source(settings: IndexSettings) -> ImageSource:
