@@ -9,6 +9,7 @@ import stat
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 pytest.importorskip("sklearn")
@@ -131,10 +132,9 @@ def test_output_of_a_name_that_cannot_be_made_is_refused_in_a_sentence(home, nam
 
 
 def test_every_option_that_names_an_output_is_in_these_tables():
-    commands = dict(main.commands)
-    for command in main.commands.values():
-        commands |= getattr(command, "commands", {})
-    with_output = {name for name, command in commands.items() if "output" in [item.name for item in command.params]}
+    groups = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]
+    commands = [item for group in groups for item in group.commands.items()]
+    with_output = {name for name, command in commands if "output" in [item.name for item in command.params]}
     assert with_output == COMMANDS.keys() | {"query"}  # it needs an index: tests/cli/test_search.py
 
 
