@@ -1,9 +1,25 @@
-"""An index of the colors by their pixels, made once for each file."""
+"""An index of the colors by their pixels, made once."""
+
+import importlib.util
 
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Small work of FAISS is slower in several threads where others work, too."""
+    if importlib.util.find_spec("faiss") is None:
+        yield
+        return
+    import faiss
+
+    count = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(count)
+
+
+@pytest.fixture(scope="session")
 def pixel_index(colors, tmp_path_factory):
     """A flat index, to be read only."""
     from tlkit.search.build import index_images

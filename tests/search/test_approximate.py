@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-faiss = pytest.importorskip("faiss")
+pytest.importorskip("faiss")
 
 from tests.search.making import brute_force, make_vectors, write
 from tlkit.errors import OptionError
@@ -20,15 +20,6 @@ from tlkit.search.approximate import (
     train_index,
     write_faiss,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small work is slower in several threads where others work, too."""
-    count = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    yield
-    faiss.omp_set_num_threads(count)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
