@@ -39,18 +39,19 @@ def test_a_folder_has_a_table_by_class(finetuned_run, colors, tmp_path):
 
 def test_one_image_is_a_page_and_the_first_change(finetuned_run, colors, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = tlkit("attack", finetuned_run.path, colors / "red" / "0.png", "--epsilon", 30)
+    done = tlkit("attack", finetuned_run.path, colors / "red" / "0.png", "--epsilon", 30, "--steps", 3)
     assert done.exit_code == 0, done.stderr
     assert "→" in done.stdout and "the answer changes at epsilon" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["attack.png"]
-    done = tlkit("attack", finetuned_run.path, colors / "red" / "0.png", "--json")
+    done = tlkit("attack", finetuned_run.path, colors / "red" / "0.png", "--steps", 3, "--json")
     assert json.loads(done.stdout)["first_change"] > 0 and len(list(tmp_path.iterdir())) == 1
 
 
-def test_images_of_the_same_name_get_different_files(finetuned_run, colors, tmp_path):
+def test_images_of_the_same_name_get_different_files(classic_run, colors, tmp_path):
     files = [colors / name / "0.png" for name in ("red", "blue")]
-    done = tlkit("attack", finetuned_run.path, *files, "--steps", 1, "-o", tmp_path / "out", "--json")
+    done = tlkit("attack", classic_run.path, *files, "--steps", 1, "-o", tmp_path / "out", "--json")
     content = json.loads(done.stdout)
+    assert [image["file"] for image in content["images"]] == [str(tmp_path / "out" / n) for n in ("0.png", "0-2.png")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-2.png", "0.png"]
     assert content["clean_accuracy"] is None and all(image["class"] is None for image in content["images"])
 
@@ -65,6 +66,9 @@ def test_outputs_are_checked_before_any_work(finetuned_run, colors, tmp_path):
         ("no class", "--target", "cat"),
     ):
         assert words in refused(2, "attack", finetuned_run.path, colors, *options)
+    assert "--label-regex has no effect" in refused(
+        2, "attack", finetuned_run.path, colors / "red" / "0.png", "--label-regex", "(a)"
+    )
     assert (tmp_path / "taken.png").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 

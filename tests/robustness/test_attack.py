@@ -32,6 +32,7 @@ def test_files_of_the_attack_fool_predict(finetuned_run, colors, tmp_path):
         assert np.abs(decoded.astype(int) - image.original).max() <= 30
 
 
+@pytest.mark.slow
 def test_epsilon_zero_is_no_attack(finetuned_run):
     for method in ("fgsm", "pgd", "square"):
         result = attack(finetuned_run, epsilon="0", method=method, steps=1, max_images=2)
@@ -39,6 +40,7 @@ def test_epsilon_zero_is_no_attack(finetuned_run):
         assert all(np.array_equal(image.original, image.adversarial) for image in result.images[:8])
 
 
+@pytest.mark.slow
 def test_a_larger_epsilon_is_a_stronger_attack(finetuned_run, colors):
     result = attack(finetuned_run, colors, epsilon="40,0,10", steps=5)
     accuracies = [result.adversarial(epsilon).accuracy for epsilon in result.by_epsilon]
@@ -47,7 +49,7 @@ def test_a_larger_epsilon_is_a_stronger_attack(finetuned_run, colors):
 
 
 def test_a_target_leaves_out_its_own_images(finetuned_run, colors):
-    result = attack(finetuned_run, colors, epsilon="60", target="red")
+    result = attack(finetuned_run, colors, epsilon="60", target="red", steps=5)
     assert len(result.images) and all(image.path.split("/")[0] != "red" for image in result.images)
     assert result.num_reached >= 0.5 * len(result.images)
     with pytest.raises(DataError, match="already"):
@@ -56,9 +58,9 @@ def test_a_target_leaves_out_its_own_images(finetuned_run, colors):
         attack(finetuned_run, colors, target="cat")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("norm", "epsilon", "below"),
-    [("linf", "2", lambda e: e - 1), pytest.param("l2", "20", lambda e: 0.9 * e, marks=pytest.mark.slow)],
+    ("norm", "epsilon", "below"), [("linf", "2", lambda e: e - 1), ("l2", "20", lambda e: 0.9 * e)]
 )
 def test_one_image_has_the_epsilon_of_its_first_change(finetuned_run, colors, norm, epsilon, below):
     file = colors / "red" / "0.png"
@@ -82,6 +84,7 @@ def test_square_needs_no_gradient_and_no_trust(classic_run, finetuned_run, color
         attack(classic_run, colors, norm="l2")
 
 
+@pytest.mark.slow
 def test_the_whole_network_is_differentiated(blocks_run, scratch_run, colors):
     for run in (blocks_run, scratch_run):
         result = attack(run, colors, epsilon="40", max_images=2, steps=10)

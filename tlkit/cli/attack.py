@@ -42,9 +42,9 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
     """Change images a little, until RUN answers wrong.
     Every adversarial image is classified again as `tlkit predict` does.
 
-    DATA has one subfolder per class; only images that are new to RUN count, or its validation images where none is.
-    Without DATA they are the validation images of RUN. Of an IMAGE, the own answer of RUN is attacked. The adversarial
-    images have the size that the network sees.
+    DATA has one subfolder per class, or is a table that lists images with their classes. Only images that are new to
+    RUN count, or its validation images where none is. Without DATA they are the validation images of RUN. Of an IMAGE,
+    the own answer of RUN is attacked. The adversarial images have the size that the network sees.
     """
     from tlkit.cli.console import Console
     from tlkit.robustness.attack import attack as run_attack
@@ -53,7 +53,7 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
 
     sheet = _choose_sheet(data, output, settings)
     opened = open_run(run, settings.trust_model)
-    files = dict[str, str]()
+    files = list[str]()
     with _saving(output, files) as save:
         result = run_attack(opened, data or None, settings, Console(), save)
     content = result_json(result, files)
@@ -74,10 +74,13 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
 def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSettings) -> Path | None:
     """Choose the file of the sheet, and check all outputs before any work; OptionError if one cannot be made"""
     from tlkit.errors import OptionError
+    from tlkit.robustness.originals import are_labeled
+    from tlkit.training.option_effects import ATTACK, refuse_without_effect
     from tlkit.utils.files import check_new_file, is_folder, next_free, refuse_inside
 
+    refuse_without_effect(settings, ATTACK, vars(settings) | {"has_classes": data and are_labeled(data)})
     sheet = Path(settings.sheet) if settings.sheet else None
-    if sheet is None and len(data) == 1 and not is_folder(data[0]) and not reporting().as_json:
+    if sheet is None and len(data) == 1 and not are_labeled(data) and not reporting().as_json:
         sheet = next_free(SHEET)
     _check_learned(settings)
     for option, file in (("--sheet", sheet), ("--pattern", settings.pattern)):
@@ -112,11 +115,11 @@ def _check_learned(settings: AttackSettings) -> None:
 
 
 @contextmanager
-def _saving(output: Path | None, files: dict[str, str]) -> "Iterator[Save | None]":
+def _saving(output: Path | None, files: list[str]) -> "Iterator[Save | None]":
     """Give a function that writes adversarial images into a new folder; it is whole or absent.
 
     Args:
-        files: gets the name of each file, by the path of its original
+        files: gets the name of each file, in their order
     """
     from tlkit.robustness.attack import adversarial_name
     from tlkit.utils.files import new_folder, next_free, write_new
@@ -132,7 +135,7 @@ def _saving(output: Path | None, files: dict[str, str]) -> "Iterator[Save | None
             file.parent.mkdir(parents=True, exist_ok=True)
             file = next_free(file)
             write_new(file, content)
-            files[path] = str(output / file.relative_to(folder))
+            files.append(str(output / file.relative_to(folder)))
             return file
 
         yield save
@@ -148,9 +151,21 @@ def _print(result: "AttackResult", written: list[tuple[str, str]]) -> None:
         _print_accuracy(screen, result)
         if reporting().verbosity > QUIET:
             _print_details(screen, result)
+    _print_left_out(screen, result)
     screen.blank()
     for label, path in written:
         screen.entry(label, path)
+
+
+def _print_left_out(screen: "Screen", result: "AttackResult") -> None:
+    """Print which files are not attacked, other than those that the run knows."""
+    from tlkit.cli.verdict import print_left_out
+    from tlkit.inference.labeled import NOT_COUNTED
+
+    skipped = [entry for entry in result.skipped if entry.reason not in NOT_COUNTED.values()]
+    if skipped and reporting().verbosity > QUIET:
+        screen.blank()
+        print_left_out(screen, skipped)
 
 
 def _describe(result: "AttackResult") -> str:
@@ -252,10 +267,12 @@ def _print_one(screen: "Screen", result: "AttackResult") -> None:
         parts += [" (unknown)"] * (answer.status == "unknown") + ["  →  "] * (answer is image.before)
     screen.line(*parts, ("  " + image.path, FAINT))
     verdict = ("the answer is another one", BAD) if is_fooled else ("the answer is the same", GOOD)
+    if result.was_wrong:
+        verdict = (f"the answer is wrong without an attack: the class is '{result.class_names[image.label]}'", BAD)
     screen.entry("result", verdict)
     screen.entry("attack", _describe(result))
     what = f"taken for '{result.target}'" if result.target else "the answer changes"
-    if result.learned is not None:
+    if result.learned is not None or (result.was_wrong and not result.target):
         return
     if result.first_change is None:
         screen.entry("first", f"no change was found, up to epsilon {_limit(result)}")

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -11,25 +11,21 @@ from PIL import Image
 
 from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
-from tlkit.data.reader import DataOptions, read_data
 from tlkit.errors import DataError, ImageError, OptionError
-from tlkit.inference.evaluate import evaluate
-from tlkit.inference.inputs import NamedInput, expand_inputs
-from tlkit.inference.predictor import Prediction, Predictor
+from tlkit.inference.inputs import NamedInput
+from tlkit.inference.predictor import Predictor
 from tlkit.models.keras_setup import require_keras
 from tlkit.robustness.attack_result import AttackedImage, AttackResult
 from tlkit.robustness.attacks import STEPS, AttackOptions, fgsm, pgd
 from tlkit.robustness.gradient import BATCH, LossGradient
 from tlkit.robustness.learned import LEARNED, LearnedAttacker
+from tlkit.robustness.originals import Original, answer_of, find_originals
 from tlkit.robustness.square import QUERIES, square_attack
-from tlkit.runs.images import images_folder
 from tlkit.runs.manifest import MODEL
 from tlkit.runs.run import Run, load_run
 from tlkit.runs.trust import load_run_network
 from tlkit.settings.attack import AttackSettings
 from tlkit.settings.base import settings_or_options
-from tlkit.settings.commands import EvaluateSettings
-from tlkit.utils.files import is_folder
 from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.text import quote_names
 
@@ -59,7 +55,8 @@ class Attacker:
         has_network = MODEL in run.manifest.sha256
         self.method = ("pgd" if has_network else "square") if settings.method == "auto" else settings.method
         if self.method == "square" and settings.norm != "linf":
-            raise OptionError("--method square has the norm linf only; omit --norm, or use --method pgd.")
+            remedy = "omit --norm, or use --method pgd" if has_network else "omit --norm"
+            raise OptionError(f"--method square has the norm linf only; {remedy}.")
         if self.method == "fgsm" and settings.steps > 1:
             raise OptionError(f"--steps is {settings.steps}, but --method fgsm takes one step; use --method pgd.")
         if self.method != "square" and not has_network:
@@ -91,16 +88,6 @@ class Attacker:
         return self._predictor.classify(self._predictor.network.extract(images))
 
 
-@dataclass(frozen=True)
-class _Original:
-    """An image to attack."""
-
-    path: str
-    file: Path
-    label: int
-    before: Prediction
-
-
 def attack(
     run: Run | str | Path,
     data: str | Path | Sequence[str | Path] | None = None,
@@ -117,7 +104,8 @@ def attack(
 
     Args:
         run: a finished run, or its folder
-        data: a folder of classes; or image files, whose own answers are attacked; None for the run's validation images
+        data: a folder of classes, or a table that lists images with their classes; or image files, whose own answers
+            are attacked; None for the run's validation images
         settings: the options; the defaults where it is None
         progress: shows what is done; nothing is shown where it is None
         save: takes the path of an original, relative to the folder, and the bytes of its adversarial PNG, and gives
@@ -138,11 +126,9 @@ def attack(
     target = _label_of(settings.target, run.manifest.class_names)
     predictor = Predictor(run, trust_model=settings.trust_model)
     attacker = (LearnedAttacker if settings.method in LEARNED else Attacker)(run, predictor, settings)
-    originals, counted, is_labeled = _find_images(run, predictor, data, settings, progress)
-    if target is not None:
-        originals = [image for image in originals if image.label != target]
-        if not originals:
-            raise DataError(f"every image is of the class '{settings.target}' already; choose another --target.")
+    found = find_originals(run, predictor, data, settings, progress)
+    found = found if target is None else found.without(target, settings.target)
+    originals = found.images
     if isinstance(attacker, LearnedAttacker):
         attacker.read_training([image.file for image in originals], target)
     by_epsilon, last = dict[float, tuple[AttackedImage, ...]](), settings.epsilons[-1]
@@ -154,13 +140,13 @@ def attack(
             )
     result = AttackResult(
         run.manifest.class_names,
-        *(attacker.method, settings.norm, attacker.steps, settings.target, counted, is_labeled),
-        by_epsilon,
+        *(attacker.method, settings.norm, attacker.steps, settings.target, found.counted, found.is_labeled),
+        *(by_epsilon, found.skipped),
     )
     if isinstance(attacker, LearnedAttacker):
         control = _count_correct(attacker, predictor, originals, result.epsilon)
         return replace(result, learned=attacker.pattern, num_learned=attacker.num_learned, num_control=control)
-    if len(originals) == 1:
+    if len(originals) == 1 and (settings.target or not result.was_wrong):
         return replace(result, first_change=find_first_change(attacker, predictor, originals[0], settings, target))
     return result
 
@@ -172,58 +158,9 @@ def _label_of(target: str, class_names: tuple[str, ...]) -> int | None:
     return class_names.index(target) if target else None
 
 
-def _find_images(
-    run: Run, predictor: Predictor, data: Any, settings: AttackSettings, progress: Progress
-) -> tuple[list[_Original], str, bool]:
-    """Find the images to attack, with their answers; also what they are for the run, and whether they have labels."""
-    given = [data] if isinstance(data, str | Path) else list(data or ())
-    names, labels, counted = run.manifest.class_names, list[int](), ""
-    if len(given) <= 1 and (not given or is_folder(given[0])):
-        layout: dict[str, Any] = settings.data_options
-        folder = read_data(given[0], DataOptions(**layout), names) if given else None
-        if folder is not None and not len(folder):
-            raise DataError(
-                f"'{given[0]}' has no images in folders of the run's classes; for single images, name them."
-            )
-        evaluation = evaluate(run, given[0] if given else None, EvaluateSettings(**layout), progress)
-        root = folder.root if folder else images_folder(run, "give DATA")
-        paths, counted = list(evaluation.paths), evaluation.counted
-        labels, files = evaluation.report.labels.tolist(), [root / path for path in paths]
-    else:
-        files = [Path(str(name)) for name in expand_inputs(given)]
-        paths = [file.name for file in files]
-    chosen = _spread(len(files), settings.max_images)
-    answers = list(predictor.predict([files[k] for k in chosen]))
-    errors = [f"'{answer.path}' {answer.error}" for answer in answers if answer.error]
-    if errors:
-        raise DataError(f"{errors[0]}; give images that can be read.")
-    if not answers:
-        raise DataError("no image was found; give image files, or a folder of classes.")
-    found = [
-        _Original(paths[k], files[k], labels[k] if labels else _answer(answer), answer)
-        for k, answer in zip(chosen, answers, strict=True)
-    ]
-    return found, counted, bool(labels)
-
-
-def _answer(prediction: Prediction) -> int:
-    assert prediction.probabilities is not None
-    return int(np.argmax(prediction.probabilities))
-
-
-def _spread(count: int, max_count: int) -> list[int]:
-    """Choose positions, evenly over all.
-
-    >>> _spread(10, 4), _spread(3, 0)
-    ([0, 2, 5, 7], [0, 1, 2])
-    """
-    chosen = min(count, max_count or count)
-    return [index * count // chosen for index in range(chosen)]
-
-
 def _attack_all(
     tools: tuple[Attacker | LearnedAttacker, Predictor],
-    originals: Sequence[_Original],
+    originals: Sequence[Original],
     aim: tuple[float, int | None],
     save: Save | None,
     advance: Callable[[int], object],
@@ -251,7 +188,7 @@ def _attack_all(
 
 
 def _count_correct(
-    attacker: LearnedAttacker, predictor: Predictor, originals: Sequence[_Original], epsilon: float
+    attacker: LearnedAttacker, predictor: Predictor, originals: Sequence[Original], epsilon: float
 ) -> int:
     """Count the correct answers with a pattern that says nothing."""
     correct = 0
@@ -285,7 +222,7 @@ def _saved(path: str, pixels: np.ndarray, predictor: Predictor, save: Save | Non
 
 
 def find_first_change(
-    attacker: Attacker, predictor: Predictor, image: _Original, settings: AttackSettings, target: int | None
+    attacker: Attacker, predictor: Predictor, image: Original, settings: AttackSettings, target: int | None
 ) -> float | None:
     """Find the smallest epsilon at which an image is taken for the target, or for another class than before.
 
@@ -294,12 +231,12 @@ def find_first_change(
     Returns:
         Gray levels; None if even 64 are not enough (25,600 with the norm "l2")
     """
-    before = _answer(image.before)
+    before = answer_of(image.before)
 
     def is_fooled(epsilon: float) -> bool:
         """Attack with this epsilon."""
         (found,) = _attack_all((attacker, predictor), [image], (epsilon, target), None, lambda count: None)
-        return _answer(found.after) != before if target is None else _answer(found.after) == target
+        return answer_of(found.after) != before if target is None else answer_of(found.after) == target
 
     low, high, limit = 0.0, settings.epsilons[-1] or 1.0, MAX_SEARCHED[settings.norm]
     while not is_fooled(high):

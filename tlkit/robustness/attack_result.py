@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tlkit.data.listing import FileEntry
 from tlkit.evaluation.report import Report
 from tlkit.inference.predictor import Prediction
 
@@ -40,6 +41,7 @@ class AttackResult:
         counted: what the images are for the run: "new", "validation" or "training"; "" for single images
         is_labeled: whether the classes of the images are known
         by_epsilon: the images at each epsilon, in gray levels, the smallest first
+        skipped: files that are not attacked, each with its reason
         first_change: the smallest epsilon at which the answer changes, of a single image; None where none was found
         learned: the pattern of "universal", int16 (size, size, 3), or the patch, uint8 (side, side, 3); None of others
         num_learned: images that it was learned on; none of them is among the others
@@ -54,6 +56,7 @@ class AttackResult:
     counted: str
     is_labeled: bool
     by_epsilon: dict[float, tuple[AttackedImage, ...]] = field(repr=False)
+    skipped: tuple[FileEntry, ...] = field(default=(), repr=False)
     first_change: float | None = None
     learned: np.ndarray | None = field(default=None, repr=False)
     num_learned: int = 0
@@ -86,6 +89,12 @@ class AttackResult:
     def _report(self, answers: Sequence[Prediction]) -> Report:
         labels = np.array([image.label for image in self.images], np.int32)
         return Report(self.class_names, labels, np.stack([answer.probabilities for answer in answers]))  # type: ignore[misc]
+
+    @property
+    def was_wrong(self) -> bool:
+        """Whether a single image with a class is answered wrong without an attack."""
+        first = self.images[0]
+        return len(self.images) == 1 and first.before.label != self.class_names[first.label]
 
     @property
     def num_reached(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tlkit.data.listing import count_reasons
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.inference.predictor import Prediction
 from tlkit.robustness.attack_result import AttackedImage, AttackResult
@@ -117,11 +118,11 @@ def taken_for(result: AttackResult) -> list[tuple[str, str, int]]:
     return sorted((cell for cell in cells if cell[0] != cell[1] and cell[2]), key=lambda cell: -cell[2])
 
 
-def result_json(result: AttackResult, files: dict[str, str] | None = None) -> dict[str, Any]:
+def result_json(result: AttackResult, files: Sequence[str] = ()) -> dict[str, Any]:
     """Give what --json says of an attack.
 
     Args:
-        files: adversarial image of each path, where they were written
+        files: of the adversarial images, in their order, where they were written
     """
     clean, attacked = result.clean, result.adversarial()
     rows = [dict(zip(ACCURACY_COLUMNS, row, strict=True)) for row in accuracy_rows(result)]
@@ -144,11 +145,14 @@ def result_json(result: AttackResult, files: dict[str, str] | None = None) -> di
         "control_accuracy": None if result.num_control is None else result.num_control / len(result.images),
         "accuracy": rows,
         "taken_for": [{"class": own, "answer": answer, "images": count} for own, answer, count in taken_for(result)],
-        "images": [_image_json(image, result, files or {}) for image in result.images],
+        "left_out": count_reasons(result.skipped),
+        "images": [
+            _image_json(image, result, files[number] if files else None) for number, image in enumerate(result.images)
+        ],
     }
 
 
-def _image_json(image: AttackedImage, result: AttackResult, files: dict[str, str]) -> dict[str, Any]:
+def _image_json(image: AttackedImage, result: AttackResult, file: str | None) -> dict[str, Any]:
     return {
         "path": image.path,
         "class": result.class_names[image.label] if result.is_labeled else None,
@@ -157,7 +161,7 @@ def _image_json(image: AttackedImage, result: AttackResult, files: dict[str, str
         "after": image.after.label,
         "confidence": image.after.confidence,
         "status": image.after.status,
-        "file": files.get(image.path),
+        "file": file,
     }
 
 

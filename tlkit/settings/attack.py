@@ -74,7 +74,7 @@ class AttackSettings(LayoutSettings):
         except ValueError:
             raise OptionError(f"--epsilon is '{self.epsilon}'; expected numbers such as 2 or 1,2,4.") from None
         if not all(0 <= value <= limit for value in values):
-            raise OptionError(f"--epsilon is '{self.epsilon}'; expected 0 to {limit:g} gray levels.")
+            raise OptionError(f"--epsilon is '{self.epsilon}'; expected 0 to {limit:,.0f} gray levels.")
         if self.norm == "linf" and not all(value.is_integer() for value in values):
             raise OptionError(
                 f"--epsilon is '{self.epsilon}'; a file has whole gray levels: expected whole numbers, or --norm l2."

@@ -260,6 +260,8 @@ EVALUATE = (
     ),
 )
 
+ATTACK = (NoEffect(_names(LayoutSettings), lambda case: not case.has_classes, "without a folder or table as DATA"),)
+
 ROBUSTNESS = (NoEffect(_names(LayoutSettings), lambda case: not case.has_data, "without DATA"),)
 
 SHOWN_NETWORK = (  # of `summary` and `gradcheck`: {network} is its name, `options` those it can be varied by
