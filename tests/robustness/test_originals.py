@@ -39,7 +39,7 @@ def test_what_is_left_out_is_said(classic_run, colors, tmp_path):
     (data / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     result = attack(classic_run, data, target="red", **QUICK)
     reasons = {entry.path: entry.reason for entry in result.skipped}
-    assert "damaged" in reasons["red/broken.png"]
+    assert "broken PNG" in reasons["red/broken.png"]
     assert [image.path for image in result.images] == ["blue/same.png"]
     assert reasons["red/same.png"] == "it is of the class 'red' already" and len(reasons) == 2
     with pytest.raises(DataError, match="every image is taken for 'red' already"):
