@@ -92,7 +92,7 @@ class AttackResult:
 
     @property
     def was_wrong(self) -> bool:
-        """Whether a single image with a class is answered wrong without an attack."""
+        """True if a single image with a class is answered wrong without an attack."""
         first = self.images[0]
         return len(self.images) == 1 and first.before.label != self.class_names[first.label]
 
