@@ -49,7 +49,7 @@ def test_a_larger_epsilon_is_a_stronger_attack(finetuned_run, colors):
 
 
 def test_a_target_leaves_out_its_own_images(finetuned_run, colors):
-    result = attack(finetuned_run, colors, epsilon="60", target="red", steps=5)
+    result = attack(finetuned_run, colors, epsilon="60", target="red")
     assert len(result.images) and all(image.path.split("/")[0] != "red" for image in result.images)
     assert result.num_reached >= 0.5 * len(result.images)
     with pytest.raises(DataError, match="already"):
