@@ -60,6 +60,7 @@ def test_the_log_odds_have_a_gradient_where_the_softmax_is_saturated():
     assert (np.abs(gradient).max(axis=(1, 2, 3)) > 1e-6).all() and np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_images_do_not_depend_on_their_batch():
     gradient = LossGradient(attach_head(shared_body(), Head(0, False, ()), 3))
     gradient._model.get_layer("head_logits").set_weights(

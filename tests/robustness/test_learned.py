@@ -8,9 +8,8 @@ from tlkit.errors import DataError, OptionError, RunError
 from tlkit.robustness.attack import attack
 
 
-@pytest.mark.parametrize(
-    ("method", "epsilon"), [("universal", "40"), pytest.param("patch", "2", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "epsilon"), [("universal", "40"), ("patch", "2")])
 def test_what_is_learned_on_training_images_is_measured_on_validation_images(finetuned_run, method, epsilon):
     result = attack(finetuned_run, method=method, epsilon=epsilon, steps=15, patch_size=0.6)
     subsets = {row["path"]: row["split"] for row in finetuned_run.read_rows("split.csv")}
