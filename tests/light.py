@@ -32,6 +32,10 @@ WORKS = (
     "explain {run} {image} -o {out}/explain.png",
     "explain {classic} {image} -o {out}/classic.png",
     "explain {blocks} {image} --method occlusion -o {out}/occlusion.png",
+    "attack {run} {data} --method square --steps 2 --max-images 2 -o {out}/adversarial",
+    "robustness {run} {data} --corruptions jpeg --severities 1",
+    "search index {data} -o {out}/index --descriptor pixels",
+    "search near {data}",
     "doctor {run}",
     "report {run} --images {data} -o {out}/report.html",
     "report {run} {classic} --images {data} -o {out}/runs.html",
@@ -61,6 +65,9 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "visualize mobilenet_v2 -o {out}/v.png": ("TensorFlow", "train"),
     "models mobilenet_v2 --cuts": ("TensorFlow", "train"),
     "models mobilenet_v2 --measure": ("TensorFlow", "train"),
+    "attack {run} {image} --method square --sheet {out}/attack.png": ("matplotlib", "plots"),
+    "attack {run} {data} --method square --tables {out}/t": ("matplotlib", "plots"),
+    "search index {data} -o {out}/i": ("TensorFlow", "train"),
     "robustness {run} {data} -o {out}/r": ("matplotlib", "plots"),
     "models -o {out}/models.png": ("matplotlib", "plots"),
     "predict {run} {image} --sheet {out}/sheet.png": ("matplotlib", "plots"),
@@ -71,6 +78,7 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
 NEEDS_OF_OWN_RUNS = {  # of a run from another machine, the command first says something else
     "report {run} --map tsne --images {data} -o {out}/tsne.html": ("scikit-learn", "classic"),
     "explain {scratch} {image} -o {out}/scratch.png": ("TensorFlow", "train"),
+    "attack {run} {data} --method pgd": ("TensorFlow", "train"),
     "summary {run}": ("TensorFlow", "train"),
     "visualize {run} -o {out}/v.png": ("TensorFlow", "train"),
 }

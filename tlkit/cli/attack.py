@@ -72,11 +72,17 @@ def attack(run: Path, data: tuple[str, ...], output: Path | None, settings: Atta
 
 
 def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSettings) -> Path | None:
-    """Choose the file of the sheet, and check all outputs before any work; OptionError if one cannot be made"""
+    """Choose the file of the sheet, and check all outputs before any work.
+
+    Raises:
+        OptionError: if one cannot be made
+        ModelError: if matplotlib is needed and not installed
+    """
     from tlkit.errors import OptionError
     from tlkit.robustness.originals import are_labeled
     from tlkit.training.option_effects import ATTACK, refuse_without_effect
     from tlkit.utils.files import check_new_file, is_folder, next_free, refuse_inside
+    from tlkit.utils.plotting import require_matplotlib
 
     refuse_without_effect(settings, ATTACK, vars(settings) | {"has_classes": data and are_labeled(data)})
     sheet = Path(settings.sheet) if settings.sheet else None
@@ -93,6 +99,8 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
             refuse_inside(Path(folder), path)
     if len({Path(path).absolute() for path in outputs}) < len(outputs):
         raise OptionError("two outputs have the same name; choose different ones.")
+    if sheet or settings.tables:
+        require_matplotlib(f"the sheet '{sheet}'" if sheet else "the plot of --tables")
     return sheet
 
 
