@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tests.making import encoded, noise
-from tlkit.data.thumbnail import data_uri, read_thumbnail
+from tlkit.data.thumbnail import data_uri, read_thumbnail, stack_rows
 
 
 def test_read_thumbnail_keeps_proportions_and_is_upright(tmp_path):
@@ -34,3 +34,11 @@ def test_data_uri_has_the_pixels_of_the_image():
     assert kind == "data:image/jpeg;base64"
     read = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))), int)
     assert np.abs(read - pixels).max() <= 4
+
+
+def test_rows_are_below_each_other_in_their_order():
+    rows = [Image.new("RGB", (4, height), color) for height, color in ((2, "red"), (3, "blue"))]
+    with Image.open(io.BytesIO(stack_rows(rows, 4))) as sheet:
+        assert (sheet.format, sheet.size) == ("PNG", (4, 5))
+        colors = [sheet.getpixel((0, y)) for y in range(5)]
+    assert colors == [(255, 0, 0)] * 2 + [(0, 0, 255)] * 3

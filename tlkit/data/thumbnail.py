@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,3 +70,19 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         if file.is_file():
             return ImageFont.truetype(str(file), size)
     return ImageFont.load_default(size)
+
+
+def stack_rows(rows: Sequence[Image.Image], width: int) -> bytes:
+    """Put the rows of a sheet below each other on white, and give the bytes of a PNG file.
+
+    Args:
+        width: of each row, in pixels
+    """
+    sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    return content.getvalue()

@@ -1,12 +1,11 @@
 """Explanations as PNG: each image, its heat map and its nearest training images side by side."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, write_text
+from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, stack_rows, write_text
 from tlkit.explain.base import Explanation
 from tlkit.explain.overlay import draw_overlay
 from tlkit.utils.text import shorten_middle
@@ -32,15 +31,7 @@ def sheet_bytes(explanations: Sequence[Explanation], root: Path | None) -> bytes
     Args:
         root: the folder of the training images; None to read none of them
     """
-    rows = [_draw_row(explanation, root) for explanation in explanations]
-    sheet = Image.new("RGB", (WIDTH, sum(row.height for row in rows)), "white")
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    content = io.BytesIO()
-    sheet.save(content, "PNG")
-    return content.getvalue()
+    return stack_rows([_draw_row(explanation, root) for explanation in explanations], WIDTH)
 
 
 def _draw_row(explanation: Explanation, root: Path | None) -> Image.Image:

@@ -1,12 +1,11 @@
 """A contact sheet: each query on the left, the images that are nearest to it beside it."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, write_text
+from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, stack_rows, write_text
 from tlkit.search.query import Match, QueryResult
 from tlkit.utils.text import shorten_middle
 
@@ -25,15 +24,7 @@ def draw_matches(results: Sequence[QueryResult], may_read: bool) -> bytes:
     shown = results[:MAX_QUERIES]
     columns = min(MAX_COLUMNS, max((len(result.matches) for result in shown), default=0))
     width = 2 * MARGIN + SIDE + 2 * GAP + max(1, columns) * (SIDE + GAP)
-    rows = [_draw_row(result, width, may_read) for result in shown]
-    sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    content = io.BytesIO()
-    sheet.save(content, "PNG")
-    return content.getvalue()
+    return stack_rows([_draw_row(result, width, may_read) for result in shown], width)
 
 
 def _draw_row(result: QueryResult, width: int, may_read: bool) -> Image.Image:
