@@ -143,7 +143,7 @@ def test_decide_images_like_imagenet_freeze_all(auto_freeze, inputs):
     assert decision.options == {"freeze": "all"}
     assert decision.advice["likeness"] == pytest.approx(0.06)
     assert "similar to those of ImageNet" in decision.messages[0]
-    assert decision.forecast is None
+    assert 0 < decision.end_seconds < decision.forecast["seconds"]
     assert decision.messages[0].startswith("Only the head is trained. Training the upper blocks, too, should add less")
 
 
@@ -159,7 +159,8 @@ def test_decide_without_time_starts_nothing_that_cannot_end(auto_freeze, inputs)
     decision = auto_freeze.decide(recipe_with(freeze="auto"), inputs, UNLIKE, 0.0)
     assert decision.options == {"freeze": "all"}
     assert "does not fit in --time-limit" in decision.messages[0]
-    assert decision.forecast is None  # of the upper blocks, which are not trained
+    blocks = recipe_with(freeze="lower").estimate(inputs)
+    assert decision.forecast["seconds"] < blocks.seconds  # they are not trained
 
 
 def test_decide_network_that_cannot_be_cut_freezes_all(auto_freeze, inputs):
@@ -169,10 +170,12 @@ def test_decide_network_that_cannot_be_cut_freezes_all(auto_freeze, inputs):
 
 
 def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, inputs):
-    assert auto_freeze.decide(recipe_with(freeze="all"), inputs, None, math.inf) == auto_freeze.FreezeDecision()
+    head = auto_freeze.decide(recipe_with(freeze="all"), inputs, None, math.inf)
+    assert (head.options, head.messages, head.notes, head.advice) == ({}, [], [], None)
+    assert head.forecast["seconds"] > head.end_seconds > 0
     free = auto_freeze.decide(recipe_with(freeze="lower"), inputs, None, math.inf)
     assert (free.options, free.notes, free.advice) == ({}, [], None)
-    assert "training takes up to " in free.messages[0]
+    assert "training takes about " in free.messages[0]
     hurried = auto_freeze.decide(recipe_with(freeze="none"), inputs, None, 0.1)
     assert hurried.options == {"epochs": 1}
     assert hurried.messages == [f"--time-limit allows 1 of {hurried.planned_epochs} epochs."]
@@ -182,7 +185,7 @@ def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, input
 def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
     from tlkit.training.estimate import CostEstimate
 
-    expected = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, disk=0)
+    expected = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, expected_epochs=10)
     assert auto_freeze.fit_into(75, expected, "lower")[0] == {"upper_epochs": 6}
     assert auto_freeze.fit_into(75, expected, "all")[0] == {"epochs": 6}
     assert auto_freeze.fit_into(35, expected, "lower")[0] == {"freeze": "all"}
@@ -191,13 +194,23 @@ def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
     assert auto_freeze.fit_into(35, expected, "lower")[1].endswith("; 1 min 15 s are missing.")
 
 
+def test_in_words_give_the_longest_time_where_early_stopping_may_save_much(auto_freeze):
+    from tlkit.training.estimate import CostEstimate
+
+    cost = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, disk=7_000_000, expected_epochs=4)
+    assert auto_freeze.in_words(cost) == (
+        "training takes about 50 s (up to 1 min 50 s if early stopping does not end it) and 7.0 MB of disk space."
+    )
+    assert auto_freeze.in_words(cost.with_epochs(4)) == "training takes about 50 s and 7.0 MB of disk space."
+
+
 def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freeze, inputs, tmp_path):
     recipe, run = recipe_with(freeze="auto", time_limit="1h"), Run(tmp_path)
     for probes in (LIKE, UNLIKE):
         decision = auto_freeze.decide(recipe, inputs, probes, math.inf)
         run.write_json(auto_freeze.DECISION_FILE, asdict(decision))
         content = run.read_json(auto_freeze.DECISION_FILE)
-        assert content.keys() == {"options", "messages", "notes", "advice", "forecast", "planned_epochs"}
+        assert content.keys() == set(auto_freeze.FreezeDecision.__dataclass_fields__)
         progress, no_dataset = Silent(), None  # it would fail if anything was measured
         assert auto_freeze.choose_strategy(run, recipe, no_dataset, Stopwatch(), progress) == decision
         assert progress.notes == []

@@ -11,6 +11,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.models.head import Head
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune_recipe
+from tlkit.utils.progress import Stopwatch
 
 SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8")
 
@@ -31,7 +32,14 @@ def constant_step(monkeypatch):
     timed = []
     for module in (phases, blocks_phase):
         monkeypatch.setattr(module, "step_seconds", lambda network, batch_size: timed.append(network) or 0.1)
+    monkeypatch.setattr(phases, "head_step_seconds", lambda head, *sizes: timed.append(head) or 0.1)
     return timed
+
+
+@pytest.fixture
+def even(monkeypatch, estimate):
+    """This machine is as fast as the one that the figures are from."""
+    monkeypatch.setattr(estimate, "measure_slowness", lambda: 1.0)
 
 
 def recipe_with(**options):
@@ -88,37 +96,59 @@ def test_cost_estimate_then_adds_phases_one_after_the_other(estimate):
     from tests.training.loop.toys import plan
 
     first = estimate.CostEstimate(disk=5).then(2.0, 0.1, (80, 24), plan(epochs=3, batch_size=8))
-    assert first == estimate.CostEstimate(2.0, pytest.approx(0.1 * (10 + 24 / 8 / 3)), 3, 5)
-    second = first.then(1.0, 0.2, (80, 24), plan(epochs=2, batch_size=8))
+    assert first == estimate.CostEstimate(2.0, pytest.approx(0.1 * (10 + 24 / 8 / 3)), 3, 5, 3)
+    second = first.then(1.0, 0.2, (80, 24), plan(epochs=60, batch_size=8, patience=4))
     assert second.fixed_seconds == pytest.approx(first.seconds + 1.0)
-    assert (second.epochs, second.disk) == (2, 5)
+    assert (second.epochs, second.expected_epochs, second.disk) == (60, 14, 5)
+    assert second.longest == pytest.approx(second.fixed_seconds + 60 * second.epoch_seconds)
 
 
-def test_cost_estimate_epochs_within(estimate):
-    cost = estimate.CostEstimate(fixed_seconds=10, epoch_seconds=5, epochs=10)
+def test_cost_estimate_epochs_within_leaves_time_for_the_end(estimate):
+    cost = estimate.CostEstimate(fixed_seconds=6, epoch_seconds=5, epochs=10, expected_epochs=7, end_seconds=4)
     assert [cost.epochs_within(seconds) for seconds in (0, 12, 15, 36, 1e6, math.inf)] == [0, 0, 1, 5, 10, 10]
+    assert (cost.seconds, cost.longest) == (45, 60)
+    assert (cost.with_epochs(3).seconds, cost.with_epochs(8).longest) == (25, 50)
 
 
-def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, monkeypatch):
+def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, even, monkeypatch):
     monkeypatch.setattr(estimate, "measure_throughput", lambda *parts: estimate.Throughput(0.01, 0.02))
     head, blocks = (
         recipe_with(**options).estimate(inputs) for options in ({"freeze": "all"}, {"freeze": "lower", "views": 4})
     )
-    assert head.fixed_seconds == 0
-    assert blocks.fixed_seconds == pytest.approx(head.seconds + 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02))
+    assert head.fixed_seconds == estimate.HEAD_GRAPH_SECONDS
+    assert head.end_seconds == blocks.end_seconds == estimate.END_SECONDS
+    views, top = 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02), constant_step[-1]
+    trained = head.seconds - head.end_seconds + views
+    assert blocks.fixed_seconds == pytest.approx(trained + estimate.GRAPH_SECONDS * len(top.layers))
     assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))
     assert blocks.epoch_seconds == pytest.approx(0.1 * (10 + 60 / 32 / 3))
     assert blocks.disk > head.disk
     assert len(constant_step) == 2  # the head is timed once
     together = recipe_with(freeze="lower", views=4, head_first=False).estimate(inputs)
-    assert together.fixed_seconds == pytest.approx(blocks.fixed_seconds - head.seconds)
+    assert together.fixed_seconds == pytest.approx(blocks.fixed_seconds - head.seconds + head.end_seconds)
 
 
 def test_estimate_times_head_or_everything(inputs, constant_step):
     for freeze in ("all", "none"):
         recipe_with(freeze=freeze).estimate(inputs)
-    head, everything = (network.count_params() for network in constant_step)
-    assert everything == head + inputs.network.count_params()
+    head, everything = constant_step
+    assert head == recipe_with().head(300)
+    assert everything.count_params() > inputs.network.count_params()
+
+
+def test_head_step_seconds_grow_with_the_head(estimate):
+    small, large = (
+        min(estimate.head_step_seconds(Head(0.5, True, hidden), 512, 10, 64) for _ in range(3))
+        for hidden in ((), (1024,))
+    )
+    assert 0 < 5 * small < large
+
+
+def test_measured_slowness_doubles_where_the_same_work_takes_twice_as_long(estimate, monkeypatch):
+    monkeypatch.setattr(estimate, "_run_yardstick", lambda: 2 * estimate.YARDSTICK_SECONDS)
+    assert estimate.measure_slowness() == pytest.approx(2.0)
+    monkeypatch.undo()
+    assert 0.05 < estimate.measure_slowness() < 50
 
 
 def test_estimate_leaves_weights_as_they_were(inputs):
@@ -129,7 +159,7 @@ def test_estimate_leaves_weights_as_they_were(inputs):
 
 def test_estimate_costs_of_every_strategy_trains_nothing(estimate, colors, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    costs = estimate.estimate_costs(colors, finetune_recipe(SETTINGS))
+    costs = estimate.estimate_costs(colors, finetune_recipe(SETTINGS), Stopwatch())
     assert list(costs) == ["all", "lower", "none"]
     assert all(cost.seconds > 0 and cost.disk > 0 for cost in costs.values())
     assert list(tmp_path.iterdir()) == []
@@ -137,6 +167,6 @@ def test_estimate_costs_of_every_strategy_trains_nothing(estimate, colors, tmp_p
 
 def test_estimate_costs_of_upper_blocks_contain_those_of_the_head(estimate, colors, weights_file):
     recipe = recipe_with(weights=str(weights_file), image_size=32)
-    costs = estimate.estimate_costs(colors, recipe)
+    costs = estimate.estimate_costs(colors, recipe, Stopwatch())
     assert 0 < costs["all"].seconds < costs["lower"].seconds
     assert costs["all"].disk < costs["lower"].disk

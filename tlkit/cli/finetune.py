@@ -62,11 +62,13 @@ def finetune(
     elif data and dry_run:
         from tlkit.models.keras_setup import start_keras
         from tlkit.training.finetune import finetune_recipe
+        from tlkit.utils.progress import Stopwatch
 
+        stopwatch = Stopwatch()
         start_keras("`tlkit finetune`")
         from tlkit.training.estimate import estimate_costs
 
-        _print_estimates(estimate_costs(data, finetune_recipe(settings)))
+        _print_estimates(estimate_costs(data, finetune_recipe(settings), stopwatch))
     elif data:
         from tlkit.training.finetune import finetune as run_finetune
 
@@ -82,8 +84,9 @@ def _print_estimates(costs: "dict[str, CostEstimate]") -> None:
 
     screen = Screen()
     rows = [
-        (name, format_duration(cost.seconds), format_size(cost.disk), TRAINED[name]) for name, cost in costs.items()
+        (name, *map(format_duration, (cost.seconds, cost.longest)), format_size(cost.disk), TRAINED[name])
+        for name, cost in costs.items()
     ]
-    screen.table(("--freeze", "time, up to", "disk", "trained layers"), rows, left=(0, 3))
+    screen.table(("--freeze", "time", "at most", "disk", "trained layers"), rows, left=(0, 4))
     screen.blank()
-    screen.line(("Cached features and early stopping reduce these times. Nothing was trained.", FAINT))
+    screen.line(("Cached features reduce these times. Nothing was trained.", FAINT))

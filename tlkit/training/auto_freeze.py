@@ -26,8 +26,8 @@ from tlkit.utils.progress import Progress, Stopwatch
 from tlkit.utils.text import format_duration, format_size, parse_duration
 
 DECISION_FILE = "checkpoint-strategy.json"  # in the run folder, until the run is finished
+LONGER = 1.25  # times what is expected, from which on the longest time is given, too
 MIN_BLOCK_EPOCHS = 3  # fewer epochs of upper blocks do more harm than good
-WRITING_SECONDS = 6.0  # at the end of a run: saving, converting, plots
 ALL_DEPTHS = "all"  # the name of all depths together
 PROBE_FOLDS = 5
 RIDGE = 0.3  # times the number of features; chosen on three folders, docs/decisions/011
@@ -94,8 +94,9 @@ class FreezeDecision:
         messages: for a person, at once
         notes: for the run
         advice: see `FreezeAdvice`; None where nothing was probed
-        forecast: seconds and disk_bytes that are expected; None where that was not measured
+        forecast: seconds of the whole run, and disk_bytes, that are expected; None where that was not measured
         planned_epochs: of the last phase, where `--time-limit` allows fewer; else 0
+        end_seconds: between the last epoch and the end of the command, as expected
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class FreezeDecision:
     advice: dict[str, Any] | None = None
     forecast: dict[str, Any] | None = None
     planned_epochs: int = 0
+    end_seconds: float = 0.0
 
 
 def choose_strategy(
@@ -129,6 +131,9 @@ def choose_strategy(
         features = dataset.features.load(train)
         probes = probe_depths(features, train.labels, train.groups, feature_slices(dataset.network))
     decision = decide(recipe, estimate_input(dataset), probes, left)
+    if decision.forecast:
+        whole = round(decision.forecast["seconds"] + stopwatch.total(), 1)
+        decision = replace(decision, forecast=decision.forecast | {"seconds": whole})
     run.write_json(DECISION_FILE, asdict(decision))
     for text in decision.messages:
         progress.note(text)
@@ -142,7 +147,7 @@ def seconds_left(recipe: Strategies, stopwatch: Stopwatch) -> float:
         stopwatch: has run since the start of the command
     """
     limit = parse_duration(recipe.settings.time_limit)
-    return limit - stopwatch.total() - WRITING_SECONDS if limit else math.inf
+    return limit - stopwatch.total() if limit else math.inf
 
 
 def estimate_input(dataset: NetworkDataset) -> EstimateInput:
@@ -164,18 +169,26 @@ def decide(
     """
     if probes is not None:
         return _decide_by_probes(recipe, inputs, probes, left)
-    if recipe.freeze == "all" and left == math.inf:
-        return FreezeDecision()  # takes seconds; not worth measuring
     expected = recipe.estimate(inputs)
     options, message = fit_into(left, expected, recipe.freeze)
     if "freeze" in options:
-        return FreezeDecision(options, [message], [message])
-    allowed = replace(expected, epochs=next(iter(options.values()), expected.epochs))
-    estimate = (
-        f"training takes up to {format_duration(allowed.seconds)} and {format_size(expected.disk)} of disk space."
-    )
+        head = recipe.changed(options).estimate(inputs)
+        return FreezeDecision(options, [message], [message], None, _forecast(head), end_seconds=head.end_seconds)
+    allowed = expected.with_epochs(next(iter(options.values()), expected.epochs))
+    messages = [message or in_words(allowed)] if message or recipe.freeze != "all" else []
     planned = expected.epochs if options else 0
-    return FreezeDecision(options, [message or estimate], forecast=_forecast(allowed), planned_epochs=planned)
+    return FreezeDecision(options, messages, [], None, _forecast(allowed), planned, allowed.end_seconds)
+
+
+def in_words(expected: CostEstimate) -> str:
+    """Say what a training is expected to take from here on."""
+    longest = ""
+    if expected.longest > LONGER * expected.seconds:
+        longest = f" (up to {format_duration(expected.longest)} if early stopping does not end it)"
+    return (
+        f"training takes about {format_duration(expected.seconds)}{longest} and {format_size(expected.disk)} of disk "
+        "space."
+    )
 
 
 def fit_into(left: float, expected: CostEstimate, freeze: str) -> tuple[dict[str, Any], str]:
@@ -196,46 +209,43 @@ def _decide_by_probes(
     recipe: Strategies, inputs: EstimateInput, probes: Mapping[str, float], left: float
 ) -> FreezeDecision:
     """Train the upper blocks if that is expected to be worth its time."""
-    if not pays_off(gain := expected_gain(probes), 0):
-        return _advised(advise(probes, "all", "Training the upper blocks, too, should add less than 1 point."))
+    gain, head = expected_gain(probes), recipe.changed({"freeze": "all"}).estimate(inputs)
+    if not pays_off(gain, 0):
+        return _advised(advise(probes, "all", "Training the upper blocks, too, should add less than 1 point."), head)
     try:
         expected = recipe.changed({"freeze": "lower"}).estimate(inputs)
     except OptionError as error:
-        return _advised(advise(probes, "all", f"Upper blocks cannot be trained: {str(error).split(';')[0]}."))
-    allowed = replace(expected, epochs=expected.epochs_within(left))
+        return _advised(advise(probes, "all", f"Upper blocks cannot be trained: {str(error).split(';')[0]}."), head)
+    allowed = expected.with_epochs(expected.epochs_within(left))
     points = f"about {100 * gain:.0f} points"
     promise = f"Training the upper blocks, too, should add {points}"
     if allowed.epochs < MIN_BLOCK_EPOCHS:
         missing = format_duration(expected.seconds - left)
         why = f"{promise} but does not fit in --time-limit; {missing} are missing."
-        return _advised(advise(probes, "all", why, expected.seconds))
+        return _advised(advise(probes, "all", why, expected.seconds), head)
     if not pays_off(gain, allowed.seconds):
-        why = f"{promise} but takes up to {format_duration(allowed.seconds)}; --freeze lower trains them anyway."
-        return _advised(advise(probes, "all", why, allowed.seconds))
+        why = f"{promise} but takes about {format_duration(allowed.seconds)}; --freeze lower trains them anyway."
+        return _advised(advise(probes, "all", why, allowed.seconds), head)
     disk = f"{format_size(expected.disk)} of disk space"
-    why = f"That should add {points} and takes up to {format_duration(allowed.seconds)} and {disk}."
-    return _advised(advise(probes, "lower", why, allowed.seconds), expected, allowed)
+    why = f"That should add {points} and takes about {format_duration(allowed.seconds)} and {disk}."
+    return _advised(advise(probes, "lower", why, allowed.seconds), allowed, expected.epochs)
 
 
-def _advised(
-    advice: FreezeAdvice, expected: CostEstimate | None = None, allowed: CostEstimate | None = None
-) -> FreezeDecision:
+def _advised(advice: FreezeAdvice, allowed: CostEstimate, planned_epochs: int = 0) -> FreezeDecision:
     """Decide as advised.
 
     Args:
-        expected: of the strategy that is trained, where it was estimated
-        allowed: the part of it that fits into the time there is
+        allowed: the part of the strategy's estimate that fits into the time there is
+        planned_epochs: of upper blocks, without a limit
     """
-    options: dict[str, Any] = {"freeze": advice.strategy}
-    if expected is None or allowed is None:
-        return FreezeDecision(options, [advice.reason], advice=advice.as_json())
-    fewer = allowed.epochs < expected.epochs
+    fewer = allowed.epochs < planned_epochs
     return FreezeDecision(
-        options | ({"upper_epochs": allowed.epochs} if fewer else {}),
+        {"freeze": advice.strategy} | ({"upper_epochs": allowed.epochs} if fewer else {}),
         [advice.reason],
         advice=advice.as_json(),
         forecast=_forecast(allowed),
-        planned_epochs=expected.epochs if fewer else 0,
+        planned_epochs=planned_epochs if fewer else 0,
+        end_seconds=allowed.end_seconds,
     )
 
 

@@ -21,7 +21,7 @@ from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
-from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
+from tlkit.training.estimate import CostEstimate, EstimateInput, graph_seconds, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
@@ -82,7 +82,8 @@ class BlocksPhase:
         filling = train * (speed.decode + views * speed.infer) + held_out * (speed.decode + speed.infer)
         multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
         plan = self._hardening.plan(plan_blocks(training.settings, train, multipliers), training.settings.upper_epochs)
-        step = step_seconds(trainable_top(classifier, cut.tensor, batch_norm_names(classifier)), plan.batch_size)
+        top = trainable_top(classifier, cut.tensor, batch_norm_names(classifier))
+        filling, step = filling + graph_seconds(top, inputs), step_seconds(top, plan.batch_size)
         if self._hardening.epsilon:
             whole = step_seconds(
                 trainable_top(classifier, classifier.input, batch_norm_names(classifier)), plan.batch_size

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +21,20 @@ from tlkit.data.reader import DataOptions, read_data
 from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner
 from tlkit.errors import ImageError, OptionError
 from tlkit.features.extractor import ExtractorSpec, build_extractor
+from tlkit.models.fold_batch_norm import fold_batch_norms
+from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
 from tlkit.training.loop.batches import steps_per_epoch
 from tlkit.training.loop.fit import is_out_of_memory
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.parallel import count_workers
+from tlkit.utils.progress import Stopwatch
 
 EVALUATION_COST = 1 / 3  # of the time of a training step, for as many images
+YARDSTICK_SECONDS = 0.008  # that `_run_yardstick` takes on the processor where the next figures were measured
+GRAPH_SECONDS = 0.03  # per layer of a trained network: to convert, fold, trace and save it
+HEAD_GRAPH_SECONDS = 0.9  # until a head is traced
+END_SECONDS = 5.0  # of a command outside its phases: imports of the command line; files, plots and page of a run
 MEASURED_FILES = 24
 MEASURED_SECONDS = 2.0  # after which no further file is taken
 LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
@@ -39,18 +47,32 @@ class CostEstimate:
     Attributes:
         fixed_seconds: before the first epoch of the last phase
         epoch_seconds: for one of the `epochs` of the last phase
+        epochs: planned
         disk: bytes of the cache
+        expected_epochs: after which early stopping ends the last phase, as a rule
+        end_seconds: after the last epoch
     """
 
     fixed_seconds: float = 0.0
     epoch_seconds: float = 0.0
     epochs: int = 0
     disk: int = 0
+    expected_epochs: int = 0
+    end_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """In all."""
-        return self.fixed_seconds + self.epochs * self.epoch_seconds
+        """In all, as a rule."""
+        return self.fixed_seconds + self.expected_epochs * self.epoch_seconds + self.end_seconds
+
+    @property
+    def longest(self) -> float:
+        """In all, where early stopping does not end the last phase."""
+        return self.seconds + (self.epochs - self.expected_epochs) * self.epoch_seconds
+
+    def with_epochs(self, epochs: int) -> "CostEstimate":
+        """Plan fewer epochs of the last phase."""
+        return replace(self, epochs=epochs, expected_epochs=min(epochs, self.expected_epochs))
 
     def epochs_within(self, seconds: float) -> int:
         """Count the planned epochs that end within a number of seconds; perhaps none.
@@ -60,7 +82,8 @@ class CostEstimate:
         """
         if seconds == math.inf:
             return self.epochs
-        return max(0, min(self.epochs, int((seconds - self.fixed_seconds) // self.epoch_seconds)))
+        left = seconds - self.fixed_seconds - self.end_seconds
+        return max(0, min(self.epochs, int(left // self.epoch_seconds)))
 
     def then(self, fixed_seconds: float, step_seconds: float, images: tuple[int, int], plan: FitPlan) -> "CostEstimate":
         """Add a phase.
@@ -74,7 +97,7 @@ class CostEstimate:
         size = min(plan.batch_size, train)
         steps = steps_per_epoch(train, size) + EVALUATION_COST * held_out / size
         epoch_seconds = steps * step_seconds * size / plan.batch_size
-        return CostEstimate(self.seconds + fixed_seconds, epoch_seconds, plan.epochs, self.disk)
+        return CostEstimate(self.seconds + fixed_seconds, epoch_seconds, plan.epochs, self.disk, plan.expected_epochs)
 
 
 @dataclass(frozen=True)
@@ -113,6 +136,11 @@ class EstimateInput:
         return {}
 
     @cached_property
+    def slowness(self) -> float:
+        """Seconds this machine takes for one second of the figures above."""
+        return measure_slowness()
+
+    @cached_property
     def throughput(self) -> Throughput:
         """Measured on some of the files, once."""
         return measure_throughput(self.files, self.engine, self.image)
@@ -144,8 +172,11 @@ class Estimable(Protocol):
         """Estimate what its phases take once the features, or the pixels, are there."""
 
 
-def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimate]:
-    """Estimate every strategy on a folder of images, with an empty cache; nothing is trained.
+def estimate_costs(data: str | Path, recipe: Estimable, stopwatch: Stopwatch) -> dict[str, CostEstimate]:
+    """Estimate every strategy on a folder of images, without cached features; nothing is trained.
+
+    Args:
+        stopwatch: has run since the start of the command; until the engine is ready, a training takes as long
 
     Raises:
         DataError
@@ -156,6 +187,7 @@ def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimat
     with ThreadPoolExecutor(1) as background:
         network = background.submit(source.build)
         engine = build_extractor(background, network.result, source.identity(), spec).result().engine
+    prepared = stopwatch.total()
     images = _count_subsets(folder, recipe.settings.validation_split + recipe.settings.test_split)
     inputs = EstimateInput(network.result(), engine, folder.files, recipe.image, images, folder.num_classes)
     speed, count = inputs.throughput, len(folder)
@@ -164,7 +196,7 @@ def estimate_costs(data: str | Path, recipe: Estimable) -> dict[str, CostEstimat
     for freeze, seconds in reading.items():
         with suppress(OptionError):  # it cannot be cut, or there is no disk for it
             cost = recipe.changed({"freeze": freeze}).estimate(inputs)
-            costs[freeze] = replace(cost, fixed_seconds=cost.fixed_seconds + count * seconds)
+            costs[freeze] = replace(cost, fixed_seconds=prepared + count * seconds + cost.fixed_seconds)
     return costs
 
 
@@ -201,12 +233,27 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) 
     return Throughput(decode, infer)
 
 
+def measure_slowness() -> float:
+    """Measure how many times as long as the reference processor this one takes for Python code, beside its other work.
+
+    Importing, tracing and converting networks and drawing plots are Python code for the most part.
+    """
+    return float(np.mean([_run_yardstick() for _ in range(8)])) / YARDSTICK_SECONDS
+
+
+def _run_yardstick() -> float:
+    started = time.perf_counter()
+    sorted({str(number): number for number in range(60_000)})
+    return time.perf_counter() - started
+
+
 def step_seconds(network: keras.Model, batch_size: int) -> float:
-    """Measure one training step on a whole batch; the network stays as it is.
+    """Measure one training step on a whole batch, as `fit_top` takes it; the network stays as it is.
 
     Steps on a few images and on a few more are timed without compiling a graph, which takes
     longer than they do; what they do not have in common is the time of the images.
     """
+    network = fold_batch_norms(network).network
     weights, many = network.get_weights(), min(LARGER_STEP, batch_size)
     network.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(), run_eagerly=True)
     try:
@@ -219,6 +266,36 @@ def step_seconds(network: keras.Model, batch_size: int) -> float:
                 many //= 2
     finally:
         network.set_weights(weights)
+
+
+def graph_seconds(top: keras.Model, inputs: EstimateInput) -> float:
+    """Estimate the seconds that the graphs and files of a trained network take."""
+    return GRAPH_SECONDS * len(top.layers) * inputs.slowness
+
+
+def head_step_seconds(head: Head, num_features: int, num_classes: int, batch_size: int) -> float:
+    """Measure the matrix products and the update of the weights of a training step of a head."""
+    random = np.random.default_rng(0)
+    widths = [num_features, *head.hidden, num_classes]
+    shapes = [*pairwise(widths), *([(num_features, num_classes)] if head.hidden else [])]
+    layers = [
+        tuple(
+            random.random(shape, np.float32) for shape in ((batch_size, rows), (rows, columns), (batch_size, columns))
+        )
+        for rows, columns in shapes
+    ]
+
+    def run() -> float:
+        """Compute outputs, gradients, and moments as AdamW does."""
+        started = time.perf_counter()
+        for values, kernel, errors in layers:
+            values @ kernel
+            errors @ kernel.T
+            gradient = values.T @ errors
+            kernel - gradient / (np.sqrt(gradient * gradient) + 1)
+        return time.perf_counter() - started
+
+    return float(np.median([run() for _ in range(5)]))
 
 
 def _seconds_per_image(network: keras.Model, many: int) -> float:

@@ -155,14 +155,16 @@ class NetworkRecipe:
         Raises:
             OptionError: if the network cannot be cut, or no disk is left
         """
-        from tlkit.training.estimate import CostEstimate
+        from tlkit.training.estimate import END_SECONDS, CostEstimate
         from tlkit.training.phases import new_classifier
 
-        classifier = new_classifier(self, inputs.network, inputs.images[0], inputs.num_classes)
+        classifier = None
+        if self.freeze != "all":
+            classifier = new_classifier(self, inputs.network, inputs.images[0], inputs.num_classes)
         cost = CostEstimate()
         for phase in self.phases():
             cost = phase.estimate(self, classifier, inputs, cost)
-        return cost
+        return replace(cost, end_seconds=END_SECONDS * inputs.slowness)
 
     def load(self, folder: ImageFolder, progress: Progress) -> NetworkDataset:
         """Read the images while the network is still being built, and split them.
@@ -194,7 +196,7 @@ class NetworkRecipe:
         recipe = self.changed(decision.options)
         stopwatch.lap("choose")
         initial_weights = dataset.network.get_weights()
-        end = time.perf_counter() + seconds_left(recipe, stopwatch)
+        end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
         fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path, end)
         decided = [*decision.notes, *_notes_on_limit(fitted, decision)]
         if self.hardening.epsilon and not recipe.hardening.epsilon:

@@ -22,7 +22,14 @@ from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
 from tlkit.robustness.adversary import Adversary
-from tlkit.training.estimate import CostEstimate, EstimateInput, step_seconds
+from tlkit.training.estimate import (
+    HEAD_GRAPH_SECONDS,
+    CostEstimate,
+    EstimateInput,
+    graph_seconds,
+    head_step_seconds,
+    step_seconds,
+)
 from tlkit.training.hardening import NO_HARDENING, Hardening, augmented_images
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
@@ -134,16 +141,18 @@ class HeadPhase:
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
         """Estimate the time and disk space; features are float32."""
-        cut = inputs.network.output
-        top = trainable_top(classifier, cut, batch_norm_names(inputs.network))
+        num_features = math.prod(inputs.network.output.shape[1:])
         plan = self._hardening.plan(training.plan(inputs.images[0], LOSS), training.settings.epochs)
         if plan.batch_size not in inputs.head_step:
-            inputs.head_step[plan.batch_size] = step_seconds(top, plan.batch_size)
+            head = training.head(inputs.images[0])
+            step = head_step_seconds(head, num_features, inputs.num_classes, plan.batch_size)
+            inputs.head_step[plan.batch_size] = step
         views = training.settings.views if self._hardening.noise else 0
         filling = inputs.images[0] * (inputs.throughput.decode + views * inputs.throughput.infer) if views else 0.0
+        filling += HEAD_GRAPH_SECONDS * inputs.slowness
         cost = before.then(filling, inputs.head_step[plan.batch_size], inputs.images, plan)
         num_rows = sum(inputs.images) + (1 + views) * inputs.images[0] * bool(views)
-        return replace(cost, disk=cost.disk + 4 * math.prod(cut.shape[1:]) * num_rows)
+        return replace(cost, disk=cost.disk + 4 * num_features * num_rows)
 
 
 class FullPhase:
@@ -180,7 +189,7 @@ class FullPhase:
         plan = self._hardening.plan(training.plan(inputs.images[0], LOSS), training.settings.epochs)
         step = step_seconds(top, plan.batch_size)
         step += self._hardening.attack_seconds(step, 0.0, plan.batch_size)
-        cost = before.then(0.0, step, inputs.images, plan)
+        cost = before.then(graph_seconds(top, inputs), step, inputs.images, plan)
         return replace(cost, disk=cost.disk + math.prod(classifier.input.shape[1:]) * sum(inputs.images))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tlkit.training.loop.batches import Mixing
 from tlkit.training.loop.history import LOSS
 
+EARLY_BEST = 1 / 6  # of the planned epochs, after which a long phase has its best one: figures in docs/decisions/049
 FIXED_WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, by schedule (Smith 2018)
 
 
@@ -70,3 +71,8 @@ class FitPlan:
     criterion: str = LOSS
     lr_option: str = "--learning-rate"
     end: float = math.inf
+
+    @property
+    def expected_epochs(self) -> int:
+        """Epochs after which early stopping ends the phase, as a rule; all of them where the patience is longer."""
+        return min(self.epochs, self.patience + round(self.epochs * EARLY_BEST))
