@@ -100,14 +100,14 @@ def test_cost_estimate_then_adds_phases_one_after_the_other(estimate):
     second = first.then(1.0, 0.2, (80, 24), plan(epochs=60, batch_size=8, patience=4))
     assert second.fixed_seconds == pytest.approx(first.seconds + 1.0)
     assert (second.epochs, second.expected_epochs, second.disk) == (60, 14, 5)
-    assert second.longest == pytest.approx(second.fixed_seconds + 60 * second.epoch_seconds)
+    assert second.max_seconds == pytest.approx(second.fixed_seconds + 60 * second.epoch_seconds)
 
 
 def test_cost_estimate_epochs_within_leaves_time_for_the_end(estimate):
     cost = estimate.CostEstimate(fixed_seconds=6, epoch_seconds=5, epochs=10, expected_epochs=7, end_seconds=4)
     assert [cost.epochs_within(seconds) for seconds in (0, 12, 15, 36, 1e6, math.inf)] == [0, 0, 1, 5, 10, 10]
-    assert (cost.seconds, cost.longest) == (45, 60)
-    assert (cost.with_epochs(3).seconds, cost.with_epochs(8).longest) == (25, 50)
+    assert (cost.seconds, cost.max_seconds) == (45, 60)
+    assert (cost.with_epochs(3).seconds, cost.with_epochs(8).max_seconds) == (25, 50)
 
 
 def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, even, monkeypatch):

@@ -84,7 +84,7 @@ def _print_estimates(costs: "dict[str, CostEstimate]") -> None:
 
     screen = Screen()
     rows = [
-        (name, *map(format_duration, (cost.seconds, cost.longest)), format_size(cost.disk), TRAINED[name])
+        (name, *map(format_duration, (cost.seconds, cost.max_seconds)), format_size(cost.disk), TRAINED[name])
         for name, cost in costs.items()
     ]
     screen.table(("--freeze", "time", "at most", "disk", "trained layers"), rows, left=(0, 4))

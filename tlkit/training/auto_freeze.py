@@ -182,11 +182,11 @@ def decide(
 
 def in_words(expected: CostEstimate) -> str:
     """Say what a training is expected to take from here on."""
-    longest = ""
-    if expected.longest > LONGER * expected.seconds:
-        longest = f" (up to {format_duration(expected.longest)} if early stopping does not end it)"
+    limit = ""
+    if expected.max_seconds > LONGER * expected.seconds:
+        limit = f" (up to {format_duration(expected.max_seconds)} if early stopping does not end it)"
     return (
-        f"training takes about {format_duration(expected.seconds)}{longest} and {format_size(expected.disk)} of disk "
+        f"training takes about {format_duration(expected.seconds)}{limit} and {format_size(expected.disk)} of disk "
         "space."
     )
 

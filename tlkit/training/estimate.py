@@ -66,7 +66,7 @@ class CostEstimate:
         return self.fixed_seconds + self.expected_epochs * self.epoch_seconds + self.end_seconds
 
     @property
-    def longest(self) -> float:
+    def max_seconds(self) -> float:
         """In all, where early stopping does not end the last phase."""
         return self.seconds + (self.epochs - self.expected_epochs) * self.epoch_seconds
 
