@@ -83,3 +83,21 @@ def test_layerwise_moves_each_variable_at_its_own_rate(name):
     assert full > 0
     for path, fraction in {"low/kernel": 0.25, "low/bias": 0.5, "high/kernel": 1, "high/bias": 1}.items():
         np.testing.assert_allclose(steps[path], fraction * full, rtol=0.02)
+
+
+@pytest.mark.parametrize("constructor", ["Adam", "AdamW"])
+def test_adam_in_one_operation_equals_keras(constructor):
+    random = np.random.default_rng(0)
+    start = random.standard_normal((40, 30)).astype(np.float32)
+    gradients = random.standard_normal((6, 40, 30)).astype(np.float32) * 10.0 ** random.integers(-4, 2, (6, 40, 30))
+    options = {"learning_rate": make_schedule("cosine", 0.01, 6, 0.3), "weight_decay": 0.1, "global_clipnorm": 50.0}
+    ends = []
+    for optimizer in (layerwise(constructor)({"w": 1.0}, **options), getattr(keras.optimizers, constructor)(**options)):
+        weight = keras.Variable(start, name="w")
+        optimizer.build([weight])
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [weight])
+        ends.append([weight.numpy(), *(np.asarray(value) for value in optimizer.variables)])
+    assert np.abs(ends[0][0] - start).mean() > 0.005
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-7)
