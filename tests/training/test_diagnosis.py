@@ -10,8 +10,8 @@ import pytest
 
 from tlkit.cli.finetune import finetune
 from tlkit.evaluation.report import Report
-from tlkit.settings.training import ClassicSettings, FinetuneSettings, TrainSettings, settings_from
-from tlkit.training.diagnosis import FitEvidence, TrainingRequest, check_baseline, check_time_limit, diagnose
+from tlkit.settings.training import FinetuneSettings, TrainSettings, settings_from
+from tlkit.training.diagnosis import FitEvidence, TrainingRequest, check_baseline, diagnose
 from tlkit.training.finetune import finetune_recipe
 from tlkit.training.loop.history import EpochRecord
 
@@ -155,23 +155,3 @@ def test_diagnosis_in_metrics_names_the_folder_and_the_options_of_the_run(finetu
     assert finding["next"] == (
         f"tlkit train {colors} --validation-split 0.5 --descriptor histogram --classifier logistic"
     )
-
-
-SECONDS = {"scan": 1.0, "features": 30.0, "choose": 2.0, "fit": 3.0}
-
-
-def test_check_time_limit_says_by_how_much_and_why():
-    options = FinetuneSettings(time_limit="5")
-    assert check_time_limit(options, SECONDS | {"total": 38.0}) == [
-        "the run took 38 s, 33 s more than --time-limit 5: reading the images took 31 s, which no limit shortens."
-    ]
-    [note] = check_time_limit(options, SECONDS | {"features": 1.0, "fit": 20.0, "total": 26.0})
-    assert note.endswith("training took 22 s, longer than estimated.")
-    [note] = check_time_limit(replace(options, folds=3), SECONDS | {"total": 100.0})
-    assert note.endswith("repeating the training and saving it took 1 min 4 s.")
-
-
-def test_check_time_limit_that_was_kept_says_nothing():
-    for limit, total in (("1m", 60.9), ("1m", 12.0), ("", 1e6)):
-        assert check_time_limit(FinetuneSettings(time_limit=limit), SECONDS | {"total": total}) == []
-    assert check_time_limit(ClassicSettings(descriptor="hog"), SECONDS | {"total": 1e6}) == []

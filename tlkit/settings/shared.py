@@ -144,7 +144,8 @@ class DataSettings(SplitSettings):
     time_limit: str = setting(
         "",
         "Main",
-        "Time budget, e.g. 5m, 90s or 1h (a bare number is seconds); limits which layers are trained, and how long.",
+        "Time budget, e.g. 5m, 90s or 1h (a bare number is seconds); limits which layers are trained, and how long. "
+        "No epoch starts that would end later; reading the images is not shortened.",
     )
     folds: int = setting(
         0, "Evaluation", "Also run k-fold cross-validation with this many folds; 0 to skip.", min=0, max=100

@@ -25,7 +25,8 @@ from tlkit.quality.check import quick_check
 from tlkit.runs.manifest import HEAD_ARRAYS, MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.confidence import Confidence
-from tlkit.training.diagnosis import check_baseline, check_time_limit
+from tlkit.training.diagnosis import check_baseline
+from tlkit.training.loop.time_limit import check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_open, atomic_write, make_folder
 

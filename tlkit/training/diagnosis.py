@@ -11,11 +11,9 @@ from tlkit.evaluation.report import Report
 from tlkit.settings.base import command_line
 from tlkit.settings.commands import CompareSettings
 from tlkit.training.loop.history import EpochRecord, best_epoch
-from tlkit.utils.text import format_duration, parse_duration
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
-MIN_EXCESS = 1.0  # seconds beyond the time limit that are worth a note
 NUM_FOLDS = 5  # that are advised
 OVERFITTING_GAP = 0.03  # of accuracy, between training and validation: the whole 95 % interval of the gap lies above
 UNDERFITTING = 0.8  # of the training images correct at the end, below which there is more to learn
@@ -104,30 +102,6 @@ def check_baseline(report: Report) -> str:
         f"({100 * accuracy:.1f} %): nothing was learned, or there are too few images to show it. Check the labels, "
         "and compare other models."
     )
-
-
-def check_time_limit(options: Any, seconds: Mapping[str, float]) -> list[str]:
-    """Say by how much a training took longer than its time limit, and why.
-
-    Args:
-        options: as they were given
-        seconds: of scan, features, choose, fit and total
-    """
-    limit = parse_duration(getattr(options, "time_limit", ""))
-    excess = seconds["total"] - limit
-    if not limit or excess < MIN_EXCESS:
-        return []
-    reading = seconds["scan"] + seconds["features"]
-    training = seconds.get("choose", 0.0) + seconds["fit"]
-    rest = "repeating the training and saving it" if options.folds or options.seeds else "saving the run"
-    causes = {
-        f"reading the images took {format_duration(reading)}, which no limit shortens": reading,
-        f"training took {format_duration(training)}, longer than estimated": training,
-        f"{rest} took {format_duration(seconds['total'] - reading - training)}": seconds["total"] - reading - training,
-    }
-    cause = max(causes, key=lambda words: causes[words])
-    total = format_duration(seconds["total"])
-    return [f"the run took {total}, {format_duration(excess)} more than --time-limit {options.time_limit}: {cause}."]
 
 
 def _check_learning_rate(evidence: FitEvidence) -> Diagnosis | None:

@@ -33,11 +33,12 @@ from tlkit.training.diagnosis import NUM_FOLDS, FitEvidence, TrainingRequest, di
 from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
 from tlkit.training.loop.plan import FitPlan
+from tlkit.training.loop.time_limit import notes_on_epochs
 from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
 from tlkit.utils.progress import Progress, Stopwatch
+from tlkit.utils.text import parse_duration
 
 if TYPE_CHECKING:
-    from tlkit.training.auto_freeze import FreezeDecision
     from tlkit.training.estimate import CostEstimate, EstimateInput
     from tlkit.training.phases import FittedNetwork, Phase
 
@@ -198,7 +199,10 @@ class NetworkRecipe:
         initial_weights = dataset.network.get_weights()
         end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
         fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path, end)
-        decided = [*decision.notes, *_notes_on_limit(fitted, decision)]
+        spare, limit = end - time.perf_counter(), parse_duration(self.settings.time_limit)
+        allowed = decision.options.get("upper_epochs") or decision.options.get("epochs") or 0
+        on_limit = notes_on_epochs(fitted.last_phase, (allowed, decision.planned_epochs), spare, limit)
+        decided = [*decision.notes, *on_limit]
         if self.hardening.epsilon and not recipe.hardening.epsilon:
             decided.append("not hardened against attacks: the head alone cannot learn to resist them.")
         details = recipe._details(dataset, fitted, decided)
@@ -272,17 +276,6 @@ class NetworkRecipe:
                 f"the best epoch is selected by {SELECTED_BY[criterion]}.{weigh}"
             )
         return notes
-
-
-def _notes_on_limit(fitted: "FittedNetwork", decision: "FreezeDecision") -> list[str]:
-    """Say where a time limit ended the last phase, and whether more epochs would have helped."""
-    allowed = decision.options.get("upper_epochs") or decision.options.get("epochs")
-    accuracies = [record.val_accuracy for record in fitted.last_phase if record.epoch]
-    if not decision.planned_epochs or len(accuracies) != allowed:
-        return []  # early stopping ended it
-    is_rising = len(accuracies) > 1 and accuracies[-1] > max(accuracies[:-1])
-    rising = "; accuracy was still rising" if is_rising else ""
-    return [f"stopped at {allowed} of {decision.planned_epochs} epochs by --time-limit{rising}."]
 
 
 def _can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:

@@ -20,6 +20,7 @@ from tlkit.runs.unfinished import delete_checkpoints, has_progress, save_or_chec
 from tlkit.settings.base import to_json
 from tlkit.training.artifacts import Measured, draw_plots, skipped_files, training_metrics, write_tables
 from tlkit.training.confidence import Answers, HeldOut, fit_confidence, reference_images
+from tlkit.training.loop.time_limit import ReadingWatch
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
 from tlkit.training.tracking import tracked
 from tlkit.utils.cache import claim_cache
@@ -122,7 +123,8 @@ def _take_steps(
         progresses: for everything; and for the fit, whose epochs are tracked
     """
     progress, watch = progresses
-    dataset = recipe.load(folder, progress)
+    time_limit = getattr(recipe.settings, "time_limit", "")
+    dataset = recipe.load(folder, ReadingWatch(progress, time_limit, stopwatch.total()))
     save_or_check_split(run, dataset.split)
     stopwatch.lap("features")
     model = recipe.fit(dataset, run, watch, stopwatch)
