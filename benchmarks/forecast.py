@@ -21,7 +21,7 @@ from typing import Any
 from measure import say, table
 from workplace import DATASETS, Workplace, make_workplace
 
-from tlkit.doctor.machine import read_processor
+from tlkit.utils.processor import read_processor
 
 STRATEGIES = ("all", "lower")
 WITHIN, OF_LIMIT = 0.25, 0.1
@@ -115,7 +115,7 @@ def main() -> None:
         place = make_workplace(Path(folder), 1, quick=False)
         place.warm_up()
         measure(place, options.only, options.limits, kept, options.keep)
-    print(f"{read_processor()[0] or platform.machine()}, {platform.system()}\n")
+    print(f"{read_processor()[0]}, {platform.system()}\n")
     if options.limits:
         header = ["folder", "--time-limit", "took", "accuracy", "said"]
         print(table(header, limit_rows(kept, options.only, options.limits)))

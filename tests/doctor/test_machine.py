@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from tlkit.doctor import machine
-from tlkit.doctor.machine import check_machine, check_speed, processor_limit, read_memory, read_processor
+from tlkit.doctor.machine import check_machine, check_speed, processor_limit, read_memory
 from tlkit.engines.cache import save_converted
 from tlkit.engines.keras import to_litert
+from tlkit.models.keras_setup import visible_gpus
 from tlkit.utils.parallel import count_workers
+from tlkit.utils.processor import read_processor
 
 INTEL = "model name\t: Intel(R) Xeon(R) 8480\nflags\t\t: fpu sse2 avx avx2 avx512f amx_bf16\n\nprocessor : 1\n"
 ARM = "processor : 0\nFeatures\t: fp asimd bf16 sve\nCPU implementer : 0x41\n"
@@ -18,17 +20,6 @@ ARM = "processor : 0\nFeatures\t: fp asimd bf16 sve\nCPU implementer : 0x41\n"
 
 def finding(topic):
     return next(found for found in check_machine() if found.topic == topic)
-
-
-def test_processor_is_read_from_what_linux_lists(tmp_path):
-    (tmp_path / "intel").write_text(INTEL)
-    name, flags = read_processor(tmp_path / "intel")
-    assert name == "Intel(R) Xeon(R) 8480"
-    assert {"avx2", "amx_bf16"} < flags
-    (tmp_path / "arm").write_text(ARM)
-    assert read_processor(tmp_path / "arm")[1] == {"fp", "asimd", "bf16", "sve"}
-    name, flags = read_processor(tmp_path / "missing")
-    assert (bool(name), flags) == (True, frozenset())
 
 
 def test_features_that_matter_are_named(tmp_path, monkeypatch):
@@ -44,6 +35,15 @@ def test_processor_without_avx_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "read_processor", lambda: read_processor(tmp_path / "cpuinfo"))
     assert (finding("processor").state, finding("processor").exit_code) == ("problem", 4)
     assert "bfloat16" in finding("precision").text
+
+
+def test_gpu_is_named_and_whether_tensorflow_sees_it(monkeypatch):
+    monkeypatch.setattr(machine, "read_gpu", lambda: "NVIDIA H100")
+    assert not visible_gpus(), "the test is for a machine without a GPU"
+    assert (finding("gpu").state, finding("gpu").remedy) == ("remark", "pip install 'tensorflow[and-cuda]'")
+    assert finding("gpu").text == "NVIDIA H100 is not used: TensorFlow does not see it"
+    monkeypatch.setattr(machine, "read_gpu", str)
+    assert "gpu" not in {found.topic for found in check_machine()}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import platform
 import re
 import time
 from collections.abc import Callable
@@ -21,11 +20,13 @@ from tlkit.engines.base import EngineSpec, choose_engine, is_installed
 from tlkit.engines.cache import CONVERTED_FILES, load_converted
 from tlkit.engines.factory import open_engine
 from tlkit.errors import TlkitError
+from tlkit.models.keras_setup import visible_gpus
 from tlkit.utils.cache import cache_dir
 from tlkit.utils.parallel import count_workers
+from tlkit.utils.processor import read_gpu, read_processor
 from tlkit.utils.text import format_rate, format_size
 
-CPUINFO, MEMINFO, CGROUP = Path("/proc/cpuinfo"), Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 FEATURES = {  # by the flag in /proc/cpuinfo
     "avx2": "AVX2",
     "avx512f": "AVX-512",
@@ -42,21 +43,10 @@ IMAGE_SIZE = (1600, 1200)  # pixels of the image that is decoded
 
 
 def check_machine() -> list[Observation]:
-    """Look at processor, precision, threads and memory."""
+    """Look at processor, GPU, precision, threads and memory."""
     name, flags = read_processor()
-    return [_check_processor(name, flags), _check_precision(flags), _check_threads(), *_check_memory()]
-
-
-def read_processor(file: Path = CPUINFO) -> tuple[str, frozenset[str]]:
-    """Read the name of the processor and its flags; without flags where the system does not list them."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    known = name[1].strip() if name else platform.processor() or platform.machine()
-    return known, frozenset(flags[1].split() if flags else ())
+    processor = _check_processor(name, flags), *_check_gpu(read_gpu()), _check_precision(flags)
+    return [*processor, _check_threads(), *_check_memory()]
 
 
 def _check_processor(name: str, flags: frozenset[str]) -> Observation:
@@ -65,6 +55,17 @@ def _check_processor(name: str, flags: frozenset[str]) -> Observation:
         return Observation("processor", text, "problem", exit_code=4)
     features = [label for flag, label in FEATURES.items() if flag in flags]
     return Observation("processor", ", ".join([name, *features]))
+
+
+def _check_gpu(name: str) -> list[Observation]:
+    """Tell whether TensorFlow sees a GPU that the system has; without one nothing is imported."""
+    if not name or not is_installed("keras"):
+        return []
+    if visible_gpus():
+        text = f"{name}: TensorFlow uses it for layers that are trained; frozen layers run on the processor"
+        return [Observation("gpu", text)]
+    text = f"{name} is not used: TensorFlow does not see it"
+    return [Observation("gpu", text, "remark", "pip install 'tensorflow[and-cuda]'")]
 
 
 def _check_precision(flags: frozenset[str]) -> Observation:

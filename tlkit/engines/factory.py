@@ -2,14 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tlkit.engines.base import Engine, EngineSpec, choose_engine
+from tlkit.engines.base import Engine, EngineSpec, InferenceFunction, choose_engine
 from tlkit.engines.keras import KerasEngine, keras_engines, load_network, to_litert
 from tlkit.errors import ModelError
 from tlkit.utils.parallel import count_workers
@@ -89,18 +89,23 @@ def images_per_second(network: Any, seconds: float = MEASURED_SECONDS) -> float:
     engine = _engine_of(network)
     pixels = np.random.default_rng(0).integers(0, 256, (engine.batch_size, *network.input.shape[1:]), np.uint8)
     sessions = [engine.session() for _ in range(count_workers())]
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        return rows_per_second(pool, sessions, pixels, seconds)
 
-    def run(session: Any) -> float:
+
+def rows_per_second(pool: Executor, sessions: Sequence[InferenceFunction], rows: np.ndarray, seconds: float) -> float:
+    """Measure sessions that run at the same time, each in a thread of the pool, on the same batch again and again."""
+
+    def run(session: InferenceFunction) -> float:
         """Measure one session."""
-        session(pixels)  # the first call is slower
+        session(rows)  # the first call is slower
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < seconds or not done:
-            session(pixels)
-            done += len(pixels)
+            session(rows)
+            done += len(rows)
         return done / (time.perf_counter() - started)
 
-    with ThreadPoolExecutor(len(sessions)) as pool:
-        return sum(pool.map(run, sessions))
+    return sum(pool.map(run, sessions))
 
 
 def _engine_of(network: Any) -> Engine:

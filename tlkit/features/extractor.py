@@ -87,7 +87,7 @@ def convert_extractor(network: Any, identity: Sequence[object] | None, spec: Ext
     """
     weights = weights_digest(network)
     if spec.engine.name == "keras":
-        return FrozenExtractor(KerasEngine(network), _feature_key(spec, weights))
+        return FrozenExtractor(KerasEngine(network), feature_key(spec, weights))
     key = conversion_key(identity) if identity else sha256_text(weights, spec.cut)
     converted = load_converted(key) or save_converted(key, to_litert(network, pixels=True), weights)
     return _open(converted, spec)
@@ -102,10 +102,11 @@ def completed(extractor: FrozenExtractor) -> Future[FrozenExtractor]:
 
 def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FrozenExtractor:
     engine = open_engine(spec.engine, converted.file)
-    return FrozenExtractor(engine, _feature_key(spec, converted.weights_sha256), converted.file)
+    return FrozenExtractor(engine, feature_key(spec, converted.weights_sha256), converted.file)
 
 
-def _feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:
+def feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:
+    """Make the key of the features of a network with these weights."""
     return FeatureKey(
         decode_version=DECODE_VERSION,
         image=spec.image,

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tlkit.errors import ModelError, require
+from tlkit.utils.processor import read_gpu
 
 NOISY_LOGGERS = (
     "absl",
@@ -51,6 +52,23 @@ def require_keras(why: str) -> None:
     """
     for package in ("TensorFlow", "Keras"):
         require(package, "train", why)
+
+
+def visible_gpus() -> list[str]:
+    """List the GPUs that TensorFlow sees and Keras therefore trains on; imports TensorFlow."""
+    start_keras()
+    tensorflow = importlib.import_module("tensorflow")
+    with silenced_stderr():
+        return [device.name for device in tensorflow.config.get_visible_devices("GPU")]
+
+
+def gpu_note() -> str:
+    """Say whether layers that are trained run on the GPU of this machine; "" where it has none."""
+    if not (name := read_gpu()):
+        return ""
+    if visible_gpus():
+        return f"{name}: trained layers run on it, frozen layers on the processor."
+    return f"{name} is not used: TensorFlow does not see it; `tlkit doctor` names what is missing."
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:

@@ -337,7 +337,11 @@ class LoggingSettings:
 class RuntimeSettings:
     """Options of the engine."""
 
-    engine: EngineName = setting("auto", "Speed", "Engine for frozen layers; auto is litert if it is installed.")
+    engine: EngineName = setting(
+        "auto",
+        "Speed",
+        "Engine for frozen layers; auto is litert if it is installed. For many images, `finetune` tries openvino, too.",
+    )
     precision: Precision = setting(
         "float32", "Speed", "Precision of frozen layers; bfloat16 is faster on some processors and needs openvino."
     )

@@ -107,6 +107,11 @@ class FreezeDecision:
     planned_epochs: int = 0
     end_seconds: float = 0.0
 
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that `--time-limit` allows; 0 where it allows all."""
+        return int(self.options.get("upper_epochs") or self.options.get("epochs") or 0)
+
 
 def choose_strategy(
     run: Run, recipe: Strategies, dataset: NetworkDataset, stopwatch: Stopwatch, progress: Progress

@@ -20,9 +20,11 @@ from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec
 from tlkit.errors import DataError
+from tlkit.features.engine_choice import choose_by_trial
 from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
 from tlkit.models.head import Head
+from tlkit.models.keras_setup import gpu_note
 from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
 from tlkit.runs.run import Run
@@ -61,6 +63,7 @@ class NetworkRecipe:
         make_plan: of the first phase, from settings, the number of training images, and what selects the epoch
         trains_batch_norms: whether batch norms learn offsets, scales and statistics
         keep_initial_weights: whether the weights it starts from are kept where no epoch is better
+        engine_note: what a trial of the engines showed; "" without one
         flips_by_class: whether classes such as digits decide that no view is mirrored, unless options say so
     """
 
@@ -74,6 +77,7 @@ class NetworkRecipe:
     trains_batch_norms: bool = False
     keep_initial_weights: bool = False
     flips_by_class: bool = False
+    engine_note: str = ""
 
     @property
     def starts_from_stranger(self) -> bool:
@@ -120,14 +124,14 @@ class NetworkRecipe:
         return self.changed({"freeze": freeze}) if self.freeze == "auto" else self
 
     def adapted_to(self, folder: ImageFolder) -> "NetworkRecipe":
-        """Resolve how files become pixels, and leave mirroring out where classes look different in a mirror.
-
-        Without mirroring lenet5 has 0.99 on digits, instead of 0.97.
-        """
+        """Resolve how files become pixels, the engine, and mirrors: without them lenet5 has 0.99 on digits, not 0.97."""
         options: dict[str, Any] = choose_pixels(self.settings.resize, self.settings.gray_range, folder.survey)
+        spec, note = ExtractorSpec(self.changed(options).image, self.engine), ""
+        if self.given.engine == "auto" and self.freeze != "none":
+            options["engine"], note = choose_by_trial(self.source, spec, folder.files)
         if self.flips_by_class and self.settings.hflip is None and flip_sensitive_class(folder.class_names):
             options["hflip"] = False
-        return self.changed(options)
+        return replace(self.changed(options), engine_note=note)
 
     def with_time_limit(self, seconds: float) -> "NetworkRecipe":
         """Limit the time, unless all is frozen: then most of it goes into reading, which cannot be cut."""
@@ -174,6 +178,8 @@ class NetworkRecipe:
             DataError: if --folds or --seeds ask for splits that cannot be made
         """
         subsets = self.source.subsets()
+        if self.engine_note:
+            progress.note(self.engine_note)
         with ThreadPoolExecutor(1) as background:
             network = background.submit(self.source.build)
             if self.freeze == "none":
@@ -200,9 +206,8 @@ class NetworkRecipe:
         end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
         fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path, end)
         spare, limit = end - time.perf_counter(), parse_duration(self.settings.time_limit)
-        allowed = decision.options.get("upper_epochs") or decision.options.get("epochs") or 0
-        on_limit = notes_on_epochs(fitted.last_phase, (allowed, decision.planned_epochs), spare, limit)
-        decided = [*decision.notes, *on_limit]
+        allowed = decision.num_epochs, decision.planned_epochs
+        decided = [*decision.notes, *notes_on_epochs(fitted.last_phase, allowed, spare, limit)]
         if self.hardening.epsilon and not recipe.hardening.epsilon:
             decided.append("not hardened against attacks: the head alone cannot learn to resist them.")
         details = recipe._details(dataset, fitted, decided)
@@ -223,7 +228,8 @@ class NetworkRecipe:
             can_fold=_can_fold(dataset, self.settings),
         )
         names = split.train.class_names
-        source_notes = [*self._weights_notes(), *self.source.notes(names)]
+        device_notes = filter(None, [self.engine_note, self.freeze != "all" and gpu_note()])
+        source_notes = [*device_notes, *self._weights_notes(), *self.source.notes(names)]
         return FitDetails(
             request=TrainingRequest(self.command, self.given, dataset.folder.root),
             manifest=self._manifest(split) | {"cut": fitted.cut},

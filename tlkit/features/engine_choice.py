@@ -1,0 +1,61 @@
+"""The engine that `--engine auto` takes: the usual one, or for many images the fastest on this machine, by a trial."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlkit.data.decode import read_file
+from tlkit.engines.base import EngineSpec
+from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted
+from tlkit.engines.trial import can_try, recall_trial, try_engines
+from tlkit.errors import ImageError
+from tlkit.features.extractor import ExtractorSpec, convert_extractor, feature_key
+from tlkit.features.store import FeatureStore
+from tlkit.models.sources import NetworkSource
+
+USUAL = EngineSpec("litert")
+MIN_IMAGES = 3000  # of fewer, no engine saves as much as a trial takes
+SAMPLED_FILES = 64
+
+
+def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[Path]) -> tuple[str, str]:
+    """Choose the engine of a frozen network, and give the sentence for the run; "" where there is nothing to say.
+
+    A trial is made once for a network, a size and a processor. Where the usual engine has computed the features of
+    these files already, it stays.
+
+    Args:
+        spec: with the engine that is usual
+
+    Raises:
+        ModelError
+    """
+    identity = source.identity()
+    if spec.engine != USUAL or identity is None or not can_try():
+        return spec.engine.name, ""
+    network = load_converted(conversion_key(identity))
+    trial, is_new = recall_trial(network) if network else None, False
+    if trial is None and len(files) >= MIN_IMAGES:
+        if network is None:
+            convert_extractor(source.build(), identity, spec)
+            network = load_converted(conversion_key(identity))
+        if network and not _are_cached(files, network, spec):
+            trial, is_new = try_engines(network), True
+    if trial is None or network is None:
+        return USUAL.name, ""
+    if trial.fastest == USUAL.name or _are_cached(files, network, spec):
+        return USUAL.name, str(trial) if is_new else ""
+    return trial.fastest, str(trial)
+
+
+def _are_cached(files: Sequence[Path], network: ConvertedModel, spec: ExtractorSpec) -> bool:
+    """Judge by some of the files whether most of their features are cached."""
+    store, sample = FeatureStore(feature_key(spec, network.weights_sha256)), files[:: -(-len(files) // SAMPLED_FILES)]
+    return 2 * sum(_is_cached(file, store) for file in sample) > len(sample)
+
+
+def _is_cached(file: Path, store: FeatureStore) -> bool:
+    try:
+        return store.was_cached(hashlib.sha256(read_file(file)).hexdigest())
+    except ImageError:
+        return False
