@@ -124,7 +124,7 @@ class NetworkRecipe:
         return self.changed({"freeze": freeze}) if self.freeze == "auto" else self
 
     def adapted_to(self, folder: ImageFolder) -> "NetworkRecipe":
-        """Resolve how files become pixels, the engine, and mirrors: without them lenet5 has 0.99 on digits, not 0.97."""
+        """Resolve pixels, engine and mirroring; without mirrored views lenet5 has 0.99 on digits, not 0.97."""
         options: dict[str, Any] = choose_pixels(self.settings.resize, self.settings.gray_range, folder.survey)
         spec, note = ExtractorSpec(self.changed(options).image, self.engine), ""
         if self.given.engine == "auto" and self.freeze != "none":
