@@ -228,7 +228,7 @@ class NetworkRecipe:
             can_fold=_can_fold(dataset, self.settings),
         )
         names = split.train.class_names
-        device_notes = filter(None, [self.engine_note, self.freeze != "all" and gpu_note()])
+        device_notes = filter(None, [self.engine_note, "" if self.freeze == "all" else gpu_note()])
         source_notes = [*device_notes, *self._weights_notes(), *self.source.notes(names)]
         return FitDetails(
             request=TrainingRequest(self.command, self.given, dataset.folder.root),
