@@ -20,7 +20,10 @@ from tlkit.utils.processor import read_processor
 from tlkit.utils.reading import read_regular
 
 TRIAL_VERSION = 1
-NAMES = {"litert": "LiteRT", "openvino": "OpenVINO"}  # of the engines that read converted networks; the first is usual
+ENGINE_NAMES = {
+    "litert": "LiteRT",
+    "openvino": "OpenVINO",
+}  # of the engines that read converted networks; the first is usual
 ROUNDS, ROUND_SECONDS = 3, 0.15  # engines take turns, so that other work on the machine slows all of them
 MIN_GAIN = 1.1  # times the usual engine's speed, from which on another one is taken
 
@@ -34,14 +37,14 @@ class Trial:
     @property
     def fastest(self) -> str:
         """The engine to take: the usual one, unless another is clearly faster."""
-        usual = next(iter(NAMES))
+        usual = next(iter(ENGINE_NAMES))
         best = max(self.speeds, key=lambda name: self.speeds[name])
         return best if self.speeds[best] >= MIN_GAIN * self.speeds.get(usual, 0.0) else usual
 
     def __str__(self) -> str:
         """Write the sentence for the run."""
-        speeds = ", ".join(f"{NAMES[name]} {speed:,.0f}" for name, speed in self.speeds.items())
-        return f"engine: {speeds} images/s on this machine; {NAMES[self.fastest]} is used."
+        speeds = ", ".join(f"{ENGINE_NAMES[name]} {speed:,.0f}" for name, speed in self.speeds.items())
+        return f"engine: {speeds} images/s on this machine; {ENGINE_NAMES[self.fastest]} is used."
 
 
 def recall_trial(network: ConvertedModel) -> Trial | None:
@@ -49,7 +52,7 @@ def recall_trial(network: ConvertedModel) -> Trial | None:
     key = _trial_key(network)
     try:
         facts = json.loads(read_regular(_trial_file(key), MAX_NOTE))
-        speeds = {name: float(facts["speeds"][name]) for name in NAMES}
+        speeds = {name: float(facts["speeds"][name]) for name in ENGINE_NAMES}
         return Trial(speeds) if facts["trial"] == key and min(speeds.values()) > 0 else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -58,7 +61,7 @@ def recall_trial(network: ConvertedModel) -> Trial | None:
 def try_engines(network: ConvertedModel) -> Trial | None:
     """Run a converted network of pixels on every engine in turns, and keep the result; None where one cannot run it."""
     try:
-        opened = {name: open_engine(EngineSpec(name), network.file) for name in NAMES}
+        opened = {name: open_engine(EngineSpec(name), network.file) for name in ENGINE_NAMES}
     except TlkitError:
         return None
     shape = getattr(opened["litert"], "input_shape")  # noqa: B009 - only a LiteRT engine knows it
@@ -73,7 +76,7 @@ def try_engines(network: ConvertedModel) -> Trial | None:
 
 def can_try() -> bool:
     """Tell whether there is more than one engine to choose from."""
-    return all(map(is_installed, NAMES))
+    return all(map(is_installed, ENGINE_NAMES))
 
 
 def _take_turns(engines: Mapping[str, Engine], pixels: np.ndarray) -> dict[str, float]:
@@ -89,7 +92,7 @@ def _take_turns(engines: Mapping[str, Engine], pixels: np.ndarray) -> dict[str, 
 
 
 def _trial_key(network: ConvertedModel) -> str:
-    versions = [engine_version(name) for name in NAMES]
+    versions = [engine_version(name) for name in ENGINE_NAMES]
     return sha256_text(TRIAL_VERSION, read_processor()[0], count_workers(), network.file.stem, *versions)
 
 
