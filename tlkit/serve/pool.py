@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -166,10 +166,16 @@ class WorkerPool:
     async def run(self, work: Callable[[], Result]) -> Result:
         """Do one job in a thread; a job that has not started when the request ends is dropped."""
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
         self._num_jobs += 1
         job = self._threads.submit(self._timed, work)
-        job.add_done_callback(lambda done: self._on_done(loop, done))
-        return await asyncio.wrap_future(job)
+        # wakes the loop once for each job; `wrap_future` would do it a second time
+        job.add_done_callback(lambda done: self._on_done(loop, done, answer))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            job.cancel()
+            raise
 
     def _timed(self, work: Callable[[], Result]) -> Result:
         started = time.perf_counter()
@@ -178,12 +184,20 @@ class WorkerPool:
         finally:
             self._job_seconds += SMOOTHING * (time.perf_counter() - started - self._job_seconds)
 
-    def _on_done(self, loop: asyncio.AbstractEventLoop, job: "Future[Result]") -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._forget_job)
+    def _on_done(
+        self, loop: asyncio.AbstractEventLoop, job: "Future[Result]", answer: "asyncio.Future[Result]"
+    ) -> None:
+        with suppress(RuntimeError):  # the loop has closed
+            loop.call_soon_threadsafe(self._deliver, job, answer)
 
-    def _forget_job(self) -> None:
+    def _deliver(self, job: "Future[Result]", answer: "asyncio.Future[Result]") -> None:
         self._num_jobs -= 1
+        if answer.done() or job.cancelled():
+            answer.cancel()
+        elif error := job.exception():
+            answer.set_exception(error)
+        else:
+            answer.set_result(job.result())
 
     async def classify(self, predictor: Predictor, images: Sequence[GivenImage]) -> list[Prediction]:
         """Classify the images of a request, each as `tlkit predict` does."""
