@@ -35,7 +35,7 @@ class FoldedModel:
             pair.unfold(self.network.get_layer(name))
 
 
-def fold_batch_norms(network: keras.Model, shifts: bool = False) -> FoldedModel:
+def fold_batch_norms(network: keras.Model, shifts: bool = False, product_dtype: str = "float32") -> FoldedModel:
     """Fold every frozen batch norm that follows a convolution into it; the function of the input stays the same.
 
     A batch norm that is trained, follows another layer or shares its input with other layers stays.
@@ -43,6 +43,7 @@ def fold_batch_norms(network: keras.Model, shifts: bool = False) -> FoldedModel:
     Args:
         shifts: whether biases are trained where the convolution had none; `unfold` adds them to the batch norms' betas.
             Their statistics and gammas never change.
+        product_dtype: of the factors of matrix products, see `Pointwise`
     """
     pairs = {pair.convolution.name: pair for pair in _foldable_pairs(network)}
     if not pairs:
@@ -55,7 +56,7 @@ def fold_batch_norms(network: keras.Model, shifts: bool = False) -> FoldedModel:
 
     def clone(layer: Any) -> Any:
         """Add a bias to a folded convolution."""
-        return _with_bias(layer) if layer.name in pairs else layer
+        return _with_bias(layer, product_dtype) if layer.name in pairs else layer
 
     folded = keras.models.clone_model(
         network, input_tensors=keras.Input(network.input.shape[1:]), clone_function=clone, call_function=call
@@ -129,20 +130,29 @@ def _can_fold(layer: Any, norm: Any) -> bool:
 
 
 class Pointwise(keras.layers.Conv2D):  # type: ignore[misc]
-    """A 1 × 1 convolution as a product of two matrices, whose gradients TensorFlow computes faster on a CPU."""
+    """A 1 × 1 convolution as a product of two matrices, whose gradients TensorFlow computes faster on a CPU.
+
+    With `product_dtype` bfloat16 both factors are rounded to it before they are multiplied, and so are those of the
+    gradients; sums, weights and everything else are float32 (docs/decisions/047).
+    """
+
+    product_dtype = "float32"
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Compute the convolution as a matrix product; Keras calls this."""
         *positions, channels = keras.ops.shape(inputs)[1:]
-        matrix = keras.ops.reshape(kernel, (channels, self.filters))
-        product = keras.ops.matmul(keras.ops.reshape(inputs, (-1, channels)), matrix)
-        return keras.ops.reshape(product, (-1, *positions, self.filters))
+        factors = keras.ops.reshape(inputs, (-1, channels)), keras.ops.reshape(kernel, (channels, self.filters))
+        product = keras.ops.matmul(*(keras.ops.cast(factor, self.product_dtype) for factor in factors))
+        return keras.ops.reshape(keras.ops.cast(product, inputs.dtype), (-1, *positions, self.filters))
 
 
-def _with_bias(layer: Any) -> Any:
+def _with_bias(layer: Any, product_dtype: str) -> Any:
     is_pointwise = layer.kernel_size == layer.strides == (1, 1) and layer.groups == 1
     layer_class = Pointwise if is_pointwise and type(layer) is keras.layers.Conv2D else type(layer)
-    return layer_class.from_config(layer.get_config() | {"use_bias": True})
+    folded: Any = layer_class.from_config(layer.get_config() | {"use_bias": True})
+    if layer_class is Pointwise:
+        folded.product_dtype = product_dtype
+    return folded
 
 
 def _values(variable: Any) -> np.ndarray:

@@ -123,6 +123,11 @@ class BlocksSettings:
         above=0,
         max=100,
     )
+    upper_precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "Upper blocks",
+        "Precision of matrix products while upper blocks are trained; auto: bfloat16 where the processor computes in it.",
+    )
     layer_decay: float = setting(
         0.5,
         "Upper blocks",

@@ -100,6 +100,7 @@ def plan_blocks(
         optimizer=_optimizer(settings, learning_rate, WARM_UP, lr_multipliers),
         keep_initial_weights=True,
         train_bn_offsets=settings.batch_norms == "shift",
+        product_dtype="float32" if settings.upper_precision == "auto" else settings.upper_precision,
         lr_option="--upper-learning-rate",
     )
 

@@ -286,7 +286,7 @@ def fit_top(
     checkpoint: Checkpoint | None = None,
 ) -> TrainingState:
     """Train the part above a cut, with frozen batch norms folded into their convolutions as long as it lasts."""
-    folded = fold_batch_norms(model, plan.train_bn_offsets)
+    folded = fold_batch_norms(model, plan.train_bn_offsets, plan.product_dtype)
     if train.adversary:
         train.adversary.aim_at(folded.network)
     state = fit(folded.network, train, validation, plan, progress, checkpoint)

@@ -52,6 +52,7 @@ class FitPlan:
         keep_initial_weights: whether the weights it starts from are kept where no epoch is better; the history then has
             an epoch 0
         train_bn_offsets: whether the offsets of frozen batch norms are trained
+        product_dtype: of the factors of the matrix products in folded convolutions
         criterion: what decides which epoch is best: see `history.choose_criterion`
         lr_option: the option that sets the learning rate, for messages
         end: no epoch is started that would end later, on the clock `time.perf_counter`, but the first
@@ -68,6 +69,7 @@ class FitPlan:
     mixing: Mixing = Mixing()
     keep_initial_weights: bool = False
     train_bn_offsets: bool = False
+    product_dtype: str = "float32"
     criterion: str = LOSS
     lr_option: str = "--learning-rate"
     end: float = math.inf
