@@ -154,6 +154,19 @@ def test_fold_batch_norms_pointwise_is_product_with_same_gradient():
     np.testing.assert_allclose(gradients[0], gradients[1] * scale, rtol=1e-3, atol=1e-5)  # of W and of W·scale
 
 
+def test_pointwise_rounds_factors_but_no_weight_to_bfloat16():
+    network = chain(keras.layers.Conv2D(64, 1, name="c"), frozen_norm())
+    enliven(network)
+    exact, rounded = (fold_batch_norms(network, product_dtype=kind).network for kind in ("float32", "bfloat16"))
+    values, kernel = activations(network), exact.get_layer("c").get_weights()[0]
+    assert {str(variable.dtype) for variable in rounded.variables} == {"float32"}
+    layer = rounded.get_layer("c")
+    factors = [np.float32(keras.ops.cast(keras.ops.cast(array, "bfloat16"), "float32")) for array in (values, kernel)]
+    product = layer(values).numpy() - layer.get_weights()[1]
+    np.testing.assert_allclose(product, factors[0] @ factors[1].squeeze(), rtol=2**-8, atol=1e-6)
+    assert 1e-5 < relative_difference(rounded(values).numpy(), exact(values).numpy()) < 2e-2
+
+
 def test_fold_batch_norms_convolution_with_two_users_stays():
     source = keras.Input((8, 8, 3))
     shared = keras.layers.Conv2D(4, 3)(source)

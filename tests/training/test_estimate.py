@@ -31,7 +31,7 @@ def constant_step(monkeypatch):
 
     timed = []
     for module in (phases, blocks_phase):
-        monkeypatch.setattr(module, "step_seconds", lambda network, batch_size: timed.append(network) or 0.1)
+        monkeypatch.setattr(module, "step_seconds", lambda network, *_: timed.append(network) or 0.1)
     monkeypatch.setattr(phases, "head_step_seconds", lambda head, *sizes: timed.append(head) or 0.1)
     return timed
 

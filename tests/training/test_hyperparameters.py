@@ -31,11 +31,21 @@ def test_more_images_take_fewer_epochs_and_larger_batches():
     for choose, least, most in (
         (choose_epochs, 20, 100),
         (choose_scratch_epochs, 15, 100),
-        (choose_block_epochs, 6, 30),
+        (choose_block_epochs, 5, 30),
     ):
         epochs = [choose(count, 32) for count in COUNTS]
         assert epochs == sorted(epochs, reverse=True)
         assert (epochs[-1], epochs[0]) == (least, most)
+
+
+def test_many_views_take_two_epochs_each():
+    by_views = [choose_block_epochs(2022, 32, views) for views in range(1, 101)]
+    assert by_views[:3] == [5] * 3
+    assert by_views[3:15] == [2 * views for views in range(4, 16)]
+    assert set(by_views[15:]) == {30}
+    assert choose_block_epochs(245, 32, 10) == choose_block_epochs(245, 32)  # they have more already
+    assert plan_blocks(FinetuneSettings(views=6), 2022, {}).epochs == 12
+    assert plan_blocks(FinetuneSettings(views=6, upper_epochs=4), 2022, {}).epochs == 4
 
 
 def test_plans_choose_where_nothing_is_asked_for():
@@ -77,7 +87,7 @@ def test_plans_take_what_is_asked_for():
 
 
 def test_default_blocks_lr_is_lower_for_networks_without_batch_norms():
-    assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr / 8
+    assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr / 16
     assert default_blocks_lr(FinetuneSettings(backbone="resnet50")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr
 
 

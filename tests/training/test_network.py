@@ -114,7 +114,7 @@ def test_note_on_a_time_limit_says_where_it_stopped_and_that_accuracy_was_rising
     """The estimate of an epoch leaves time for three; the first epochs of a slow training each improve it."""
     from tlkit.training import estimate, phases
 
-    monkeypatch.setattr(phases, "step_seconds", lambda network, batch_size: 10.0)
+    monkeypatch.setattr(phases, "step_seconds", lambda network, *_: 10.0)
     monkeypatch.setattr(estimate, "END_SECONDS", -30.0)
     monkeypatch.setattr(estimate, "measure_slowness", lambda: 1.0)
     settings = TrainSettings(

@@ -39,20 +39,24 @@ OTHERS = {
     "resize": "squash",
     "seeds": "5",
     "time_limit": "30m",
+    "upper_precision": "bfloat16",
     "weights": "weights.h5",
 }
 SMALL = {"image_size": 32, "batch_size": 4, "hidden": "3"}
+BLOCKS = SMALL | {"cut": "0.5", "upper_precision": "float32"}
 FINETUNE = {
     "all": FinetuneSettings(freeze="all", **SMALL),
-    "lower": FinetuneSettings(freeze="lower", cut="0.5", **SMALL),
+    "lower": FinetuneSettings(freeze="lower", **BLOCKS),
     "none": FinetuneSettings(freeze="none", **SMALL),
-    "auto": FinetuneSettings(cut="0.5", **SMALL),
+    "auto": FinetuneSettings(**BLOCKS),
     "random weights": FinetuneSettings(weights="none", **SMALL),
-    "blocks alone": FinetuneSettings(freeze="lower", head_first=False, cut="0.5", image_size=32, hidden="3"),
-    "one view": FinetuneSettings(freeze="lower", views=1, cut="0.5", **SMALL),
-    "no augmentation": FinetuneSettings(freeze="lower", augment="none", cut="0.5", **SMALL),
+    "blocks alone": FinetuneSettings(
+        freeze="lower", head_first=False, cut="0.5", upper_precision="float32", image_size=32, hidden="3"
+    ),
+    "one view": FinetuneSettings(freeze="lower", views=1, **BLOCKS),
+    "no augmentation": FinetuneSettings(freeze="lower", augment="none", **BLOCKS),
     "noise": FinetuneSettings(freeze="all", harden="noise", **SMALL),
-    "attacks": FinetuneSettings(freeze="lower", harden="adversarial", cut="0.5", **SMALL),
+    "attacks": FinetuneSettings(freeze="lower", harden="adversarial", **BLOCKS),
     "attacks on everything": FinetuneSettings(freeze="none", harden="both", **SMALL),
     "sgd": FinetuneSettings(freeze="all", optimizer="sgd", **SMALL),
     "one-cycle": FinetuneSettings(freeze="all", schedule="one-cycle", **SMALL),
@@ -188,6 +192,7 @@ class Computed:
             "name": name,
             "epochs": (plan.epochs, plan.batch_size, plan.patience, plan.seed),
             "optimizer": str(network.optimizer.get_config() | {"name": ""}),
+            "products": plan.product_dtype,
             "loss": str(loss.get_config() | {"name": type(loss).__name__}),
             "layers": [str(layer.get_config()) for layer in inputs.model.layers],
             "trained": ([variable.path for variable in network.trainable_variables], rates),

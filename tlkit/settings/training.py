@@ -110,7 +110,7 @@ class BlocksSettings:
     upper_epochs: int = setting(
         0,
         "Upper blocks",
-        "Maximum number of epochs of the upper blocks; 0 to choose by the number of images.",
+        "Maximum number of epochs of the upper blocks; 0 to choose by the number of images and views.",
         min=0,
         max=MAX_EPOCHS,
     )
@@ -119,7 +119,7 @@ class BlocksSettings:
         None,
         "Upper blocks",
         "Peak learning rate of the head; layers further down get less (--layer-decay). "
-        "Default: the optimizer's (adamw: 0.0004).",
+        "Default: the optimizer's (adamw: 0.0008).",
         above=0,
         max=100,
     )

@@ -83,7 +83,7 @@ class BlocksPhase:
         multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
         plan = self._hardening.plan(plan_blocks(training.settings, train, multipliers), training.settings.upper_epochs)
         top = trainable_top(classifier, cut.tensor, batch_norm_names(classifier))
-        filling, step = filling + graph_seconds(top, inputs), step_seconds(top, plan.batch_size)
+        filling, step = filling + graph_seconds(top, inputs), step_seconds(top, plan.batch_size, plan.product_dtype)
         if self._hardening.epsilon:
             whole = step_seconds(
                 trainable_top(classifier, classifier.input, batch_norm_names(classifier)), plan.batch_size

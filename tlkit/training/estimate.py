@@ -247,13 +247,13 @@ def _run_yardstick() -> float:
     return time.perf_counter() - started
 
 
-def step_seconds(network: keras.Model, batch_size: int) -> float:
+def step_seconds(network: keras.Model, batch_size: int, product_dtype: str = "float32") -> float:
     """Measure one training step on a whole batch, as `fit_top` takes it; the network stays as it is.
 
     Steps on a few images and on a few more are timed without compiling a graph, which takes
     longer than they do; what they do not have in common is the time of the images.
     """
-    network = fold_batch_norms(network).network
+    network = fold_batch_norms(network, product_dtype=product_dtype).network
     weights, many = network.get_weights(), min(LARGER_STEP, batch_size)
     network.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(), run_eagerly=True)
     try:

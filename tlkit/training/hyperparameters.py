@@ -32,19 +32,20 @@ class OptimizerDefaults:
 OPTIMIZER_DEFAULTS = {
     "sgd": OptimizerDefaults(0.1, 0.02, 0.05),
     "rmsprop": OptimizerDefaults(1e-3, 2e-4, 1e-3),
-    "adam": OptimizerDefaults(2e-3, 4e-4, 1e-3),
-    "adamw": OptimizerDefaults(2e-3, 4e-4, 1e-3, weight_decay=0.1),
+    "adam": OptimizerDefaults(2e-3, 8e-4, 1e-3),
+    "adamw": OptimizerDefaults(2e-3, 8e-4, 1e-3, weight_decay=0.1),
     "adadelta": OptimizerDefaults(1.0, 0.5, 1.0),
     "adagrad": OptimizerDefaults(2e-2, 2e-3, 1e-2),
-    "nadam": OptimizerDefaults(2e-3, 4e-4, 1e-3),
+    "nadam": OptimizerDefaults(2e-3, 8e-4, 1e-3),
 }
 WARM_UP = 0.1  # fraction of the steps, where more than the head is trained
 SMALL_DATASET = 1000  # images
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
 SCRATCH_BATCHES, MAX_BATCH = ((300, 16), (1000, 32)), 64  # (below this number of images, batch size)
 SCRATCH_STEPS, MIN_SCRATCH_EPOCHS, MAX_SCRATCH_EPOCHS = 1500, 15, 100
-BLOCK_STEPS, MIN_BLOCK_EPOCHS, MAX_BLOCK_EPOCHS = 450, 6, 30
-LOWER_LR_FAMILIES = {"convnext": 1 / 8, "vgg": 1 / 8}
+BLOCK_STEPS, MIN_BLOCK_EPOCHS, MAX_BLOCK_EPOCHS = 320, 5, 30
+FEW_VIEWS = 3  # more need more epochs, else each is seen once
+LOWER_LR_FAMILIES = {"convnext": 1 / 16, "vgg": 1 / 16}
 
 
 def finetune_head(settings: FinetuneSettings, num_images: int) -> Head:
@@ -95,7 +96,7 @@ def plan_blocks(
         settings,
         "blocks",
         criterion,
-        epochs=settings.upper_epochs or choose_block_epochs(num_images, settings.upper_batch_size),
+        epochs=settings.upper_epochs or choose_block_epochs(num_images, settings.upper_batch_size, settings.views),
         batch_size=settings.upper_batch_size,
         optimizer=_optimizer(settings, learning_rate, WARM_UP, lr_multipliers),
         keep_initial_weights=True,
@@ -148,12 +149,12 @@ def lr_multiplier(backbone: str) -> float:
     """Give the fraction of the optimizer's learning rate that the upper blocks of a backbone take, by its family.
 
     The learning rates are those for networks with batch norms (docs/decisions/009 and 012), which forgive a
-    large step. ConvNeXt's authors fine-tune with AdamW at 5e-5, an eighth of ours (Liu 2022,
+    large step. ConvNeXt's authors fine-tune with AdamW at 5e-5, a sixteenth of ours (Liu 2022,
     arXiv:2201.03545, table 5); VGG, without any norm, is taken for no sturdier. Neither was measured
     here: their weights were not available.
 
     >>> lr_multiplier("mobilenet_v2"), lr_multiplier("convnext_tiny")
-    (1.0, 0.125)
+    (1.0, 0.0625)
     """
     return next((factor for family, factor in LOWER_LR_FAMILIES.items() if backbone.startswith(family)), 1.0)
 
@@ -197,13 +198,17 @@ def choose_scratch_epochs(num_images: int, batch_size: int) -> int:
     return min(MAX_SCRATCH_EPOCHS, max(MIN_SCRATCH_EPOCHS, epochs))
 
 
-def choose_block_epochs(num_images: int, batch_size: int) -> int:
-    """Choose the epochs of upper blocks. Figures: docs/decisions/009 and 012.
+def choose_block_epochs(num_images: int, batch_size: int, views: int = 1) -> int:
+    """Choose the epochs of upper blocks: two for each view, where there are many. Figures: docs/decisions/047.
 
     >>> choose_block_epochs(2021, 32), choose_block_epochs(245, 32), choose_block_epochs(50_000, 32)
-    (7, 30, 6)
+    (5, 30, 5)
+    >>> choose_block_epochs(2021, 32, views=3), choose_block_epochs(2021, 32, views=5)
+    (5, 10)
     """
     epochs = round(BLOCK_STEPS / steps_per_epoch(num_images, batch_size))
+    if views > FEW_VIEWS:
+        epochs = max(epochs, 2 * views)
     return min(MAX_BLOCK_EPOCHS, max(MIN_BLOCK_EPOCHS, epochs))
 
 

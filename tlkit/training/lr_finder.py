@@ -98,7 +98,8 @@ def range_test(top: keras.Model, train: Samples, plan: FitPlan, progress: Progre
 
     The weights are put back.
     """
-    network, weights = fold_batch_norms(top, plan.train_bn_offsets).network, top.get_weights()
+    folded = fold_batch_norms(top, plan.train_bn_offsets, plan.product_dtype)
+    network, weights = folded.network, top.get_weights()
     config = replace(plan.optimizer, learning_rate=LOWEST, schedule="constant", warm_up=0.0, ema=0.0)
     compile_model(network, config, LOSSES[plan.loss](), STEPS)
     rates = np.geomspace(LOWEST, HIGHEST, STEPS).tolist()
