@@ -3,9 +3,9 @@
     python benchmarks/upper_step.py [--backbone mobilenet_v2] [--cut auto] [--batch-size 32] [--rounds 20]
 
 The arithmetic: products of matrices, and convolutions, of every layer above the cut: its output, the gradient of its
-weights, and of its input unless that is the cut itself. The rate: TensorFlow's products of the very same shapes, which
-take turns with the step. Each figure is the least of all rounds, in wall time and in processor time; beside other work
-only the ratio of processor times means something.
+weights, and of its input unless that is the cut itself. The rate: TensorFlow's products of the very same shapes, in
+float32, which take turns with the steps: one whose products are float32, one with bfloat16. Each figure is the least
+of all rounds, in wall time and in processor time; beside other work only ratios of processor times mean something.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def products_of(network: Any, batch_size: int) -> tuple[list[Product], int]:
     return products, depthwise
 
 
-def make_step(options: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
+def make_step(options: argparse.Namespace, precision: str) -> tuple[Callable[[], Any], Any]:
     """Build what `--freeze lower` trains; give a step on random numbers, and the network."""
     import numpy as np
 
@@ -74,13 +74,15 @@ def make_step(options: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
     from tlkit.training.loop.optimizers import compile_model
     from tlkit.training.phases import trainable_top
 
-    settings = FinetuneSettings(backbone=options.backbone, cut=options.cut, upper_batch_size=options.batch_size)
+    settings = FinetuneSettings(
+        backbone=options.backbone, cut=options.cut, upper_batch_size=options.batch_size, upper_precision=precision
+    )
     recipe = finetune_recipe(settings)
     body = recipe.source.build()
     cut = choose_cut(body, cut_points(body), settings.cut)
     top = trainable_top(attach_head(body, recipe.head(IMAGES), CLASSES), cut.tensor, batch_norm_names(body))
     plan = plan_blocks(settings, IMAGES, layer_lr_multipliers(top, body, settings.layer_decay))
-    network = fold_batch_norms(top).network
+    network = fold_batch_norms(top, product_dtype=plan.product_dtype).network
     compile_model(network, plan.optimizer, LOSSES[plan.loss](), 1000)
     random = np.random.default_rng(0)
     values = random.random((options.batch_size, *cut.shape), dtype=np.float32)
@@ -124,21 +126,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     start_keras()
-    step, network = make_step(options)
+    step, network = make_step(options, "float32")
+    rounded, _ = make_step(options, "bfloat16")
     products, depthwise = products_of(network, options.batch_size)
-    times = least({"step": step, "products": make_products(products)}, options.rounds)
+    arms = {"float32": step, "bfloat16": rounded, "products": make_products(products)}
+    times = least(arms, options.rounds)
     flops = sum(product.flops for product in products)
     measured = sum(one.flops for one in products if min(one.rows, one.inner, one.columns) >= MIN_SIDE)
     facts: dict[str, Any] = {"GFLOP": round((flops + depthwise) / 1e9, 2), "depthwise GFLOP": round(depthwise / 1e9, 2)}
     for position, clock in enumerate(("wall", "processor")):
         rate = measured / times["products"][position]
-        seconds = times["step"][position]
-        facts[clock] = {
-            "step ms": round(seconds * 1e3, 1),
-            "GFLOP/s": round(rate / 1e9, 1),
-            "arithmetic ms": round((flops + depthwise) / rate * 1e3, 1),
-            "ratio": round(seconds * rate / (flops + depthwise), 2),
-        }
+        arithmetic = (flops + depthwise) / rate
+        facts[clock] = {"GFLOP/s": round(rate / 1e9, 1), "arithmetic ms": round(arithmetic * 1e3, 1)}
+        for name in ("float32", "bfloat16"):
+            seconds = times[name][position]
+            facts[clock] |= {f"{name} ms": round(seconds * 1e3, 1), f"{name} ratio": round(seconds / arithmetic, 2)}
     print(json.dumps(facts))
 
 

@@ -13,6 +13,7 @@ from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune, finetune_recipe
+from tlkit.training.hyperparameters import choose_precision
 from tlkit.training.resume import resume
 from tlkit.utils.progress import Silent, Stopwatch
 
@@ -246,6 +247,14 @@ def test_resumed_run_decides_as_it_had_decided(auto_freeze, settings, colors, tm
     resumed = resume(tmp_path / "run")
     assert resumed.metrics.advice["strategy"] == "all"
     assert resumed.metrics.advice["probes"] == LIKE
+
+
+@pytest.mark.training
+def test_stopped_run_keeps_the_precision_of_its_products(auto_freeze, settings, colors, tmp_path):
+    with pytest.raises(StoppedError):
+        finetune(colors, tmp_path / "run", replace(settings, freeze="lower", cut="0.7"), StopsAtStage("head"))
+    content = json.loads((tmp_path / "run" / auto_freeze.DECISION_FILE).read_text())
+    assert content["options"] == {"upper_precision": choose_precision("auto")}
 
 
 # lengths of time

@@ -1,5 +1,7 @@
 """Defaults that depend on the number of images, and plans that say what options say."""
 
+from pathlib import Path
+
 import pytest
 
 from tlkit.errors import OptionError
@@ -9,6 +11,7 @@ from tlkit.training.hyperparameters import (
     choose_block_epochs,
     choose_epochs,
     choose_hidden,
+    choose_precision,
     choose_scratch_batch,
     choose_scratch_epochs,
     default_blocks_lr,
@@ -20,6 +23,7 @@ from tlkit.training.hyperparameters import (
     scratch_head,
 )
 from tlkit.training.loop.history import LOSS, MACRO_F1
+from tlkit.utils.processor import read_gpu
 
 COUNTS = (1, 20, 100, 299, 300, 999, 1000, 5000, 100_000)
 
@@ -89,6 +93,16 @@ def test_plans_take_what_is_asked_for():
 def test_default_blocks_lr_is_lower_for_networks_without_batch_norms():
     assert default_blocks_lr(FinetuneSettings(backbone="vgg16")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr / 16
     assert default_blocks_lr(FinetuneSettings(backbone="resnet50")) == OPTIMIZER_DEFAULTS["adamw"].blocks_lr
+
+
+def test_products_are_bfloat16_where_the_processor_is_fast_at_it():
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    is_fast = any(flag in text.split() for flag in ("avx512_bf16", "amx_bf16")) and not read_gpu()
+    assert choose_precision("auto") == ("bfloat16" if is_fast else "float32")
+    for precision in ("float32", "bfloat16"):
+        assert choose_precision(precision) == precision
+        assert plan_blocks(FinetuneSettings(upper_precision=precision), 300, {}).product_dtype == precision
+    assert plan_head(FinetuneSettings(upper_precision="bfloat16"), 300, LOSS).product_dtype == "float32"
 
 
 def test_heads_are_built_as_options_say():

@@ -126,7 +126,7 @@ class BlocksSettings:
     upper_precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         "Upper blocks",
-        "Precision of matrix products while upper blocks are trained; auto: bfloat16 where the processor computes in it.",
+        "Precision of matrix products of the trained blocks; auto: bfloat16 where the processor is fast at it.",
     )
     layer_decay: float = setting(
         0.5,

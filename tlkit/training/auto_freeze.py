@@ -21,6 +21,7 @@ from tlkit.models.backbones import FINER_MAP, LAST_MAP
 from tlkit.models.build import feature_slices
 from tlkit.runs.run import Run
 from tlkit.training.estimate import CostEstimate, EstimateInput
+from tlkit.training.hyperparameters import choose_precision
 from tlkit.training.recipe import NetworkDataset
 from tlkit.utils.progress import Progress, Stopwatch
 from tlkit.utils.text import format_duration, format_size, parse_duration
@@ -139,6 +140,9 @@ def choose_strategy(
     if decision.forecast:
         whole = round(decision.forecast["seconds"] + stopwatch.total(), 1)
         decision = replace(decision, forecast=decision.forecast | {"seconds": whole})
+    if decision.options.get("freeze", recipe.freeze) == "lower":
+        precision = choose_precision(recipe.settings.upper_precision)  # kept by a run that another machine continues
+        decision = replace(decision, options=decision.options | {"upper_precision": precision})
     run.write_json(DECISION_FILE, asdict(decision))
     for text in decision.messages:
         progress.note(text)

@@ -11,6 +11,7 @@ from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSett
 from tlkit.training.loop.batches import Mixing, steps_per_epoch
 from tlkit.training.loop.history import LOSS
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
+from tlkit.utils.processor import read_gpu, read_processor
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ OPTIMIZER_DEFAULTS = {
     "adagrad": OptimizerDefaults(2e-2, 2e-3, 1e-2),
     "nadam": OptimizerDefaults(2e-3, 8e-4, 1e-3),
 }
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors whose products oneDNN computes in bfloat16
 WARM_UP = 0.1  # fraction of the steps, where more than the head is trained
 SMALL_DATASET = 1000  # images
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
@@ -101,7 +103,7 @@ def plan_blocks(
         optimizer=_optimizer(settings, learning_rate, WARM_UP, lr_multipliers),
         keep_initial_weights=True,
         train_bn_offsets=settings.batch_norms == "shift",
-        product_dtype="float32" if settings.upper_precision == "auto" else settings.upper_precision,
+        product_dtype=choose_precision(settings.upper_precision),
         lr_option="--upper-learning-rate",
     )
 
@@ -143,6 +145,17 @@ def _optimizer(
 def default_blocks_lr(settings: FinetuneSettings) -> float:
     """Give the peak learning rate of upper blocks, where none is asked for."""
     return OPTIMIZER_DEFAULTS[settings.optimizer].blocks_lr * lr_multiplier(settings.backbone)
+
+
+def choose_precision(wanted: str) -> str:
+    """Choose the precision of the products of upper blocks: "bfloat16" on processors that multiply faster in it.
+
+    With a GPU it is float32: what the processor is fast at does not matter then.
+    """
+    if wanted != "auto":
+        return wanted
+    is_fast = bool(BFLOAT16_FLAGS & read_processor()[1]) and not read_gpu()
+    return "bfloat16" if is_fast else "float32"
 
 
 def lr_multiplier(backbone: str) -> float:
