@@ -94,7 +94,12 @@ UNWANTED_WORDS = (
 ALLOWED_NAMES = {  # Python's and the libraries', and names on files that are there to stay
     "most_common",  # collections.Counter
     "zip_longest",  # itertools
-    *("upper_epochs", "upper_batch_size", "upper_learning_rate"),  # options, and keys of settings.json
+    *(
+        "upper_epochs",
+        "upper_batch_size",
+        "upper_learning_rate",
+        "upper_precision",
+    ),  # options, and keys of settings.json
     "LOWER_LR_FAMILIES",  # of backbones that want a lower learning rate
 }
 TESTED_ELSEWHERE = {

@@ -3,13 +3,14 @@
 import json
 import logging
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tlkit.models.keras_setup import NOISY_LOGGERS, silenced_stderr
+from tlkit.models.keras_setup import NOISY_LOGGERS, silenced_stderr, start_keras
 
 START = "from tlkit.models.keras_setup import start_keras; print(start_keras().backend.backend())"
 
@@ -63,6 +64,15 @@ def test_silenced_stderr_drops_warnings_of_loggers_also_where_stderr_is_no_file(
     assert "inside" not in written
     assert "after" in written
     assert [logger.level for logger in loggers] == levels
+
+
+def test_start_keras_turns_on_the_fast_kernels_unless_they_were_turned_off(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    start_keras()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == ("1" if platform.machine() in ("x86_64", "AMD64") else None)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    start_keras()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
 @pytest.mark.slow
