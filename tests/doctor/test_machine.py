@@ -8,7 +8,7 @@ import pytest
 
 from tlkit.doctor import machine
 from tlkit.doctor.machine import check_machine, check_speed, processor_limit, read_memory
-from tlkit.engines.cache import save_converted
+from tlkit.engines.cache import Conversion, save_converted
 from tlkit.engines.keras import to_litert
 from tlkit.models.keras_setup import visible_gpus
 from tlkit.utils.parallel import count_workers
@@ -113,7 +113,7 @@ def test_speed_is_that_of_the_smallest_network_in_the_cache(quick):
     for side, units in ((8, 2), (24, 50)):
         pixels = keras.Input((side, side, 3))
         network = keras.Model(pixels, keras.layers.Dense(units)(keras.layers.Flatten()(pixels)))
-        save_converted(f"{side:064x}", to_litert(network, pixels=True), "0" * 64)
+        save_converted(f"{side:064x}", Conversion(to_litert(network, pixels=True), "0" * 64))
     assert "images/s through litert (smallest network of the cache: 8 × 8 pixels, " in check_speed().text
 
 

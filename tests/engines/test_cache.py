@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.networks import keras
-from tlkit.engines.cache import conversion_key, load_converted, save_converted, weights_digest
+from tlkit.engines.cache import Conversion, conversion_key, load_converted, save_converted, weights_digest
 from tlkit.models.backbones import BACKBONES
 from tlkit.models.sources import PretrainedBackbone
 
@@ -83,48 +83,48 @@ def test_conversion_key_of_weights_that_are_missing_is_unknown(monkeypatch, tmp_
 
 
 def test_a_saved_network_is_loaded_again():
-    saved = save_converted("k", b"network", "w")
+    saved = save_converted("k", Conversion(b"network", "w"))
     assert load_converted("k") == saved
     assert (saved.file.read_bytes(), saved.weights_sha256) == (b"network", "w")
 
 
 def test_another_key_finds_nothing():
-    save_converted("k", b"network", "w")
+    save_converted("k", Conversion(b"network", "w"))
     assert load_converted("l") is None
 
 
 def test_saving_again_replaces():
-    save_converted("k", b"network", "w")
-    save_converted("k", b"better", "v")
+    save_converted("k", Conversion(b"network", "w"))
+    save_converted("k", Conversion(b"better", "v"))
     loaded = load_converted("k")
     assert (loaded.file.read_bytes(), loaded.weights_sha256) == (b"better", "v")
 
 
 def test_a_damaged_network_is_a_miss():
     for content in [b"", b"networ", b"netw0rk", b"network "]:
-        save_converted("k", b"network", "w").file.write_bytes(content)
+        save_converted("k", Conversion(b"network", "w")).file.write_bytes(content)
         assert load_converted("k") is None, content
 
 
 def test_a_network_without_its_note_is_a_miss():
     """The note is written last: without it the conversion was cut off."""
-    save_converted("k", b"network", "w").file.with_suffix(".json").unlink()
+    save_converted("k", Conversion(b"network", "w")).file.with_suffix(".json").unlink()
     assert load_converted("k") is None
 
 
 def test_a_damaged_note_is_a_miss():
     for note in ["", "{", "[]", "null", "{}", '{"sha256": "x"}', "\x00"]:
-        save_converted("k", b"network", "w").file.with_suffix(".json").write_text(note)
+        save_converted("k", Conversion(b"network", "w")).file.with_suffix(".json").write_text(note)
         assert load_converted("k") is None, note
 
 
 def test_a_note_without_its_network_is_a_miss():
-    save_converted("k", b"network", "w").file.unlink()
+    save_converted("k", Conversion(b"network", "w")).file.unlink()
     assert load_converted("k") is None
 
 
 def test_the_note_tells_the_hash_of_the_file_and_of_the_weights(cache):
-    save_converted("k", b"network", "w")
+    save_converted("k", Conversion(b"network", "w"))
     assert json.loads((cache / "engines/k.json").read_text()).keys() == {"key", "weights_sha256", "sha256"}
     assert sorted(file.name for file in (cache / "engines").iterdir()) == ["k.json", "k.tflite"]
 
@@ -156,7 +156,7 @@ def test_the_shape_of_weights_changes_the_hash():
 
 
 def test_files_of_another_key_are_a_miss(cache):
-    saved = save_converted("k", b"network", "w")
+    saved = save_converted("k", Conversion(b"network", "w"))
     for file in (saved.file, saved.file.with_suffix(".json")):
         file.rename(file.with_stem("l"))
     assert (load_converted("l"), load_converted("k")) == (None, None)

@@ -174,7 +174,8 @@ class Computed:
     def phase(self, name, inputs):
         from tlkit.models.fold_batch_norm import fold_batch_norms
         from tlkit.training.loop.batches import mix
-        from tlkit.training.loop.losses import LOSSES, smooth_labels
+        from tlkit.training.loop.keras_losses import LOSSES
+        from tlkit.training.loop.losses import smooth_labels
         from tlkit.training.loop.optimizers import compile_model
 
         plan, train, validation = inputs.plan, inputs.train, inputs.validation

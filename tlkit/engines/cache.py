@@ -3,20 +3,20 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_text, write_json
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
 from tlkit.utils.process import folder_of_process
 from tlkit.utils.reading import read_regular, sha256_regular
 
-CONVERSION_VERSION = 3
+CONVERSION_VERSION = 4
 MAX_NOTE, MAX_CONVERTED = 1 << 16, 1 << 34  # bytes
 CONVERTED_FILES = CachePart(
-    "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))
+    "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|keras|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))
 )
 
 
@@ -27,10 +27,38 @@ class ConvertedModel:
     Attributes:
         file: the `.tflite` file
         weights_sha256: of every array of the network it was made from
+        grid: start and step of the feature map whose averages are the first features, see `MapGrid`; () without one
+        body: the network itself, up to its features, as Keras saved it; None where nobody needs it
     """
 
     file: Path
     weights_sha256: str
+    grid: tuple[float, ...] = ()
+    body: Path | None = None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A network just converted.
+
+    Attributes:
+        content: of the `.tflite` file
+        weights_sha256, grid: see `ConvertedModel`
+        save_body: writes the network itself; None where nobody needs it
+    """
+
+    content: bytes
+    weights_sha256: str
+    grid: tuple[float, ...] = ()
+    save_body: Callable[[Path], None] | None = None
+
+    def write(self, file: Path) -> ConvertedModel:
+        """Write the files, and give them; the names of the others are made from that of the `.tflite` file."""
+        body = file.with_suffix(".keras") if self.save_body else None
+        if self.save_body and body:
+            self.save_body(body)
+        atomic_write(file, self.content)
+        return ConvertedModel(file, self.weights_sha256, self.grid, body)
 
 
 def conversion_key(identity: Sequence[object]) -> str:
@@ -39,18 +67,21 @@ def conversion_key(identity: Sequence[object]) -> str:
 
 
 def load_converted(key: str) -> ConvertedModel | None:
-    """Load the network converted earlier, if its file is as it was written, and for this key."""
+    """Load the network converted earlier, if its files are as they were written, and for this key."""
     note = _folder() / f"{key}.json"
-    file = note.with_suffix(".tflite")
+    file, body = note.with_suffix(".tflite"), note.with_suffix(".keras")
     try:
         facts = json.loads(read_regular(note, MAX_NOTE))
-        written = (facts["key"], facts["sha256"]) == (key, sha256_regular(file, MAX_CONVERTED))
-        return ConvertedModel(file, str(facts["weights_sha256"])) if written else None
+        written = facts["key"] == key and facts["sha256"] == sha256_regular(file, MAX_CONVERTED)
+        if not written or (facts["body"] and facts["body"] != sha256_regular(body, MAX_CONVERTED)):
+            return None
+        grid = tuple(float(value) for value in facts["grid"])
+        return ConvertedModel(file, str(facts["weights_sha256"]), grid, body if facts["body"] else None)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedModel:
+def save_converted(key: str, conversion: Conversion) -> ConvertedModel:
     """Keep a converted network, where the cache can be written; the note, written last, makes it count.
 
     Else it is in a folder that is removed when the process ends.
@@ -60,16 +91,16 @@ def save_converted(key: str, content: bytes, weights_sha256: str) -> ConvertedMo
         WriteError: if no temporary file can be written either
     """
     file = _folder() / f"{key}.tflite"
-    facts = {"key": key, "weights_sha256": weights_sha256, "sha256": hashlib.sha256(content).hexdigest()}
     try:
         claim_cache(CONVERTED_FILES)
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, content)
+        written = conversion.write(file)
+        facts = {"key": key, "weights_sha256": written.weights_sha256, "grid": written.grid}
+        facts |= {"sha256": sha256_file(file), "body": sha256_file(written.body) if written.body else ""}
         write_json(file.with_suffix(".json"), facts)
     except OSError:
-        file = folder_of_process() / file.name
-        atomic_write(file, content)
-    return ConvertedModel(file, weights_sha256)
+        written = conversion.write(folder_of_process() / file.name)
+    return written
 
 
 def weights_digest(network: Any) -> str:

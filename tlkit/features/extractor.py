@@ -2,16 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tlkit.data.image import DECODE_VERSION, ImageSpec
 from tlkit.engines.base import Engine, EngineSpec, IdentityEngine, engine_version
-from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted, save_converted, weights_digest
+from tlkit.engines.cache import (
+    Conversion,
+    ConvertedModel,
+    conversion_key,
+    load_converted,
+    save_converted,
+    weights_digest,
+)
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.features.store import FeatureKey
+from tlkit.models.graph import averaged_map
+from tlkit.models.map_grid import find_grid
 from tlkit.utils.files import atomic_write, sha256_text
 
 PIXELS, FEATURES = "pixels", "features"  # cuts: before the first layer; where a head begins
@@ -36,14 +46,19 @@ class FrozenExtractor:
 
     Attributes:
         key: its features are cached under it
-        file: the converted network, where there is one
+        converted: the network as files, where there are any
         half: whether its features are cached in float16
     """
 
     engine: Engine
     key: FeatureKey
-    file: Path | None = None
+    converted: ConvertedModel | None = None
     half: bool = False
+
+    @property
+    def file(self) -> Path | None:
+        """The converted network, where there is one."""
+        return self.converted.file if self.converted else None
 
     def save(self, folder: Path) -> str:
         """Write the network for `predict` into a folder, and give the file's name."""
@@ -89,8 +104,18 @@ def convert_extractor(network: Any, identity: Sequence[object] | None, spec: Ext
     if spec.engine.name == "keras":
         return FrozenExtractor(KerasEngine(network), feature_key(spec, weights))
     key = conversion_key(identity) if identity else sha256_text(weights, spec.cut)
-    converted = load_converted(key) or save_converted(key, to_litert(network, pixels=True), weights)
+    converted = load_converted(key) or save_converted(key, _convert(network, weights, spec))
     return _open(converted, spec)
+
+
+def _convert(network: Any, weights_sha256: str, spec: ExtractorSpec) -> Conversion:
+    """Convert a network; one that ends with features is also kept as Keras saves it, for a head to be put on it."""
+    content = to_litert(network, pixels=True)
+    if spec.cut:
+        return Conversion(content, weights_sha256)
+    maps = averaged_map(network)
+    grid = () if maps is None else astuple(find_grid(network, maps))
+    return Conversion(content, weights_sha256, grid, partial(save_network, network))
 
 
 def completed(extractor: FrozenExtractor) -> Future[FrozenExtractor]:
@@ -102,7 +127,7 @@ def completed(extractor: FrozenExtractor) -> Future[FrozenExtractor]:
 
 def _open(converted: ConvertedModel, spec: ExtractorSpec) -> FrozenExtractor:
     engine = open_engine(spec.engine, converted.file)
-    return FrozenExtractor(engine, feature_key(spec, converted.weights_sha256), converted.file)
+    return FrozenExtractor(engine, feature_key(spec, converted.weights_sha256), converted)
 
 
 def feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:

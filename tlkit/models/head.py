@@ -9,6 +9,7 @@ from tlkit.models.graph import averaged_map, topological_order
 from tlkit.models.map_grid import find_grid
 
 GRID = "grid"  # the array with start and step of a `MapGrid`
+MOMENTUM, EPSILON = 0.9, 1e-3  # of its batch norm
 HEAD_PREFIX = "head_"  # of the names of its layers
 
 
@@ -116,7 +117,7 @@ def _hidden_layers(head: Head, values: Any) -> Any:
     import keras
 
     if head.batch_norm:
-        values = keras.layers.BatchNormalization(momentum=0.9, name="head_batch_norm")(values)
+        values = keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name="head_batch_norm")(values)
     for index, units in enumerate(head.hidden):
         values = head.dense(units, f"head_hidden_{index + 1}" if index else "head_hidden", activation="relu")(values)
     return keras.layers.Dropout(head.dropout, name="head_dropout")(values) if head.dropout else values

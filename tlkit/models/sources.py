@@ -30,6 +30,10 @@ class NetworkSource(Protocol):
         """True if its weights were trained before."""
 
     @property
+    def has_head(self) -> bool:
+        """True if a head learned on it before: that of a previous run."""
+
+    @property
     def is_strangers(self) -> bool:
         """True if it is the network of a run that this machine did not make."""
 
@@ -64,7 +68,7 @@ class NetworkSource(Protocol):
 class FreshStart:
     """The parts of a `NetworkSource` that concern a previous run, for those without one."""
 
-    is_strangers = False
+    is_strangers = has_head = False
 
     def transfer_head(self, classifier: Any, class_names: Sequence[str]) -> None:
         """Leave the head as it is."""

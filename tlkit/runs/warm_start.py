@@ -37,7 +37,7 @@ class PreviousRun:
     run: Run
     trust_model: bool = False
 
-    is_pretrained = True
+    is_pretrained = has_head = True
 
     @property
     def is_strangers(self) -> bool:

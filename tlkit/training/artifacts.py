@@ -1,6 +1,7 @@
 """Files of a training: the model, what `predict` runs, metrics, tables, plots."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,25 +14,33 @@ from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry, count_reasons
-from tlkit.engines.base import Engine, EngineSpec, run_in_batches
+from tlkit.engines.base import Engine, EngineSpec, is_installed, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
+from tlkit.engines.litert_head import head_to_litert
 from tlkit.errors import ImageError
 from tlkit.evaluation.plots import Mistake, draw_confusion, draw_curves, draw_mistakes, draw_reliability
 from tlkit.evaluation.report import Report
 from tlkit.evaluation.tables import report_tables
+from tlkit.features.extract import Features
+from tlkit.features.extractor import FrozenExtractor
 from tlkit.models.head import head_arrays, split_head
 from tlkit.quality.check import quick_check
 from tlkit.runs.manifest import HEAD_ARRAYS, MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.confidence import Confidence
-from tlkit.training.diagnosis import check_baseline
+from tlkit.training.diagnosis import Advice, check_baseline
+from tlkit.training.loop.history import EpochRecord, best_epoch
 from tlkit.training.loop.time_limit import check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_open, atomic_write, make_folder
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
+READ_BATCH = 256  # images whose features are read from the disk at a time
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
+
+
+Stages = tuple[InferenceStage, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class SavedTop:
 
 def save_network_files(
     run: Run, classifier: Any, top: Any, extractor_file: Path | None, engine: EngineSpec
-) -> tuple[tuple[InferenceStage, ...], SavedTop]:
+) -> tuple[Stages, SavedTop]:
     """Write a network as Keras opens it and as the engine runs it.
 
     Args:
@@ -62,27 +71,102 @@ def save_network_files(
     """
     save_network(classifier, run.path / MODEL)
     body, head = split_head(top)
-    make_folder(run.path / "engine")
-    with atomic_open(run.path / HEAD_ARRAYS, "wb") as file:
-        np.savez(file, allow_pickle=False, **head_arrays(classifier))
+    arrays = head_arrays(classifier)
+    save_head_arrays(run, arrays)
     if engine.name == "keras":
         return (InferenceStage(MODEL, "keras"),), SavedTop(KerasEngine(body) if body else None, KerasEngine(head))
+    blocks = to_litert(body, pixels=not extractor_file) if body else None
+    content = head_to_litert(arrays) if is_installed("litert") else to_litert(head, pixels=False)
+    return save_stages(run, extractor_file, blocks, content, engine)
+
+
+def save_head_arrays(run: Run, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the weights of the head, from which its gradient is computed; see `models.head.head_arrays`."""
+    make_folder(run.path / "engine")
+    with atomic_open(run.path / HEAD_ARRAYS, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def save_stages(
+    run: Run, extractor_file: Path | None, blocks: bytes | None, head: bytes, engine: EngineSpec
+) -> tuple[Stages, SavedTop]:
+    """Write what the engine runs: the frozen part and what is trained above it, each where there is one, and the head.
+
+    Returns:
+        What `predict` runs, in order; and the engines of the trained part
+    """
     folder, stages = run.path / "engine", list[InferenceStage]()
     if extractor_file:
         atomic_write(folder / "lower.tflite", extractor_file.read_bytes())
         stages.append(InferenceStage("engine/lower.tflite", engine.name, engine.precision))
-    if body:
-        atomic_write(folder / "upper.tflite", to_litert(body, pixels=not extractor_file))
+    if blocks:
+        atomic_write(folder / "upper.tflite", blocks)
         stages.append(InferenceStage("engine/upper.tflite", engine.name, "float32" if stages else engine.precision))
-    atomic_write(folder / "head.tflite", to_litert(head, pixels=False))
+    atomic_write(folder / "head.tflite", head)
     stages.append(InferenceStage("engine/head.tflite", engine.name))
     opened = [open_engine(EngineSpec(stage.engine, stage.precision), run.path / stage.file) for stage in stages]
-    return tuple(stages), SavedTop(opened[-2] if body else None, opened[-1])
+    return tuple(stages), SavedTop(opened[-2] if blocks else None, opened[-1])
 
 
 def run_rows(engine: Engine, rows: np.ndarray) -> np.ndarray:
     """Run any number of rows in one session."""
     return run_in_batches(engine, engine.session(), rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(ABC):
+    """A trained classifier.
+
+    Attributes:
+        features: at the cut, of the held-out images and of the training images
+        extractor: the network below the cut
+        history: one record per epoch, phase after phase
+        advice: options to try next, of the last phase
+        cut: the name of the cut point, where it lies inside the backbone
+        notes: what a person should know
+        hardening_seconds: of the last phase; None where they are not known apart from those of its epochs
+    """
+
+    features: tuple[Features, Features]
+    extractor: FrozenExtractor
+    history: tuple[EpochRecord, ...]
+    advice: Advice
+    cut: str | None = None
+    notes: tuple[str, ...] = ()
+    hardening_seconds: float | None = None
+
+    @abstractmethod
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Give probabilities, float32 (images, classes), of what is cached at the cut."""
+
+    @abstractmethod
+    def save(self, run: Run, engine: EngineSpec) -> tuple[Stages, SavedTop]:
+        """Write the classifier as Keras opens it and as the engine runs it; see `artifacts.save_network_files`."""
+
+    @property
+    def last_phase(self) -> list[EpochRecord]:
+        """The epochs of the phase that ended the training."""
+        return [record for record in self.history if record.phase == self.history[-1].phase]
+
+    @property
+    def best(self) -> EpochRecord:
+        """The epoch of the last phase whose weights were kept."""
+        epoch = best_epoch(self.last_phase)
+        return next(record for record in self.last_phase if record.epoch == epoch)
+
+    def load(self, images: ImageFolder, top: SavedTop) -> np.ndarray:
+        """Give the input of the head for images, from what is cached of them, exactly as `predict` will."""
+        starts = range(0, len(images), READ_BATCH)
+        batches = (images.subset(range(start, min(start + READ_BATCH, len(images)))) for start in starts)
+        cached = (self._at_cut(batch) for batch in batches)
+        return np.concatenate([rows if top.body is None else run_rows(top.body, rows) for rows in cached])
+
+    def _at_cut(self, images: ImageFolder) -> np.ndarray:
+        """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
+        held_out, train = self.features
+        features = held_out if held_out.has(images) else train
+        rows = features.load_plain(images)
+        return rows.astype(np.float32) if rows.dtype == np.float16 else rows
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, 
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
 from tlkit.training.estimate import CostEstimate, EstimateInput, graph_seconds, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening
+from tlkit.training.head.fit import one_hot, training_samples
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.history import choose_criterion
-from tlkit.training.phases import PhaseInput, frozen_batch_norms, one_hot, trainable_top, training_samples
+from tlkit.training.phases import PhaseInput, frozen_batch_norms, trainable_top
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
 from tlkit.utils.files import path_exists

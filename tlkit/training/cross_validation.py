@@ -1,34 +1,24 @@
 """Trainings in folds, so that every image is held out once, and with other seeds: `--folds` and `--seeds`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split, fold_splits, split_folder
+from tlkit.errors import DataError
 from tlkit.evaluation.report import Report
-from tlkit.features.extract import Features
 from tlkit.settings.shared import parse_seeds
 from tlkit.settings.training import NetworkSettings
+from tlkit.training.artifacts import Fitted
+from tlkit.training.diagnosis import NUM_FOLDS
 from tlkit.training.recipe import CrossValidation, NetworkDataset, Repeats
 from tlkit.utils.progress import Progress
 
 EVAL_BATCH = 256  # images evaluated at a time
-
-
-class Fitted(Protocol):
-    """The parts of a repeated training that are read: `FittedNetwork`."""
-
-    @property
-    def top(self) -> Any:
-        """Features to probabilities."""
-
-    @property
-    def features(self) -> tuple[Features, Features]:
-        """Of the held-out images and of the training images."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +51,15 @@ def check_repeats(dataset: NetworkDataset, settings: NetworkSettings) -> None:
     """
     _fold_splits(dataset, settings)
     _seed_splits(dataset, settings)
+
+
+def can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:
+    """Tell whether the folds that a diagnosis advises can be made."""
+    try:
+        check_repeats(dataset, replace(settings, folds=NUM_FOLDS, seeds=""))
+    except DataError:
+        return False
+    return True
 
 
 def _fold_splits(dataset: NetworkDataset, settings: NetworkSettings) -> list[Split]:
@@ -110,4 +109,4 @@ def predict_fitted(fitted: Fitted, images: ImageFolder) -> np.ndarray:
     """Classify images on their cached features: float32 (images, classes)."""
     stored = fitted.features[0].open(images)
     starts = range(0, len(images), EVAL_BATCH)
-    return np.concatenate([fitted.top.predict_on_batch(stored[start : start + EVAL_BATCH]) for start in starts])
+    return np.concatenate([fitted.predict(stored[start : start + EVAL_BATCH]) for start in starts])

@@ -13,7 +13,8 @@ from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.training import SETTINGS_BY_COMMAND, FinetuneSettings, NetworkSettings
 from tlkit.training.loop.batches import Samples, batch_indices
-from tlkit.training.loop.losses import LOSSES, smooth_labels
+from tlkit.training.loop.keras_losses import LOSSES
+from tlkit.training.loop.losses import smooth_labels
 from tlkit.training.loop.optimizers import compile_model
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.network import NetworkRecipe

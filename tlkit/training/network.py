@@ -1,7 +1,7 @@
 """Trainings of networks: which phases they have, and what comes before and after them.
 
 Keras is imported in two places only, `NetworkSource.build` and `NetworkRecipe.fit`, so that the pass
-over the images starts before it (docs/decisions/008).
+over the images starts before it (docs/decisions/008), and so that a head alone can do without it (046).
 """
 
 import math
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from tlkit.data.image import ImageSpec
 from tlkit.data.split import Split, split_folder
 from tlkit.data.survey import choose_pixels, pixel_notes
 from tlkit.engines.base import EngineSpec
-from tlkit.errors import DataError
 from tlkit.features.engine_choice import choose_by_trial
 from tlkit.features.extract import extract
 from tlkit.features.extractor import ExtractorSpec, build_extractor, completed, pixel_extractor
@@ -29,26 +29,22 @@ from tlkit.models.sources import NetworkSource
 from tlkit.runs.manifest import InferenceStage
 from tlkit.runs.run import Run
 from tlkit.settings.training import NetworkSettings
-from tlkit.training.artifacts import SavedTop, run_rows, save_network_files
-from tlkit.training.cross_validation import RepeatedTraining, check_repeats, cross_validate
-from tlkit.training.diagnosis import NUM_FOLDS, FitEvidence, TrainingRequest, diagnose
+from tlkit.training.artifacts import Fitted, SavedTop, run_rows
+from tlkit.training.cross_validation import RepeatedTraining, can_fold, check_repeats, cross_validate
+from tlkit.training.diagnosis import FitEvidence, TrainingRequest, diagnose
 from tlkit.training.hardening import NO_HARDENING, Hardening
-from tlkit.training.loop.history import BALANCED_LOSS, LOSS, MACRO_F1, MIN_F1_IMAGES, choose_criterion
+from tlkit.training.head.learner import can_learn
+from tlkit.training.loop.history import LOSS, SELECTED_BY, choose_criterion
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.loop.time_limit import notes_on_epochs
 from tlkit.training.recipe import FitDetails, NetworkDataset, Repeats
+from tlkit.utils.parallel import once
 from tlkit.utils.progress import Progress, Stopwatch
 from tlkit.utils.text import parse_duration
 
 if TYPE_CHECKING:
     from tlkit.training.estimate import CostEstimate, EstimateInput
-    from tlkit.training.phases import FittedNetwork, Phase
-
-READ_BATCH = 256  # images whose features are read from the disk at a time
-SELECTED_BY = {
-    MACRO_F1: "macro-F1",
-    BALANCED_LOSS: f"the mean of the classes' losses, because a class has fewer than {MIN_F1_IMAGES} validation images",
-}
+    from tlkit.training.phases import Phase
 
 
 @dataclass(frozen=True)
@@ -139,6 +135,17 @@ class NetworkRecipe:
             return self
         return self.changed({"time_limit": f"{seconds:.0f}s"})
 
+    @property
+    def trains_in_numpy(self) -> bool:
+        """True if nothing but a new head is trained, in a way that NumPy can do: see `head/fit.py`."""
+        is_new_head = self.freeze == "all" and not self.source.has_head
+        return is_new_head and self.settings.engine != "keras" and can_learn(self.plan(1, LOSS))
+
+    @property
+    def trains_head_alone(self) -> bool:
+        """True if that is clear from the start: no images and no limit decide it, and Keras may not be needed."""
+        return self.trains_in_numpy and not parse_duration(self.settings.time_limit)
+
     def phases(self) -> "tuple[Phase, ...]":
         """Give what is trained, in order."""
         from tlkit.training.blocks_phase import BlocksPhase
@@ -177,45 +184,61 @@ class NetworkRecipe:
         Raises:
             DataError: if --folds or --seeds ask for splits that cannot be made
         """
-        subsets = self.source.subsets()
+        subsets, build = self.source.subsets(), once(self.source.build)
         if self.engine_note:
             progress.note(self.engine_note)
         with ThreadPoolExecutor(1) as background:
-            network = background.submit(self.source.build)
+            network = None if self.trains_head_alone else background.submit(build)
             if self.freeze == "none":
                 extractor = completed(pixel_extractor(self.image))
             else:
                 spec = ExtractorSpec(self.image, self.engine)
-                extractor = build_extractor(background, network.result, self.source.identity(), spec)
+                extractor = build_extractor(background, build, self.source.identity(), spec)
             features = extract(folder, extractor, self.image, progress).grouped()
             fractions = self.settings.validation_split, self.settings.test_split
             split = split_folder(features.folder, *fractions, self.settings.seed, subsets)
-            dataset = NetworkDataset(network.result(), extractor.result(), features, split)
+            if network:
+                network.result()
+            dataset = NetworkDataset(build, extractor.result(), features, split)
         check_repeats(dataset, self.settings)
         return dataset
 
     def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
         """Decide what is trained, and train it."""
-        from tlkit.training.auto_freeze import choose_strategy, seconds_left
-        from tlkit.training.phases import fit_phases
+        decision, recipe, end, allowed = None, self, math.inf, (0, 0)
+        if not self.trains_head_alone:
+            from tlkit.training.auto_freeze import choose_strategy, seconds_left
 
-        decision = choose_strategy(run, self, dataset, stopwatch, progress)
-        recipe = self.changed(decision.options)
+            decision = choose_strategy(run, self, dataset, stopwatch, progress)
+            recipe = self.changed(decision.options)
+            end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
+            allowed = decision.num_epochs, decision.planned_epochs
         stopwatch.lap("choose")
-        initial_weights = dataset.network.get_weights()
-        end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
-        fitted = fit_phases(recipe.phases(), recipe, dataset, progress, run.path, end)
+        initial_weights = [] if recipe.trains_in_numpy else dataset.network.get_weights()
+        fitted = recipe.fit_split(dataset, progress, run.path, end)
         spare, limit = end - time.perf_counter(), parse_duration(self.settings.time_limit)
-        allowed = decision.num_epochs, decision.planned_epochs
-        decided = [*decision.notes, *notes_on_epochs(fitted.last_phase, allowed, spare, limit)]
+        decided = [*(decision.notes if decision else ()), *notes_on_epochs(fitted.last_phase, allowed, spare, limit)]
         if self.hardening.epsilon and not recipe.hardening.epsilon:
             decided.append("not hardened against attacks: the head alone cannot learn to resist them.")
         details = recipe._details(dataset, fitted, decided)
-        details = replace(details, advice=decision.advice, forecast=decision.forecast)
+        if decision:
+            details = replace(details, advice=decision.advice, forecast=decision.forecast)
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)
 
-    def _details(self, dataset: NetworkDataset, fitted: "FittedNetwork", decided: list[str]) -> FitDetails:
-        split, last = dataset.split, self.phases()[-1]
+    def fit_split(
+        self, dataset: NetworkDataset, progress: Progress, checkpoints: Path | None = None, end: float = math.inf
+    ) -> Fitted:
+        """Train it, with everything decided: see `phases.fit_phases` and `head.fit.fit_head`."""
+        if self.trains_in_numpy:
+            from tlkit.training.head.fit import fit_head
+
+            return fit_head(self, self.hardening, dataset, progress, checkpoints, end)
+        from tlkit.training.phases import fit_phases
+
+        return fit_phases(self.phases(), self, dataset, progress, checkpoints, end)
+
+    def _details(self, dataset: NetworkDataset, fitted: Fitted, decided: list[str]) -> FitDetails:
+        split = dataset.split
         evidence = FitEvidence(
             history=fitted.history,
             best=fitted.best,
@@ -223,9 +246,9 @@ class NetworkRecipe:
             num_train=len(split.train),
             num_validation=len(split.validation),
             loss=self.settings.loss,
-            advice=last,
+            advice=fitted.advice,
             given=self.given,
-            can_fold=_can_fold(dataset, self.settings),
+            can_fold=can_fold(dataset, self.settings),
         )
         names = split.train.class_names
         device_notes = filter(None, [self.engine_note, "" if self.freeze == "all" else gpu_note()])
@@ -248,7 +271,7 @@ class NetworkRecipe:
             diagnosis=tuple(diagnose(evidence)),
         )
 
-    def _hardening_figures(self, fitted: "FittedNetwork") -> dict[str, Any]:
+    def _hardening_figures(self, fitted: Fitted) -> dict[str, Any]:
         """Give the entry of metrics.json of a training that hardens."""
         if self.hardening == NO_HARDENING:
             return {}
@@ -284,52 +307,31 @@ class NetworkRecipe:
         return notes
 
 
-def _can_fold(dataset: NetworkDataset, settings: NetworkSettings) -> bool:
-    """Tell whether the folds that a diagnosis advises can be made."""
-    try:
-        check_repeats(dataset, replace(settings, folds=NUM_FOLDS, seeds=""))
-    except DataError:
-        return False
-    return True
-
-
 @dataclass
 class NetworkModel:
     """A trained network, as a `FittedModel`.
 
     Attributes:
         recipe: with everything decided
-        initial_weights: of the network before the first phase
+        initial_weights: of the network before the first phase; empty where none of them is trained
     """
 
     recipe: NetworkRecipe
     dataset: NetworkDataset
-    fitted: "FittedNetwork"
+    fitted: Fitted
     details: FitDetails
     initial_weights: list[np.ndarray] = field(repr=False)
     _saved: SavedTop | None = None
 
     def save(self, run: Run) -> tuple[InferenceStage, ...]:
         """Write the joined network, and what the engine runs."""
-        fitted, engine = self.fitted, self.recipe.engine
-        stages, self._saved = save_network_files(run, fitted.classifier, fitted.top, fitted.extractor.file, engine)
+        stages, self._saved = self.fitted.save(run, self.recipe.engine)
         return stages
 
     def extract(self, images: ImageFolder) -> np.ndarray:
         """Give the input of the head for images, from what is cached of them, exactly as `predict` will."""
         assert self._saved, "saved first"
-        starts = range(0, len(images), READ_BATCH)
-        batches = (images.subset(range(start, min(start + READ_BATCH, len(images)))) for start in starts)
-        body = self._saved.body
-        cached = (self._at_cut(batch) for batch in batches)
-        return np.concatenate([rows if body is None else run_rows(body, rows) for rows in cached])
-
-    def _at_cut(self, images: ImageFolder) -> np.ndarray:
-        """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
-        held_out, train = self.fitted.features
-        features = held_out if held_out.has(images) else train
-        rows = features.load_plain(images)
-        return rows.astype(np.float32) if rows.dtype == np.float16 else rows
+        return self.fitted.load(images, self._saved)
 
     def classify(self, features: np.ndarray) -> np.ndarray:
         """Turn the input of the head into probabilities."""
@@ -338,12 +340,11 @@ class NetworkModel:
 
     def repeat(self, progress: Progress) -> Repeats:
         """Train again in folds and with other seeds, where options ask for it."""
-        from tlkit.training.phases import fit_phases
 
-        def fit_again(split: Split, options: Mapping[str, Any]) -> "FittedNetwork":
+        def fit_again(split: Split, options: Mapping[str, Any]) -> Fitted:
             """Train on another split or with other options."""
-            self.dataset.network.set_weights(self.initial_weights)
-            recipe = self.recipe.changed(options)
-            return fit_phases(recipe.phases(), recipe, replace(self.dataset, split=split), progress)
+            if self.initial_weights:
+                self.dataset.network.set_weights(self.initial_weights)
+            return self.recipe.changed(options).fit_split(replace(self.dataset, split=split), progress)
 
         return cross_validate(RepeatedTraining(fit_again, self.recipe.settings), self.dataset, progress)

@@ -4,7 +4,6 @@ The third phase, the upper blocks, is in `blocks_phase.py`; which phases a train
 """
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +13,14 @@ import keras
 import numpy as np
 
 from tlkit.data.augment import NO_AUGMENTATION
-from tlkit.data.folder import ImageFolder
-from tlkit.data.split import Split
-from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import FrozenExtractor, completed
+from tlkit.engines.base import EngineSpec
+from tlkit.features.extract import Features
+from tlkit.features.extractor import FrozenExtractor
 from tlkit.models.cut import batch_norm_names, freeze, split_at
 from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
-from tlkit.robustness.adversary import Adversary
+from tlkit.runs.run import Run
+from tlkit.training.artifacts import Fitted, SavedTop, Stages, save_network_files
 from tlkit.training.estimate import (
     HEAD_GRAPH_SECONDS,
     CostEstimate,
@@ -31,11 +30,12 @@ from tlkit.training.estimate import (
     step_seconds,
 )
 from tlkit.training.hardening import NO_HARDENING, Hardening, augmented_images
+from tlkit.training.head.fit import HeadAdvice, head_samples, one_hot, plan_first, training_samples
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
 from tlkit.training.loop.fit import fit
-from tlkit.training.loop.history import LOSS, EpochRecord, best_epoch, choose_criterion
-from tlkit.training.loop.losses import class_balanced_weights
+from tlkit.training.loop.history import LOSS, EpochRecord, best_epoch
+from tlkit.training.loop.keras_learner import KerasLearner
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.progress import Progress
@@ -107,12 +107,8 @@ class Phase(Protocol):
         """
 
 
-class HeadPhase:
+class HeadPhase(HeadAdvice):
     """Training of the head on the features of a frozen network."""
-
-    name = "head"
-    overfitting: Mapping[str, Any] = {"dropout": 0.7}
-    underfitting: Mapping[str, Any] = {"freeze": "lower"}
 
     def __init__(self, hardening: Hardening = NO_HARDENING) -> None:
         self._hardening = hardening
@@ -121,21 +117,13 @@ class HeadPhase:
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
     ) -> PhaseInput:
         """Choose what to train, its samples and its plan."""
-        split, features, started = dataset.split, dataset.features, time.perf_counter()
+        split, both = dataset.split, (dataset.features, dataset.features)
         top = trainable_top(classifier, dataset.network.output, frozen_batch_norms(dataset.network, training))
-        views = self._degraded_features(training, dataset, progress) if self._hardening.noise else None
-        seconds = time.perf_counter() - started
-        train = training_samples(features.load(split.train) if views is None else views, split.train, training)
-        validation = Samples(features.load(split.validation), one_hot(split.validation))
+        samples = head_samples(training, self._hardening, dataset, progress)
         model = training.source.prepare_top(top)
         plan = self._hardening.plan(plan_first(training, split, self.name), training.settings.epochs)
-        both = features, features
-        return PhaseInput(top, model, train, validation, plan, both, dataset.extractor, hardening_seconds=seconds)
-
-    def _degraded_features(self, training: NetworkTraining, dataset: NetworkDataset, progress: Progress) -> Any:
-        """Compute the features of degraded views of the training images, in memory or on the disk."""
-        train, views = dataset.split.train, self._hardening.degraded_views(training)
-        return extract(train, completed(dataset.extractor), training.image, progress, views).open(train)
+        parts = samples.train, samples.validation
+        return PhaseInput(top, model, *parts, plan, both, dataset.extractor, hardening_seconds=samples.seconds)
 
     def estimate(
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
@@ -193,40 +181,25 @@ class FullPhase:
         return replace(cost, disk=cost.disk + math.prod(classifier.input.shape[1:]) * sum(inputs.images))
 
 
-@dataclass(frozen=True)
-class FittedNetwork:
+@dataclass(frozen=True, kw_only=True)
+class FittedNetwork(Fitted):
     """A classifier after its phases.
 
     Attributes:
         classifier: pixels to probabilities, the whole
         top: features at the cut to probabilities; shares the classifier's variables
-        features: at the cut, of the held-out images and of the training images
-        extractor: the network below the cut
-        cut: the name of the cut point, where it lies inside the backbone
-        history: one record per epoch, phase after phase
-        notes: what a person should know
-        hardening_seconds: of the last phase; None where they are not known apart from those of its epochs
     """
 
     classifier: keras.Model
     top: keras.Model
-    features: tuple[Features, Features]
-    extractor: FrozenExtractor
-    history: tuple[EpochRecord, ...] = ()
-    cut: str | None = None
-    notes: tuple[str, ...] = ()
-    hardening_seconds: float | None = None
 
-    @property
-    def last_phase(self) -> list[EpochRecord]:
-        """The epochs of the phase that ended the training."""
-        return [record for record in self.history if record.phase == self.history[-1].phase]
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Give probabilities of what is cached at the cut."""
+        return np.asarray(self.top.predict_on_batch(rows))
 
-    @property
-    def best(self) -> EpochRecord:
-        """The epoch of the last phase whose weights were kept."""
-        epoch = best_epoch(self.last_phase)
-        return next(record for record in self.last_phase if record.epoch == epoch)
+    def save(self, run: Run, engine: EngineSpec) -> tuple[Stages, SavedTop]:
+        """Write the classifier; see `Fitted`."""
+        return save_network_files(run, self.classifier, self.top, self.extractor.file, engine)
 
 
 def fit_phases(
@@ -266,14 +239,15 @@ def fit_phases(
     if inputs.train.adversary:
         hardening_seconds = (hardening_seconds or 0.0) + inputs.train.adversary.seconds
     return FittedNetwork(
-        classifier,
-        inputs.top,
-        inputs.features,
-        inputs.extractor,
-        tuple(history),
-        inputs.cut,
-        tuple(notes),
-        hardening_seconds,
+        classifier=classifier,
+        top=inputs.top,
+        features=inputs.features,
+        extractor=inputs.extractor,
+        history=tuple(history),
+        advice=phases[-1],
+        cut=inputs.cut,
+        notes=tuple(notes),
+        hardening_seconds=hardening_seconds,
     )
 
 
@@ -289,7 +263,7 @@ def fit_top(
     folded = fold_batch_norms(model, plan.train_bn_offsets, plan.product_dtype)
     if train.adversary:
         train.adversary.aim_at(folded.network)
-    state = fit(folded.network, train, validation, plan, progress, checkpoint)
+    state = fit(KerasLearner(folded.network), train, validation, plan, progress, checkpoint)
     if best_epoch(state.history):
         folded.unfold()
     return state
@@ -318,23 +292,3 @@ def trainable_top(classifier: keras.Model, cut: Any, frozen: set[str]) -> keras.
 def frozen_batch_norms(network: keras.Model, training: NetworkTraining) -> set[str]:
     """Give the names of batch norms that keep their weights: all, unless they are trained."""
     return set() if training.trains_batch_norms else batch_norm_names(network)
-
-
-def plan_first(training: NetworkTraining, split: Split, phase: str) -> FitPlan:
-    """Plan the phase that trains the head, or everything."""
-    criterion = choose_criterion(split.train.labels, split.validation.labels)
-    return replace(training.plan(len(split.train), criterion), phase=phase)
-
-
-def training_samples(
-    features: Any, images: ImageFolder, training: NetworkTraining, adversary: Adversary | None = None
-) -> Samples:
-    """Join features, labels, and weights in the loss."""
-    weights = class_balanced_weights(images.labels, training.settings.class_weight)
-    return Samples(features, one_hot(images), weights, adversary)
-
-
-def one_hot(images: ImageFolder) -> np.ndarray:
-    """Give the labels as float32 (images, classes)."""
-    targets: np.ndarray = np.eye(images.num_classes, dtype=np.float32)[images.labels]
-    return targets

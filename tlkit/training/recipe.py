@@ -10,7 +10,7 @@ A training is four steps, the same for every kind (`session.py` takes them in th
 There are two recipes: `network.NetworkRecipe` for everything Keras trains, `classic.ClassicRecipe` for the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -86,11 +86,7 @@ class Recipe(Protocol[DatasetT]):
         """Read every image once, compute the features that are not cached, and split."""
 
     def fit(self, dataset: DatasetT, run: Run, progress: Progress, stopwatch: Stopwatch) -> "FittedModel":
-        """Train on the training images.
-
-        Args:
-            run: gets checkpoints, and is continued from those that are there
-        """
+        """Train on the training images; `run` gets checkpoints, and is continued from those that are there."""
 
 
 @dataclass(frozen=True)
@@ -294,15 +290,20 @@ class NetworkDataset:
     """A `Dataset` for a network.
 
     Attributes:
-        network: a `keras.Model` from pixels to features, without a head
+        build: builds the network, once: a `keras.Model` from pixels to features, without a head
         extractor: its frozen part, ready to run
         features: of every readable image, by the extractor
     """
 
-    network: Any
+    build: Callable[[], Any]
     extractor: FrozenExtractor
     features: Features
     split: Split
+
+    @property
+    def network(self) -> Any:
+        """The network; this imports Keras where nothing else has."""
+        return self.build()
 
     @property
     def folder(self) -> ImageFolder:

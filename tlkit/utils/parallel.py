@@ -1,6 +1,7 @@
 """Threads that share work: results in order, and never more in flight than fits."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -61,6 +62,20 @@ def take_until_done(items: Iterator[Item], future: Future[Any], max_items: int) 
             yield next(items)
         except StopIteration:
             return
+
+
+def once(make: Callable[[], Result]) -> Callable[[], Result]:
+    """Give a function that calls `make` the first time; threads that call it meanwhile wait."""
+    lock, made = threading.Lock(), list[Result]()
+
+    def call() -> Result:
+        """Give what was made."""
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return call
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which epoch is best."""
 
 import numpy as np
+import pytest
 
 from tlkit.training.loop.history import (
     BALANCED_LOSS,
@@ -11,6 +12,7 @@ from tlkit.training.loop.history import (
     best_epoch,
     choose_criterion,
     is_imbalanced,
+    plateau_factor,
 )
 
 
@@ -56,3 +58,10 @@ def test_as_row_has_columns_of_history_csv():
     assert HISTORY_COLUMNS == (
         "phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"
     )  # fmt: skip
+
+
+def test_plateau_factor_counts_from_last_better_epoch():
+    assert plateau_factor([5, 4, 4, 3, 3, 3]) == 1
+    assert plateau_factor([5, 4, 4, 4, 4]) == pytest.approx(0.3)
+    assert plateau_factor([5, 5, 5, 5, 5, 5, 5]) == pytest.approx(0.09)
+    assert plateau_factor([5, 5, 5, 5, 4, 4, 4]) == pytest.approx(0.3)

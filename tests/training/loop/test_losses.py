@@ -14,7 +14,7 @@ class_balanced_weights, divergence_bound, smooth_labels = lazy_functions(
 @pytest.fixture
 def losses():
     """A loss function of each kind, by its name."""
-    from tlkit.training.loop.losses import LOSSES
+    from tlkit.training.loop.keras_losses import LOSSES
 
     return {name: make() for name, make in LOSSES.items()}
 

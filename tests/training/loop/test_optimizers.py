@@ -7,9 +7,7 @@ from tests.networks import keras, lazy_functions
 from tlkit.training.hyperparameters import OPTIMIZER_DEFAULTS
 
 PEAK, STEPS = 0.1, 1000
-make_schedule, plateau_factor, layerwise = lazy_functions(
-    "tlkit.training.loop.optimizers", "make_schedule", "plateau_factor", "layerwise"
-)
+make_schedule, layerwise = lazy_functions("tlkit.training.loop.optimizers", "make_schedule", "layerwise")
 
 
 def learning_rates(name, warm_up=0.0):
@@ -56,13 +54,6 @@ def test_make_schedule_cosine_equals_keras():
     np.testing.assert_allclose(
         learning_rates("cosine", 0.1), [float(expected(step)) for step in range(0, 1001, 10)], atol=1e-7
     )
-
-
-def test_plateau_factor_counts_from_last_better_epoch():
-    assert plateau_factor([5, 4, 4, 3, 3, 3]) == 1
-    assert plateau_factor([5, 4, 4, 4, 4]) == pytest.approx(0.3)
-    assert plateau_factor([5, 5, 5, 5, 5, 5, 5]) == pytest.approx(0.09)
-    assert plateau_factor([5, 5, 5, 5, 4, 4, 4]) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("name", OPTIMIZER_DEFAULTS)

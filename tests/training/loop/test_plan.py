@@ -16,7 +16,8 @@ def choices(settings_class, name):
 
 
 def test_registries_are_choices_of_settings_in_order():
-    from tlkit.training.loop.losses import LOSSES, WEIGHTS
+    from tlkit.training.loop.keras_losses import LOSSES
+    from tlkit.training.loop.losses import WEIGHTS
     from tlkit.training.loop.optimizers import OPTIMIZERS, SCHEDULES
 
     assert sorted(OPTIMIZERS) == sorted(OPTIMIZER_DEFAULTS) == sorted(choices(OptimizerSettings, "optimizer"))

@@ -10,7 +10,8 @@ from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 from tlkit.utils.progress import Silent
 
-(fit,) = lazy_functions("tlkit.training.loop.fit", "fit")
+(fit_learner,) = lazy_functions("tlkit.training.loop.fit", "fit")
+(KerasLearner,) = lazy_functions("tlkit.training.loop.keras_learner", "KerasLearner")
 
 PLAN = FitPlan(
     phase="head",
@@ -21,6 +22,11 @@ PLAN = FitPlan(
     patience=50,
     seed=0,
 )
+
+
+def fit(model, *parts):
+    """Train a Keras model by the loop."""
+    return fit_learner(KerasLearner(model), *parts)
 
 
 def plan(**changes):

@@ -6,16 +6,16 @@ state of random draws nor the order of images (Keras 3.15). Here both depend on 
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tlkit.errors import RunError
 from tlkit.training.loop.history import EpochRecord
+from tlkit.training.loop.learner import Learner
 from tlkit.utils.arrays import ArrayFile, open_arrays
 from tlkit.utils.files import atomic_open
 
@@ -64,46 +64,41 @@ class Checkpoint:
     file: Path
     _written: float = field(default_factory=time.monotonic)
 
-    def save(self, model: keras.Model, state: TrainingState) -> None:
+    def save(self, learner: Learner, state: TrainingState) -> None:
         """Write the state after an epoch, unless the last was written a moment ago."""
         if not state.ended and time.monotonic() - self._written < SECONDS_BETWEEN:
             return
         content = {name: value for name, value in vars(state).items() if name not in ("best", "history")}
         content["history"] = [asdict(record) for record in state.history]
-        arrays: dict[str, Any] = {
-            f"variable_{index}": np.asarray(value) for index, value in enumerate(_variables(model))
-        }
+        arrays: dict[str, Any] = {f"variable_{index}": value for index, value in enumerate(learner.get_state())}
         arrays |= {f"best_{index}": value for index, value in enumerate(state.best)}
         arrays["state"] = np.array(json.dumps(content))
         with atomic_open(self.file, "wb") as file:
             np.savez(file, **arrays)
         self._written = time.monotonic()
 
-    def load(self, model: keras.Model, prepare: Callable[[TrainingState], None]) -> TrainingState | None:
-        """Put a model into the state that was saved.
+    def load(self, learner: Learner, prepare: Callable[[TrainingState], None]) -> TrainingState | None:
+        """Put a learner into the state that was saved.
 
         Args:
-            prepare: compiles the model for a state, before its optimizer is filled
+            prepare: gives it the optimizer of a state, before that is filled
 
         Returns:
             The state; None where nothing was saved
 
         Raises:
-            RunError: if the file does not fit the model
+            RunError: if the file does not fit the learner
         """
         if not self.file.exists():
             return None
         try:
             with open_arrays(self.file, MAX_BYTES) as arrays:
-                _check_shapes(arrays, "best", model.weights)
-                best = [arrays.read(f"best_{index}") for index in range(len(model.weights))]
+                best = _read_like(arrays, "best", learner.get_weights())
                 content = json.loads(str(arrays.read("state")))
                 content["history"] = [EpochRecord(**record) for record in content["history"]]
                 state = TrainingState(best, **content)
                 prepare(state)
-                _check_shapes(arrays, "variable", _variables(model))
-                for index, variable in enumerate(_variables(model)):
-                    variable.assign(arrays.read(f"variable_{index}"))
+                learner.set_state(_read_like(arrays, "variable", learner.get_state()))
             return state
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise RunError(
@@ -111,25 +106,10 @@ class Checkpoint:
             ) from None
 
 
-def seed_draws(model: keras.Model, seed: int, epoch: int) -> None:
-    """Make every random draw of an epoch, such as dropout's, depend on seed, epoch and layer alone.
-
-    Layers that draw are counted from the output down, so that a network and its top draw alike.
-    """
-    generators = [getattr(layer, "seed_generator", None) for layer in reversed(model.layers)]
-    for rank, generator in enumerate(generator for generator in generators if generator is not None):
-        drawn = np.random.SeedSequence((seed, epoch, rank)).generate_state(2)
-        generator.state.assign(drawn.astype(generator.state.dtype))
-
-
-def _check_shapes(arrays: ArrayFile, name: str, variables: list[Any]) -> None:
-    """Check, before anything is read, that there is an array of the right shape for each variable; else ValueError"""
-    for index, variable in enumerate(variables):
+def _read_like(arrays: ArrayFile, name: str, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Read an array for each value, once it is clear that there is one of its shape for each; else ValueError"""
+    for index, value in enumerate(values):
         header = arrays.headers.get(f"{name}_{index}")
-        if header is None or header.shape != tuple(variable.shape):
+        if header is None or header.shape != value.shape:
             raise ValueError(f"'{name}_{index}' does not fit the model")
-
-
-def _variables(model: keras.Model) -> list[Any]:
-    model.optimizer.build(model.trainable_variables)
-    return [*model.weights, *model.optimizer.variables]
+    return [arrays.read(f"{name}_{index}") for index in range(len(values))]

@@ -1,4 +1,4 @@
-"""Training of a model on features: epochs, early stopping, recovery.
+"""Training of a classifier on features: epochs, early stopping, recovery.
 
 The loop over epochs is our own: the order of images and every random draw depend on the seed and
 the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a small head.
@@ -6,19 +6,16 @@ the epoch alone, and Keras's `fit` spends a tenth of a second per epoch around a
 
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
 
-import keras
 import numpy as np
 
 from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
 from tlkit.training.loop.batches import Batch, Samples, batch_indices, mix, prefetch, steps_per_epoch
-from tlkit.training.loop.checkpoint import Checkpoint, TrainingState, seed_draws
-from tlkit.training.loop.history import BALANCED_LOSS, MACRO_F1, EpochRecord, best_epoch
-from tlkit.training.loop.losses import LOSSES, divergence_bound, smooth_labels
-from tlkit.training.loop.optimizers import compile_model, ema_weights, plateau_factor
+from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
+from tlkit.training.loop.history import BALANCED_LOSS, MACRO_F1, EpochRecord, best_epoch, plateau_factor
+from tlkit.training.loop.learner import Learner
+from tlkit.training.loop.losses import divergence_bound, smooth_labels
 from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress
 
@@ -29,14 +26,14 @@ OUT_OF_MEMORY_MESSAGES = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # of Ten
 
 
 def fit(
-    model: keras.Model,
+    learner: Learner,
     train: Samples,
     validation: Samples,
     plan: FitPlan,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
 ) -> TrainingState:
-    """Train a model, and leave it with the weights of the best epoch.
+    """Train a classifier, and leave it with the weights of the best epoch.
 
     If a batch does not fit into memory, the batch size is halved; if the loss diverges, training
     restarts from the best weights at a lower learning rate, three times at most.
@@ -51,48 +48,47 @@ def fit(
         ModelError: if neither helps
         RunError: for a damaged checkpoint
     """
-    keras.utils.set_random_seed(plan.seed)
-    state = _start(model, (train, validation), plan, checkpoint)
+    state = _start(learner, (train, validation), plan, checkpoint)
     with progress.stage(plan.phase, plan.epochs, "epochs") as advance:
         advance(state.epoch)
         while not state.ended:
-            if record := _try_epoch(model, (train, validation), plan, state):
+            if record := _try_epoch(learner, (train, validation), plan, state):
                 state.history.append(record)
                 if best_epoch(state.history) == record.epoch:
-                    with ema_weights(model, plan.optimizer):
-                        state.best = model.get_weights()
+                    with learner.averaged():
+                        state.best = learner.get_weights()
                 state.ended = _should_stop(state, plan) or _is_out_of_time(state, plan)
                 progress.on_epoch_end(record.as_row() | {"best_epoch": best_epoch(state.history)})
                 advance(1)
             if checkpoint and (record or state.ended):
-                checkpoint.save(model, state)
-    model.set_weights(state.best)
+                checkpoint.save(learner, state)
+    learner.set_weights(state.best)
     return state
 
 
 def _start(
-    model: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, checkpoint: Checkpoint | None
+    learner: Learner, samples: tuple[Samples, Samples], plan: FitPlan, checkpoint: Checkpoint | None
 ) -> TrainingState:
-    """Give the state to train from, with the model compiled for it."""
+    """Give the state to train from, with a new optimizer, or that of the checkpoint."""
     num_images = len(samples[0].targets)
 
     def prepare(state: TrainingState) -> None:
-        """Compile the model for a state."""
-        _compile(model, plan, state, num_images)
+        """Give the learner an optimizer."""
+        _prepare(learner, plan, state, num_images)
 
-    if checkpoint and (saved := checkpoint.load(model, prepare)):
+    if checkpoint and (saved := checkpoint.load(learner, prepare)):
         return saved
-    state = TrainingState(model.get_weights(), min(plan.batch_size, num_images))
+    state = TrainingState(learner.get_weights(), min(plan.batch_size, num_images))
     prepare(state)
     if plan.keep_initial_weights:
         unknown = {"learning_rate": 0.0, "loss": math.nan, "accuracy": math.nan, "seconds": 0.0}
-        state.history.append(EpochRecord(phase=plan.phase, epoch=0, **unknown, **_evaluate(model, samples[1], plan)))
+        state.history.append(EpochRecord(phase=plan.phase, epoch=0, **unknown, **_evaluate(learner, samples[1], plan)))
     return state
 
 
-def _compile(model: keras.Model, plan: FitPlan, state: TrainingState, num_images: int) -> None:
+def _prepare(learner: Learner, plan: FitPlan, state: TrainingState, num_images: int) -> None:
     steps = (plan.epochs - state.restarted_at) * steps_per_epoch(num_images, state.batch_size)
-    compile_model(model, plan.optimizer, LOSSES[plan.loss](), steps, state.lr_scale)
+    learner.prepare(plan, steps, state.lr_scale)
 
 
 def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
@@ -112,11 +108,11 @@ def _is_out_of_time(state: TrainingState, plan: FitPlan) -> bool:
 
 
 def _try_epoch(
-    model: keras.Model, samples: tuple[Samples, Samples], plan: FitPlan, state: TrainingState
+    learner: Learner, samples: tuple[Samples, Samples], plan: FitPlan, state: TrainingState
 ) -> EpochRecord | None:
     """Train an epoch; None where it failed, with the training put back to where it can continue."""
     try:
-        record = _epoch(model, *samples, plan, state)
+        record = _epoch(learner, *samples, plan, state)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -126,66 +122,49 @@ def _try_epoch(
             return record
         reduce_learning_rate(state, record, plan)
     if not state.ended:
-        model.set_weights(state.best)
+        learner.set_weights(state.best)
         state.restarted_at = state.epoch
-        _compile(model, plan, state, len(samples[0].targets))
+        _prepare(learner, plan, state, len(samples[0].targets))
     return None
 
 
-def _epoch(model: keras.Model, train: Samples, validation: Samples, plan: FitPlan, state: TrainingState) -> EpochRecord:
+def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan, state: TrainingState) -> EpochRecord:
     started, epoch = time.perf_counter(), state.epoch + 1
-    if plan.optimizer.schedule == "plateau":
-        factor = plateau_factor([record.score for record in state.history[state.restarted_at :]])
-        model.optimizer.learning_rate = plan.optimizer.learning_rate * state.lr_scale * factor
-    seed_draws(model, plan.seed, epoch)
+    learner.start_epoch(
+        plan.seed, epoch, plateau_factor([record.score for record in state.history[state.restarted_at :]])
+    )
     features, targets = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing)
 
     def make_batch(step: int, indices: np.ndarray) -> Batch:
         """Make the batch of a step, before anything that depends on the network."""
         return features[indices], targets[indices], train.weights[indices]
 
-    model.reset_metrics()
     steps = batch_indices(len(targets), state.batch_size, plan.seed, epoch)
     for step, (images, labels, weights) in enumerate(prefetch(make_batch, steps)):
         attacked = train.adversary.attack(images, steps[step], epoch) if train.adversary else images
         batch = mix((attacked, labels, weights), plan.mixing, np.random.default_rng((plan.seed, epoch, step)))
-        means = _train_on_batch(model, batch)
-    learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    with ema_weights(model, plan.optimizer):
-        measured = _evaluate(model, validation, plan)
+        loss, accuracy = learner.step(batch)
+    with learner.averaged():
+        measured = _evaluate(learner, validation, plan)
     if train.adversary:
         measured["val_criterion"] = -float(epoch)  # the last is best: the loss on undamaged images would keep the start
     return EpochRecord(
         phase=plan.phase,
         epoch=epoch,
-        learning_rate=learning_rate,
-        loss=float(means["loss"]),
-        accuracy=float(means["accuracy"]),
+        learning_rate=learner.learning_rate,
+        loss=float(loss),
+        accuracy=float(accuracy),
         seconds=round(time.perf_counter() - started, 3),
         **measured,
     )
 
 
-def _train_on_batch(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Mapping[str, Any]:
-    """Take a step as Keras's `train_on_batch` does, but keep the metrics: to reset them takes as long as a small step.
-
-    Returns:
-        Loss and accuracy, means of all steps since the metrics were reset
-    """
-    if model.train_function is None:  # not built since the model was compiled
-        first: Mapping[str, Any] = model.train_on_batch(*batch, return_dict=True)
-        return first
-    means: Mapping[str, Any] = model.train_function(iter((batch,)))
-    return means
-
-
-def _evaluate(model: keras.Model, samples: Samples, plan: FitPlan) -> dict[str, float]:
+def _evaluate(learner: Learner, samples: Samples, plan: FitPlan) -> dict[str, float]:
     """Compute the loss against the smoothed labels and the accuracy; and the criterion, if that is another."""
     size = min(PREDICT_BATCH, plan.batch_size)
     starts = range(0, len(samples.targets), size)
-    probabilities = np.concatenate([model.predict_on_batch(samples.features[k : k + size]) for k in starts])
-    measure = LOSSES[plan.loss](reduction=None)
-    losses = keras.ops.convert_to_numpy(measure(smooth_labels(samples.targets, plan.label_smoothing), probabilities))
+    probabilities = np.concatenate([learner.predict(samples.features[k : k + size]) for k in starts])
+    losses = learner.losses(smooth_labels(samples.targets, plan.label_smoothing), probabilities)
     labels, predicted = samples.targets.argmax(axis=1), probabilities.argmax(axis=1)
     measured = {"val_loss": float(np.mean(losses)), "val_accuracy": float(np.mean(predicted == labels))}
     if plan.criterion == MACRO_F1:

@@ -10,6 +10,11 @@ import numpy as np
 LOSS, MACRO_F1, BALANCED_LOSS = "loss", "macro-F1", "balanced loss"  # on the validation images; the last: of each class
 IMBALANCE_RATIO = 3.0  # times as many training images in the commonest class as in the rarest: the loss misleads
 MIN_F1_IMAGES = 5  # of every class, held out: the F1 of fewer jumps with a single image
+SELECTED_BY = {  # in words
+    MACRO_F1: "macro-F1",
+    BALANCED_LOSS: f"the mean of the classes' losses, because a class has fewer than {MIN_F1_IMAGES} validation images",
+}
+PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.3  # after 3 epochs without a better one, times 0.3
 HISTORY_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
@@ -66,3 +71,18 @@ def is_imbalanced(labels: np.ndarray) -> bool:
     """Tell whether the commonest class has at least `IMBALANCE_RATIO` times the images of the rarest."""
     counts = np.bincount(labels)
     return bool(counts.max() >= IMBALANCE_RATIO * max(1, counts[counts > 0].min()))
+
+
+def plateau_factor(scores: Sequence[Any]) -> float:
+    """Compute what is left of the learning rate after epochs with these scores; less is better.
+
+    >>> plateau_factor([3, 2, 2, 2]), round(plateau_factor([3, 2, 2, 2, 2]), 3), plateau_factor([])
+    (1.0, 0.3, 1.0)
+    """
+    best, waited, factor = None, 0, 1.0
+    for score in scores:
+        is_better = best is None or score < best
+        best, waited = (score, 0) if is_better else (best, waited + 1)
+        if waited == PLATEAU_PATIENCE:
+            factor, waited = factor * PLATEAU_FACTOR, 0
+    return factor

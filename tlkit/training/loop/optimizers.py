@@ -1,6 +1,6 @@
 """Keras's optimizers and learning-rate schedules, with a learning rate per variable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +39,6 @@ OPTIMIZERS = {
 Schedule = Any  # a number, or a keras LearningRateSchedule
 FINAL_FRACTION = 0.01  # of the learning rate, where an exponential decay ends
 ADAMS = ("Adam", "AdamW")  # whose update TensorFlow has as one operation
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.3  # after 3 epochs without a better one, times 0.3
 
 SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "constant": lambda rate, steps: rate,
@@ -64,21 +63,6 @@ def make_schedule(name: str, learning_rate: float, steps: int, warm_up: float) -
     warm_up_steps = round(FIXED_WARM_UPS.get(name, warm_up) * steps)
     schedule = SCHEDULES[name](learning_rate, max(1, steps - warm_up_steps))
     return WarmUp(learning_rate, warm_up_steps, schedule) if warm_up_steps else schedule
-
-
-def plateau_factor(scores: Sequence[Any]) -> float:
-    """Compute what is left of the learning rate after epochs with these scores; less is better.
-
-    >>> plateau_factor([3, 2, 2, 2]), round(plateau_factor([3, 2, 2, 2, 2]), 3), plateau_factor([])
-    (1.0, 0.3, 1.0)
-    """
-    best, waited, factor = None, 0, 1.0
-    for score in scores:
-        is_better = best is None or score < best
-        best, waited = (score, 0) if is_better else (best, waited + 1)
-        if waited == PLATEAU_PATIENCE:
-            factor, waited = factor * PLATEAU_FACTOR, 0
-    return factor
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

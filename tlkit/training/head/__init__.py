@@ -1,0 +1,1 @@
+"""A head on a frozen network, trained and saved without Keras."""
