@@ -70,7 +70,7 @@ def make_step(options: argparse.Namespace, precision: str) -> tuple[Callable[[],
     from tlkit.training.blocks_phase import layer_lr_multipliers
     from tlkit.training.finetune import finetune_recipe
     from tlkit.training.hyperparameters import plan_blocks
-    from tlkit.training.loop.losses import LOSSES
+    from tlkit.training.loop.keras_losses import LOSSES
     from tlkit.training.loop.optimizers import compile_model
     from tlkit.training.phases import trainable_top
 

@@ -107,7 +107,7 @@ def finetuned(colors, weights_file, tmp_path_factory):
         hidden="0",
         epochs=20,
         batch_size=16,
-        learning_rate=0.02,
+        learning_rate=0.01,
     )
     return make_once(tmp_path_factory, "finetuned", lambda folder: tlkit.finetune(colors, folder / "run", settings))
 
