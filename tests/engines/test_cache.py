@@ -125,8 +125,23 @@ def test_a_note_without_its_network_is_a_miss():
 
 def test_the_note_tells_the_hash_of_the_file_and_of_the_weights(cache):
     save_converted("k", Conversion(b"network", "w"))
-    assert json.loads((cache / "engines/k.json").read_text()).keys() == {"key", "weights_sha256", "sha256"}
+    assert json.loads((cache / "engines/k.json").read_text()).keys() == {
+        *("key", "weights_sha256", "sha256", "grid", "body")
+    }
     assert sorted(file.name for file in (cache / "engines").iterdir()) == ["k.json", "k.tflite"]
+
+
+def test_a_network_is_kept_as_keras_saved_it_too_and_checked(cache):
+    """What a head is put on without Keras: `models/keras_file.py`."""
+    conversion = Conversion(b"network", "w", (15.5, 32.0), lambda file: file.write_bytes(b"body") and None)
+    saved = save_converted("k", conversion)
+    assert load_converted("k") == saved
+    assert (saved.body.read_bytes(), saved.grid) == (b"body", (15.5, 32.0))
+    for content in (b"bodi", b""):
+        saved.body.write_bytes(content)
+        assert load_converted("k") is None
+    saved.body.unlink()
+    assert load_converted("k") is None
 
 
 # hashes of weights

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tlkit.engines import trial
-from tlkit.engines.cache import save_converted
+from tlkit.engines.cache import Conversion, save_converted
 from tlkit.engines.trial import Trial, can_try, recall_trial, try_engines
 
 
@@ -16,7 +16,7 @@ def converted(network_files, tmp_path, monkeypatch):
         pytest.skip("OpenVINO is not installed")
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(trial, "ROUND_SECONDS", 0.01)
-    return save_converted("a" * 64, network_files["litert"].read_bytes(), "0" * 64)
+    return save_converted("a" * 64, Conversion(network_files["litert"].read_bytes(), "0" * 64))
 
 
 def test_trial_is_kept_and_recalled(converted, tmp_path):
@@ -30,7 +30,7 @@ def test_trial_is_kept_and_recalled(converted, tmp_path):
 
 def test_trial_is_of_one_network_one_processor_and_some_versions(converted, network_files, monkeypatch):
     try_engines(converted)
-    other = save_converted("b" * 64, network_files["litert"].read_bytes(), "0" * 64)
+    other = save_converted("b" * 64, Conversion(network_files["litert"].read_bytes(), "0" * 64))
     assert recall_trial(other) is None
     for name, value in (
         ("read_processor", lambda: ("another", frozenset())),
