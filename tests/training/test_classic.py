@@ -23,6 +23,7 @@ from tlkit.runs.manifest import CLASSIC_MODEL
 from tlkit.settings.training import ClassicSettings, settings_from
 from tlkit.training import classic
 from tlkit.training.classic import classic_recipe, train_classic
+from tlkit.utils.progress import Silent
 
 PLAIN = ClassicSettings(descriptor="histogram", classifier="logistic")
 LOCAL = ClassicSettings(descriptor="bow+colors", classifier="svm", pyramid=2, image_size=64)
@@ -32,6 +33,15 @@ LOCAL = ClassicSettings(descriptor="bow+colors", classifier="svm", pyramid=2, im
 def local(colors, tmp_path_factory):
     """The result of a training with a vocabulary and a pyramid."""
     return train_classic(colors, tmp_path_factory.mktemp("local") / "run", LOCAL)
+
+
+class StageNames(Silent):
+    def __init__(self):
+        self.names = []
+
+    def stage(self, name, total, unit):
+        self.names.append(name)
+        return super().stage(name, total, unit)
 
 
 def assert_predicts_what_it_reported(result, colors):
@@ -274,6 +284,27 @@ def test_auto_takes_best_in_folds_of_training_images(colors, tmp_path, monkeypat
     assert "histogram has the best cross-validated accuracy" in result.metrics.advice["reason"]
     (row,) = predict(result.run, colors / "red" / "0.png")
     assert row.label == "red"
+
+
+@pytest.mark.training
+def test_auto_tries_no_other_where_the_first_is_sufficient(tmp_path, monkeypatch):
+    for number in range(12):
+        for name, turned in (("across", False), ("down", True)):
+            stripes = np.repeat(noise(1, 48, seed=number), 48, axis=0)
+            file = tmp_path / "stripes" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encoded(stripes.swapaxes(0, 1) if turned else stripes))
+    monkeypatch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
+    screen = StageNames()
+    result = train_classic(tmp_path / "stripes", tmp_path / "run", ClassicSettings(descriptor="auto"), screen)
+    advice = result.run.read_json("metrics.json")["advice"]
+    assert advice["tried"] == {"hog": 1.0}
+    assert (
+        advice["reason"] == "hog 100.0 % in folds of the training images; no other descriptors can be a point better."
+    )
+    assert screen.names.count("hog") == screen.names.count("folds") == 1
+    assert "histogram" not in screen.names
+    assert_predicts_what_it_reported(result, tmp_path / "stripes")
 
 
 @pytest.mark.training

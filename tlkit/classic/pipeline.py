@@ -64,6 +64,15 @@ class DescriptorPipeline:
             self, descriptors=tuple(names), sizes=tuple(sizes[name] for name in names), vocabularies=vocabularies
         )
 
+    def joined(self, others: "DescriptorPipeline") -> "DescriptorPipeline":
+        """Append the descriptors of another pipeline."""
+        return replace(
+            self,
+            descriptors=self.descriptors + others.descriptors,
+            sizes=self.sizes + others.sizes,
+            vocabularies=self.vocabularies | others.vocabularies,
+        )
+
     def with_vocabulary(self, name: str, vocabulary: dict[str, np.ndarray]) -> "DescriptorPipeline":
         """Add the vocabulary of a local descriptor."""
         return replace(self, vocabularies=self.vocabularies | {name: vocabulary})

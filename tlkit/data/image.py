@@ -98,10 +98,10 @@ def decode_image(data: bytes, spec: ImageSpec, views: ViewTransform | None = Non
     pixels = _square(image, spec)
     if views:
         pixels = views(pixels, _square(image, oversized), sha256)
-    canonical = upright
-    if not _decodes_alike(data, oversized.size, spec.max_megapixels):
-        canonical = open_upright(data, CANONICAL_SIDE, spec.max_megapixels)
     file_format, size = stored_size(data)
+    canonical = upright
+    if file_format == "JPEG" and not _decodes_alike(data, oversized.size, spec.max_megapixels):
+        canonical = open_upright(data, CANONICAL_SIDE, spec.max_megapixels)
     appearance = describe_appearance(to_rgb(canonical, spec.gray_range), size, file_format, len(data))
     return DecodedImage(pixels, sha256, _pixel_digest(canonical), appearance)
 

@@ -84,6 +84,10 @@ class HandcraftedVectors:
                     advance(1)
         return HandcraftedVectors(self.by_descriptor, pipeline)
 
+    def joined(self, others: "HandcraftedVectors") -> "HandcraftedVectors":
+        """Append descriptors of the same images that were computed later."""
+        return HandcraftedVectors(self.by_descriptor + others.by_descriptor, self.pipeline.joined(others.pipeline))
+
     def select(self, names: Sequence[str]) -> "HandcraftedVectors":
         """Keep some of the descriptors."""
         features = dict(zip(self.pipeline.descriptors, self.by_descriptor, strict=True))

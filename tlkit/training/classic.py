@@ -3,8 +3,8 @@
 `--descriptor auto` tries several combinations of descriptors side by side, on training images alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from tlkit.classic.descriptors import DESCRIPTORS, descriptor_sizes, find_descriptors, require_packages
-from tlkit.classic.fit import FitOptions, are_constant, refit, select_columns, select_model
+from tlkit.classic.fit import ColumnGroup, FitOptions, are_constant, refit, select_columns, select_model
 from tlkit.classic.model_selection import GroupedLabels, SearchResult
-from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, open_pipeline, to_bytes
+from tlkit.classic.pipeline import ClassicPipeline, ScaledClassifier, Scaler, open_pipeline, to_bytes
 from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
@@ -36,8 +36,12 @@ from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
 from tlkit.utils.progress import Progress, Silent, Stopwatch
 
+Selected = tuple[Scaler, SearchResult]  # what `select_model` returns
+
 AUTO = "auto"
-CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")  # of auto, the fullest last
+# of auto: the first needs no vocabulary, the last is the fullest
+CANDIDATES = ("hog", "fisher+hog", "fisher+histogram", "fisher+histogram+lbp+haralick")
+SUFFICIENT = 0.99  # accuracy in folds of auto's first candidate: no other can be a point better, so none is tried
 
 
 def train_classic(
@@ -113,17 +117,28 @@ class ClassicDataset:
     Attributes:
         folder: the readable images
         settings: with every descriptor that was computed, and the image size
+        selected: classifiers that were chosen while the features were computed, by candidate
     """
 
     vectors: FeatureVectors
     folder: ImageFolder
     split: Split
     settings: ClassicSettings
+    selected: Mapping[str, Selected] = field(default_factory=dict)
 
     @property
     def num_cached(self) -> int:
         """Images whose features an earlier run had computed."""
         return self.vectors.features.num_cached
+
+    @property
+    def labels(self) -> GroupedLabels:
+        """The labels of the training images."""
+        return GroupedLabels(self.split.train.labels, self.split.train.groups)
+
+    def fit_options(self, progress: Progress) -> FitOptions:
+        """Give the options of fitting a classifier on it."""
+        return FitOptions(self.settings.classifier, self.settings.pca, self.settings.seed, progress)
 
 
 @dataclass(frozen=True)
@@ -154,71 +169,103 @@ class ClassicRecipe:
         return self
 
     def load(self, folder: ImageFolder, progress: Progress) -> ClassicDataset:
-        """Compute every descriptor of all candidates once, or the network's features, and split the images."""
+        """Compute the descriptors, or the network's features, and split the images."""
         settings = self.settings
         if settings.features:
             row = find_backbone(settings.features)
             source = PretrainedBackbone(row, settings.weights, settings.image_size, settings.seed)
-            image = ImageSpec(settings.image_size, **settings.pixel_options)
             engine = EngineSpec(settings.engine, settings.precision)
-            vectors: FeatureVectors = compute_deep(folder, source, image, engine, progress)
+            vectors: FeatureVectors = compute_deep(folder, source, _image(settings), engine, progress)
+        elif settings.descriptor == AUTO:
+            return self._load_candidates(folder, progress)
         else:
-            if settings.descriptor == AUTO:
-                settings = self._with_all_descriptors()
             rows = find_descriptors(settings.descriptor)
-            descriptors = list(zip(rows, descriptor_sizes(rows, settings.image_size), strict=True))
-            image = ImageSpec(settings.image_size, **settings.pixel_options)
-            vectors = compute_handcrafted(folder, descriptors, settings.pyramid, image, progress)
-        grouped = group_images(vectors.features.folder)
-        split = split_folder(grouped, settings.validation_split, settings.test_split, settings.seed)
-        return ClassicDataset(vectors, grouped, split, settings)
+            sizes = descriptor_sizes(rows, settings.image_size)
+            descriptors = list(zip(rows, sizes, strict=True))
+            vectors = compute_handcrafted(folder, descriptors, settings.pyramid, _image(settings), progress)
+        return _split(vectors, settings)
 
-    def _with_all_descriptors(self) -> ClassicSettings:
-        """Ask for every descriptor of all candidates, so that each is computed, and its vocabulary fitted, once."""
-        names = dict.fromkeys(name for candidate in self.candidates for name in candidate.split("+"))
-        sizes = descriptor_sizes([DESCRIPTORS[name] for name in names], 0)
-        return replace(self.settings, descriptor="+".join(names), image_size=max(sizes))
+    def _load_candidates(self, folder: ImageFolder, progress: Progress) -> ClassicDataset:
+        """Compute every descriptor of all candidates once, unless the first candidate is sufficient."""
+        names, first = "+".join(self.candidates).split("+"), self.candidates[0]
+        rows = [DESCRIPTORS[name] for name in dict.fromkeys(names)]
+        sizes = descriptor_sizes(rows, 0)
+        settings = replace(self.settings, descriptor="+".join(row.name for row in rows), image_size=max(sizes))
+        descriptors, parts = list(zip(rows, sizes, strict=True)), len(first.split("+"))
+        compute = partial(compute_handcrafted, levels=settings.pyramid, image=_image(settings), progress=progress)
+        vectors = compute(folder, descriptors[:parts])
+        dataset = _split(vectors, replace(settings, descriptor=first))
+        columns = _varying_columns(dataset, [first], progress)
+        dataset = replace(dataset, selected=_select_models(dataset, columns, progress))
+        if any((_accuracy(result) or 0) >= SUFFICIENT for _, result in dataset.selected.values()):
+            return dataset
+        return replace(dataset, vectors=vectors.joined(compute(folder, descriptors[parts:])), settings=settings)
 
     def fit(self, dataset: ClassicDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "ClassicModel":
         """Compare the candidates in folds of the training images, and fit the best on all of them."""
         settings, train = dataset.settings, dataset.split.train
         vectors = dataset.vectors.fit_vocabularies(train, settings.seed, progress)
-        best, classifier, results = _fit_best(vectors, train, settings, self.candidates, progress)
+        best, classifier, results = _fit_best(replace(dataset, vectors=vectors), self.candidates, progress)
         if not settings.features:  # a pyramid needs a local descriptor
             is_local = any(row.is_local for row in find_descriptors(best))
             settings = replace(settings, descriptor=best, pyramid=settings.pyramid if is_local else 1)
         request = TrainingRequest(self.command, self.given, dataset.folder.root)
         details = _details(dataset, settings, request, best, results)
-        return ClassicModel(vectors.select(best.split("+")), classifier, details)
+        advice = _advice(best, results, self.candidates)
+        return ClassicModel(vectors.select(best.split("+")), classifier, replace(details, advice=advice))
+
+
+def _image(settings: ClassicSettings) -> ImageSpec:
+    return ImageSpec(settings.image_size, **settings.pixel_options)
+
+
+def _split(vectors: FeatureVectors, settings: ClassicSettings) -> ClassicDataset:
+    grouped = group_images(vectors.features.folder)
+    split = split_folder(grouped, settings.validation_split, settings.test_split, settings.seed)
+    return ClassicDataset(vectors, grouped, split, settings)
+
+
+Columns = Callable[[], tuple[np.ndarray, list[ColumnGroup]]]  # of a candidate; in memory only while they are in use
+
+
+def _varying_columns(dataset: ClassicDataset, candidates: Sequence[str], progress: Progress) -> dict[str, Columns]:
+    """Give the columns of each candidate whose descriptors were computed and distinguish any training images."""
+    train, vectors = dataset.split.train, dataset.vectors
+    values, groups = vectors.load(train, progress), vectors.column_groups(train)
+    computed = {group.name for group in groups}
+    names = [name for name in candidates if computed.issuperset(name.split("+"))]
+    columns = {name: partial(select_columns, values, groups, name.split("+")) for name in names}
+    return {name: select for name, select in columns.items() if not are_constant(select()[0])}
+
+
+def _select_models(
+    dataset: ClassicDataset, columns: Mapping[str, Columns], progress: Progress
+) -> Mapping[str, Selected]:
+    """Choose the classifier of each candidate in folds, unless that was done already."""
+    parts = dataset.labels, dataset.fit_options(progress)
+    return {name: dataset.selected.get(name) or select_model(*select(), *parts) for name, select in columns.items()}
 
 
 def _fit_best(
-    vectors: FeatureVectors,
-    train: ImageFolder,
-    settings: ClassicSettings,
-    candidates: Sequence[str],
-    progress: Progress,
+    dataset: ClassicDataset, candidates: Sequence[str], progress: Progress
 ) -> tuple[str, ScaledClassifier, Mapping[str, SearchResult]]:
     """Fit the best candidate: its name, the classifier, and what folds showed of each candidate.
 
     Raises:
         DataError: if all images have the same descriptors
     """
-    values, groups = vectors.load(train, progress), vectors.column_groups(train)
-    labels = GroupedLabels(train.labels, train.groups)
-    options = FitOptions(settings.classifier, settings.pca, settings.seed, progress)
-    columns = {name: partial(select_columns, values, groups, name.split("+")) for name in candidates}
-    columns = {name: select for name, select in columns.items() if not are_constant(select()[0])}
+    columns = _varying_columns(dataset, candidates, progress)
     if not columns:
         raise DataError(
-            f"the classes cannot be distinguished: all {len(train)} training images have the same values of "
-            f"{', '.join(candidates)}; check the images, or choose other features."
+            f"the classes cannot be distinguished: all {len(dataset.labels.labels)} training images have the same "
+            f"values of {', '.join(candidates)}; check the images, or choose other features."
         )
-    selected = {name: select_model(*select(), labels, options) for name, select in columns.items()}
+    selected = _select_models(dataset, columns, progress)
     results = {name: result for name, (_, result) in selected.items()}
     known = {name: accuracy for name, result in results.items() if (accuracy := _accuracy(result)) is not None}
     best = max(known, key=lambda name: known[name]) if known else list(columns)[-1]  # without folds the fullest
-    return best, refit(columns[best]()[0], labels, selected[best], options), results
+    classifier = refit(columns[best]()[0], dataset.labels, selected[best], dataset.fit_options(progress))
+    return best, classifier, results
 
 
 def _accuracy(result: SearchResult) -> float | None:
@@ -233,7 +280,7 @@ def _details(
     best: str,
     results: Mapping[str, SearchResult],
 ) -> FitDetails:
-    split, image = dataset.split, ImageSpec(settings.image_size, **settings.pixel_options)
+    split, image = dataset.split, _image(settings)
     names = ("descriptor", "pyramid", "features", "weights", "classifier", "pca", "precision")
     manifest = image.as_json() | {name: getattr(settings, name) for name in names}
     few = len(split.validation) < FEW_IMAGES  # there is no history, but they are too few for every classifier
@@ -248,20 +295,21 @@ def _details(
             "classifier": results[best].classifier.name,
             "classifier_options": results[best].options,
         },
-        advice=_advice(best, results),
         diagnosis=(Diagnosis(words, {"validation_split": 0.5}),) if few else (),
     )
 
 
-def _advice(best: str, results: Mapping[str, SearchResult]) -> dict[str, Any] | None:
+def _advice(best: str, results: Mapping[str, SearchResult], candidates: Sequence[str]) -> dict[str, Any] | None:
     """Report the choice of `--descriptor auto` and the accuracies it is based on."""
-    tried = {name: _accuracy(result) for name, result in results.items()}
-    if len(tried) == 1:
+    if len(candidates) == 1:
         return None
-    if all(accuracy is None for accuracy in tried.values()):
+    tried = {name: _accuracy(result) for name, result in results.items()}
+    accuracies = ", ".join(f"{name} {100 * (accuracy or 0):.1f} %" for name, accuracy in tried.items())
+    if set(tried.values()) == {None}:
         reason = f"too few images to cross-validate descriptors; using {best}, which has the most features."
+    elif len(tried) == 1 and (tried[best] or 0) >= SUFFICIENT:
+        reason = f"{accuracies} in folds of the training images; no other descriptors can be a point better."
     else:
-        accuracies = ", ".join(f"{name} {100 * (accuracy or 0):.1f} %" for name, accuracy in tried.items())
         reason = f"{best} has the best cross-validated accuracy on the training images ({accuracies})."
     return {"reason": reason, "descriptor": best, "tried": tried}
 
