@@ -90,6 +90,7 @@ def test_descriptor_pipeline_concatenates_and_selects_its_descriptors():
     selected = descriptors.select(["histogram"])
     assert (selected.descriptors, selected.sizes, selected.vocabularies) == (("histogram",), (48,), {})
     assert descriptors.select(["histogram", "colors"]).sizes == (48, 32)
+    assert selected.joined(descriptors.select(["colors"])) == descriptors.select(["histogram", "colors"])
 
 
 def test_to_bytes_keeps_the_vocabulary_of_each_local_descriptor(pipeline, tmp_path):

@@ -304,6 +304,7 @@ def test_auto_tries_no_other_where_the_first_is_sufficient(tmp_path, monkeypatch
     )
     assert screen.names.count("hog") == screen.names.count("folds") == 1
     assert "histogram" not in screen.names
+    assert open_pipeline(result.run.path / CLASSIC_MODEL).descriptors.sizes == (DESCRIPTORS["hog"].image_size,)
     assert_predicts_what_it_reported(result, tmp_path / "stripes")
 
 
