@@ -28,6 +28,17 @@ def load(data: Path) -> tuple[Any, Any, int]:
     train, validation = keras.utils.image_dataset_from_directory(
         data, image_size=SIZE, batch_size=BATCH, validation_split=0.2, subset="both", seed=0
     )
+    return augmented(train), validation, len(train.class_names)
+
+
+def load_all(data: Path) -> tuple[Any, list[str]]:
+    """Batches of all images, and the names of the classes."""
+    train = keras.utils.image_dataset_from_directory(data, image_size=SIZE, batch_size=BATCH, seed=0, verbose=0)
+    return augmented(train), train.class_names
+
+
+def augmented(train: Any) -> Any:
+    """Turn and mirror the images of each batch."""
     layers = [keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)]
 
     def augment(images: Any, labels: Any) -> tuple[Any, Any]:
@@ -35,9 +46,7 @@ def load(data: Path) -> tuple[Any, Any, int]:
             images = layer(images, training=True)
         return images, labels
 
-    num_classes = len(train.class_names)
-    train = train.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
-    return train.prefetch(tf.data.AUTOTUNE), validation, num_classes
+    return train.map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def build(num_classes: int, above: str | None) -> keras.Model:
