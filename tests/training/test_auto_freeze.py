@@ -184,7 +184,7 @@ def test_decide_asked_for_strategy_changes_nothing_but_epochs(auto_freeze, input
 
 
 def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
-    from tlkit.training.estimate import CostEstimate
+    from tlkit.training.loop.cost import CostEstimate
 
     expected = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, expected_epochs=10)
     assert auto_freeze.fit_into(75, expected, "lower")[0] == {"upper_epochs": 6}
@@ -196,7 +196,7 @@ def test_fit_into_takes_fewer_epochs_where_all_do_not_fit(auto_freeze):
 
 
 def test_in_words_give_the_longest_time_where_early_stopping_may_save_much(auto_freeze):
-    from tlkit.training.estimate import CostEstimate
+    from tlkit.training.loop.cost import CostEstimate
 
     cost = CostEstimate(fixed_seconds=10, epoch_seconds=10, epochs=10, disk=7_000_000, expected_epochs=4)
     assert auto_freeze.in_words(cost) == (

@@ -11,6 +11,7 @@ from tlkit.data.image import ImageSpec
 from tlkit.models.head import Head
 from tlkit.settings.training import FinetuneSettings
 from tlkit.training.finetune import finetune_recipe
+from tlkit.training.loop import cost
 from tlkit.utils.progress import Stopwatch
 
 SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="none", image_size=64, engine="keras", hidden="8")
@@ -92,34 +93,16 @@ def test_measure_throughput_without_time_measures_first_files(estimate, inputs, 
 # sums
 
 
-def test_cost_estimate_then_adds_phases_one_after_the_other(estimate):
-    from tests.training.loop.toys import plan
-
-    first = estimate.CostEstimate(disk=5).then(2.0, 0.1, (80, 24), plan(epochs=3, batch_size=8))
-    assert first == estimate.CostEstimate(2.0, pytest.approx(0.1 * (10 + 24 / 8 / 3)), 3, 5, 3)
-    second = first.then(1.0, 0.2, (80, 24), plan(epochs=60, batch_size=8, patience=4))
-    assert second.fixed_seconds == pytest.approx(first.seconds + 1.0)
-    assert (second.epochs, second.expected_epochs, second.disk) == (60, 14, 5)
-    assert second.max_seconds == pytest.approx(second.fixed_seconds + 60 * second.epoch_seconds)
-
-
-def test_cost_estimate_epochs_within_leaves_time_for_the_end(estimate):
-    cost = estimate.CostEstimate(fixed_seconds=6, epoch_seconds=5, epochs=10, expected_epochs=7, end_seconds=4)
-    assert [cost.epochs_within(seconds) for seconds in (0, 12, 15, 36, 1e6, math.inf)] == [0, 0, 1, 5, 10, 10]
-    assert (cost.seconds, cost.max_seconds) == (45, 60)
-    assert (cost.with_epochs(3).seconds, cost.with_epochs(8).max_seconds) == (25, 50)
-
-
 def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, even, monkeypatch):
     monkeypatch.setattr(estimate, "measure_throughput", lambda *parts: estimate.Throughput(0.01, 0.02))
     head, blocks = (
         recipe_with(**options).estimate(inputs) for options in ({"freeze": "all"}, {"freeze": "lower", "views": 4})
     )
-    assert head.fixed_seconds == estimate.HEAD_GRAPH_SECONDS
-    assert head.end_seconds == blocks.end_seconds == estimate.END_SECONDS
+    assert head.fixed_seconds == cost.HEAD_GRAPH_SECONDS
+    assert head.end_seconds == blocks.end_seconds == cost.END_SECONDS
     views, top = 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02), constant_step[-1]
     trained = head.seconds - head.end_seconds + views
-    assert blocks.fixed_seconds == pytest.approx(trained + estimate.GRAPH_SECONDS * len(top.layers))
+    assert blocks.fixed_seconds == pytest.approx(trained + cost.GRAPH_SECONDS * len(top.layers))
     assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))
     assert blocks.epoch_seconds == pytest.approx(0.1 * (10 + 60 / 32 / 3))
     assert blocks.disk > head.disk
@@ -134,21 +117,6 @@ def test_estimate_times_head_or_everything(inputs, constant_step):
     head, everything = constant_step
     assert head == recipe_with().head(300)
     assert everything.count_params() > inputs.network.count_params()
-
-
-def test_head_step_seconds_grow_with_the_head(estimate):
-    small, large = (
-        min(estimate.head_step_seconds(Head(0.5, True, hidden), 512, 10, 64) for _ in range(3))
-        for hidden in ((), (1024,))
-    )
-    assert 0 < 5 * small < large
-
-
-def test_measured_slowness_doubles_where_the_same_work_takes_twice_as_long(estimate, monkeypatch):
-    monkeypatch.setattr(estimate, "_run_yardstick", lambda: 2 * estimate.YARDSTICK_SECONDS)
-    assert estimate.measure_slowness() == pytest.approx(2.0)
-    monkeypatch.undo()
-    assert 0.05 < estimate.measure_slowness() < 50
 
 
 def test_estimate_leaves_weights_as_they_were(inputs):

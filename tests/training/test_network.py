@@ -112,10 +112,10 @@ def test_note_on_imbalanced_classes_says_what_selected_the_epoch(counts, reason,
 @pytest.mark.training
 def test_note_on_a_time_limit_says_where_it_stopped_and_that_accuracy_was_rising(colors, tmp_path, monkeypatch):
     """The estimate of an epoch leaves time for three; the first epochs of a slow training each improve it."""
-    from tlkit.training import estimate, phases
+    from tlkit.training import estimate, network, phases
 
     monkeypatch.setattr(phases, "step_seconds", lambda network, *_: 10.0)
-    monkeypatch.setattr(estimate, "END_SECONDS", -30.0)
+    monkeypatch.setattr(network, "END_SECONDS", -30.0)
     monkeypatch.setattr(estimate, "measure_slowness", lambda: 1.0)
     settings = TrainSettings(
         model="linear", image_size=8, epochs=9, batch_size=30, learning_rate=1e-3, optimizer="sgd", time_limit="10"

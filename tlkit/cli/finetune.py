@@ -13,7 +13,7 @@ from tlkit.cli.reporting import report_options
 from tlkit.settings.training import FinetuneSettings
 
 if TYPE_CHECKING:
-    from tlkit.training.estimate import CostEstimate
+    from tlkit.training.loop.cost import CostEstimate
 
 TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "all layers"}
 

@@ -20,8 +20,9 @@ from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import FINER_MAP, LAST_MAP
 from tlkit.models.build import feature_slices
 from tlkit.runs.run import Run
-from tlkit.training.estimate import CostEstimate, EstimateInput
+from tlkit.training.estimate import EstimateInput
 from tlkit.training.hyperparameters import choose_precision
+from tlkit.training.loop.cost import CostEstimate
 from tlkit.training.recipe import NetworkDataset
 from tlkit.utils.progress import Progress, Stopwatch
 from tlkit.utils.text import format_duration, format_size, parse_duration

@@ -21,11 +21,12 @@ from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
-from tlkit.training.estimate import CostEstimate, EstimateInput, graph_seconds, step_seconds
+from tlkit.training.estimate import EstimateInput, graph_seconds, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.head.fit import one_hot, training_samples
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
 from tlkit.training.loop.batches import Samples
+from tlkit.training.loop.cost import CostEstimate
 from tlkit.training.loop.history import choose_criterion
 from tlkit.training.phases import PhaseInput, frozen_batch_norms, trainable_top
 from tlkit.training.recipe import NetworkDataset, NetworkTraining

@@ -1,13 +1,11 @@
 """Time and disk space of a training, estimated from a few seconds of measurements on this machine."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,82 +20,15 @@ from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner
 from tlkit.errors import ImageError, OptionError
 from tlkit.features.extractor import ExtractorSpec, build_extractor
 from tlkit.models.fold_batch_norm import fold_batch_norms
-from tlkit.models.head import Head
 from tlkit.models.sources import NetworkSource
-from tlkit.training.loop.batches import steps_per_epoch
+from tlkit.training.loop.cost import GRAPH_SECONDS, CostEstimate, measure_slowness
 from tlkit.training.loop.fit import is_out_of_memory
-from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.progress import Stopwatch
 
-EVALUATION_COST = 1 / 3  # of the time of a training step, for as many images
-YARDSTICK_SECONDS = 0.008  # that `_run_yardstick` takes on the processor where the next figures were measured
-GRAPH_SECONDS = 0.03  # per layer of a trained network: to convert, fold, trace and save it
-HEAD_GRAPH_SECONDS = 0.9  # until a head is traced
-END_SECONDS = 5.0  # of a command outside its phases: imports of the command line; files, plots and page of a run
 MEASURED_FILES = 24
 MEASURED_SECONDS = 2.0  # after which no further file is taken
 LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """Time and disk space of a training.
-
-    Attributes:
-        fixed_seconds: before the first epoch of the last phase
-        epoch_seconds: for one of the `epochs` of the last phase
-        epochs: planned
-        disk: bytes of the cache
-        expected_epochs: after which early stopping ends the last phase, as a rule
-        end_seconds: after the last epoch
-    """
-
-    fixed_seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    epochs: int = 0
-    disk: int = 0
-    expected_epochs: int = 0
-    end_seconds: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """In all, as a rule."""
-        return self.fixed_seconds + self.expected_epochs * self.epoch_seconds + self.end_seconds
-
-    @property
-    def max_seconds(self) -> float:
-        """In all, where early stopping does not end the last phase."""
-        return self.seconds + (self.epochs - self.expected_epochs) * self.epoch_seconds
-
-    def with_epochs(self, epochs: int) -> "CostEstimate":
-        """Plan fewer epochs of the last phase."""
-        return replace(self, epochs=epochs, expected_epochs=min(epochs, self.expected_epochs))
-
-    def epochs_within(self, seconds: float) -> int:
-        """Count the planned epochs that end within a number of seconds; perhaps none.
-
-        >>> CostEstimate(fixed_seconds=10, epoch_seconds=5, epochs=10).epochs_within(36)
-        5
-        """
-        if seconds == math.inf:
-            return self.epochs
-        left = seconds - self.fixed_seconds - self.end_seconds
-        return max(0, min(self.epochs, int(left // self.epoch_seconds)))
-
-    def then(self, fixed_seconds: float, step_seconds: float, images: tuple[int, int], plan: FitPlan) -> "CostEstimate":
-        """Add a phase.
-
-        Args:
-            fixed_seconds: before its first epoch
-            step_seconds: of a whole batch
-            images: how many there are to train on, and how many held out
-        """
-        train, held_out = images
-        size = min(plan.batch_size, train)
-        steps = steps_per_epoch(train, size) + EVALUATION_COST * held_out / size
-        epoch_seconds = steps * step_seconds * size / plan.batch_size
-        return CostEstimate(self.seconds + fixed_seconds, epoch_seconds, plan.epochs, self.disk, plan.expected_epochs)
 
 
 @dataclass(frozen=True)
@@ -233,20 +164,6 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) 
     return Throughput(decode, infer)
 
 
-def measure_slowness() -> float:
-    """Measure how many times as long as the reference processor this one takes for Python code, beside its other work.
-
-    Importing, tracing and converting networks and drawing plots are Python code for the most part.
-    """
-    return float(np.mean([_run_yardstick() for _ in range(8)])) / YARDSTICK_SECONDS
-
-
-def _run_yardstick() -> float:
-    started = time.perf_counter()
-    sorted({str(number): number for number in range(60_000)})
-    return time.perf_counter() - started
-
-
 def step_seconds(network: keras.Model, batch_size: int, product_dtype: str = "float32") -> float:
     """Measure one training step on a whole batch, as `fit_top` takes it; the network stays as it is.
 
@@ -271,31 +188,6 @@ def step_seconds(network: keras.Model, batch_size: int, product_dtype: str = "fl
 def graph_seconds(top: keras.Model, inputs: EstimateInput) -> float:
     """Estimate the seconds that the graphs and files of a trained network take."""
     return GRAPH_SECONDS * len(top.layers) * inputs.slowness
-
-
-def head_step_seconds(head: Head, num_features: int, num_classes: int, batch_size: int) -> float:
-    """Measure the matrix products and the update of the weights of a training step of a head."""
-    random = np.random.default_rng(0)
-    widths = [num_features, *head.hidden, num_classes]
-    shapes = [*pairwise(widths), *([(num_features, num_classes)] if head.hidden else [])]
-    layers = [
-        tuple(
-            random.random(shape, np.float32) for shape in ((batch_size, rows), (rows, columns), (batch_size, columns))
-        )
-        for rows, columns in shapes
-    ]
-
-    def run() -> float:
-        """Compute outputs, gradients, and moments as AdamW does."""
-        started = time.perf_counter()
-        for values, kernel, errors in layers:
-            values @ kernel
-            errors @ kernel.T
-            gradient = values.T @ errors
-            kernel - gradient / (np.sqrt(gradient * gradient) + 1)
-        return time.perf_counter() - started
-
-    return float(np.median([run() for _ in range(5)]))
 
 
 def _seconds_per_image(network: keras.Model, many: int) -> float:

@@ -34,6 +34,7 @@ from tlkit.training.cross_validation import RepeatedTraining, can_fold, check_re
 from tlkit.training.diagnosis import FitEvidence, TrainingRequest, diagnose
 from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.head.learner import can_learn
+from tlkit.training.loop.cost import END_SECONDS, CostEstimate
 from tlkit.training.loop.history import LOSS, SELECTED_BY, choose_criterion
 from tlkit.training.loop.plan import FitPlan
 from tlkit.training.loop.time_limit import notes_on_epochs
@@ -43,7 +44,7 @@ from tlkit.utils.progress import Progress, Stopwatch
 from tlkit.utils.text import parse_duration
 
 if TYPE_CHECKING:
-    from tlkit.training.estimate import CostEstimate, EstimateInput
+    from tlkit.training.estimate import EstimateInput
     from tlkit.training.phases import Phase
 
 
@@ -161,13 +162,12 @@ class NetworkRecipe:
             return phases["lower"][1:]
         return phases[self.freeze]
 
-    def estimate(self, inputs: "EstimateInput") -> "CostEstimate":
+    def estimate(self, inputs: "EstimateInput") -> CostEstimate:
         """Estimate what the phases take once the features, or the pixels, are there.
 
         Raises:
             OptionError: if the network cannot be cut, or no disk is left
         """
-        from tlkit.training.estimate import END_SECONDS, CostEstimate
         from tlkit.training.phases import new_classifier
 
         classifier = None

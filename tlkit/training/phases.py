@@ -21,18 +21,12 @@ from tlkit.models.fold_batch_norm import fold_batch_norms
 from tlkit.models.head import attach_head
 from tlkit.runs.run import Run
 from tlkit.training.artifacts import Fitted, SavedTop, Stages, save_network_files
-from tlkit.training.estimate import (
-    HEAD_GRAPH_SECONDS,
-    CostEstimate,
-    EstimateInput,
-    graph_seconds,
-    head_step_seconds,
-    step_seconds,
-)
+from tlkit.training.estimate import EstimateInput, graph_seconds, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening, augmented_images
 from tlkit.training.head.fit import HeadAdvice, head_samples, one_hot, plan_first, training_samples
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
+from tlkit.training.loop.cost import HEAD_GRAPH_SECONDS, CostEstimate, head_step_seconds
 from tlkit.training.loop.fit import fit
 from tlkit.training.loop.history import LOSS, EpochRecord, best_epoch
 from tlkit.training.loop.keras_learner import KerasLearner
