@@ -15,7 +15,7 @@ def test_cost_estimate_then_adds_phases_one_after_the_other():
     assert first == CostEstimate(2.0, pytest.approx(0.1 * (10 + 24 / 8 / 3)), 3, 5, 3)
     second = first.then(1.0, 0.2, (80, 24), plan(epochs=60, batch_size=8, patience=4))
     assert second.fixed_seconds == pytest.approx(first.seconds + 1.0)
-    assert (second.epochs, second.expected_epochs, second.disk) == (60, 14, 5)
+    assert (second.epochs, second.expected_epochs, second.disk) == (60, 10, 5)
     assert second.max_seconds == pytest.approx(second.fixed_seconds + 60 * second.epoch_seconds)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tlkit.training.loop.batches import Mixing
 from tlkit.training.loop.history import LOSS
 
-EARLY_BEST = 1 / 6  # of the planned epochs, after which a long phase has its best one: figures in docs/decisions/049
+EARLY_BEST = 0.1  # of the planned epochs, after which a long phase has its best one: figures in docs/decisions/049
 FIXED_WARM_UPS = {"one-cycle": 0.3, "plateau": 0.0}  # fractions of the steps, by schedule (Smith 2018)
 
 
