@@ -33,6 +33,7 @@ from tlkit.training.artifacts import Fitted, SavedTop, run_rows
 from tlkit.training.cross_validation import RepeatedTraining, can_fold, check_repeats, cross_validate
 from tlkit.training.diagnosis import FitEvidence, TrainingRequest, diagnose
 from tlkit.training.hardening import NO_HARDENING, Hardening
+from tlkit.training.head.cost import forecast_head
 from tlkit.training.head.learner import can_learn
 from tlkit.training.loop.cost import END_SECONDS, CostEstimate
 from tlkit.training.loop.history import LOSS, SELECTED_BY, choose_criterion
@@ -205,24 +206,25 @@ class NetworkRecipe:
 
     def fit(self, dataset: NetworkDataset, run: Run, progress: Progress, stopwatch: Stopwatch) -> "NetworkModel":
         """Decide what is trained, and train it."""
-        decision, recipe, end, allowed = None, self, math.inf, (0, 0)
-        if not self.trains_head_alone:
+        recipe, end, allowed, decided = self, math.inf, (0, 0), list[str]()
+        if self.trains_head_alone:
+            found: dict[str, Any] = {"forecast": forecast_head(self, self.hardening, dataset, stopwatch.total())}
+        else:
             from tlkit.training.auto_freeze import choose_strategy, seconds_left
 
             decision = choose_strategy(run, self, dataset, stopwatch, progress)
-            recipe = self.changed(decision.options)
+            recipe, decided = self.changed(decision.options), decision.notes
             end = time.perf_counter() + seconds_left(recipe, stopwatch) - decision.end_seconds
             allowed = decision.num_epochs, decision.planned_epochs
+            found = {"advice": decision.advice, "forecast": decision.forecast}
         stopwatch.lap("choose")
         initial_weights = [] if recipe.trains_in_numpy else dataset.network.get_weights()
         fitted = recipe.fit_split(dataset, progress, run.path, end)
         spare, limit = end - time.perf_counter(), parse_duration(self.settings.time_limit)
-        decided = [*(decision.notes if decision else ()), *notes_on_epochs(fitted.last_phase, allowed, spare, limit)]
+        decided = [*decided, *notes_on_epochs(fitted.last_phase, allowed, spare, limit)]
         if self.hardening.epsilon and not recipe.hardening.epsilon:
             decided.append("not hardened against attacks: the head alone cannot learn to resist them.")
-        details = recipe._details(dataset, fitted, decided)
-        if decision:
-            details = replace(details, advice=decision.advice, forecast=decision.forecast)
+        details = replace(recipe._details(dataset, fitted, decided), **found)
         return NetworkModel(recipe, dataset, fitted, details, initial_weights)
 
     def fit_split(

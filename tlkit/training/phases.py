@@ -23,10 +23,11 @@ from tlkit.runs.run import Run
 from tlkit.training.artifacts import Fitted, SavedTop, Stages, save_network_files
 from tlkit.training.estimate import EstimateInput, graph_seconds, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening, augmented_images
+from tlkit.training.head.cost import head_step_seconds
 from tlkit.training.head.fit import HeadAdvice, head_samples, one_hot, plan_first, training_samples
 from tlkit.training.loop.batches import Samples
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
-from tlkit.training.loop.cost import HEAD_GRAPH_SECONDS, CostEstimate, head_step_seconds
+from tlkit.training.loop.cost import HEAD_GRAPH_SECONDS, CostEstimate
 from tlkit.training.loop.fit import fit
 from tlkit.training.loop.history import LOSS, EpochRecord, best_epoch
 from tlkit.training.loop.keras_learner import KerasLearner
@@ -131,7 +132,7 @@ class HeadPhase(HeadAdvice):
             inputs.head_step[plan.batch_size] = step
         views = training.settings.views if self._hardening.noise else 0
         filling = inputs.images[0] * (inputs.throughput.decode + views * inputs.throughput.infer) if views else 0.0
-        filling += HEAD_GRAPH_SECONDS * inputs.slowness
+        filling += 0.0 if training.trains_in_numpy else HEAD_GRAPH_SECONDS * inputs.slowness
         cost = before.then(filling, inputs.head_step[plan.batch_size], inputs.images, plan)
         num_rows = sum(inputs.images) + (1 + views) * inputs.images[0] * bool(views)
         return replace(cost, disk=cost.disk + 4 * num_features * num_rows)

@@ -5,9 +5,8 @@ import math
 import pytest
 
 from tests.training.loop.toys import plan
-from tlkit.models.head import Head
 from tlkit.training.loop import cost
-from tlkit.training.loop.cost import CostEstimate, head_step_seconds
+from tlkit.training.loop.cost import CostEstimate
 
 
 def test_cost_estimate_then_adds_phases_one_after_the_other():
@@ -24,13 +23,6 @@ def test_cost_estimate_epochs_within_leaves_time_for_the_end():
     assert [expected.epochs_within(seconds) for seconds in (0, 12, 15, 36, 1e6, math.inf)] == [0, 0, 1, 5, 10, 10]
     assert (expected.seconds, expected.max_seconds) == (45, 60)
     assert (expected.with_epochs(3).seconds, expected.with_epochs(8).max_seconds) == (25, 50)
-
-
-def test_head_step_seconds_grow_with_the_head():
-    small, large = (
-        min(head_step_seconds(Head(0.5, True, hidden), 512, 10, 64) for _ in range(3)) for hidden in ((), (1024,))
-    )
-    assert 0 < 5 * small < large
 
 
 def test_measured_slowness_doubles_where_the_same_work_takes_twice_as_long(monkeypatch):

@@ -3,11 +3,9 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
-from tlkit.models.head import Head
 from tlkit.training.loop.batches import steps_per_epoch
 from tlkit.training.loop.plan import FitPlan
 
@@ -90,28 +88,3 @@ def _run_yardstick() -> float:
     started = time.perf_counter()
     sorted({str(number): number for number in range(60_000)})
     return time.perf_counter() - started
-
-
-def head_step_seconds(head: Head, num_features: int, num_classes: int, batch_size: int) -> float:
-    """Measure the matrix products and the update of the weights of a training step of a head."""
-    random = np.random.default_rng(0)
-    widths = [num_features, *head.hidden, num_classes]
-    shapes = [*pairwise(widths), *([(num_features, num_classes)] if head.hidden else [])]
-    layers = [
-        tuple(
-            random.random(shape, np.float32) for shape in ((batch_size, rows), (rows, columns), (batch_size, columns))
-        )
-        for rows, columns in shapes
-    ]
-
-    def run() -> float:
-        """Compute outputs, gradients, and moments as AdamW does."""
-        started = time.perf_counter()
-        for values, kernel, errors in layers:
-            values @ kernel
-            errors @ kernel.T
-            gradient = values.T @ errors
-            kernel - gradient / (np.sqrt(gradient * gradient) + 1)
-        return time.perf_counter() - started
-
-    return float(np.median([run() for _ in range(5)]))

@@ -98,7 +98,7 @@ def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
 
 def _is_out_of_time(state: TrainingState, plan: FitPlan) -> bool:
     """Stop, with a note, if another epoch like the last would end too late."""
-    if time.perf_counter() + state.history[-1].seconds <= plan.end:
+    if time.perf_counter() + state.pace <= plan.end:
         return False
     state.notes.append(
         f"--time-limit ended phase '{plan.phase}' after {state.epoch} of {plan.epochs} epochs, which took longer than "
@@ -139,15 +139,17 @@ def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan,
         """Make the batch of a step, before anything that depends on the network."""
         return features[indices], targets[indices], train.weights[indices]
 
-    steps = batch_indices(len(targets), state.batch_size, plan.seed, epoch)
+    steps, ends = batch_indices(len(targets), state.batch_size, plan.seed, epoch), [time.perf_counter()]
     for step, (images, labels, weights) in enumerate(prefetch(make_batch, steps)):
         attacked = train.adversary.attack(images, steps[step], epoch) if train.adversary else images
         batch = mix((attacked, labels, weights), plan.mixing, np.random.default_rng((plan.seed, epoch, step)))
         loss, accuracy = learner.step(batch)
+        ends.append(time.perf_counter())
     with learner.averaged():
         measured = _evaluate(learner, validation, plan)
     if train.adversary:
         measured["val_criterion"] = -float(epoch)  # the last is best: the loss on undamaged images would keep the start
+    state.pace = _pace(ends, time.perf_counter() - started)
     return EpochRecord(
         phase=plan.phase,
         epoch=epoch,
@@ -157,6 +159,12 @@ def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan,
         seconds=round(time.perf_counter() - started, 3),
         **measured,
     )
+
+
+def _pace(ends: list[float], seconds: float) -> float:
+    """Give the seconds of an epoch as if its first step had taken no longer than the others."""
+    lengths = np.diff(ends)
+    return seconds - max(0.0, float(lengths[0] - np.mean(lengths[1:]))) if len(lengths) > 1 else seconds
 
 
 def _evaluate(learner: Learner, samples: Samples, plan: FitPlan) -> dict[str, float]:
