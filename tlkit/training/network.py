@@ -155,7 +155,7 @@ class NetworkRecipe:
 
         hardening = self.hardening
         phases: dict[str, tuple[Phase, ...]] = {
-            "all": (HeadPhase(hardening),),
+            "all": (HeadPhase(hardening, self.trains_in_numpy),),
             "lower": (HeadPhase(), BlocksPhase(hardening)),
             "none": (FullPhase(hardening),),
         }
@@ -171,9 +171,8 @@ class NetworkRecipe:
         """
         from tlkit.training.phases import new_classifier
 
-        classifier = None
-        if self.freeze != "all":
-            classifier = new_classifier(self, inputs.network, inputs.images[0], inputs.num_classes)
+        new = None if self.freeze == "all" else (inputs.network, inputs.images[0], inputs.num_classes)
+        classifier = new_classifier(self, *new) if new else None
         cost = CostEstimate()
         for phase in self.phases():
             cost = phase.estimate(self, classifier, inputs, cost)
@@ -252,9 +251,8 @@ class NetworkRecipe:
             given=self.given,
             can_fold=can_fold(dataset, self.settings),
         )
-        names = split.train.class_names
         device_notes = filter(None, [self.engine_note, "" if self.freeze == "all" else gpu_note()])
-        source_notes = [*device_notes, *self._weights_notes(), *self.source.notes(names)]
+        source_notes = [*device_notes, *self._weights_notes(), *self.source.notes(split.train.class_names)]
         return FitDetails(
             request=TrainingRequest(self.command, self.given, dataset.folder.root),
             manifest=self._manifest(split) | {"cut": fitted.cut},

@@ -105,8 +105,13 @@ class Phase(Protocol):
 class HeadPhase(HeadAdvice):
     """Training of the head on the features of a frozen network."""
 
-    def __init__(self, hardening: Hardening = NO_HARDENING) -> None:
-        self._hardening = hardening
+    def __init__(self, hardening: Hardening = NO_HARDENING, in_numpy: bool = False) -> None:
+        """Make the phase.
+
+        Args:
+            in_numpy: whether NumPy trains it, which needs no graph
+        """
+        self._hardening, self._in_numpy = hardening, in_numpy
 
     def prepare(
         self, training: NetworkTraining, classifier: keras.Model, dataset: NetworkDataset, progress: Progress
@@ -132,7 +137,7 @@ class HeadPhase(HeadAdvice):
             inputs.head_step[plan.batch_size] = step
         views = training.settings.views if self._hardening.noise else 0
         filling = inputs.images[0] * (inputs.throughput.decode + views * inputs.throughput.infer) if views else 0.0
-        filling += 0.0 if training.trains_in_numpy else HEAD_GRAPH_SECONDS * inputs.slowness
+        filling += 0.0 if self._in_numpy else HEAD_GRAPH_SECONDS * inputs.slowness
         cost = before.then(filling, inputs.head_step[plan.batch_size], inputs.images, plan)
         num_rows = sum(inputs.images) + (1 + views) * inputs.images[0] * bool(views)
         return replace(cost, disk=cost.disk + 4 * num_features * num_rows)

@@ -343,10 +343,6 @@ class NetworkTraining(Protocol):
     def trains_batch_norms(self) -> bool:
         """True if batch norms learn offsets, scales and statistics."""
 
-    @property
-    def trains_in_numpy(self) -> bool:
-        """True if it trains a new head alone, in NumPy."""
-
     def head(self, num_images: int) -> Head:
         """Choose the head for a number of training images."""
 
