@@ -75,13 +75,13 @@ def test_fit_stops_where_another_epoch_would_end_too_late(tmp_path):
     assert len(fit(head(), points(), points(seed=1), in_time, Silent()).history) > 1
 
 
-def test_pace_of_an_epoch_is_without_the_graph_of_its_first_step():
-    from tlkit.training.loop.fit import _pace
+def test_time_of_an_epoch_is_without_the_graph_of_its_first_step():
+    from tlkit.training.loop.fit import _without_graph
 
-    assert _pace([0.0, 5.0, 5.5, 6.0], 7.0) == pytest.approx(2.5)
-    assert _pace([0.0, 0.5, 1.0, 1.5], 2.0) == pytest.approx(2.0)
-    assert _pace([0.0, 0.1, 1.0], 1.5) == pytest.approx(1.5)  # a smaller first step is no reason to expect less
-    assert _pace([0.0, 3.0], 4.0) == 4.0
+    assert _without_graph([0.0, 5.0, 5.5, 6.0], 7.0) == pytest.approx(2.5)
+    assert _without_graph([0.0, 0.5, 1.0, 1.5], 2.0) == pytest.approx(2.0)
+    assert _without_graph([0.0, 0.1, 1.0], 1.5) == pytest.approx(1.5)  # a smaller first step is no reason to expect less
+    assert _without_graph([0.0, 3.0], 4.0) == 4.0
 
 
 def test_fit_no_epoch_better_keeps_initial_weights(trained):

@@ -36,7 +36,7 @@ class TrainingState:
         lr_scale: fraction of the planned learning rate; less than 1 after a divergence
         restarted_at: the epoch after which batch size or learning rate was changed, and the optimizer restarted
         divergences: how often it diverged
-        pace: seconds of the last epoch without what only its first step takes, such as tracing a graph; not kept
+        epoch_seconds: of the last epoch without what only its first step takes, such as tracing a graph; not kept
     """
 
     best: list[np.ndarray]
@@ -47,7 +47,7 @@ class TrainingState:
     lr_scale: float = 1.0
     restarted_at: int = 0
     divergences: int = 0
-    pace: float = 0.0
+    epoch_seconds: float = 0.0
 
     @property
     def epoch(self) -> int:

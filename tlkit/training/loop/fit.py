@@ -98,7 +98,7 @@ def _should_stop(state: TrainingState, plan: FitPlan) -> bool:
 
 def _is_out_of_time(state: TrainingState, plan: FitPlan) -> bool:
     """Stop, with a note, if another epoch like the last would end too late."""
-    if time.perf_counter() + state.pace <= plan.end:
+    if time.perf_counter() + state.epoch_seconds <= plan.end:
         return False
     state.notes.append(
         f"--time-limit ended phase '{plan.phase}' after {state.epoch} of {plan.epochs} epochs, which took longer than "
@@ -149,7 +149,7 @@ def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan,
         measured = _evaluate(learner, validation, plan)
     if train.adversary:
         measured["val_criterion"] = -float(epoch)  # the last is best: the loss on undamaged images would keep the start
-    state.pace = _pace(ends, time.perf_counter() - started)
+    state.epoch_seconds = _without_graph(ends, time.perf_counter() - started)
     return EpochRecord(
         phase=plan.phase,
         epoch=epoch,
@@ -161,7 +161,7 @@ def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan,
     )
 
 
-def _pace(ends: list[float], seconds: float) -> float:
+def _without_graph(ends: list[float], seconds: float) -> float:
     """Give the seconds of an epoch as if its first step had taken no longer than the others."""
     lengths = np.diff(ends)
     return seconds - max(0.0, float(lengths[0] - np.mean(lengths[1:]))) if len(lengths) > 1 else seconds
