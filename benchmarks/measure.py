@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 LONGEST = 900  # seconds; a process that takes longer hangs
-OPENS, CLOSES = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
 class FailedError(Exception):
@@ -86,16 +85,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def replace_between(text: str, content: str) -> str:
+def replace_between(text: str, content: str, name: str = "benchmarks") -> str:
     """Put `content` between the two marker lines of a text; missing ones are added at its end.
 
     >>> replace_between("a <!-- benchmarks -->old<!-- /benchmarks --> z", "new").splitlines()
     ['a <!-- benchmarks -->', 'new', '<!-- /benchmarks --> z']
     """
-    if OPENS not in text or CLOSES not in text:
-        text = f"{text.rstrip()}\n\n{OPENS}\n{CLOSES}\n".lstrip()
-    before, _, rest = text.partition(OPENS)
-    return f"{before}{OPENS}\n{content.strip()}\n{CLOSES}{rest.partition(CLOSES)[2]}"
+    opens, closes = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if opens not in text or closes not in text:
+        text = f"{text.rstrip()}\n\n{opens}\n{closes}\n".lstrip()
+    before, _, rest = text.partition(opens)
+    return f"{before}{opens}\n{content.strip()}\n{closes}{rest.partition(closes)[2]}"
 
 
 def say(text: str) -> None:
