@@ -25,7 +25,6 @@ from tlkit.evaluation.tables import report_tables
 from tlkit.features.extract import Features
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.models.head import head_arrays, split_head
-from tlkit.quality.check import quick_check
 from tlkit.runs.manifest import HEAD_ARRAYS, MODEL, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.confidence import Confidence
@@ -176,12 +175,14 @@ class Measured:
     Attributes:
         report: on the validation images
         test: on the test images; None without any
+        data_notes: of the quick check of the images
     """
 
     report: Report
     test: Report | None
     repeats: Repeats
     confidence: Confidence
+    data_notes: list[str]
 
 
 def training_metrics(
@@ -214,7 +215,7 @@ def training_metrics(
             *details.notes,
             *check_time_limit(request.options, seconds),
             *conflict_notes(dataset.folder, CONFLICTS),
-            *quick_check(dataset.folder),
+            *measured.data_notes,
             *measured.confidence.notes,
         ],
         figures=dict(details.figures),

@@ -1,6 +1,7 @@
 """The fixed order of steps of every training, from a folder of images to a finished run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tlkit.data.reader import DataOptions, absolute_request, read_data
 from tlkit.errors import TlkitError
 from tlkit.features.projection import write_map
 from tlkit.inference.golden import record_golden
+from tlkit.quality.check import quick_check
 from tlkit.report.card import write_card
 from tlkit.report.page import write_run_page
 from tlkit.runs.manifest import MODEL_CARD, REPORT_PAGE
@@ -25,6 +27,8 @@ from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, Traini
 from tlkit.training.tracking import tracked
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
+from tlkit.utils.parallel import single_threaded_blas
+from tlkit.utils.plotting import import_matplotlib
 from tlkit.utils.progress import Progress, Silent, Stopwatch
 
 
@@ -124,27 +128,52 @@ def _take_steps(
     """
     progress, watch = progresses
     time_limit = getattr(recipe.settings, "time_limit", "")
-    dataset = recipe.load(folder, ReadingWatch(progress, time_limit, stopwatch.total()))
+    with single_threaded_blas():
+        dataset = recipe.load(folder, ReadingWatch(progress, time_limit, stopwatch.total()))
     save_or_check_split(run, dataset.split)
     stopwatch.lap("features")
-    model = recipe.fit(dataset, run, watch, stopwatch)
-    stopwatch.lap("fit")
+    with ThreadPoolExecutor(1) as beside:
+        data_notes = beside.submit(quick_check, dataset.folder)
+        if recipe.settings.plots:
+            beside.submit(import_matplotlib)
+        model = recipe.fit(dataset, run, watch, stopwatch)
+        stopwatch.lap("fit")
+        return _measure(run, recipe, (dataset, model, data_notes.result()), (beside, progress), stopwatch)
+
+
+def _measure(
+    run: Run,
+    recipe: Recipe[DatasetT],
+    trained: tuple[DatasetT, FittedModel, list[str]],
+    workers: tuple[ThreadPoolExecutor, Progress],
+    stopwatch: Stopwatch,
+) -> TrainingResult:
+    """Save a trained model, measure it, and finish its run.
+
+    Args:
+        trained: the dataset, the model, and notes on the images
+        workers: draws plots while the rest is written; and shows what is trained again
+    """
+    dataset, model, data_notes = trained
+    beside, progress = workers
     stages, details, settings = model.save(run), model.details, recipe.settings
     held_out = _held_out(model, dataset)  # before the model is trained again in folds
     repeats = model.repeat(progress)
-    image = ImageSpec.from_json(details.manifest)
-    confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, settings.coverage)
-    report, tested = confidence.report(held_out.validation), held_out.test
-    test, folds = confidence.report(tested) if tested else None, confidence.calibrated_folds(repeats.folds)
-    measured = Measured(report, test, replace(repeats, folds=folds), confidence)
-    write_tables(run, dataset, details, measured)
-    if settings.plots:
-        draw_plots(run, dataset, details, measured)
-        write_map(run, held_out.validation.images, held_out.validation.features)
-    metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
-    names = {"class_names": list(report.class_names), "stages": [to_json(stage) for stage in stages]}
-    entries = names | dict(details.manifest) | confidence.manifest
-    metrics = _finish(run, recipe, entries, metrics, dataset.split.validation)
+    with single_threaded_blas():
+        image = ImageSpec.from_json(details.manifest)
+        confidence = fit_confidence(run, replace(held_out, folds=repeats.folds), stages, image, settings.coverage)
+        report, tested = confidence.report(held_out.validation), held_out.test
+        test, folds = confidence.report(tested) if tested else None, confidence.calibrated_folds(repeats.folds)
+        measured = Measured(report, test, replace(repeats, folds=folds), confidence, data_notes)
+        write_tables(run, dataset, details, measured)
+        drawn = []
+        if settings.plots:
+            write_map(run, held_out.validation.images, held_out.validation.features)
+            drawn = [beside.submit(draw_plots, run, dataset, details, measured)]
+        metrics = training_metrics(measured, dataset, details, stopwatch.laps | {"total": stopwatch.total()})
+        names = {"class_names": list(report.class_names), "stages": [to_json(stage) for stage in stages]}
+        entries = names | dict(details.manifest) | confidence.manifest
+        metrics = _finish(run, recipe, entries, (metrics, drawn), dataset.split.validation)
     history, skipped = details.history, tuple(skipped_files(dataset, confidence))
     return TrainingResult(run, dataset.split, report, test, metrics, history, skipped, folds)
 
@@ -153,14 +182,17 @@ def _finish(
     run: Run,
     recipe: Recipe[DatasetT],
     entries: Mapping[str, Any],
-    metrics: TrainingMetrics,
+    measured: tuple[TrainingMetrics, Sequence[Future[None]]],
     validation: ImageFolder,
 ) -> TrainingMetrics:
     """Write metrics and card, and golden samples and the page if they are asked for; finish the run, give its metrics.
 
+    Args:
+        measured: the metrics, and plots that are still being drawn
+
     A page or card that cannot be written is a note: the training is worth more.
     """
-    is_own, settings = not recipe.starts_from_stranger, recipe.settings
+    is_own, settings, (metrics, drawn) = not recipe.starts_from_stranger, recipe.settings, measured
     run.write_json("metrics.json", metrics.as_json())
     write_manifest(run, entries, is_own)  # with which the run can predict, and be read
     if settings.golden:
@@ -177,6 +209,8 @@ def _finish(
             metrics = replace(metrics, notes=[*metrics.notes, note])
             run.write_json("metrics.json", metrics.as_json())
             write_manifest(run, entries, is_own)
+    for plot in drawn:
+        plot.result()
     delete_checkpoints(run)  # only now: what is interrupted before this is resumed from them
     finish_run(run, entries, is_own)
     return metrics

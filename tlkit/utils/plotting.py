@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -30,6 +31,12 @@ def require_matplotlib(what: str = "a plot") -> None:
         what: is to be drawn
     """
     require("matplotlib", "plots", what)
+
+
+def import_matplotlib() -> None:
+    """Import what draws, in a thread that has time; ModelError where it is not installed"""
+    require_matplotlib()
+    import_module("matplotlib.backends.backend_agg")
 
 
 def new_figure(**options: Any) -> "Figure":
