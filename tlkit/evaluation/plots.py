@@ -157,11 +157,13 @@ def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> No
     drawn = {label for mistake in mistakes for label in (mistake.label, mistake.predicted)}
     with fonts_for([*files, *(names[label] for label in drawn)]) as missing:
         labels = {label: _class_label(names[label], label, missing) for label in drawn}
-        figure = new_figure(figsize=(2.6 * MISTAKE_COLUMNS, 2.5 * rows + 0.5), layout="constrained")
+        height = 2.5 * rows + 0.6
+        figure = new_figure(figsize=(2.6 * MISTAKE_COLUMNS, height))
         title = f"{num_mistakes:,} of {len(report.labels):,} images wrong"
         title += f"; the {len(mistakes)} most confident are shown" * (len(mistakes) < num_mistakes)
         title += f"\n{INDEX_LEGEND}" * any(missing & set(names[label]) for label in drawn)
-        figure.suptitle(title, fontsize=11, color=INK)
+        figure.suptitle(title, fontsize=11, color=INK, y=1 - 0.1 / height, va="top")
+        figure.subplots_adjust(0.01, 0.25 / height, 0.99, 1 - 0.9 / height, 0.05, 0.35)  # constrained takes 0.6 s
         for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
             axes.set_axis_off()
         for axes, mistake, name in zip(figure.axes, mistakes, files, strict=False):

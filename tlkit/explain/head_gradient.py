@@ -37,7 +37,7 @@ class HeadGradient:
 
     def gradient(self, features: np.ndarray, label: int) -> np.ndarray:
         """Compute the derivatives of one class's logit: float32 (images, features), by each feature of each image."""
-        arrays, hidden = self._arrays, self._hidden_values(features) if self._num_hidden else []
+        arrays, hidden = self._arrays, self._hidden_values(features)
         gradient = np.repeat(arrays["kernel"][None, :, label], len(features), axis=0)
         for index in range(self._num_hidden, 0, -1):
             gradient = (gradient * (hidden[index] > 0)) @ arrays[f"kernel_{index}"].T

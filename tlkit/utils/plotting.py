@@ -133,4 +133,4 @@ def write_png(figure: "Figure", out: IO[bytes]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    figure.savefig(out, format="png", dpi=DPI)
+    figure.savefig(out, format="png", dpi=DPI, pil_kwargs={"compress_level": 4})  # twice as fast as 6, 6 % larger
