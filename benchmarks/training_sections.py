@@ -8,7 +8,7 @@ from pathlib import Path
 from measure import Finished, interleave, ratios, say, spread, table
 from workplace import DATASETS, PHOTOS, Workplace
 
-CUT = "block_9_add"  # where `--cut auto` cuts MobileNetV2
+CUT = "block_6_project_BN"  # where `--cut auto` cuts MobileNetV2
 
 
 def whole_run(place: Workplace) -> str:

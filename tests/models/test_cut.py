@@ -7,8 +7,17 @@ from tests.networks import build_backbone, keras, lazy_functions, random_pixels,
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES
 
-batch_norm_names, choose_cut, cut_points, freeze, split_at, trainable_fraction = lazy_functions(
-    *("tlkit.models.cut", "batch_norm_names", "choose_cut", "cut_points", "freeze", "split_at", "trainable_fraction")
+batch_norm_names, choose_cut, cut_points, freeze, multiplications_above, split_at, trainable_fraction = lazy_functions(
+    *(
+        "tlkit.models.cut",
+        "batch_norm_names",
+        "choose_cut",
+        "cut_points",
+        "freeze",
+        "multiplications_above",
+        "split_at",
+        "trainable_fraction",
+    )
 )
 Head, attach_head = lazy_functions("tlkit.models.head", "Head", "attach_head")
 FAMILIES = (
@@ -187,11 +196,11 @@ def chosen(wanted, body=None):
 @pytest.mark.parametrize(
     ("name", "size", "expected"),
     [
-        ("mobilenet_v2", 96, "block_9_add"),
+        ("mobilenet_v2", 96, "block_6_project_BN"),
         ("vgg16", 64, "block5_conv1"),
-        pytest.param("mobilenet_v2", 224, "block_9_add", marks=pytest.mark.slow),
+        pytest.param("mobilenet_v2", 224, "block_6_project_BN", marks=pytest.mark.slow),
         pytest.param("resnet50", 64, "conv4_block6_out", marks=pytest.mark.slow),
-        pytest.param("densenet121", 64, "conv4_block3_concat", marks=pytest.mark.slow),
+        pytest.param("densenet121", 64, "pool3_pool", marks=pytest.mark.slow),
     ],
 )
 def test_choose_cut_auto_is_before_last_stage(name, size, expected):
@@ -199,6 +208,17 @@ def test_choose_cut_auto_is_before_last_stage(name, size, expected):
     cut = chosen("auto", body)
     assert cut.name == expected
     assert 0.25 <= trainable_fraction(body, cut) < 1
+
+
+def test_multiplications_above_are_those_of_every_position_of_a_kernel():
+    source = keras.Input((8, 8, 3))
+    low = keras.layers.Conv2D(4, 3, padding="same", name="low")(source)
+    middle = keras.layers.SeparableConv2D(5, 3, strides=2, padding="same", name="middle")(low)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(middle)
+    body = keras.Model(source, keras.layers.Dense(7, name="high")(pooled))
+    cuts = {cut.name: cut for cut in cut_points(body)}
+    work = multiplications_above(body, [cuts[name] for name in ("low", "middle", "pooled", "high")])
+    assert work == [16 * (9 * 4 + 4 * 5) + 5 * 7, 5 * 7, 5 * 7, 0]
 
 
 def test_choose_cut_takes_name():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.stops import StoppedError, StopsAtStage
+from tlkit.data.split import hash_to_unit
 from tlkit.errors import OptionError, RunError
 from tlkit.runs.run import Run
 from tlkit.settings.training import FinetuneSettings
@@ -122,6 +123,25 @@ def test_probe_depths_neither_order_nor_constant_feature_matters(auto_freeze):
     assert again == first
 
 
+@pytest.mark.parametrize("length", [20, 300])
+def test_probe_depths_is_ridge_regression_of_the_other_folds(auto_freeze, length):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 150)
+    features = random.normal(0, 1, (150, length)) + labels[:, None] * random.normal(0, 0.15, length)
+    groups = [hashlib.sha256(bytes([number])).hexdigest() for number in range(150)]
+    found = auto_freeze.probe_depths(features, labels, groups, {})["all"]
+    values = (features - features.mean(axis=0)) / (features.std(axis=0) + auto_freeze.STD_FLOOR)
+    targets = np.eye(3)[labels] - np.eye(3)[labels].mean(axis=0)
+    positions = np.array([hash_to_unit(group, seed=5) for group in groups])
+    folds, right = (positions / (positions.max() + 1e-9) * 5).astype(int), 0
+    for fold in range(5):
+        x, y = values[folds != fold], targets[folds != fold]
+        weights = np.linalg.solve(x.T @ x + auto_freeze.RIDGE * length * np.eye(length), x.T @ y)
+        right += int(((values[folds == fold] @ weights).argmax(axis=1) == labels[folds == fold]).sum())
+    assert found == right / 150
+    assert 0.4 < found < 0.99
+
+
 def test_probe_depths_of_many_images_takes_some(auto_freeze, monkeypatch):
     features, labels = clouds(600, 0.2)
     everything = auto_freeze.probe_depths(features, labels, digests(600), {})["all"]
@@ -154,6 +174,12 @@ def test_decide_images_unlike_imagenet_freeze_lower(auto_freeze, inputs):
     assert "different from those of ImageNet" in decision.messages[0]
     assert decision.advice["seconds"] == pytest.approx(decision.forecast["seconds"], abs=0.1)
     assert decision.forecast["seconds"] > 0
+
+
+def test_decide_few_epochs_that_were_asked_for_are_trained(auto_freeze, inputs):
+    for epochs in (1, 2):
+        decision = auto_freeze.decide(recipe_with(freeze="auto", upper_epochs=epochs), inputs, UNLIKE, math.inf)
+        assert decision.options == {"freeze": "lower"}
 
 
 def test_decide_without_time_starts_nothing_that_cannot_end(auto_freeze, inputs):

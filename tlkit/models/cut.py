@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from tlkit.errors import OptionError
 from tlkit.models.graph import topological_order
 
 MAX_SIZE_RATIO = 1.5  # of the tensor that `--cut auto` takes to the smallest of its resolution
+MAX_WORK_RATIO = 1.25  # of the multiplications above it to those above the last such tensor
 MIN_TRAINABLE = 0.25  # fraction of the parameters that `--cut auto` leaves to train
 
 
@@ -83,11 +84,11 @@ def parameters_below(body: keras.Model, cut: Cut) -> int:
 
 
 def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
-    """Find the last small tensor of twice the last map's resolution with enough parameters above it.
+    """Find a small tensor of twice the last map's resolution with enough parameters above it.
 
-    MobileNetV2: after block 9; ResNet50: after conv4; VGG16: after block5_conv1. A small tensor
-    takes little space in the cache, and a cut a few blocks earlier is worth the longer epochs
-    (docs/decisions/009).
+    It is the last one, or an earlier one above which there is little more to compute. MobileNetV2: after block 6;
+    ResNet50: after conv4; VGG16: after block5_conv1. A small tensor takes little space in the cache, and a cut a few
+    blocks earlier is worth the longer epochs (docs/decisions/009 and 047).
     """
     height = _last_height(body, cuts)
     finer = [
@@ -98,7 +99,24 @@ def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
     if not finer:
         raise OptionError(f"{body.name} has no cut point before its last blocks; use --freeze all or none.")
     min_values = min(math.prod(cut.shape) for cut in finer)
-    return [cut for cut in finer if math.prod(cut.shape) < MAX_SIZE_RATIO * min_values][-1]
+    small = [cut for cut in finer if math.prod(cut.shape) < MAX_SIZE_RATIO * min_values]
+    work = multiplications_above(body, small)
+    allowed_work = max(count for count in work if count <= MAX_WORK_RATIO * work[-1])
+    return [cut for cut, count in zip(small, work, strict=True) if count == allowed_work][-1]
+
+
+def multiplications_above(body: keras.Model, cuts: Sequence[Cut]) -> list[int]:
+    """Count the multiplications of the layers of a backbone above each of some cut points, for one image."""
+    steps = topological_order(body.output)
+    counts = [_multiplications(layer, output) for layer, _, output in steps]
+    position = {id(output): step for step, (_, _, output) in enumerate(steps)}
+    return [sum(counts[position[id(cut.tensor)] + 1 :]) for cut in cuts]
+
+
+def _multiplications(layer: Any, output: Any) -> int:
+    """Count those of one layer: every kernel is applied at every position of its output."""
+    kernels = [weight.shape for weight in getattr(layer, "weights", []) if len(weight.shape) > 1]
+    return int(sum(map(math.prod, kernels)) * math.prod(output.shape[1:-1]))
 
 
 def _last_height(body: keras.Model, cuts: list[Cut]) -> int:

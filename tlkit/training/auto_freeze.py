@@ -229,7 +229,7 @@ def _decide_by_probes(
     allowed = expected.with_epochs(expected.epochs_within(left))
     points = f"about {100 * gain:.0f} points"
     promise = f"Training the upper blocks, too, should add {points}"
-    if allowed.epochs < MIN_BLOCK_EPOCHS:
+    if allowed.epochs < min(MIN_BLOCK_EPOCHS, expected.epochs):
         missing = format_duration(expected.seconds - left)
         why = f"{promise} but does not fit in --time-limit; {missing} are missing."
         return _advised(advise(probes, "all", why, expected.seconds), head)
@@ -329,14 +329,17 @@ def _probe_accuracy(values: np.ndarray, targets: np.ndarray, folds: np.ndarray) 
     labels = targets.argmax(axis=1)
     targets = targets - targets.mean(axis=0)  # the classes' frequencies would win where images are few
     penalty, correct = RIDGE * values.shape[1], 0
-    kernel = values @ values.T if len(values) < values.shape[1] else None
-    for fold in range(PROBE_FOLDS):
-        rest, part = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    parts = [np.flatnonzero(folds == fold) for fold in range(PROBE_FOLDS)]
+    is_wide = len(values) < values.shape[1]
+    kernel = values @ values.T if is_wide else None
+    squares = [] if is_wide else [values[part].T @ values[part] for part in parts]
+    for fold, part in enumerate(parts):
+        rest = np.flatnonzero(folds != fold)
         if kernel is not None:  # the same classifier from fewer equations
             inner = kernel[np.ix_(rest, rest)] + penalty * np.eye(len(rest), dtype=np.float32)
             scores = kernel[np.ix_(part, rest)] @ np.linalg.solve(inner, targets[rest])
         else:
-            square = values[rest].T @ values[rest] + penalty * np.eye(values.shape[1], dtype=np.float32)
+            square = sum(squares[:fold] + squares[fold + 1 :]) + penalty * np.eye(values.shape[1], dtype=np.float32)
             scores = values[part] @ np.linalg.solve(square, values[rest].T @ targets[rest])
         correct += int((scores.argmax(axis=1) == labels[part]).sum())
     return correct / len(values)
