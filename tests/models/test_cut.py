@@ -7,14 +7,14 @@ from tests.networks import build_backbone, keras, lazy_functions, random_pixels,
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES
 
-batch_norm_names, choose_cut, cut_points, freeze, multiplications_above, split_at, trainable_fraction = lazy_functions(
+batch_norm_names, choose_cut, cut_points, freeze, multiply_adds_above, split_at, trainable_fraction = lazy_functions(
     *(
         "tlkit.models.cut",
         "batch_norm_names",
         "choose_cut",
         "cut_points",
         "freeze",
-        "multiplications_above",
+        "multiply_adds_above",
         "split_at",
         "trainable_fraction",
     )
@@ -210,14 +210,14 @@ def test_choose_cut_auto_is_before_last_stage(name, size, expected):
     assert 0.25 <= trainable_fraction(body, cut) < 1
 
 
-def test_multiplications_above_are_those_of_every_position_of_a_kernel():
+def test_multiply_adds_above_leave_out_what_is_below():
     source = keras.Input((8, 8, 3))
     low = keras.layers.Conv2D(4, 3, padding="same", name="low")(source)
     middle = keras.layers.SeparableConv2D(5, 3, strides=2, padding="same", name="middle")(low)
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(middle)
     body = keras.Model(source, keras.layers.Dense(7, name="high")(pooled))
     cuts = {cut.name: cut for cut in cut_points(body)}
-    work = multiplications_above(body, [cuts[name] for name in ("low", "middle", "pooled", "high")])
+    work = multiply_adds_above(body, [cuts[name] for name in ("low", "middle", "pooled", "high")])
     assert work == [16 * (9 * 4 + 4 * 5) + 5 * 7, 5 * 7, 5 * 7, 0]
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 
 from tlkit.errors import OptionError
-from tlkit.models.graph import topological_order
+from tlkit.models.graph import multiply_adds, topological_order
 
 MAX_SIZE_RATIO = 1.5  # of the tensor that `--cut auto` takes to the smallest of its resolution
-MAX_WORK_RATIO = 1.25  # of the multiplications above it to those above the last such tensor
+MAX_WORK_RATIO = 1.25  # of the multiply-adds above it to those above the last such tensor
 MIN_TRAINABLE = 0.25  # fraction of the parameters that `--cut auto` leaves to train
 
 
@@ -100,23 +100,17 @@ def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
         raise OptionError(f"{body.name} has no cut point before its last blocks; use --freeze all or none.")
     min_values = min(math.prod(cut.shape) for cut in finer)
     small = [cut for cut in finer if math.prod(cut.shape) < MAX_SIZE_RATIO * min_values]
-    work = multiplications_above(body, small)
+    work = multiply_adds_above(body, small)
     allowed_work = max(count for count in work if count <= MAX_WORK_RATIO * work[-1])
     return [cut for cut, count in zip(small, work, strict=True) if count == allowed_work][-1]
 
 
-def multiplications_above(body: keras.Model, cuts: Sequence[Cut]) -> list[int]:
-    """Count the multiplications of the layers of a backbone above each of some cut points, for one image."""
+def multiply_adds_above(body: keras.Model, cuts: Sequence[Cut]) -> list[int]:
+    """Count the multiply-adds for one image in a backbone's layers above each of some cut points."""
     steps = topological_order(body.output)
-    counts = [_multiplications(layer, output) for layer, _, output in steps]
+    counts = [multiply_adds(layer, output) for layer, _, output in steps]
     position = {id(output): step for step, (_, _, output) in enumerate(steps)}
     return [sum(counts[position[id(cut.tensor)] + 1 :]) for cut in cuts]
-
-
-def _multiplications(layer: Any, output: Any) -> int:
-    """Count those of one layer: every kernel is applied at every position of its output."""
-    kernels = [weight.shape for weight in getattr(layer, "weights", []) if len(weight.shape) > 1]
-    return int(sum(map(math.prod, kernels)) * math.prod(output.shape[1:-1]))
 
 
 def _last_height(body: keras.Model, cuts: list[Cut]) -> int:

@@ -1,5 +1,6 @@
 """The graph of a Keras model, read without importing Keras."""
 
+import math
 from typing import Any
 
 
@@ -18,6 +19,16 @@ def topological_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
         done.add(id(tensor))
         steps.append((layer, inputs, tensor))
     return steps
+
+
+def kernels_of(layer: Any) -> list[Any]:
+    """List the weights that multiply a layer's input: of a separable convolution two."""
+    return [weight for weight in getattr(layer, "weights", []) if "kernel" in weight.path.split("/")[-1]]
+
+
+def multiply_adds(layer: Any, output: Any) -> int:
+    """Count the multiply-adds of a layer for one image: a kernel's weight is used once per position of its output."""
+    return int(math.prod(output.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels_of(layer)))
 
 
 PASSED_THROUGH = ("Concatenate", "Dropout")  # layers that leave the first of their inputs as it is when not training

@@ -10,7 +10,7 @@ import keras
 from tlkit.models.architectures.build import build_architecture
 from tlkit.models.architectures.registry import Architecture
 from tlkit.models.backbones import Backbone, check_size
-from tlkit.models.graph import topological_order
+from tlkit.models.graph import kernels_of, multiply_adds, topological_order
 from tlkit.models.head import Head, attach_head
 
 FLOAT_BYTES = 4
@@ -111,7 +111,7 @@ def summarize(model: keras.Model) -> ModelSummary:
     fields, depths = dict[int, tuple[int, int]](), dict[int, int]()  # by tensor
     for layer, inputs, output in topological_order(model.output):
         fields[id(output)] = _receptive_field(layer, inputs, output, [fields[id(tensor)] for tensor in inputs])
-        depths[id(output)] = max([depths[id(tensor)] for tensor in inputs], default=0) + bool(_kernels(layer))
+        depths[id(output)] = max([depths[id(tensor)] for tensor in inputs], default=0) + bool(kernels_of(layer))
         layers.setdefault(id(layer), _summarize_layer(layer, inputs, output, fields[id(output)][0]))
     return ModelSummary(model.name, int(model.input.shape[1]), depths[id(model.output)], tuple(layers.values()))
 
@@ -155,7 +155,6 @@ def _receptive_field(
 def _summarize_layer(layer: Any, inputs: list[Any], output: Any, receptive_field: int) -> LayerSummary:
     shape = tuple(int(length) for length in output.shape[1:])
     kernel, stride = _kernel_size(layer), _stride(layer)
-    kernel_weights = sum(math.prod(kernel.shape) for kernel in _kernels(layer))
     return LayerSummary(
         name=layer.name,
         kind=type(layer).__name__,
@@ -165,7 +164,7 @@ def _summarize_layer(layer: Any, inputs: list[Any], output: Any, receptive_field
         padding=_padding(layer, inputs[0].shape[1], shape[0]) if kernel and stride else None,
         parameters=_count(getattr(layer, "weights", [])),
         trainable=_count(getattr(layer, "trainable_weights", [])),
-        multiply_adds=math.prod(shape[:-1]) * kernel_weights,  # a kernel's weight is used once per output position
+        multiply_adds=multiply_adds(layer, output),
         field=receptive_field,
         memory=FLOAT_BYTES * math.prod(shape),
         inputs=tuple(tensor._keras_history[0].name for tensor in inputs),
@@ -174,11 +173,6 @@ def _summarize_layer(layer: Any, inputs: list[Any], output: Any, receptive_field
 
 def _count(weights: Iterable[Any]) -> int:
     return sum(math.prod(weight.shape) for weight in weights if "seed" not in weight.path)
-
-
-def _kernels(layer: Any) -> list[Any]:
-    """List the weights that multiply a layer's input: of a separable convolution two."""
-    return [weight for weight in getattr(layer, "weights", []) if "kernel" in weight.path.split("/")[-1]]
 
 
 def _kernel_size(layer: Any) -> tuple[int, int] | None:
