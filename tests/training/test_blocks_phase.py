@@ -105,6 +105,14 @@ def test_blocks_prepare_again_takes_every_activation_from_cache(settings, colors
     num_cached = [[features.num_cached for features in phase.features] for phase in (first, again)]
     assert num_cached == [[0, 0], [len(split.validation), len(split.train)]]
     assert cache_files(tmp_path / "cache") == files
+    from tlkit.models.cut import choose_cut, cut_points
+    from tlkit.training.blocks_phase import cached_activations
+
+    recipe = finetune_recipe(settings)
+    network, views = recipe.source.build(), recipe.hardening.views(recipe)
+    cut = choose_cut(network, cut_points(network), recipe.settings.cut)
+    assert cached_activations(split.train.files, cut, views, recipe) == 1
+    assert cached_activations(split.validation.files, cut, views, recipe) == 0  # plain views alone
     for subset in ("train", "validation"):
         np.testing.assert_array_equal(getattr(first, subset).features[:], getattr(again, subset).features[:])
     assert (first.cut, first.plan.phase, first.notes) == (CUT, "blocks", ())

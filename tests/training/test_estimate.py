@@ -90,17 +90,35 @@ def test_measure_throughput_without_time_measures_first_files(estimate, inputs, 
     assert 0 < throughput.infer < math.inf
 
 
+def test_measure_views_takes_longer_for_more_views_and_skips_broken_files(estimate, inputs, tmp_path):
+    from tlkit.data.augment import AugmentedViews
+
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    few, many = (
+        min(estimate.measure_views([broken, *inputs.files], ImageSpec(64), AugmentedViews(count, 0)) for _ in "ab")
+        for count in (1, 20)
+    )
+    assert 0 < 2 * few < many
+    assert estimate.measure_views([broken], ImageSpec(64), AugmentedViews(2, 0)) == 0
+
+
 # sums
 
 
 def test_estimate_blocks_take_head_then_views_then_epochs(estimate, inputs, constant_step, even, monkeypatch):
+    from tlkit.training import blocks_phase
+
     monkeypatch.setattr(estimate, "measure_throughput", lambda *parts: estimate.Throughput(0.01, 0.02))
+    monkeypatch.setattr(blocks_phase, "measure_views", lambda *parts: 0.03)
     head, blocks = (
         recipe_with(**options).estimate(inputs) for options in ({"freeze": "all"}, {"freeze": "lower", "views": 4})
     )
     assert head.fixed_seconds == cost.HEAD_GRAPH_SECONDS
     assert head.end_seconds == blocks.end_seconds == cost.END_SECONDS
-    views, top = 300 * (0.01 + 4 * 0.02) + 60 * (0.01 + 0.02), constant_step[-1]
+    top = constant_step[-1]
+    below = 0.02 * blocks_phase.fraction_below(inputs.network, top)
+    views = 300 * (0.03 + 4 * below) + 60 * (0.01 + below)
     trained = head.seconds - head.end_seconds + views
     assert blocks.fixed_seconds == pytest.approx(trained + cost.GRAPH_SECONDS * len(top.layers))
     assert head.epoch_seconds == pytest.approx(0.1 * (3 + 60 / 128 / 3))

@@ -1,21 +1,17 @@
 """The engine that `--engine auto` takes: the usual one, or for many images the fastest on this machine, by a trial."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlkit.data.decode import read_file
 from tlkit.engines.base import EngineSpec
 from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted
 from tlkit.engines.trial import can_try, recall_trial, try_engines
-from tlkit.errors import ImageError
 from tlkit.features.extractor import ExtractorSpec, convert_extractor, feature_key
-from tlkit.features.store import FeatureStore
+from tlkit.features.store import cached_fraction
 from tlkit.models.sources import NetworkSource
 
 USUAL = EngineSpec("litert")
 MIN_IMAGES = 3000  # of fewer, no engine saves as much as a trial takes
-SAMPLED_FILES = 64
 
 
 def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[Path]) -> tuple[str, str]:
@@ -49,13 +45,4 @@ def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[
 
 
 def _are_cached(files: Sequence[Path], network: ConvertedModel, spec: ExtractorSpec) -> bool:
-    """Judge by some of the files whether most of their features are cached."""
-    store, sample = FeatureStore(feature_key(spec, network.weights_sha256)), files[:: -(-len(files) // SAMPLED_FILES)]
-    return 2 * sum(_is_cached(file, store) for file in sample) > len(sample)
-
-
-def _is_cached(file: Path, store: FeatureStore) -> bool:
-    try:
-        return store.was_cached(hashlib.sha256(read_file(file)).hexdigest())
-    except ImageError:
-        return False
+    return cached_fraction(files, feature_key(spec, network.weights_sha256)) > 1 / 2

@@ -18,10 +18,11 @@ import numpy as np
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
+from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_file, sha256_text
 from tlkit.utils.process import raise_open_file_limit
 
 FORMAT_VERSION = 3
+SAMPLED_FILES = 64  # that tell which fraction of a folder is cached
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its key and bytes, shortened
@@ -153,6 +154,14 @@ class FeatureStore:
     def _add_to_index(self, shard: np.ndarray) -> None:
         keys = np.ascontiguousarray(shard["sha256"])
         self._index.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
+
+
+def cached_fraction(files: Sequence[Path], key: FeatureKey) -> float:
+    """Judge by some of the files for how many of them features are cached."""
+    if not (sample := files[:: max(1, -(-len(files) // SAMPLED_FILES))]):
+        return 0.0
+    store = FeatureStore(key)
+    return sum(store.was_cached(sha256_file(file)) for file in sample if file.is_file()) / len(sample)
 
 
 class StoredFeatures:

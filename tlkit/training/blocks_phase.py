@@ -8,8 +8,9 @@ on batches of 32 its statistics are noise, and cost 20 points of accuracy in the
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,11 +18,13 @@ import keras
 from tlkit.data.augment import AugmentedViews
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
+from tlkit.engines.cache import conversion_key, load_converted
 from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
-from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor
+from tlkit.features.extractor import ExtractorSpec, FrozenExtractor, completed, convert_extractor, feature_key
+from tlkit.features.store import cached_fraction
 from tlkit.models.cut import Cut, batch_norm_names, choose_cut, cut_points
-from tlkit.training.estimate import EstimateInput, graph_seconds, step_seconds
+from tlkit.training.estimate import EstimateInput, graph_seconds, measure_views, step_seconds
 from tlkit.training.hardening import NO_HARDENING, Hardening
 from tlkit.training.head.fit import one_hot, training_samples
 from tlkit.training.hyperparameters import fit_to_disk, plan_blocks
@@ -76,23 +79,24 @@ class BlocksPhase:
         self, training: NetworkTraining, classifier: keras.Model, inputs: EstimateInput, before: CostEstimate
     ) -> CostEstimate:
         """Estimate the time and disk space after those of earlier phases."""
-        train, held_out = inputs.images
+        (train, held_out), speed = inputs.images, inputs.throughput
         wanted = self._hardening.views(training)
-        cut, chosen, _ = choose_activations(inputs.network, inputs.images, training, wanted)
-        views = chosen.count
-        speed = inputs.throughput
-        filling = train * (speed.decode + views * speed.infer) + held_out * (speed.decode + speed.infer)
+        cut, views, _ = choose_activations(inputs.network, inputs.images, training, wanted)
         multipliers = layer_lr_multipliers(classifier, inputs.network, training.settings.layer_decay)
         plan = self._hardening.plan(plan_blocks(training.settings, train, multipliers), training.settings.upper_epochs)
         top = trainable_top(classifier, cut.tensor, batch_norm_names(classifier))
-        filling, step = filling + graph_seconds(top, inputs), step_seconds(top, plan.batch_size, plan.product_dtype)
+        step = step_seconds(top, plan.batch_size, plan.product_dtype)
+        below = speed.infer * fraction_below(inputs.network, top)
+        filling = train * (measure_views(inputs.files, inputs.image, views) + views.count * below)
+        filling *= 1 - cached_activations(inputs.files, cut, views, training)
+        filling += held_out * (speed.decode + below) + graph_seconds(top, inputs)
         if self._hardening.epsilon:
             whole = step_seconds(
                 trainable_top(classifier, classifier.input, batch_norm_names(classifier)), plan.batch_size
             )
             step += self._hardening.attack_seconds(whole, speed.infer, plan.batch_size)
         cost = before.then(filling, step, inputs.images, plan)
-        return replace(cost, disk=cost.disk + math.prod(cut.shape) * (2 * views * train + 4 * held_out))
+        return replace(cost, disk=cost.disk + math.prod(cut.shape) * (2 * views.count * train + 4 * held_out))
 
 
 def choose_activations(
@@ -130,10 +134,29 @@ def extractor_at_cut(network: keras.Model, cut: Cut, training: NetworkTraining) 
     Raises:
         ModelError
     """
-    name = f"cut {cut.index}"
-    spec = ExtractorSpec(training.image, training.engine, name)
+    spec = _spec_at_cut(cut, training)
     extractor = keras.Model(network.input, cut.tensor, name="extractor")
-    return convert_extractor(extractor, training.source.identity(name), spec)
+    return convert_extractor(extractor, training.source.identity(spec.cut), spec)
+
+
+def _spec_at_cut(cut: Cut, training: NetworkTraining) -> ExtractorSpec:
+    return ExtractorSpec(training.image, training.engine, f"cut {cut.index}")
+
+
+def fraction_below(network: keras.Model, top: keras.Model) -> float:
+    """Give the fraction of a network's layers below the top; about as much of its time is spent there."""
+    inside = {layer.name for layer in top.layers}
+    return sum(layer.name not in inside for layer in network.layers) / len(network.layers)
+
+
+def cached_activations(files: Sequence[Path], cut: Cut, views: AugmentedViews, training: NetworkTraining) -> float:
+    """Give the fraction of training images whose activations in all views are cached."""
+    spec = _spec_at_cut(cut, training)
+    identity = training.source.identity(spec.cut)
+    converted = load_converted(conversion_key(identity)) if identity else None
+    if converted is None:
+        return 0.0
+    return cached_fraction(files, replace(feature_key(spec, converted.weights_sha256), view=views.key))
 
 
 def layer_lr_multipliers(top: keras.Model, network: keras.Model, lowest: float) -> dict[str, float]:

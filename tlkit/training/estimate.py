@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from tlkit.data.augment import ViewTransform
 from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
@@ -27,6 +28,7 @@ from tlkit.utils.parallel import count_workers
 from tlkit.utils.progress import Stopwatch
 
 MEASURED_FILES = 24
+MEASURED_VIEWS = 8  # files of which all views are made
 MEASURED_SECONDS = 2.0  # after which no further file is taken
 LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
 
@@ -162,6 +164,17 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) 
     timings = timings[len(first) :] or timings  # the first open their sessions
     decode, infer = (float(np.median(column)) / count_workers() for column in zip(*timings, strict=True))
     return Throughput(decode, infer)
+
+
+def measure_views(files: Sequence[Path], image: ImageSpec, views: ViewTransform) -> float:
+    """Measure the seconds that all views of an image take on all cores together, with reading and decoding it."""
+    timings = []
+    for file in files[:: max(1, len(files) // MEASURED_VIEWS)][:MEASURED_VIEWS]:
+        started = time.perf_counter()
+        with suppress(ImageError):
+            decode_image(read_file(file), image, views)
+            timings.append(time.perf_counter() - started)
+    return float(np.median(timings)) / count_workers() if timings else 0.0
 
 
 def step_seconds(network: keras.Model, batch_size: int, product_dtype: str = "float32") -> float:
