@@ -28,7 +28,7 @@ from tlkit.utils.parallel import count_workers
 from tlkit.utils.progress import Stopwatch
 
 MEASURED_FILES = 24
-MEASURED_VIEWS = 8  # files of which all views are made
+MEASURED_VIEWS = 8  # files, all views of each
 MEASURED_SECONDS = 2.0  # after which no further file is taken
 LARGER_STEP = 16  # images in the larger of the training steps that are timed; a quarter in the smaller
 
