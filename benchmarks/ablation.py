@@ -3,7 +3,8 @@
     python benchmarks/ablation.py DATA [--seeds 0 1 2] [--only views presets] [--write]
 
 Accuracy on the validation images of each seed's split with the 95 % interval of all seeds together
-(they share images, so it is rather too narrow), and seconds of training. The table goes to docs/ablation.md.
+(they share images, so it is rather too narrow), and seconds of training. With --write the table goes between the marker
+lines of docs/ablation.md.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import say, table
+from measure import replace_between, say, table
 
 from tlkit import FinetuneSettings, finetune
 from tlkit.evaluation.metrics import wilson_interval
@@ -67,13 +68,13 @@ def main() -> None:
         say(json.dumps(rows[-1]))
     seeds = ", ".join(map(str, options.seeds))
     text = (
-        f"# Ablations of freeze lower\n\nMade by `{' '.join(['python', 'benchmarks/ablation.py', *sys.argv[1:]])}`: "
+        f"Made by `{' '.join(['python', 'benchmarks/ablation.py', *sys.argv[1:]])}`: "
         "one choice changed at a time, the rest as by default.\n\n"
         f"{table(['', f'seeds {seeds}', 'mean', '95 % interval', 'seconds of training'], rows)}\n"
     )
     print(text)
     if options.write:
-        FILE.write_text(text, encoding="utf-8")
+        FILE.write_text(replace_between(FILE.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 if __name__ == "__main__":
