@@ -73,7 +73,7 @@ ARMS = (
     Arm("fastai-1", "fastai", ("peer_fastai.py", "--epochs", "1"), is_torch=True),
     Arm("lower", "tlkit", ("--freeze", "lower", "--views", "5")),
     Arm("keras-whole", "Keras guide", ("peer_keras.py", "--frozen", "2", "--whole", "1")),
-    Arm("timm-whole", "timm", ("peer_timm.py", "--frozen", "2", "--whole", "1", "2"), is_torch=True),
+    Arm("timm-whole", "timm", ("peer_timm.py", "--frozen", "2", "--whole", "1"), is_torch=True),
     Arm("fastai-2", "fastai", ("peer_fastai.py", "--epochs", "2"), is_torch=True),
 )
 

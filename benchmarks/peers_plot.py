@@ -48,7 +48,8 @@ def _draw_frame(axes: Any, seconds: Sequence[float], limit: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlim(min(seconds) / 1.3, max(*seconds, limit) * 1.3)
     axes.axvline(limit, color="#888888", linestyle=":", linewidth=1)
-    axes.annotate("10 minutes", (limit, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="right", fontsize=9)
+    place = {"xycoords": ("data", "axes fraction"), "ha": "right", "va": "top"}
+    axes.annotate(f"{limit / 60:.0f} minutes ", (limit, 0.99), fontsize=9, color="#555555", **place)
     axes.set_xlabel("seconds from the start of the process (logarithmic)")
     axes.set_ylabel("test accuracy (%)")
     axes.grid(color="#dddddd", linewidth=0.6)

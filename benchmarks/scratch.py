@@ -73,6 +73,7 @@ def arms_of(name: str, files: list[bytes], targets: np.ndarray, epochs: int) -> 
     import keras
 
     from tlkit.training.loop.fit import fit
+    from tlkit.training.loop.keras_learner import KerasLearner
 
     plan = FitPlan("whole", epochs, 32, OptimizerConfig(1e-3), patience=epochs, seed=0)
     validation = Samples(plain[:VALIDATION_IMAGES], targets[:VALIDATION_IMAGES])
@@ -85,7 +86,7 @@ def arms_of(name: str, files: list[bytes], targets: np.ndarray, epochs: int) -> 
     def tlkit(images: Any) -> Seconds:
         """Train with our loop."""
         clock = Clock()
-        fit(new_model(), Samples(images, targets), validation, plan, clock)
+        fit(KerasLearner(new_model()), Samples(images, targets), validation, plan, clock)
         return clock.seconds()
 
     def keras_fit() -> Seconds:
