@@ -64,12 +64,11 @@ def read_digits() -> tuple[list[bytes], np.ndarray]:
 def arms_of(name: str, files: list[bytes], targets: np.ndarray, epochs: int) -> dict[str, Callable[[], Seconds]]:
     """Make the arms of a network: each trains some epochs and gives the median seconds of one."""
     spec = ImageSpec(ARCHITECTURES[name].image_size)
+    network = ScratchArchitecture(ARCHITECTURES[name], spec.size).build()
     decoded = [decode_image(data, spec) for data in files]
     plain = np.stack([image.pixels for image in decoded])
-    pixels = plain.astype(np.float32)
     oversized = np.stack([decode_image(data, spec, OversizedImage()).pixels for data in files])
     views = AugmentedBatches(oversized, [image.sha256 for image in decoded], LIGHT, spec.size, 0)
-    network = ScratchArchitecture(ARCHITECTURES[name], spec.size).build()
     import keras
 
     from tlkit.training.loop.fit import fit
@@ -94,7 +93,7 @@ def arms_of(name: str, files: list[bytes], targets: np.ndarray, epochs: int) -> 
         model, clock = new_model(), Clock()
         ended = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: clock.on_epoch_end({}))
         model.compile(keras.optimizers.AdamW(1e-3), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-        model.fit(pixels, targets, batch_size=32, epochs=epochs, verbose=0, callbacks=[ended])
+        model.fit(plain.astype(np.float32), targets, batch_size=32, epochs=epochs, verbose=0, callbacks=[ended])
         return clock.seconds()
 
     return {"fit": keras_fit, "none": lambda: tlkit(plain), "views": lambda: tlkit(views)}
