@@ -140,20 +140,28 @@ class Place:
         return len(images_of(self.test))
 
     def split(self, data: Path) -> None:
-        """Copy the images, unless that was done: of each class a fifth, by the hash of the files, for the test."""
-        if (self.folder / "SPLIT").exists():
+        """Copy the images, unless that was done: of each class a fifth, by the hash of the files, for the test.
+
+        raises: SystemExit for a folder without images, and for other images than those that were split
+        """
+        mark = self.folder / "SPLIT"
+        if mark.exists():
+            if mark.read_text(encoding="utf-8") != str(data):
+                raise SystemExit(f"'{self.folder}' holds results of other images; name another folder after --results.")
             return
         by_class: dict[str, list[Path]] = {}
         for file in sorted(data.rglob("*")):
             if file.suffix.lower() in {".jpg", ".jpeg", ".png"}:
                 by_class.setdefault(file.parent.name, []).append(file)
+        if not by_class:
+            raise SystemExit(f"'{data}' holds no images in folders of classes.")
         for name, files in by_class.items():
             files.sort(key=lambda file: hashlib.sha256(file.read_bytes()).hexdigest())
             for place, file in enumerate(files):
                 target = (self.test if place % TEST_FRACTION == 0 else self.train) / name / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
-        (self.folder / "SPLIT").touch()
+        mark.write_text(str(data), encoding="utf-8")
 
     def read(self) -> list[Point]:
         """Read the points of finished processes."""

@@ -37,6 +37,10 @@ def test_split_takes_a_fifth_of_each_class_and_keeps_all_images(place, tmp_path)
     again = peers.Place(tmp_path / "again", None)
     again.split(tmp_path / "images")
     assert {*peers.images_of(again.test)} == test
+    with pytest.raises(SystemExit, match="results of other images"):
+        again.split(tmp_path)
+    with pytest.raises(SystemExit, match="no images in folders of classes"):
+        peers.Place(tmp_path / "none", None).split(tmp_path / "nothing")
 
 
 def test_finished_points_are_read_back_and_not_run_again(place):
