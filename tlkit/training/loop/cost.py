@@ -10,10 +10,10 @@ from tlkit.training.loop.batches import steps_per_epoch
 from tlkit.training.loop.plan import FitPlan
 
 EVALUATION_COST = 1 / 3  # of the time of a training step, for as many images
-YARDSTICK_SECONDS = 0.008  # that `_run_yardstick` takes on the processor where the next figures were measured
+YARDSTICK_SECONDS = 0.009  # that `_run_yardstick` takes on the processor where the next figures were measured
 GRAPH_SECONDS = 0.03  # per layer of a trained network: to convert, fold, trace and save it
 HEAD_GRAPH_SECONDS = 0.9  # until a head is traced
-END_SECONDS = 5.0  # of a command outside its phases: imports of the command line; files, plots and page of a run
+END_SECONDS = 4.5  # of a command outside its phases: imports of the command line; files, plots and page of a run
 
 
 @dataclass(frozen=True)
