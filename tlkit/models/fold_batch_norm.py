@@ -133,17 +133,19 @@ class Pointwise(keras.layers.Conv2D):  # type: ignore[misc]
     """A 1 × 1 convolution as a product of two matrices, whose gradients TensorFlow computes faster on a CPU.
 
     With `product_dtype` bfloat16 both factors are rounded to it before they are multiplied, and so are those of the
-    gradients; sums, weights and everything else are float32 (docs/decisions/047).
+    gradients; sums, weights and everything else are float32 (docs/decisions/047). Outside a training step nothing is
+    rounded, so that an epoch is judged as `predict` will classify.
     """
 
     product_dtype = "float32"
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Compute the convolution as a matrix product; Keras calls this."""
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Compute the convolution as a matrix product, and add the bias."""
         *positions, channels = keras.ops.shape(inputs)[1:]
-        factors = keras.ops.reshape(inputs, (-1, channels)), keras.ops.reshape(kernel, (channels, self.filters))
-        product = keras.ops.matmul(*(keras.ops.cast(factor, self.product_dtype) for factor in factors))
-        return keras.ops.reshape(keras.ops.cast(product, inputs.dtype), (-1, *positions, self.filters))
+        factors = keras.ops.reshape(inputs, (-1, channels)), keras.ops.reshape(self.kernel, (channels, self.filters))
+        dtype = self.product_dtype if training else inputs.dtype
+        product = keras.ops.cast(keras.ops.matmul(*(keras.ops.cast(factor, dtype) for factor in factors)), inputs.dtype)
+        return keras.ops.add(keras.ops.reshape(product, (-1, *positions, self.filters)), self.bias)
 
 
 def _with_bias(layer: Any, product_dtype: str) -> Any:
