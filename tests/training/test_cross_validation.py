@@ -107,13 +107,13 @@ class Guesses:
     """A top whose input is its output, on features that are guesses."""
 
     def __init__(self, guesses):
-        self.top, self.features = self, (self, self)
+        self.features = self, self
         self.guesses = np.eye(3)[guesses]
 
     def open(self, images):
         return self.guesses
 
-    def predict_on_batch(self, features):
+    def predict(self, features):
         return features
 
 

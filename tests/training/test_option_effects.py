@@ -112,6 +112,7 @@ class TinySource:
     image_size: int
     name = "tiny"
     is_pretrained = True
+    has_head = False
 
     def build(self):
         keras.utils.set_random_seed(1)
