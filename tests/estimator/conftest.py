@@ -9,7 +9,7 @@ SMALL = {
     "hidden": "0",
     "epochs": 20,
     "batch_size": 16,
-    "learning_rate": 0.02,
+    "learning_rate": 0.01,
 }  # a training of seconds
 
 
