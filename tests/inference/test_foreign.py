@@ -85,7 +85,7 @@ def test_a_file_that_crashes_an_engine_ends_in_a_sentence(engine, scratch_run, i
         for _ in range(2):  # no verdict is kept
             words = refused(4, "predict", run.path, image, "--engine", engine)
             assert "cannot" in words
-            if engine == "litert":
+            if engine == "litert" and number == 0:  # a head's own file is refused before it can crash
                 assert "crashed (SIGSEGV)" in words and "do not use this run" in words
 
 

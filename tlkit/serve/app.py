@@ -241,7 +241,7 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 
 def _with_top(prediction: Prediction, columns: PredictionColumns) -> Prediction:
     """Give a prediction as many of the most probable classes as are asked for."""
-    if prediction.probabilities is None:
+    if prediction.probabilities is None or len(prediction.top) == columns.top_k:
         return prediction
     return replace(prediction, top=top_classes(prediction.probabilities, columns.class_names, columns.top_k))
 

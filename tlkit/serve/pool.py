@@ -201,6 +201,8 @@ class WorkerPool:
 
     async def classify(self, predictor: Predictor, images: Sequence[GivenImage]) -> list[Prediction]:
         """Classify the images of a request, each as `tlkit predict` does."""
+        if len(images) == 1:  # by far the most frequent; a task of its own takes longer than the rest of this function
+            return [await self.run(partial(_predict, predictor, images[0]))]
         return list(await asyncio.gather(*(self.run(partial(_predict, predictor, image)) for image in images)))
 
     def warm_up(self, served: Sequence[ServedRun]) -> None:

@@ -13,7 +13,7 @@ from tlkit.models.sources import NetworkSource, PretrainedBackbone, absolute_wei
 from tlkit.runs.warm_start import INHERITED, PreviousRun, previous_run
 from tlkit.settings.base import option_name, settings_or_options
 from tlkit.settings.training import FinetuneSettings
-from tlkit.training.hyperparameters import finetune_head, plan_head
+from tlkit.training.hyperparameters import choose_precision, finetune_head, plan_head
 from tlkit.training.network import NetworkRecipe
 from tlkit.training.option_effects import FINETUNE, refuse_without_effect
 from tlkit.training.recipe import TrainingResult
@@ -96,6 +96,8 @@ def _hardened_freeze(settings: FinetuneSettings) -> Any:
 def _recipe(
     settings: FinetuneSettings, given: FinetuneSettings, source: NetworkSource, is_random: bool
 ) -> NetworkRecipe:
+    if settings.freeze == "lower":  # with "auto", the decision keeps it
+        settings = replace(settings, upper_precision=choose_precision(settings.upper_precision))
     return NetworkRecipe(
         command="finetune",
         settings=settings,
