@@ -97,7 +97,8 @@ def _recipe(
     settings: FinetuneSettings, given: FinetuneSettings, source: NetworkSource, is_random: bool
 ) -> NetworkRecipe:
     if settings.freeze == "lower":  # with "auto", the decision keeps it
-        settings = replace(settings, upper_precision=choose_precision(settings.upper_precision))
+        precision: Any = choose_precision(settings.upper_precision)
+        settings = replace(settings, upper_precision=precision)
     return NetworkRecipe(
         command="finetune",
         settings=settings,
