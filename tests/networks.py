@@ -50,9 +50,14 @@ def enliven(network, seed=1):
     random = np.random.default_rng(seed)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.gamma.shape
-            values = random.uniform(1.5, 2.5, shape), random.normal(0, 0.3, shape), random.normal(0, 0.1, shape)
-            layer.set_weights([*values, random.uniform(0.1, 0.3, shape)])
+            shape = layer.moving_mean.shape
+            gamma, beta, mean = (
+                random.uniform(1.5, 2.5, shape),
+                random.normal(0, 0.3, shape),
+                random.normal(0, 0.1, shape),
+            )
+            learned = [gamma] * layer.scale + [beta] * layer.center
+            layer.set_weights([*learned, mean, random.uniform(0.1, 0.3, shape)])
 
 
 @cache

@@ -13,7 +13,7 @@ from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha25
 from tlkit.utils.process import folder_of_process
 from tlkit.utils.reading import read_regular, sha256_regular
 
-CONVERSION_VERSION = 4
+CONVERSION_VERSION = 5
 MAX_NOTE, MAX_CONVERTED = 1 << 16, 1 << 34  # bytes
 CONVERTED_FILES = CachePart(
     "engines", Owned(files=re.compile(rf"{KEY}\.(?:tflite|keras|json)|{TEMPORARY.pattern}"), folders=re.compile("(?!)"))

@@ -3,12 +3,15 @@
 import os
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tlkit.engines.base import InferenceFunction, MapFunction
+from tlkit.engines.litert_graph import UnsupportedLayerError
+from tlkit.engines.litert_network import network_to_litert
 from tlkit.models.graph import averaged_map
 from tlkit.models.head import has_head, split_head
 from tlkit.models.keras_setup import silenced_stderr, start_keras
@@ -89,6 +92,8 @@ def save_network(network: Any, file: Path) -> None:
 def to_litert(network: Any, pixels: bool) -> bytes:
     """Convert a Keras model to the bytes of a `.tflite` file with a batch of one, in float32.
 
+    Its layers are written one by one; TensorFlow converts a network with layers that cannot be (docs/decisions/052).
+
     Where the model's output are averages of a feature map, the map is a second output, which costs nothing:
     it is computed anyway, and it shows where in the image the features come from (docs/decisions/031).
 
@@ -98,10 +103,13 @@ def to_litert(network: Any, pixels: bool) -> bytes:
     Raises:
         WriteError: if TensorFlow cannot write to the folder of temporary files
     """
+    maps = averaged_map(network)
+    with suppress(UnsupportedLayerError, ImportError):
+        return network_to_litert(network, pixels, maps)
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    shape, maps = (1, *network.input.shape[1:]), averaged_map(network)
+    shape = (1, *network.input.shape[1:])
     if maps is not None:
         network = start_keras().Model(network.input, [network.output, maps])
     source = tf.TensorSpec(shape, tf.uint8 if pixels else tf.float32)

@@ -92,7 +92,8 @@ class FeatureExtractor(ImageTags, ClassNamePrefixFeaturesOutMixin, TransformerMi
             ThreadPoolExecutor(1) as background,
         ):
             folder = as_folder(samples, Path(files), settings.max_megapixels)
-            features = extract(folder, build_extractor(background, layer.build, layer.identity, spec), image, Silent())
+            extractor = build_extractor(background, layer.build, layer.identity, spec, layer.source)
+            features = extract(folder, extractor, image, Silent())
             if skipped := features.folder.skipped:
                 index = folder.paths.index(skipped[0].path)
                 raise SamplesError(f"sample {index} of X '{folder.files[index]}' {skipped[0].reason}.")

@@ -1,12 +1,13 @@
 """The engine that `--engine auto` takes: the usual one, or for many images the fastest on this machine, by a trial."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tlkit.engines.base import EngineSpec
 from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted
 from tlkit.engines.trial import can_try, recall_trial, try_engines
-from tlkit.features.extractor import ExtractorSpec, convert_extractor, feature_key
+from tlkit.features.extractor import ExtractorSpec, build_extractor, feature_key
 from tlkit.features.store import cached_fraction
 from tlkit.models.sources import NetworkSource
 
@@ -33,7 +34,8 @@ def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[
     trial, is_new = recall_trial(network) if network else None, False
     if trial is None and len(files) >= MIN_IMAGES:
         if network is None:
-            convert_extractor(source.build(), identity, spec)
+            with ThreadPoolExecutor(1) as background:
+                build_extractor(background, source.build, identity, spec, source).result()
             network = load_converted(conversion_key(identity))
         if network and not _are_cached(files, network, spec):
             trial, is_new = try_engines(network), True

@@ -120,7 +120,8 @@ def export_features(
     image = ImageSpec(settings.image_size, **settings.pixel_options)
     engine = EngineSpec(settings.engine, settings.precision)
     with ThreadPoolExecutor(1) as background:
-        extractor = build_extractor(background, layer.build, layer.identity, ExtractorSpec(image, engine, layer.cut))
+        spec = ExtractorSpec(image, engine, layer.cut)
+        extractor = build_extractor(background, layer.build, layer.identity, spec, layer.source)
         features = extract(folder, extractor, image, progress or Silent()).grouped()
     subsets = previous_run(settings.run).subsets() if settings.run else {}
     fractions = settings.validation_split, settings.test_split

@@ -109,7 +109,7 @@ def extract(
         ThreadPoolExecutor(count_workers()) as pool,
     ):
         if not extractor.done():
-            progress.waiting("loading TensorFlow and the network")
+            progress.waiting("loading the network")
         try:
             results = list(store_new_rows(work, extract_all(pool, work, folder.files, advance)))
         except BaseException:

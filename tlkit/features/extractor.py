@@ -10,6 +10,7 @@ from typing import Any
 from tlkit.data.image import DECODE_VERSION, ImageSpec
 from tlkit.engines.base import Engine, EngineSpec, IdentityEngine, engine_version
 from tlkit.engines.cache import (
+    CONVERSION_VERSION,
     Conversion,
     ConvertedModel,
     conversion_key,
@@ -17,11 +18,13 @@ from tlkit.engines.cache import (
     save_converted,
     weights_digest,
 )
+from tlkit.engines.conversion import convert_in_child
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.features.store import FeatureKey
 from tlkit.models.graph import averaged_map
 from tlkit.models.map_grid import find_grid
+from tlkit.models.sources import NetworkSource
 from tlkit.utils.files import atomic_write, sha256_text
 
 PIXELS, FEATURES = "pixels", "features"  # cuts: before the first layer; where a head begins
@@ -76,13 +79,18 @@ def pixel_extractor(image: ImageSpec) -> FrozenExtractor:
 
 
 def build_extractor(
-    background: ThreadPoolExecutor, build: Callable[[], Any], identity: Sequence[object] | None, spec: ExtractorSpec
+    background: ThreadPoolExecutor,
+    build: Callable[[], Any],
+    identity: Sequence[object] | None,
+    spec: ExtractorSpec,
+    source: NetworkSource | None = None,
 ) -> Future[FrozenExtractor]:
     """Prepare a frozen network; where it was converted before, Keras is not even imported.
 
     Args:
         build: gives the network as a Keras model, from pixels to vectors; called in the background, if at all
         identity: of the network, where it is known before it is built
+        source: what the whole network is built from, where a child process may convert it
 
     Raises:
         ModelError
@@ -91,7 +99,16 @@ def build_extractor(
     converted = load_converted(conversion_key(identity)) if identity and spec.engine.name != "keras" else None
     if converted:
         return completed(_open(converted, spec))
-    return background.submit(lambda: convert_extractor(build(), identity, spec))
+
+    def prepare() -> FrozenExtractor:
+        """Convert the network, in a child process or here."""
+        is_apart = source and identity and spec.engine.name != "keras" and not spec.cut
+        conversion = convert_in_child(source) if source and is_apart else None
+        if identity and conversion:
+            return _open(save_converted(conversion_key(identity), conversion), spec)
+        return convert_extractor(build(), identity, spec)
+
+    return background.submit(prepare)
 
 
 def convert_extractor(network: Any, identity: Sequence[object] | None, spec: ExtractorSpec) -> FrozenExtractor:
@@ -136,7 +153,7 @@ def feature_key(spec: ExtractorSpec, weights_sha256: str) -> FeatureKey:
         decode_version=DECODE_VERSION,
         image=spec.image,
         engine=spec.engine.name,
-        engine_version=engine_version(spec.engine.name),
+        engine_version=f"{engine_version(spec.engine.name)} of conversion {CONVERSION_VERSION}",
         precision=spec.engine.precision,
         weights_sha256=weights_sha256,
         cut=spec.cut or FEATURES,

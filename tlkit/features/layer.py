@@ -26,6 +26,7 @@ class LayerOutput:
         layer: that ends the new one; "" for the features that are classified on
         cut: in cache keys: nothing else distinguishes layers without weights
         identity: what it is made from; None where its weights are still to be downloaded
+        source: of a backbone that ends with its features; else None
     """
 
     network: str
@@ -33,6 +34,7 @@ class LayerOutput:
     layer: str
     cut: str
     identity: tuple[object, ...] | None
+    source: PretrainedBackbone | None = None
 
     def build(self) -> Any:
         """Build a Keras model from pixels to vectors: (batch, values).
@@ -72,7 +74,7 @@ class LayerOutput:
 def backbone_layer(source: PretrainedBackbone, layer: str) -> LayerOutput:
     """Find an output of a pretrained backbone."""
     cut = f"layer {layer} of {source.name}" if layer else ""
-    return LayerOutput(source.name, source.build, layer, cut, source.identity(cut))
+    return LayerOutput(source.name, source.build, layer, cut, source.identity(cut), None if layer else source)
 
 
 def run_layer(run: Run, layer: str, trust_model: bool = False) -> LayerOutput:

@@ -228,6 +228,7 @@ def compute_deep(
 ) -> DeepVectors:
     """Read the images once with a network."""
     with ThreadPoolExecutor(1) as background:
-        extractor = build_extractor(background, source.build, source.identity(), ExtractorSpec(image, engine))
+        spec = ExtractorSpec(image, engine)
+        extractor = build_extractor(background, source.build, source.identity(), spec, source)
         features = extract(folder, extractor, image, progress)
         return DeepVectors(features, extractor.result(), engine)

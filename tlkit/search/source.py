@@ -85,7 +85,12 @@ def find_source(settings: IndexSettings, folder: ImageFolder | None = None) -> I
     settings, layer = resolve_layer(settings)
     image = ImageSpec(settings.image_size, **settings.pixel_options)
     spec = ExtractorSpec(image, EngineSpec(settings.engine, settings.precision), layer.cut)
-    return ImageSource(settings, lambda background: build_extractor(background, layer.build, layer.identity, spec))
+
+    def prepare(background: ThreadPoolExecutor) -> Future[FrozenExtractor]:
+        """Prepare the network."""
+        return build_extractor(background, layer.build, layer.identity, spec, layer.source)
+
+    return ImageSource(settings, prepare)
 
 
 def stored_source(stored: Mapping[str, Any], run: str, trust_model: bool) -> ImageSource:

@@ -187,13 +187,13 @@ class NetworkRecipe:
         subsets, build = self.source.subsets(), once(self.source.build)
         if self.engine_note:
             progress.note(self.engine_note)
-        with ThreadPoolExecutor(1) as background:
+        with ThreadPoolExecutor(2) as background:
             network = None if self.trains_head_alone else background.submit(build)
             if self.freeze == "none":
                 extractor = completed(pixel_extractor(self.image))
             else:
                 spec = ExtractorSpec(self.image, self.engine)
-                extractor = build_extractor(background, build, self.source.identity(), spec)
+                extractor = build_extractor(background, build, self.source.identity(), spec, self.source)
             features = extract(folder, extractor, self.image, progress).grouped()
             fractions = self.settings.validation_split, self.settings.test_split
             split = split_folder(features.folder, *fractions, self.settings.seed, subsets)
