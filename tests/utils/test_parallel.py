@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tlkit.utils.parallel import count_workers, in_chunks, ordered_map
+from tlkit.utils.parallel import count_workers, in_chunks, ordered_map, take_until
 
 
 @pytest.fixture
@@ -126,3 +126,12 @@ def test_chunks_take_no_more_than_they_give():
 
 def test_there_is_at_least_one_worker():
     assert count_workers() >= 1
+
+
+def test_take_until_leaves_the_rest():
+    items = iter(range(10))
+    assert list(take_until(items, lambda: False, 3)) == [0, 1, 2]
+    answers = iter([False, False, True])
+    assert list(take_until(items, lambda: next(answers), 5)) == [3, 4]
+    assert list(take_until(items, lambda: True, 5)) == []
+    assert list(take_until(items, lambda: False, 50)) == [5, 6, 7, 8, 9]

@@ -1,10 +1,12 @@
 """One pass over the files: read, hash, decode and run the frozen network, on every core at once.
 
 Each thread takes a few files, decodes them and runs its own session on them; no queue lies between.
-While the engine is still being prepared (TensorFlow's import, conversion), large files are decoded ahead.
+While the engine is still being prepared, files are decoded ahead: all where a child process prepares it, the large
+ones while this process imports TensorFlow.
 """
 
 import hashlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ from tlkit.errors import ImageError
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureRecord, FeatureStore, StoredFeatures, as_half
 from tlkit.utils.cache import claim_cache
-from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until_done
+from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
 
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
@@ -175,8 +177,13 @@ def extract_all(pool: Executor, work: ExtractionPass, files: list[Path], advance
     """Give features or a reason per file, in order."""
     chunks = in_chunks(files, CHUNK)
     image_bytes = 3 * work.image.size**2 * (work.views.count if work.views else 1)
-    max_ahead = AHEAD_BYTES // (CHUNK * image_bytes) if are_heavy(files) else 0
-    early = take_until_done(chunks, work.extractor, max_ahead)
+    is_heavy = are_heavy(files)
+
+    def should_wait() -> bool:
+        """Tell whether decoding ahead has ended, or would slow the import of TensorFlow down."""
+        return work.extractor.done() or ("tensorflow" in sys.modules and not is_heavy)
+
+    early = take_until(chunks, should_wait, AHEAD_BYTES // (CHUNK * image_bytes))
     ahead = deque(ordered_map(pool, work.decode, early, ahead=max(1, count_workers() - 1)))  # a core for TensorFlow
     work.store_of(work.extractor.result())
     waiting = (ahead.popleft() for _ in range(len(ahead)))

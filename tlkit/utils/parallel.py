@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 CHUNK = 8  # files a thread takes at a time
 
@@ -53,10 +53,10 @@ def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def take_until_done(items: Iterator[Item], future: Future[Any], max_items: int) -> Iterator[Item]:
-    """Take at most `max_items` items, and no more once the future is done; the rest stays in `items`."""
+def take_until(items: Iterator[Item], has_ended: Callable[[], bool], max_items: int) -> Iterator[Item]:
+    """Take at most `max_items` items, and no more once `has_ended` says so; the rest stays in `items`."""
     for _ in range(max_items):
-        if future.done():
+        if has_ended():
             return
         try:
             yield next(items)
