@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry, count_reasons
-from tlkit.engines.base import Engine, EngineSpec, is_installed, run_in_batches
+from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner, is_installed, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.engines.litert_head import head_to_litert
@@ -33,9 +34,10 @@ from tlkit.training.loop.history import EpochRecord, best_epoch
 from tlkit.training.loop.time_limit import check_time_limit
 from tlkit.training.recipe import CrossValidation, Dataset, FitDetails, Repeats, TrainingMetrics
 from tlkit.utils.files import atomic_open, atomic_write, make_folder
+from tlkit.utils.parallel import count_workers, ordered_map
 
 CONFLICTS = "conflicts.csv"  # identical images with different labels
-READ_BATCH = 256  # images whose features are read from the disk at a time
+READ_BATCH = 64  # images whose features are read from the disk at a time
 MAX_DRAWN, THUMBNAIL = 24, 240  # mistakes in one plot; pixels of their shorter side
 
 
@@ -158,7 +160,10 @@ class Fitted(ABC):
         starts = range(0, len(images), READ_BATCH)
         batches = (images.subset(range(start, min(start + READ_BATCH, len(images)))) for start in starts)
         cached = (self._at_cut(batch) for batch in batches)
-        return np.concatenate([rows if top.body is None else run_rows(top.body, rows) for rows in cached])
+        if top.body is None:
+            return np.concatenate(list(cached))
+        with ThreadPoolExecutor(count_workers()) as pool:
+            return np.concatenate(list(ordered_map(pool, ThreadedRunner(top.body), cached)))
 
     def _at_cut(self, images: ImageFolder) -> np.ndarray:
         """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
