@@ -21,6 +21,7 @@ from tlkit.inference.golden import (
     MAX_PNG_BYTES,
     MAX_SAMPLES,
     TOLERANCES,
+    Replayer,
     has_golden,
     record_golden,
     small_png,
@@ -100,6 +101,16 @@ def test_option_leaves_samples_out(colors, tmp_path):
     assert not has_golden(run)
     assert not (run.path / "golden").exists()
     assert "has no golden samples" in refusal(run)
+
+
+def test_samples_replayed_together_are_those_replayed_alone(each_run):
+    replayer = Replayer(Predictor(each_run))
+    files = [each_run.path / sample["file"] for sample in each_run.read_json(GOLDEN)["samples"]]
+    damaged = each_run.path / "golden" / "0.png"
+    damaged.write_bytes(b"no image")
+    together = replayer.replay(files)
+    assert [replayer.replay([file])[0] for file in files] == together
+    assert [replay.pixels_sha256 == "" for replay in together] == [file == damaged for file in files]
 
 
 # which images, and how they are stored

@@ -1,11 +1,20 @@
 import itertools
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tlkit.utils.parallel import count_workers, in_chunks, ordered_map, take_until
+from tlkit.utils.parallel import (
+    SWITCH_SECONDS,
+    TwoThreads,
+    count_workers,
+    in_chunks,
+    ordered_map,
+    take_until,
+    worker_beside,
+)
 
 
 @pytest.fixture
@@ -135,3 +144,58 @@ def test_take_until_leaves_the_rest():
     assert list(take_until(items, lambda: next(answers), 5)) == [3, 4]
     assert list(take_until(items, lambda: True, 5)) == []
     assert list(take_until(items, lambda: False, 50)) == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(("wanted", "processors"), [(True, 2), (True, 1), (False, 2)])
+def test_two_threads_gives_both_results_in_their_order(wanted, processors, monkeypatch):
+    monkeypatch.setattr("tlkit.utils.parallel.count_workers", lambda: processors)
+    threads = TwoThreads(wanted)
+    assert [threads(lambda item: 10 * item, (number, number + 1)) for number in range(9)] == [
+        (10 * number, 10 * number + 10) for number in range(9)
+    ]
+
+
+def test_two_threads_works_side_by_side(monkeypatch):
+    monkeypatch.setattr("tlkit.utils.parallel.count_workers", lambda: 2)
+    meeting = threading.Barrier(2)
+    assert sorted(TwoThreads()(lambda _: meeting.wait(timeout=10), (0, 1))) == [0, 1]
+
+
+def test_two_threads_does_not_wait_for_a_thread_that_has_not_begun(monkeypatch):
+    monkeypatch.setattr("tlkit.utils.parallel.count_workers", lambda: 2)
+    threads, free = TwoThreads(), threading.Event()
+    threads._pool.submit(free.wait, 10)
+    caller = threading.get_ident()
+    assert threads(lambda _: threading.get_ident(), (0, 1)) == (caller, caller)
+    free.set()
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_error_in_a_half_is_raised(broken, monkeypatch):
+    monkeypatch.setattr("tlkit.utils.parallel.count_workers", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        TwoThreads()(lambda item: 1 / item, (0, 1) if broken == 0 else (1, 0))
+
+
+def test_worker_beside_lets_threads_take_turns_often_meanwhile():
+    before = sys.getswitchinterval()
+    with worker_beside() as worker:
+        assert worker.submit(sys.getswitchinterval).result() == pytest.approx(SWITCH_SECONDS)
+    assert sys.getswitchinterval() == before
+
+
+def test_after_an_error_work_that_has_not_begun_is_left_out():
+    done, begun, free = [], threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        free.wait(10)
+        done.append("first")
+
+    with pytest.raises(KeyboardInterrupt), worker_beside() as worker:  # noqa: PT012
+        worker.submit(work)
+        worker.submit(done.append, "second")
+        begun.wait(10)
+        threading.Timer(0.05, free.set).start()
+        raise KeyboardInterrupt
+    assert done == ["first"]

@@ -1,6 +1,7 @@
 """The command line: one thin file per command; the work is in the package of the same noun."""
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -45,6 +46,7 @@ from tlkit.errors import OptionError, TlkitError, naming_extras
 from tlkit.utils.process import remove_folders_of_process
 
 INTERRUPTED = 130
+GARBAGE_THRESHOLD = 10_000  # new objects between two searches for cycles: those of 700 took 0.3 s of a training
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
@@ -56,6 +58,7 @@ class _Group(HelpGroup):
         if args is not None:
             return super().main(args, *positional, **extra)
         take_signals()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:  # where the shell has closed it, as by >&-
                 setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from tlkit.evaluation.calibration import Calibration
 from tlkit.evaluation.metrics import wilson_interval
 from tlkit.evaluation.report import Report
 from tlkit.utils.plotting import (
     BLUE,
+    DPI,
     GRAY,
     INK,
     ORANGE,
@@ -146,7 +148,8 @@ def _class_label(name: str, label: int, missing: set[str]) -> str:
     return f"#{label}" if missing & set(name) else shorten_middle(name, MAX_LABEL)
 
 
-MISTAKE_COLUMNS = 4
+MISTAKE_COLUMNS, MISTAKE_CELL = 4, (2.6, 2.5)  # inches of a mistake with its titles
+MISTAKE_BOX = (296, 222)  # pixels that its image fills one way
 
 
 def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> None:
@@ -157,23 +160,40 @@ def draw_mistakes(mistakes: Sequence[Mistake], report: Report, file: Path) -> No
     drawn = {label for mistake in mistakes for label in (mistake.label, mistake.predicted)}
     with fonts_for([*files, *(names[label] for label in drawn)]) as missing:
         labels = {label: _class_label(names[label], label, missing) for label in drawn}
-        height = 2.5 * rows + 0.6
-        figure = new_figure(figsize=(2.6 * MISTAKE_COLUMNS, height))
+        width, height = MISTAKE_COLUMNS * MISTAKE_CELL[0], rows * MISTAKE_CELL[1] + 0.6
+        figure = new_figure(figsize=(width, height))
         title = f"{num_mistakes:,} of {len(report.labels):,} images wrong"
         title += f"; the {len(mistakes)} most confident are shown" * (len(mistakes) < num_mistakes)
         title += f"\n{INDEX_LEGEND}" * any(missing & set(names[label]) for label in drawn)
         figure.suptitle(title, fontsize=11, color=INK, y=1 - 0.1 / height, va="top")
-        figure.subplots_adjust(0.01, 0.25 / height, 0.99, 1 - 0.9 / height, 0.05, 0.35)  # constrained takes 0.6 s
-        for axes in np.ravel(figure.subplots(rows, MISTAKE_COLUMNS)):
-            axes.set_axis_off()
-        for axes, mistake, name in zip(figure.axes, mistakes, files, strict=False):
-            axes.imshow(mistake.pixels)
-            percent = f"{100 * mistake.confidence:.0f} %"
-            title = f"{labels[mistake.label]}\nas {labels[mistake.predicted]} ({percent})"
-            axes.set_title(title, fontsize=9, color=INK, parse_math=False)
-            below: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top", "parse_math": False}
-            axes.text(0.5, -0.03, escape_missing(name, missing), fontsize=7, color=GRAY, **below)
+        for number, (mistake, name) in enumerate(zip(mistakes, files, strict=True)):
+            row, column = divmod(number, MISTAKE_COLUMNS)
+            x, y = (column + 0.5) * MISTAKE_CELL[0], height - 0.9 - row * MISTAKE_CELL[1]
+            top, bottom = _put_image(figure, mistake.pixels, (round(x * DPI), round(y * DPI)))
+            words = f"{labels[mistake.label]}\nas {labels[mistake.predicted]} ({100 * mistake.confidence:.0f} %)"
+            text: dict[str, Any] = {"ha": "center", "parse_math": False}
+            figure.text(x / width, (top / DPI + 0.06) / height, words, fontsize=9, color=INK, va="bottom", **text)
+            below = (bottom / DPI - 0.05) / height
+            figure.text(x / width, below, escape_missing(name, missing), fontsize=7, color=GRAY, va="top", **text)
         save_figure(figure, file)
+
+
+def _put_image(figure: "Figure", pixels: np.ndarray, spot: tuple[int, int]) -> tuple[int, int]:
+    """Put an image into its box, pixel by pixel: 24 axes take three times as long as all else on the sheet.
+
+    Args:
+        spot: x of the middle and y of the top of the box
+
+    Returns:
+        y of its upper and lower edge
+    """
+    height, width = pixels.shape[:2]
+    factor = min(MISTAKE_BOX[0] / width, MISTAKE_BOX[1] / height)
+    method = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BILINEAR
+    size = max(1, round(factor * width)), max(1, round(factor * height))
+    x, bottom = spot[0] - size[0] // 2, spot[1] - (MISTAKE_BOX[1] + size[1]) // 2
+    figure.figimage(np.asarray(Image.fromarray(pixels).resize(size, method)), x, bottom)
+    return bottom + size[1], bottom
 
 
 PHASES = {"head": "head", "blocks": "top blocks", "whole": "all layers"}  # what is trained, as people read it

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import local
 
 import numpy as np
 
@@ -53,21 +54,22 @@ class RunNetwork:
         return self._extract(pixels)
 
     def maps_session(self) -> MapFunction:
-        """Open a session from pixels, uint8 (images, size, size, 3), to features and their feature map.
+        """Open the way from pixels, uint8 (images, size, size, 3), to features and their feature map.
 
         Returns:
-            A function for one thread; its maps are float32 (images, height, width, channels)
+            A function that threads may share; its maps are float32 (images, height, width, channels)
         """
-        engine, before = self._map_engine, [ThreadedRunner(engine) for engine in self._before]
+        engine, before, thread = self._map_engine, [ThreadedRunner(engine) for engine in self._before], local()
         assert engine is not None
-        session = engine.session_with_maps()
 
         def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             """Run images through the network."""
             count = len(rows)
+            if not hasattr(thread, "session"):
+                thread.session = engine.session_with_maps()
             for runner in before:
                 rows = runner(rows)
-            outputs = [session(batch) for batch in padded_batches(rows, engine.batch_size)]
+            outputs = [thread.session(batch) for batch in padded_batches(rows, engine.batch_size)]
             features, maps = (np.concatenate(parts)[:count] for parts in zip(*outputs, strict=True))
             return features, maps
 

@@ -105,13 +105,15 @@ def vote_among_nearest(traits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         traits: (images, values)
     """
-    ranks = np.stack([_ranks(column) for column in traits.T], axis=1)
+    ranks = np.stack([_ranks(column) for column in traits.T])
     num_classes, predicted = int(labels.max()) + 1, np.empty(len(labels), np.int64)
     count = min(NUM_NEIGHBORS, len(labels) - 1)
-    for start in range(0, len(ranks), BLOCK):
-        block = ranks[start : start + BLOCK]
-        distances = ((block[:, None] - ranks[None]) ** 2).sum(axis=2)
-        distances[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
+    for start in range(0, len(labels), BLOCK):
+        images = np.arange(start, min(start + BLOCK, len(labels)))
+        distances = np.zeros((len(images), len(labels)), np.float32)
+        for column in ranks:
+            distances += (column[images, np.newaxis] - column) ** 2
+        distances[images - start, images] = np.inf
         near = np.argpartition(distances, count - 1, axis=1)[:, :count]
         votes = (labels[near][:, :, None] == np.arange(num_classes)).sum(axis=1)
         predicted[start : start + BLOCK] = votes.argmax(axis=1)

@@ -1,6 +1,7 @@
 """Heat maps for the galleries of a page: where in an image the reasons for its predicted class are."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tlkit.data.decode import open_upright, read_file, to_rgb
@@ -12,6 +13,7 @@ from tlkit.explain.occlusion import Occlusion
 from tlkit.explain.overlay import draw_overlay
 from tlkit.report.images import LARGE, QUALITY
 from tlkit.runs.run import Run
+from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
 
 
 def make_heat_maps(run: Run, root: Path, predicted: Mapping[str, int]) -> dict[str, str]:
@@ -30,13 +32,19 @@ def make_heat_maps(run: Run, root: Path, predicted: Mapping[str, int]) -> dict[s
         return {}
     if explainer.needs_keras or explainer.method.name == Occlusion.name:
         return {}
-    spec, uris = run.manifest.image, dict[str, str]()
-    for path, label in predicted.items():
+    spec = run.manifest.image
+
+    def draw(item: tuple[str, int]) -> str:
+        """Draw the heat map of an image; "" where it vanished meanwhile."""
+        path, label = item
         try:
             content = read_file(root / path)
             pixels = decode_square(content, spec)
             upright = to_rgb(open_upright(content, LARGE, spec.max_megapixels), spec.gray_range)
-        except ImageError:  # it vanished meanwhile
-            continue
-        uris[path] = data_uri(draw_overlay(upright, explainer.heat_map(pixels, label), spec, LARGE), QUALITY)
-    return uris
+        except ImageError:
+            return ""
+        return data_uri(draw_overlay(upright, explainer.heat_map(pixels, label), spec, LARGE), QUALITY)
+
+    with single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
+        drawn = list(ordered_map(pool, draw, predicted.items()))
+    return {path: uri for path, uri in zip(predicted, drawn, strict=True) if uri}

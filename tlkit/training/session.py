@@ -1,7 +1,7 @@
 """The fixed order of steps of every training, from a folder of images to a finished run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, Traini
 from tlkit.training.tracking import tracked
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import refuse_inside
-from tlkit.utils.parallel import single_threaded_blas
+from tlkit.utils.parallel import single_threaded_blas, worker_beside
 from tlkit.utils.plotting import import_matplotlib
 from tlkit.utils.progress import Progress, Silent, Stopwatch
 
@@ -132,7 +132,7 @@ def _take_steps(
         dataset = recipe.load(folder, ReadingWatch(progress, time_limit, stopwatch.total()))
     save_or_check_split(run, dataset.split)
     stopwatch.lap("features")
-    with ThreadPoolExecutor(1) as beside:
+    with worker_beside() as beside:
         data_notes = beside.submit(quick_check, dataset.folder)
         if recipe.settings.plots:
             beside.submit(import_matplotlib)
@@ -145,7 +145,7 @@ def _measure(
     run: Run,
     recipe: Recipe[DatasetT],
     trained: tuple[DatasetT, FittedModel, list[str]],
-    workers: tuple[ThreadPoolExecutor, Progress],
+    workers: tuple[Executor, Progress],
     stopwatch: Stopwatch,
 ) -> TrainingResult:
     """Save a trained model, measure it, and finish its run.

@@ -34,9 +34,10 @@ def require_matplotlib(what: str = "a plot") -> None:
 
 
 def import_matplotlib() -> None:
-    """Import what draws, in a thread that has time; ModelError where it is not installed"""
+    """Import what draws, and read the list of fonts, in a thread that has time; ModelError where it is not installed"""
     require_matplotlib()
-    import_module("matplotlib.backends.backend_agg")
+    for name in ("figure", "font_manager", "backends.backend_agg"):
+        import_module(f"matplotlib.{name}")
 
 
 def new_figure(**options: Any) -> "Figure":

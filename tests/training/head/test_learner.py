@@ -79,6 +79,44 @@ def test_head_learner_gradients_are_those_of_keras(head):
         np.testing.assert_allclose(learner.gradients[name], gradient, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["wide and deep", "linear on a batch norm", "linear", "no batch norm"])
+def test_gradients_under_dropout_are_the_slopes_of_the_loss(kind):
+    learner = random_learner(replace(HEADS[kind], dropout=0.4))
+    learner.prepare(PLAN, 10, 1.0)
+
+    def loss():
+        learner.start_epoch(0, 1, 1.0)  # the same draws
+        return learner.differentiate(batch())[0]
+
+    loss()
+    gradients = {name: gradient.copy() for name, gradient in learner.gradients.items()}
+    for name, gradient in gradients.items():
+        for position in {0, gradient.size // 2, gradient.size - 1}:
+            value, ends = learner.weights[name].reshape(-1), []
+            for change in (0.002, -0.004):
+                value[position] += np.float32(change)
+                ends.append(loss())
+            value[position] += np.float32(0.002)
+            slope = (ends[0] - ends[1]) / 0.004
+            assert gradient.reshape(-1)[position] == pytest.approx(slope, abs=2e-3, rel=0.05), (name, position)
+
+
+def test_a_large_head_is_the_same_in_one_thread_and_in_two(monkeypatch):
+    random = np.random.default_rng(0)
+    features = random.normal(1, 2, (32, 401)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[random.integers(0, 3, 32)]
+    learned = []
+    for processors in (1, 2):
+        monkeypatch.setattr("tlkit.utils.parallel.count_workers", lambda count=processors: count)
+        learner = HeadLearner(Head(0.5, True, (256,)), 401, 3, 0)
+        learner.prepare(PLAN, 10, 1.0)
+        learner.start_epoch(0, 1, 1.0)
+        for _ in range(5):
+            learner.step((features, targets, np.ones(32, np.float32)))
+        learned.append([*learner.get_state(), learner.predict(features)])
+    assert all(np.array_equal(*pair) for pair in zip(*learned, strict=True))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -12,14 +12,19 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from tlkit.models.head import EPSILON, MOMENTUM, Head
+from tlkit.models.head import EPSILON, Head
+from tlkit.training.head.halves import FeatureHalf
 from tlkit.training.loop.batches import Batch
 from tlkit.training.loop.plan import FIXED_WARM_UPS, FitPlan
+from tlkit.utils.parallel import TwoThreads
 
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7  # Keras's defaults
 BATCH_NORM = ("gamma", "beta", "mean", "variance")
 MIN_PROBABILITY = 1e-7  # as Keras clips before the logarithm
 BLOCK = 1 << 16  # weights the optimizer updates at a time: a few such arrays fit into the cache
+MIN_WEIGHTS = 100_000  # of a head that two threads train; a smaller one waits longer than it computes
+
+Sums = tuple[np.ndarray, np.ndarray | None]
 
 
 def can_learn(plan: FitPlan) -> bool:
@@ -61,6 +66,9 @@ class HeadLearner:
             kernel = self.weights[f"kernel_{index}"]
             bound = math.sqrt(6 / sum(kernel.shape))  # Glorot 2010
             kernel[:] = random.uniform(-bound, bound, kernel.shape)
+        middle, trained = num_features // 2, (self.weights, self.gradients)
+        self._halves = FeatureHalf(*trained, slice(0, middle)), FeatureHalf(*trained, slice(middle, num_features))
+        self._threads = TwoThreads(sum(sizes) >= MIN_WEIGHTS)
         self._steps, self.learning_rate = 0, 0.0
 
     def prepare(self, plan: FitPlan, steps: int, lr_scale: float) -> None:
@@ -87,82 +95,63 @@ class HeadLearner:
     def differentiate(self, batch: Batch) -> tuple[float, float]:
         """Compute the gradients of a batch, and give its loss and accuracy."""
         features, targets, sample_weights = batch
-        standard = self._standardize(features) if self._head.batch_norm else features
-        inputs = self._scaled(standard)
-        values = [inputs]
-        for index in range(1, len(self._head.hidden) + 1):
-            values.append(_relu(values[-1] @ self.weights[f"kernel_{index}"] + self.weights[f"bias_{index}"]))
-        kept, rate = None, self._head.dropout
+        kept, rate, hidden = None, self._head.dropout, self._head.hidden
         if rate:
-            kept = (self._random.random(values[-1].shape, np.float32) >= rate) * np.float32(1 / (1 - rate))
-            values[-1] = values[-1] * kept
-        probabilities = _softmax(self._logits(values[-1], features))
+            shape = len(features), hidden[-1] if hidden else features.shape[1]
+            kept = (self._random.random(shape, np.float32) >= rate) * np.float32(1 / (1 - rate))
+        dropped = None if hidden else kept
+        sums = self._threads(lambda half: half.forward(features, dropped), self._halves)
+        values, probabilities = self._finish(sums, kept)
         scores = (probabilities - targets) * (sample_weights / len(features))[:, np.newaxis]
-        self._backward(features, standard, values, kept, scores)
+        self._backward(values, kept, scores)
         losses = self.losses(targets, probabilities) * sample_weights
         correct = probabilities.argmax(axis=1) == targets.argmax(axis=1)
         return float(losses.mean()) + self._penalize(), float(correct.mean())
 
-    def _standardize(self, features: np.ndarray) -> np.ndarray:
-        """Standardize a batch by its own statistics, and move those of all batches toward them."""
-        mean = features.mean(axis=0)
-        centered: np.ndarray = features - mean
-        variance = np.einsum("ij,ij->j", centered, centered) / np.float32(len(features))
-        for name, value in (("mean", mean), ("variance", variance)):
-            self.weights[name] += np.float32(1 - MOMENTUM) * (value - self.weights[name])
-        centered /= np.sqrt(variance + np.float32(EPSILON))
-        return centered
+    def _finish(self, sums: Sequence[Sums], kept: np.ndarray | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Compute what follows the layers on the features.
 
-    def _scaled(self, standard: np.ndarray) -> np.ndarray:
-        if not self._head.batch_norm:
-            return standard
-        scaled: np.ndarray = standard * self.weights["gamma"] + self.weights["beta"]
-        return scaled
+        Args:
+            sums: of the layers on the features, of each half
+            kept: what dropout multiplies the last hidden layer by
 
-    def _logits(self, values: np.ndarray, features: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = values @ self.weights["kernel"] + self.weights["bias"]
-        return logits + features @ self.weights["linear"] if self._head.hidden else logits
+        Returns:
+            The output of each hidden layer, and probabilities
+        """
+        (entered, direct), (other, other_direct) = sums
+        entered += other
+        if direct is None or other_direct is None:
+            return [], _softmax(entered + self.weights["bias"])
+        values = [_relu(entered + self.weights["bias_1"])]
+        for index in range(2, len(self._head.hidden) + 1):
+            values.append(_relu(values[-1] @ self.weights[f"kernel_{index}"] + self.weights[f"bias_{index}"]))
+        if kept is not None:
+            values[-1] *= kept
+        return values, _softmax(values[-1] @ self.weights["kernel"] + self.weights["bias"] + direct + other_direct)
 
-    def _backward(
-        self,
-        features: np.ndarray,
-        standard: np.ndarray,
-        values: list[np.ndarray],
-        kept: np.ndarray | None,
-        scores: np.ndarray,
-    ) -> None:
+    def _backward(self, values: list[np.ndarray], kept: np.ndarray | None, scores: np.ndarray) -> None:
         """Fill the gradients.
 
         Args:
-            standard: the features less their mean, over their deviation; the features where there is no batch norm
-            values: the input of each layer that has a kernel
+            values: the output of each hidden layer
             kept: what dropout multiplied the last of them by
             scores: gradients of the logits
         """
-        found = self.gradients
-        if self._head.hidden:
-            np.dot(features.T, scores, out=found["linear"])
-        np.dot(values[-1].T, scores, out=found["kernel"])
+        found, gradient = self.gradients, scores
         scores.sum(axis=0, out=found["bias"])
-        gradient = scores @ self.weights["kernel"].T
-        if kept is not None:
-            gradient *= kept
-        for index in range(len(self._head.hidden), 0, -1):
-            gradient *= values[index] > 0
-            kernel, bias = found[f"kernel_{index}"], found[f"bias_{index}"]
-            gradient.sum(axis=0, out=bias)
-            if index > 1 or not self._head.batch_norm:
-                np.dot(values[index - 1].T, gradient, out=kernel)
-                gradient = gradient @ self.weights[f"kernel_{index}"].T if index > 1 else gradient
-                continue
-            np.dot(standard.T, gradient, out=kernel)  # of the standardized features: gives those of the batch norm, too
-            np.einsum("ij,ij->i", kernel, self.weights["kernel_1"], out=found["gamma"])
-            np.dot(self.weights["kernel_1"], bias, out=found["beta"])
-            kernel *= self.weights["gamma"][:, np.newaxis]
-            kernel += self.weights["beta"][:, np.newaxis] * bias
-        if self._head.batch_norm and not self._head.hidden:
-            np.einsum("ij,ij->j", gradient, standard, out=found["gamma"])
-            gradient.sum(axis=0, out=found["beta"])
+        if values:
+            np.dot(values[-1].T, scores, out=found["kernel"])
+            gradient = scores @ self.weights["kernel"].T
+            if kept is not None:
+                gradient *= kept
+        for index in range(len(values), 0, -1):
+            gradient *= values[index - 1] > 0
+            gradient.sum(axis=0, out=found[f"bias_{index}"])
+            if index > 1:
+                np.dot(values[index - 2].T, gradient, out=found[f"kernel_{index}"])
+                gradient = gradient @ self.weights[f"kernel_{index}"].T
+        bias_gradient = found["bias_1" if values else "bias"]
+        self._threads(lambda half: half.backward(gradient, scores, bias_gradient), self._halves)
 
     def _penalize(self) -> float:
         """Add the gradients of the penalties on kernels, and give their loss."""
@@ -191,12 +180,20 @@ class HeadLearner:
         if config.clip_norm:
             norm = math.sqrt(float(np.dot(self._gradient, self._gradient)))
             self._gradient *= np.float32(config.clip_norm / max(norm, config.clip_norm))
-        self._values[: self._decayed] *= np.float32(1 - rate * config.weight_decay)
         step_size = np.float32(rate * math.sqrt(1 - BETA_2**self._steps) / (1 - BETA_1**self._steps))
-        change = np.empty(min(BLOCK, len(self._values)), np.float32)
-        for start in range(0, len(self._values), BLOCK):
-            part = slice(start, start + BLOCK)
-            gradient, mean, square = self._gradient[part], self._mean[part], self._square[part]
+        decay, middle = np.float32(1 - rate * config.weight_decay), len(self._values) // 2
+        self._threads(
+            lambda part: self._update_part(*part, decay, step_size), ((0, middle), (middle, len(self._values)))
+        )
+
+    def _update_part(self, start: int, end: int, decay: np.float32, step_size: np.float32) -> None:
+        """Update the weights from one position to another."""
+        change = np.empty(min(BLOCK, end - start), np.float32)
+        for first in range(start, end, BLOCK):
+            part = slice(first, min(first + BLOCK, end))
+            values, gradient, mean, square = (
+                array[part] for array in (self._values, self._gradient, self._mean, self._square)
+            )
             moved = change[: len(gradient)]
             np.subtract(gradient, mean, out=moved)
             moved *= np.float32(1 - BETA_1)
@@ -209,15 +206,13 @@ class HeadLearner:
             moved += np.float32(ADAM_EPSILON)
             np.divide(mean, moved, out=moved)
             moved *= step_size
-            self._values[part] -= moved
+            values[: max(0, self._decayed - first)] *= decay
+            values -= moved
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Give probabilities, as the finished head does."""
         arrays = self.arrays()
-        values = features * arrays["scale"] + arrays["offset"] if self._head.batch_norm else features
-        for index in range(1, len(self._head.hidden) + 1):
-            values = _relu(values @ self.weights[f"kernel_{index}"] + self.weights[f"bias_{index}"])
-        return _softmax(self._logits(values, features))
+        return self._finish(self._threads(lambda half: half.predict(features, arrays), self._halves))[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Give what the finished head computes with, named as by `models.head.head_arrays`."""

@@ -13,7 +13,7 @@ EVALUATION_COST = 1 / 3  # of the time of a training step, for as many images
 YARDSTICK_SECONDS = 0.009  # that `_run_yardstick` takes on the processor where the next figures were measured
 GRAPH_SECONDS = 0.03  # per layer of a trained network: to convert, fold, trace and save it
 HEAD_GRAPH_SECONDS = 0.9  # until a head is traced
-END_SECONDS = 4.5  # of a command outside its phases: imports of the command line; files, plots and page of a run
+END_SECONDS = 3.6  # of a command outside its phases: imports of the command line; files, plots and page of a run
 
 
 @dataclass(frozen=True)
