@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import click
 import pytest
@@ -20,6 +21,7 @@ def signals(monkeypatch):
     """Handlers of signals as they were, after a test."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(console, "_received", [])
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -77,6 +79,22 @@ def test_console_says_the_accuracy_of_the_epoch_that_is_kept():
     assert said(first, high) == "training the head: 2 epochs, accuracy 50.0 % at epoch 1, 1 s\n"
     assert said(first, high, third) == "training the head: 3 epochs, accuracy 50.0 % → 80.0 % at epoch 3, 1 s\n"
     assert said(high) == "training the head: 1 epoch; the weights of epoch 1 are kept, 1 s\n"
+
+
+class Dropped:
+    """An object whose destructor takes the signal, as that of a file may."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost(signals):
+    take_signals()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        thing = Dropped()
+        del thing
+        for _ in range(500):
+            time.sleep(0.01)
 
 
 def test_console_interrupted_names_the_run_and_the_command(tmp_path):

@@ -1,12 +1,14 @@
 """Progress on the terminal: a bar while a stage runs, one line when it has ended; notes and signals."""
 
+import _thread
 import os
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +43,7 @@ BAR_STYLES = {  # rich's own are pale on white
     "progress.remaining": FAINT,
 }
 NARROW = 76  # columns below which there is no room for a bar and the time left
+SECONDS_AGAIN = 0.02  # until an interrupt that was dropped is repeated
 
 _received: list[int] = []
 
@@ -50,7 +53,18 @@ def take_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     show = sys.unraisablehook
-    sys.unraisablehook = lambda error: None if error.exc_type is KeyboardInterrupt else show(error)  # in a destructor
+
+    def take_again(error: Any) -> None:
+        """Interrupt again where Python drops it, in a destructor: as of a file that was just written."""
+        if error.exc_type is not KeyboardInterrupt:
+            show(error)
+            return
+        with suppress(RuntimeError):  # the program is ending
+            again = threading.Timer(SECONDS_AGAIN, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+
+    sys.unraisablehook = take_again
 
 
 def ignore_signals() -> None:
