@@ -59,7 +59,7 @@ def test_the_file_answers_as_predict(exported, finetuned_run, colors):
     for count in (1, 5, 2):
         answers = run(pixels[:count])
         assert answers.dtype == np.float32
-        assert np.abs(answers - expected[:count]).max() < 1e-6
+        assert np.abs(answers - expected[:count]).max() < 5e-6  # written in two ways: decision 052
 
 
 def test_a_litert_file_holds_its_labels_and_facts(exported):

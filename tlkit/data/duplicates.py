@@ -218,7 +218,7 @@ def _pairs(thumbnails: np.ndarray) -> Iterator[Pair]:
         alike = np.maximum(block @ details_to[start:].T, block @ mirrored_to[start:].T)
         rows, columns = np.nonzero(np.triu(alike >= ALIKE_DETAILS, 1))
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            score, first, second = float(alike[row, column]), start + row, start + column
+            score, first, second = round(float(alike[row, column]), 6), start + row, start + column
             if score >= SAME_DETAILS or _gray_correlation(gray[first], gray[second]) >= SAME_GRAY:
                 yield Pair(int(positions[first]), int(positions[second]), min(score, 1.0))
 
