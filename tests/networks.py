@@ -35,6 +35,24 @@ def lazy_functions(module, *names):
     return [lazy(name) for name in names]
 
 
+FAMILIES = (  # a backbone of each
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+    "inception_resnet_v2",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "nasnet_mobile",
+    "resnet50",
+    "resnet50_v2",
+    "vgg16",
+    "xception",
+)
+
 (build_backbone,) = lazy_functions("tlkit.models.build", "build_backbone")
 
 

@@ -1,4 +1,4 @@
-"""Converts a pretrained backbone in a child process, without TensorFlow, whose import takes longer than all the rest.
+"""Converts a network to its features; a pretrained backbone in a child process, where that saves TensorFlow's import.
 
 Keras builds a network and loads its weights on any backend. Its NumPy backend needs nothing but NumPy for that; it
 imports JAX for what it would compute with, and nothing is computed here, so a stand-in takes JAX's place. A process
@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -22,8 +23,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.engines.cache import Conversion, weights_digest
-from tlkit.engines.keras import save_network
-from tlkit.engines.litert_network import network_to_litert
+from tlkit.engines.keras import save_network, to_litert
 from tlkit.models.graph import averaged_map
 from tlkit.models.keras_setup import silenced_stderr
 from tlkit.models.map_grid import find_grid
@@ -33,6 +33,13 @@ from tlkit.utils.files import atomic_write
 
 PROCESSOR_SECONDS, SECONDS = 120, 300  # limits of the child
 STAND_INS, HIDDEN = ("jax",), ("tensorflow", "torch")  # packages that the child imports a stand-in for, or none of
+
+
+def convert_to_features(network: Any, weights_sha256: str) -> Conversion:
+    """Convert a network that ends with features; it is also kept as Keras saves it, for a head to be put on it."""
+    maps = averaged_map(network)
+    grid = () if maps is None else astuple(find_grid(network, maps))
+    return Conversion(to_litert(network, pixels=True), weights_sha256, grid, partial(save_network, network))
 
 
 def convert_in_child(source: NetworkSource) -> Conversion | None:
@@ -116,21 +123,17 @@ def convert_for_parent() -> None:
         os.environ["KERAS_BACKEND"] = "numpy"
         sys.meta_path.insert(0, _StandIns())
         network = source.build()
-        maps = averaged_map(network)
         with silenced_stderr(), tempfile.TemporaryDirectory() as folder:
-            body = Path(folder) / "body.keras"
-            save_network(network, body)
-            arrays = {
-                "content": network_to_litert(network, True, maps),
-                "body": body.read_bytes(),
-            }
-        np.savez(
-            output,
-            allow_pickle=False,
-            grid=np.array(() if maps is None else astuple(find_grid(network, maps)), np.float64),
-            weights_sha256=np.array(weights_digest(network)),
-            **{name: np.frombuffer(value, np.uint8) for name, value in arrays.items()},
-        )
+            converted = convert_to_features(network, weights_digest(network)).write(Path(folder) / "network.tflite")
+            assert converted.body, "it ends with features"
+            np.savez(
+                output,
+                allow_pickle=False,
+                content=np.frombuffer(converted.file.read_bytes(), np.uint8),
+                body=np.frombuffer(converted.body.read_bytes(), np.uint8),
+                grid=np.array(converted.grid, np.float64),
+                weights_sha256=np.array(converted.weights_sha256),
+            )
 
 
 if __name__ == "__main__":

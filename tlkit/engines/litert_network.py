@@ -22,6 +22,7 @@ from tlkit.engines.litert_graph import (
     name_activation,
     require_option,
 )
+from tlkit.models.graph import batch_norm_shift, double
 
 MAX_WEIGHTS = 256 << 20  # bytes; the classes that write the file hold it several times
 Arrays = tuple[np.ndarray, np.ndarray]  # a kernel and a bias
@@ -66,10 +67,7 @@ def _separable_conv(writer: GraphWriter, step: LayerStep) -> int:
     shape = (*step.shape[:3], channels * multiplier)
     values = _window(writer, step, "DepthwiseConv", (_depthwise(kernel), np.zeros(shape[3])), shape)
     kernel, bias = _shifted(writer, step, np.asarray(layer.pointwise_kernel), layer.bias if layer.use_bias else None)
-    sources = [values, writer.file.constant(kernel.transpose(3, 0, 1, 2)), writer.file.constant(bias)]
-    fused, activation = _own_activation(writer, step)
-    options = {"padding": "VALID", "strideH": 1, "strideW": 1, "activation": fused}
-    return _activate(writer, step, writer.file.operator("Conv", sources, step.shape, **options), activation)
+    return _pointwise(writer, step, values, (kernel.transpose(3, 0, 1, 2), bias))
 
 
 def _convolve(writer: GraphWriter, step: LayerStep, kind: str, kernel: np.ndarray, bias: Any) -> int:
@@ -108,41 +106,38 @@ def _window(
 def _dense(writer: GraphWriter, step: LayerStep) -> int:
     layer, source = step.layer, step.operands[0]
     kernel, bias = _shifted(writer, step, np.asarray(layer.kernel), layer.bias if layer.use_bias else None)
-    fused, activation = _own_activation(writer, step)
     if len(source.shape) == 2:
+        fused, activation = _own_activation(writer, step)
         return _activate(writer, step, writer.file.dense(writer.number(source), kernel, bias, fused), activation)
     require_option(layer, len(source.shape) == 4)  # on a map it is a convolution of 1 × 1
-    sources = [writer.number(source), writer.file.constant(kernel.T[:, np.newaxis, np.newaxis])]
+    return _pointwise(writer, step, writer.number(source), (kernel.T[:, np.newaxis, np.newaxis], bias))
+
+
+def _pointwise(writer: GraphWriter, step: LayerStep, values: int, arrays: Arrays) -> int:
+    """Add a convolution of 1 × 1, and the activation of its layer."""
+    fused, activation = _own_activation(writer, step)
     options = {"padding": "VALID", "strideH": 1, "strideW": 1, "activation": fused}
-    number = writer.file.operator("Conv", [*sources, writer.file.constant(bias)], step.shape, **options)
-    return _activate(writer, step, number, activation)
+    sources = [values, *map(writer.file.constant, arrays)]
+    return _activate(writer, step, writer.file.operator("Conv", sources, step.shape, **options), activation)
 
 
 def _shifted(writer: GraphWriter, step: LayerStep, kernel: np.ndarray, bias: Any) -> Arrays:
     """Give kernel and bias, with the batch norm after them inside if there is one."""
     is_depthwise = type(step.layer).__name__ == "DepthwiseConv2D"
     channels = math.prod(kernel.shape[-2:]) if is_depthwise else kernel.shape[-1]
-    shift = np.zeros(channels) if bias is None else _double(bias)
+    shift = np.zeros(channels) if bias is None else double(bias)
     after = writer.next_step(step, "BatchNormalization") if name_activation(step.layer) == "linear" else None
     if after:
-        factor, offset = _batch_norm_shift(after.layer)
+        factor, offset = _shift_of(after.layer)
         kernel = kernel * (factor.reshape(kernel.shape[-2:]) if is_depthwise else factor)
         shift = shift * factor + offset
         writer.take(step, after)
     return kernel.astype(np.float32), shift.astype(np.float32)
 
 
-def _batch_norm_shift(layer: Any) -> Arrays:
-    """Compute what a batch norm multiplies each channel by, and what it adds, in float64."""
+def _shift_of(layer: Any) -> Arrays:
     require_option(layer, layer.axis in (-1, 3) or layer.axis == len(layer.input.shape) - 1)
-    mean, variance = (_double(item) for item in (layer.moving_mean, layer.moving_variance))
-    factor = 1 / np.sqrt(variance + layer.epsilon)
-    factor = factor * _double(layer.gamma) if layer.scale else factor
-    return factor, (_double(layer.beta) if layer.center else 0.0) - mean * factor
-
-
-def _double(values: Any) -> np.ndarray:
-    return np.asarray(values).astype(np.float64)  # not every backend's variables take a type
+    return batch_norm_shift(layer)
 
 
 # activations
@@ -202,7 +197,7 @@ def _softmax(writer: GraphWriter, step: LayerStep) -> int:
 
 
 def _batch_norm(writer: GraphWriter, step: LayerStep) -> int:
-    return _scale(writer, step, *_batch_norm_shift(step.layer))
+    return _scale(writer, step, *_shift_of(step.layer))
 
 
 def _rescaling(writer: GraphWriter, step: LayerStep) -> int:
@@ -210,7 +205,7 @@ def _rescaling(writer: GraphWriter, step: LayerStep) -> int:
 
 
 def _normalization(writer: GraphWriter, step: LayerStep) -> int:
-    mean, variance = (_double(item).ravel() for item in (step.layer.mean, step.layer.variance))
+    mean, variance = (double(item).ravel() for item in (step.layer.mean, step.layer.variance))
     factor = 1 / np.maximum(np.sqrt(variance), 1e-7)  # as Keras does
     require_option(step.layer, not step.layer.invert and mean.size in (1, step.shape[-1]))
     return _scale(writer, step, factor, -mean * factor)

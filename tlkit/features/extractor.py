@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from tlkit.engines.cache import (
     save_converted,
     weights_digest,
 )
-from tlkit.engines.conversion import convert_in_child
+from tlkit.engines.conversion import convert_in_child, convert_to_features
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert
 from tlkit.features.store import FeatureKey
-from tlkit.models.graph import averaged_map
-from tlkit.models.map_grid import find_grid
 from tlkit.models.sources import NetworkSource
 from tlkit.utils.files import atomic_write, sha256_text
 
@@ -102,9 +99,8 @@ def build_extractor(
 
     def prepare() -> FrozenExtractor:
         """Convert the network, in a child process or here."""
-        is_apart = source and identity and spec.engine.name != "keras" and not spec.cut
-        conversion = convert_in_child(source) if source and is_apart else None
-        if identity and conversion:
+        is_whole = spec.engine.name != "keras" and not spec.cut
+        if source and identity and is_whole and (conversion := convert_in_child(source)):
             return _open(save_converted(conversion_key(identity), conversion), spec)
         return convert_extractor(build(), identity, spec)
 
@@ -121,18 +117,11 @@ def convert_extractor(network: Any, identity: Sequence[object] | None, spec: Ext
     if spec.engine.name == "keras":
         return FrozenExtractor(KerasEngine(network), feature_key(spec, weights))
     key = conversion_key(identity) if identity else sha256_text(weights, spec.cut)
-    converted = load_converted(key) or save_converted(key, _convert(network, weights, spec))
+    converted = load_converted(key)
+    if not converted:
+        conversion = Conversion(to_litert(network, pixels=True), weights) if spec.cut else None
+        converted = save_converted(key, conversion or convert_to_features(network, weights))
     return _open(converted, spec)
-
-
-def _convert(network: Any, weights_sha256: str, spec: ExtractorSpec) -> Conversion:
-    """Convert a network; one that ends with features is also kept as Keras saves it, for a head to be put on it."""
-    content = to_litert(network, pixels=True)
-    if spec.cut:
-        return Conversion(content, weights_sha256)
-    maps = averaged_map(network)
-    grid = () if maps is None else astuple(find_grid(network, maps))
-    return Conversion(content, weights_sha256, grid, partial(save_network, network))
 
 
 def completed(extractor: FrozenExtractor) -> Future[FrozenExtractor]:

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 
 def topological_order(output: Any) -> list[tuple[Any, list[Any], Any]]:
     """List (layer, input tensors, output tensor) of every layer that `output` depends on, inputs before users."""
@@ -29,6 +31,20 @@ def kernels_of(layer: Any) -> list[Any]:
 def multiply_adds(layer: Any, output: Any) -> int:
     """Count the multiply-adds of a layer for one image: a kernel's weight is used once per position of its output."""
     return int(math.prod(output.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels_of(layer)))
+
+
+def batch_norm_shift(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Compute what a batch norm multiplies each channel by, and what it adds, in float64."""
+    mean, variance = double(layer.moving_mean), double(layer.moving_variance)
+    factor = 1 / np.sqrt(variance + layer.epsilon)
+    factor = factor * double(layer.gamma) if layer.scale else factor
+    offset = -mean * factor
+    return factor, offset + double(layer.beta) if layer.center else offset
+
+
+def double(values: Any) -> np.ndarray:
+    """Give a variable or an array in float64."""
+    return np.asarray(values).astype(np.float64)  # not every backend's variables take a type
 
 
 PASSED_THROUGH = ("Concatenate", "Dropout")  # layers that leave the first of their inputs as it is when not training

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from tests.export.running import open_session
-from tests.networks import build_backbone, keras, lazy_functions, lively_body, random_pixels, run_network
+from tests.networks import FAMILIES, build_backbone, keras, lazy_functions, lively_body, random_pixels, run_network
 from tlkit.errors import ModelError, OptionError
 from tlkit.export.export import export_run
 from tlkit.export.onnx import graph
@@ -122,20 +122,7 @@ def test_every_architecture_answers_as_in_keras(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_b0", "inception_resnet_v2"]
-    + [
-        "inception_v3",
-        "mobilenet_v2",
-        "mobilenet_v3_small",
-        "nasnet_mobile",
-        "resnet50",
-        "resnet50_v2",
-        "vgg16",
-        "xception",
-    ],
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_one_backbone_of_each_family_answers_as_in_keras(name):
     pixels = patches(6, 96)
     body = build_backbone(BACKBONES[name], "none", 96)

@@ -15,7 +15,6 @@ from tlkit.export.onnx.graph import OnnxGraph, Value
 from tlkit.export.onnx.windows import (
     LayerCall,
     activate,
-    batch_norm_shift,
     check_layout,
     write_conv,
     write_dense,
@@ -24,6 +23,7 @@ from tlkit.export.onnx.windows import (
     write_pool,
     write_separable_conv,
 )
+from tlkit.models.graph import batch_norm_shift
 
 NORMALIZATION_EPSILON = 1e-7  # of Keras: a smaller deviation counts as this
 Converter = Callable[[OnnxGraph, LayerCall], Value | list[Value]]

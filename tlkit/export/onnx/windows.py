@@ -58,15 +58,6 @@ class LayerCall:
         )
 
 
-def batch_norm_shift(layer: Any) -> Shift:
-    """Compute what a batch norm multiplies each channel by, and what it adds, in float64."""
-    mean, variance = (np.asarray(item, np.float64) for item in (layer.moving_mean, layer.moving_variance))
-    factor = 1 / np.sqrt(variance + layer.epsilon)
-    factor = factor * np.asarray(layer.gamma, np.float64) if layer.scale else factor
-    offset = -mean * factor
-    return factor, offset + np.asarray(layer.beta, np.float64) if layer.center else offset
-
-
 def can_take_batch_norm(layer: Any) -> bool:
     """Tell whether the batch norm after a layer can be part of its weights."""
     return type(layer).__name__ in TAKE_BATCH_NORM and _name_of(layer.activation) == "linear"

@@ -14,8 +14,8 @@ from tlkit.export.onnx.classic import count_classes, write_classifier, write_tem
 from tlkit.export.onnx.descriptors import write_descriptors
 from tlkit.export.onnx.graph import OnnxGraph, Value
 from tlkit.export.onnx.layers import CONVERTERS
-from tlkit.export.onnx.windows import LayerCall, batch_norm_shift, can_take_batch_norm
-from tlkit.models.graph import topological_order
+from tlkit.export.onnx.windows import LayerCall, can_take_batch_norm
+from tlkit.models.graph import batch_norm_shift, topological_order
 
 MODELS = ("Functional", "Sequential")  # classes of networks whose graph can be read
 
