@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.networks import enliven, keras
+from tests.object_store import object_store, s3  # noqa: F401  fixtures
 from tests.shared_runs import (  # noqa: F401  fixtures
     blocks_result,
     blocks_run,

@@ -13,6 +13,7 @@ TREE = {
     "DataError": ("TlkitError", 3),
     "SamplesError": ("DataError", 3),
     "ImageError": ("TlkitError", 3),
+    "StorageError": ("TlkitError", 3),
     "ModelError": ("TlkitError", 4),
     "RunError": ("ModelError", 4),
     "GateError": ("TlkitError", 5),

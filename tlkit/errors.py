@@ -5,6 +5,7 @@ TlkitError
     WriteError   2  a file cannot be written, because the disk is full or fails
   DataError      3  the image folder cannot be used as it is
     SamplesError 3  the X or y of an estimator cannot be used; a ValueError, as scikit-learn expects
+  StorageError   3  an object store does not give or take an object: bucket, key, credentials, network
   ModelError     4  a backbone, its weights or an engine cannot be used
     RunError     4  a run folder is missing, unfinished or damaged
   GateError      5  a quality gate such as `--min-accuracy` was not met
@@ -18,6 +19,7 @@ from importlib.util import find_spec
 OPTIONAL = {  # the package as people write its name, and the extra of tlkit that installs it, by what is imported
     "faiss": ("faiss", "search"),
     "h5py": ("h5py", "train"),
+    "huggingface_hub": ("huggingface_hub", "storage"),
     "keras": ("Keras", "train"),
     "matplotlib": ("matplotlib", "plots"),
     "nncf": ("nncf", "nncf"),
@@ -67,6 +69,19 @@ class ImageError(TlkitError):
     """One file cannot be read as an image; the message is the reason, without the file's name."""
 
     exit_code = 3
+
+
+class StorageError(TlkitError):
+    """An object store fails; `kind` is "bucket", "key", "credentials", "network", "taken", "large", or ""."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message, kind)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ModelError(TlkitError):

@@ -12,11 +12,9 @@ from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
-    is_folder,
     new_folder,
     next_free,
     open_new,
-    path_exists,
     rename_new_folder,
     sha256_file,
     sha256_text,
@@ -30,14 +28,6 @@ from tlkit.utils.files import (
 def test_what_is_written_is_what_is_there(tmp_path, content):
     atomic_write(tmp_path / "x", content)
     assert (tmp_path / "x").read_bytes() == (content if isinstance(content, bytes) else content.encode())
-
-
-def test_a_path_that_cannot_be_is_neither_a_folder_nor_there(tmp_path):
-    (tmp_path / "x").touch()
-    assert (is_folder(tmp_path), path_exists(tmp_path)) == (True, True)
-    assert (is_folder(tmp_path / "x"), path_exists(tmp_path / "x")) == (False, True)
-    for impossible in (tmp_path / ("n" * 5000), tmp_path / "x" / "y", f"{tmp_path}/\0"):
-        assert (is_folder(impossible), path_exists(impossible)) == (False, False)
 
 
 def test_nothing_else_is_left_beside_a_file(tmp_path):

@@ -81,8 +81,9 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
     from tlkit.errors import OptionError
     from tlkit.robustness.originals import are_labeled
     from tlkit.training.option_effects import ATTACK, refuse_without_effect
-    from tlkit.utils.files import check_new_file, is_folder, next_free, refuse_inside
+    from tlkit.utils.files import check_new_file, next_free
     from tlkit.utils.plotting import require_matplotlib
+    from tlkit.utils.storage import is_folder, refuse_inside
 
     refuse_without_effect(settings, ATTACK, vars(settings) | {"has_classes": data and are_labeled(data)})
     sheet = Path(settings.sheet) if settings.sheet else None
@@ -108,7 +109,7 @@ def _check_learned(settings: AttackSettings) -> None:
     """Refuse options of other methods, and a --learn-from that is not a folder, with an OptionError"""
     from tlkit.cli.options import explicit_options
     from tlkit.errors import OptionError
-    from tlkit.utils.files import is_folder
+    from tlkit.utils.storage import is_folder
 
     typed, method = explicit_options(), settings.method
     without = {"pattern": ("universal", "patch"), "learn_from": ("universal", "patch"), "patch_size": ("patch",)}

@@ -37,7 +37,7 @@ def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
     from tlkit.data.image import ImageSpec
     from tlkit.data.reader import DataOptions, read_data
     from tlkit.training.option_effects import AUGMENT, refuse_without_effect
-    from tlkit.utils.files import refuse_inside
+    from tlkit.utils.storage import refuse_inside
 
     refuse_without_effect(settings, AUGMENT)
     folder = read_data(data, DataOptions(**settings.data_options))

@@ -41,7 +41,8 @@ def check(data: Path, output: Path | None, fix: Path | None, strict: bool, setti
     from tlkit.cli.console import Console
     from tlkit.errors import GateError
     from tlkit.quality.check import check as run_check
-    from tlkit.utils.files import check_new_file, refuse_inside
+    from tlkit.utils.files import check_new_file
+    from tlkit.utils.storage import refuse_inside
 
     for path in filter(None, (output, fix)):
         check_new_file(path)

@@ -98,7 +98,8 @@ def _write_junit(
 def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
     """Refuse a folder among the images, and options of its files without effect, with an OptionError"""
     from tlkit.errors import OptionError
-    from tlkit.utils.files import check_new_file, refuse_inside
+    from tlkit.utils.files import check_new_file
+    from tlkit.utils.storage import refuse_inside
 
     if output and data:
         refuse_inside(data, output)

@@ -73,7 +73,8 @@ def explain(run: Path, images: tuple[str, ...], output: Path | None, settings: E
 def _choose_output(output: Path | None, images: tuple[str, ...]) -> Path | None:
     """Choose the file or folder to write; none with --json alone. OptionError if it cannot be made"""
     from tlkit.errors import OptionError
-    from tlkit.utils.files import is_folder, next_free, refuse_inside
+    from tlkit.utils.files import next_free
+    from tlkit.utils.storage import is_folder, refuse_inside
 
     if output is None and reporting().as_json:
         return None

@@ -51,7 +51,7 @@ def lr_find(data: Path, output: Path, network: LrFindSettings, settings: Finetun
     start_keras("`tlkit lr-find`")
     from tlkit.evaluation.plots import draw_rates
     from tlkit.training.lr_finder import find_learning_rate
-    from tlkit.utils.files import refuse_inside
+    from tlkit.utils.storage import refuse_inside
 
     refuse_inside(data, output)
     if settings.from_run:

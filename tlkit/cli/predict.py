@@ -131,7 +131,7 @@ def _check_sheet(sheet: Path | None, output: Path | None, inputs: tuple[str, ...
     """Check the contact sheet before anything is read; OptionError if it cannot be written, or is the output"""
     from tlkit.errors import OptionError
     from tlkit.inference.sheet_files import check_sheet_file
-    from tlkit.utils.files import is_folder, refuse_inside
+    from tlkit.utils.storage import is_folder, refuse_inside
 
     if sheet is None:
         return
@@ -165,7 +165,8 @@ def _collecting(sheet: Path | None) -> "Iterator[Callable[[Prediction], Predicti
 def _check_sort_into(sort_into: Path | None, inputs: tuple[str, ...], settings: PredictSettings) -> None:
     """Check the folder of sorted images before anything is read; OptionError if it exists or lies among the images"""
     from tlkit.errors import OptionError
-    from tlkit.utils.files import check_new_file, is_folder, refuse_inside
+    from tlkit.utils.files import check_new_file
+    from tlkit.utils.storage import is_folder, refuse_inside
 
     if sort_into is None:
         if settings.copy:
@@ -217,7 +218,7 @@ def _choose_format(settings: PredictSettings, output: Path | None) -> str:
 
 def _only_folder(inputs: tuple[str, ...]) -> str:
     """Give the folder that all images are in, with its slash; "" where there are several inputs."""
-    from tlkit.utils.files import is_folder
+    from tlkit.utils.storage import is_folder
 
     return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and is_folder(inputs[0]) else ""
 

@@ -65,7 +65,7 @@ def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map
     from tlkit.errors import DataError, OptionError
     from tlkit.report.card import write_card
     from tlkit.report.page import write_run_page
-    from tlkit.utils.files import is_folder
+    from tlkit.utils.storage import is_folder
 
     if images is not None and not is_folder(images):
         raise DataError(f"--images '{images}' is not a folder; expected the folder of the run's images.")

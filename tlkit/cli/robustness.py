@@ -47,8 +47,8 @@ def robustness(run: Path, data: Path | None, output: Path | None, settings: Robu
     from tlkit.errors import OptionError
     from tlkit.robustness.measure import measure_robustness
     from tlkit.training.option_effects import ROBUSTNESS, refuse_without_effect
-    from tlkit.utils.files import refuse_inside
     from tlkit.utils.plotting import require_matplotlib
+    from tlkit.utils.storage import refuse_inside
 
     refuse_without_effect(settings, ROBUSTNESS, vars(settings) | {"has_data": data is not None})
     if settings.csv_dialect != "plain" and not output:

@@ -37,7 +37,7 @@ def summary(model: str, output: Path | None, settings: SummarySettings) -> None:
     from tlkit.models.architectures.registry import find_trainable, options_of
     from tlkit.runs.run import LATEST
     from tlkit.training.option_effects import SHOWN_NETWORK, refuse_without_effect
-    from tlkit.utils.files import is_folder
+    from tlkit.utils.storage import is_folder
 
     is_run = is_folder(model) or "/" in model or model == LATEST
     spec = None if is_run else find_trainable(model)

@@ -25,9 +25,9 @@ from tlkit.runs.run import Run, command_of, create_run, delete_run, mark_done
 from tlkit.runs.unfinished import reopen_run
 from tlkit.settings.base import settings_or_options, to_json
 from tlkit.settings.commands import CompareSettings
-from tlkit.utils.files import refuse_inside
 from tlkit.utils.html import html_bar, html_card, html_facts, html_table
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import refuse_inside
 from tlkit.utils.tables import data_frame
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
-from tlkit.utils.files import is_folder, path_exists
 from tlkit.utils.html import html_bar, html_card, html_facts, html_faint, html_table
+from tlkit.utils.storage import exists, is_folder
 from tlkit.utils.text import distinct_names, lookalike_names, quote_names
 
 OUTSIDE = "not inside a class folder"
@@ -173,7 +173,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
     """
     root = Path(root)
     if not is_folder(root):
-        found = "is a file" if path_exists(root) else "does not exist"
+        found = "is a file" if exists(root) else "does not exist"
         raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
     layout = find_layout(root, class_names)
     entries = list(list_files(root))

@@ -19,7 +19,7 @@ from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.related_names import related_notes
 from tlkit.data.table import Columns, ImageTable, ListedImage, is_table, read_rows, read_table
 from tlkit.errors import DataError, OptionError
-from tlkit.utils.files import is_file, is_folder, path_exists
+from tlkit.utils.storage import exists, is_file, is_folder
 from tlkit.utils.text import quote_names
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an imagefolder of Hugging Face, with a column `file_name`
@@ -141,14 +141,14 @@ def found_by(pattern: re.Pattern[str], name: str, path: str) -> str:
 
 def _refuse_archive(data: Path) -> None:
     command = ARCHIVES.get(data.suffix.lower())
-    if command and path_exists(data) and not is_folder(data):
+    if command and exists(data) and not is_folder(data):
         raise DataError(f"'{data}' is an archive; unpack it ({command} '{data.name}') and give the folder.")
 
 
 def _find_table(data: Path, options: DataOptions) -> ImageTable | None:
     """Read the table that DATA is, or the metadata files that a folder has; None where there is none."""
     if not is_folder(data):
-        if is_table(data) and path_exists(data):
+        if is_table(data) and exists(data):
             return read_table(data, Path(options.images) if options.images else None, options.columns)
         return None
     if options.label_regex:
@@ -194,9 +194,7 @@ def _joined(data: Path, folders: dict[Path, str], columns: Columns) -> ImageTabl
 def _labelled_by(pattern: re.Pattern[str], root: Path, shown: str) -> ImageTable:
     """Label the files of a folder by their paths; a folder called train, val or test is a subset."""
     if not is_folder(root):
-        raise DataError(
-            f"'{root}' {'is a file' if path_exists(root) else 'does not exist'}; expected a folder of images."
-        )
+        raise DataError(f"'{root}' {'is a file' if exists(root) else 'does not exist'}; expected a folder of images.")
     images, skipped = list[ListedImage](), list[FileEntry]()
     for entry in list_files(root):
         label = "" if entry.reason else found_by(pattern, "label", entry.path).strip()

@@ -14,7 +14,7 @@ from typing import Any
 from tlkit.data.layout import LABEL_TABLES, subset_named
 from tlkit.data.listing import FileEntry, describe_special_file, list_files
 from tlkit.errors import DataError, OptionError, require
-from tlkit.utils.files import is_file, is_folder
+from tlkit.utils.storage import is_file, is_folder
 from tlkit.utils.text import quote_names
 
 MAX_TABLE_BYTES = 1 << 30

@@ -14,8 +14,8 @@ from tlkit.data.reader import images_root
 from tlkit.errors import DataError, ImageError
 from tlkit.inference.golden import GOLDEN, has_golden
 from tlkit.runs.run import Run
-from tlkit.utils.files import is_folder, path_exists
 from tlkit.utils.parallel import count_workers, ordered_map
+from tlkit.utils.storage import exists, is_folder
 
 FULL_SIZE = 1 << 16  # no JPEG has a longer side
 MAX_PIXEL_BYTES = 256 << 20  # of images in memory
@@ -59,7 +59,7 @@ def find_root(run: Run, data: str) -> tuple[Path | None, str]:
         DataError: if `data` is not there
     """
     if data:
-        if not path_exists(data):
+        if not exists(data):
             raise DataError(f"--data '{data}' does not exist; expected the images of the run.")
         return images_root(Path(data)), ""
     if not run.is_own:
@@ -82,7 +82,7 @@ def read_subset(run: Run, root: Path, subset: str, count: int) -> tuple[RunImage
     rows = [row for row in run.read_rows("split.csv") if row["split"] == subset]
     spec, names = run.manifest.image, run.manifest.class_names
     wanted = min(len(rows), count, MAX_PIXEL_BYTES // (3 * spec.size**2))
-    rows = [row for row in rows if path_exists(root / row["path"])]
+    rows = [row for row in rows if exists(root / row["path"])]
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), wanted)).round().astype(int)
     rows = [rows[position] for position in chosen]
 

@@ -33,8 +33,9 @@ from tlkit.runs.warm_start import previous_run
 from tlkit.settings.base import option_name, settings_or_options, to_json
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.settings.search import IndexSettings
-from tlkit.utils.files import check_new_file, open_new, refuse_inside, write_new
+from tlkit.utils.files import check_new_file, open_new, write_new
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import refuse_inside
 from tlkit.utils.tables import data_frame, table_writer
 
 if TYPE_CHECKING:

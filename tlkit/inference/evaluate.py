@@ -22,9 +22,9 @@ from tlkit.runs.manifest import UNKNOWN_IMAGES
 from tlkit.runs.run import Run, load_run
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
-from tlkit.utils.files import is_folder
 from tlkit.utils.html import html_card, html_facts, html_faint
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import is_folder
 from tlkit.utils.tables import data_frame
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tlkit.data.decode import MAX_BYTES, read_file
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_square, prepare_image
 from tlkit.data.listing import FileEntry, is_ignored, list_files
 from tlkit.errors import ImageError, OptionError
-from tlkit.utils.files import is_folder
+from tlkit.utils.storage import is_folder
 
 ImageInput = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
 EXPECTED = (

@@ -15,7 +15,7 @@ from tlkit.inference.inputs import ImageInput
 from tlkit.inference.predictor import Predictor
 from tlkit.inference.tables import predictions_to_pandas
 from tlkit.runs.run import Run, load_run
-from tlkit.utils.files import path_exists
+from tlkit.utils.storage import exists
 
 
 def save_mlflow(run: Run | str | Path, folder: str | Path) -> Path:
@@ -39,7 +39,7 @@ def save_mlflow(run: Run | str | Path, folder: str | Path) -> Path:
     run, folder = run if isinstance(run, Run) else load_run(run), Path(folder)
     require("mlflow", "mlflow", "an MLflow model")
     require("pandas", "pandas", "an MLflow model")
-    if path_exists(folder):
+    if exists(folder):
         raise OptionError(f"'{folder}' already exists; choose another folder.")
     from mlflow import pyfunc
 
@@ -75,7 +75,7 @@ def _load_pyfunc(path: str) -> RowsModel:
 def _inputs(column: Iterable[Any]) -> Iterable[ImageInput]:
     """Give images one by one; a text that is no existing file but base64 is the content of a file."""
     for value in column:
-        if isinstance(value, str) and not path_exists(value):
+        if isinstance(value, str) and not exists(value):
             try:
                 yield base64.b64decode(value, validate=True)
                 continue

@@ -17,8 +17,9 @@ from tlkit.report.page import network_of
 from tlkit.runs.manifest import MODEL, MODEL_CARD
 from tlkit.runs.run import Run
 from tlkit.settings.base import command_line
-from tlkit.utils.files import atomic_write, path_exists
+from tlkit.utils.files import atomic_write
 from tlkit.utils.reading import read_regular
+from tlkit.utils.storage import exists
 from tlkit.utils.text import escape_control_chars, format_duration
 
 MARK = "<!-- made by tlkit from the figures of the run -->"  # in a card that may be replaced
@@ -38,7 +39,7 @@ def write_card(run: Run) -> Path:
         WriteError
     """
     file = run.path / MODEL_CARD
-    if path_exists(file) or file.is_symlink():
+    if exists(file) or file.is_symlink():
         try:
             is_own = MARK.encode() in read_regular(file, MAX_CARD_BYTES)
         except OSError:  # a link, a folder, a pipe

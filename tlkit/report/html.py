@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tlkit.errors import OptionError
-from tlkit.utils.files import atomic_write, path_exists
+from tlkit.utils.files import atomic_write
 from tlkit.utils.reading import read_regular
+from tlkit.utils.storage import exists
 from tlkit.utils.text import escape_control_chars
 
 GENERATOR = "tlkit report"  # of the pages that tlkit may replace
@@ -91,7 +92,7 @@ def check_replaceable(file: Path) -> None:
     Raises:
         OptionError
     """
-    if not (path_exists(file) or file.is_symlink()):
+    if not (exists(file) or file.is_symlink()):
         return
     try:
         is_own = MARK.encode() in read_regular(file, MAX_PAGE_BYTES)[:MAX_MARK_BYTES]

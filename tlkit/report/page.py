@@ -19,8 +19,9 @@ from tlkit.report.html import check_replaceable, render_page, replace_page
 from tlkit.report.images import MAX_THUMBNAILS, Thumbnails, interleave, make_thumbnails
 from tlkit.runs.manifest import REPORT_PAGE
 from tlkit.runs.run import Run
-from tlkit.utils.files import is_folder, write_new
+from tlkit.utils.files import write_new
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import is_folder
 from tlkit.utils.text import escape_control_chars, format_duration
 from tlkit.visualization.image_map import compute_map
 

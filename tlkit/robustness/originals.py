@@ -18,8 +18,8 @@ from tlkit.runs.images import images_folder
 from tlkit.runs.run import Run
 from tlkit.settings.attack import AttackSettings
 from tlkit.settings.commands import EvaluateSettings
-from tlkit.utils.files import is_folder
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import is_folder
 
 
 @dataclass(frozen=True)

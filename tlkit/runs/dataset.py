@@ -14,8 +14,8 @@ from tlkit.data.reader import images_root
 from tlkit.data.split import SUBSETS
 from tlkit.errors import DataError, ImageError, OptionError
 from tlkit.runs.images import SplitRun, images_folder, rows_of_subset
-from tlkit.utils.files import is_folder
 from tlkit.utils.parallel import count_workers, ordered_map
+from tlkit.utils.storage import is_folder
 
 
 class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from tlkit.data.reader import images_root
 from tlkit.errors import DataError, RunError
 from tlkit.runs.manifest import Manifest
-from tlkit.utils.files import is_folder
+from tlkit.utils.storage import is_folder
 
 
 class SplitRun(Protocol):

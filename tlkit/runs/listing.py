@@ -14,8 +14,9 @@ from tlkit.data.listing import natural_key
 from tlkit.errors import RunError
 from tlkit.runs.manifest import RUN_FILES, parse_manifest
 from tlkit.runs.run import COMPARISON, DONE, MAX_JSON_BYTES, UNFINISHED
-from tlkit.utils.files import is_folder, is_regular, owned_files
+from tlkit.utils.files import is_regular, owned_files
 from tlkit.utils.reading import read_regular
+from tlkit.utils.storage import is_folder
 
 State = Literal["finished", "stopped", "damaged"]
 SortKey = Literal["when", "accuracy", "size", "name"]

@@ -20,9 +20,7 @@ from tlkit.utils.files import (
     TEMPORARY,
     atomic_open,
     atomic_write,
-    is_folder,
     owned_files,
-    path_exists,
     remove_if_possible,
     remove_owned,
     sha256_file,
@@ -30,6 +28,7 @@ from tlkit.utils.files import (
 )
 from tlkit.utils.html import html_card, html_facts
 from tlkit.utils.reading import parse_table, read_regular, refuse_links_on_the_way, sha256_regular
+from tlkit.utils.storage import exists, is_folder
 from tlkit.utils.tables import csv_writer
 from tlkit.utils.text import distinct_names, quote_names
 
@@ -233,7 +232,7 @@ def mark_done(run: Run) -> None:
 
 def is_done(path: Path) -> bool:
     """Tell whether a folder holds a finished run."""
-    return path_exists(path / DONE)
+    return exists(path / DONE)
 
 
 def delete_run(run: Run) -> None:
@@ -280,7 +279,7 @@ def find_run(path: str | Path) -> Path:
     """
     path = Path(path)
     path = path.parent if path.name in (MODEL, "model.json") else path
-    if str(path) == LATEST and not path_exists(path):
+    if str(path) == LATEST and not exists(path):
         finished = [path for path in Path("runs").glob("*/") if is_done(path) and (path / "settings.json").is_file()]
         if not finished:
             raise RunError("there is no finished run in 'runs'; `tlkit finetune DATA` creates one.")
@@ -333,7 +332,7 @@ def _finished_runs_hint() -> str:
 
 
 def _unfinished_reason(run: Run) -> str:
-    if not path_exists(run.path / "settings.json"):
+    if not exists(run.path / "settings.json"):
         return f"is not a run folder (it has no {DONE} file); {_finished_runs_hint()}"
     return f"is unfinished (it has no {DONE} file); `tlkit {command_of(run)} --resume {run.path}` continues it"
 

@@ -10,14 +10,8 @@ from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
 from tlkit.runs.manifest import RUN_FILES
 from tlkit.runs.run import COMPARISON, UNFINISHED, Run, is_done
-from tlkit.utils.files import (
-    TEMPORARY,
-    atomic_write,
-    is_regular,
-    owned_files,
-    path_exists,
-    remove_if_possible,
-)
+from tlkit.utils.files import TEMPORARY, atomic_write, is_regular, owned_files, remove_if_possible
+from tlkit.utils.storage import exists
 from tlkit.utils.tables import csv_writer
 
 SPLIT = "split.csv"
@@ -34,7 +28,7 @@ def reopen_run(path: Path) -> Run:
     """
     if is_done(path):
         raise RunError(f"'{path}' is finished and cannot be resumed; {_use_of(path)}.")
-    if not path_exists(path / UNFINISHED) or not path_exists(path / "settings.json"):
+    if not exists(path / UNFINISHED) or not exists(path / "settings.json"):
         raise RunError(f"'{path}' is not an unfinished run; give the folder of an interrupted run.")
     refuse_links(path)
     return Run(path)

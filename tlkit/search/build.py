@@ -34,8 +34,9 @@ from tlkit.search.source import find_source, stored_source
 from tlkit.search.vectors import VectorFile
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.search import IndexSettings
-from tlkit.utils.files import check_new_file, new_folder, refuse_inside, writing
+from tlkit.utils.files import check_new_file, new_folder, writing
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import refuse_inside
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tlkit.runs.warm_start import previous_run
 from tlkit.search.index import FACTS, Index, damaged, embed
 from tlkit.search.records import ImageRecord
 from tlkit.settings.search import IndexSettings
-from tlkit.utils.files import is_folder
+from tlkit.utils.storage import is_folder
 
 BLOCK = 2048  # images whose features are read at a time
 MAX_CODEC_IMAGES = 20_000  # that principal components are fitted on

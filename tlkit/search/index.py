@@ -29,15 +29,15 @@ from tlkit.search.source import STORED
 from tlkit.search.vector_search import VectorSearch
 from tlkit.search.vectors import VectorFile, open_vectors
 from tlkit.utils.arrays import check_shapes, open_arrays
-from tlkit.utils.files import TEMPORARY, Owned, is_folder
+from tlkit.utils.files import TEMPORARY, Owned
 from tlkit.utils.reading import open_regular, read_regular, sha256_regular
+from tlkit.utils.storage import is_folder
 
 Opened = TypeVar("Opened")
 FORMAT_VERSION = 1
 FACTS = "index.json"
 ENDINGS = {"images": ".jsonl", "vectors": ".npy", "thumbnails": ".npy", "codec": ".npz", "faiss": ".index"}
-REQUIRED = ("images", "vectors", "thumbnails")
-KEY = r"[0-9a-f]{16}"
+REQUIRED, KEY = ("images", "vectors", "thumbnails"), r"[0-9a-f]{16}"
 NAME = "|".join(rf"{stem}-{KEY}\{ending}" for stem, ending in ENDINGS.items())
 INDEX_FILES = Owned(re.compile(rf"index\.json|{NAME}|{TEMPORARY.pattern}"), re.compile(r"(?!)"))
 METRICS = ("cosine", "euclidean")

@@ -19,9 +19,9 @@ from tlkit.features.store import FeatureKey
 from tlkit.features.vectors import descriptor_extractor
 from tlkit.runs.run import load_run
 from tlkit.settings.search import IndexSettings
-from tlkit.utils.files import is_folder
 from tlkit.utils.parallel import single_threaded_blas
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import is_folder
 
 STORED = (  # settings that features depend on, as the index keeps them
     *("backbone", "run", "layer", "weights", "descriptor", "image_size", "resize", "gray_range", "max_megapixels"),

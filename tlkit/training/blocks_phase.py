@@ -34,8 +34,8 @@ from tlkit.training.loop.history import choose_criterion
 from tlkit.training.phases import PhaseInput, frozen_batch_norms, trainable_top
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
-from tlkit.utils.files import path_exists
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import exists
 
 UNIMPROVED = "training the upper blocks did not improve the classifier; only its head is trained."
 MAX_DISK_FRACTION = 0.25  # of the free disk, that activations may take
@@ -182,7 +182,7 @@ def _disk_limit(cache_limit: float) -> float:
     """
     if cache_limit:
         return cache_limit * 1e9
-    folder = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if path_exists(path))
+    folder = next(path for path in (cache_dir(), *cache_dir().resolve().parents) if exists(path))
     return shutil.disk_usage(folder).free * MAX_DISK_FRACTION
 
 

@@ -26,10 +26,10 @@ from tlkit.training.loop.time_limit import ReadingWatch
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
 from tlkit.training.tracking import tracked
 from tlkit.utils.cache import claim_cache
-from tlkit.utils.files import refuse_inside
 from tlkit.utils.parallel import single_threaded_blas, worker_beside
 from tlkit.utils.plotting import import_matplotlib
 from tlkit.utils.progress import Progress, Silent, Stopwatch
+from tlkit.utils.storage import refuse_inside
 
 
 def run_training(

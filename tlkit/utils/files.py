@@ -253,34 +253,6 @@ def next_free(path: Path) -> Path:
     return next(name for name in names if not os.path.lexists(name))
 
 
-def refuse_inside(root: Path, output: str | Path) -> None:
-    """Refuse to write among the images, where the next command would read it as one.
-
-    Raises:
-        OptionError: if `output` would lie in the folder `root` or below
-    """
-    target = Path(os.path.realpath(output))
-    for folder in (target, *target.parents):
-        with suppress(OSError):  # it does not exist yet
-            if folder.samefile(root):
-                raise OptionError(f"'{output}' is inside the image folder '{root}'; choose another file with -o.")
-
-
-def is_folder(path: str | Path) -> bool:
-    """Tell whether a path leads to a folder; `Path.is_dir` raises where a name is too long or a folder is closed."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def is_file(path: str | Path) -> bool:
-    """Tell whether a path leads to a file; `Path.is_file` raises where a name is too long or a folder is closed."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def path_exists(path: str | Path) -> bool:
-    """Tell whether a path leads to anything; `Path.exists` raises where a name is too long or a folder is closed."""
-    return os.path.exists(path)  # noqa: PTH110
-
-
 def is_regular(file: Path) -> bool:
     """Tell whether `file` is a regular file, and no link to one."""
     with suppress(OSError):

@@ -18,7 +18,7 @@ from tlkit.models.keras_setup import start_keras
 from tlkit.models.sources import NetworkSource, PretrainedBackbone, ScratchArchitecture
 from tlkit.runs.run import LATEST, Run
 from tlkit.runs.trust import load_run_network
-from tlkit.utils.files import is_folder
+from tlkit.utils.storage import is_folder
 from tlkit.utils.text import quote_names
 
 STAGE_RATIO = 1.5  # of the heights of two maps that belong to different stages
