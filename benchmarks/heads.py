@@ -110,7 +110,7 @@ def load_features(data: Path, recipe: NetworkRecipe, results: Path) -> tuple[Ima
             for image in images
         ]
     facts = [(image.sha256, image.digest, image.appearance) for image in decoded]
-    folder = group_images(folder.with_contents(facts))
+    folder = group_images(folder.with_contents(*zip(*facts, strict=True)))
     if not file.exists():
         with ThreadPoolExecutor(count_workers()) as pool:
             runner = ThreadedRunner(_three_depths(recipe, results))

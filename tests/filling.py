@@ -4,7 +4,8 @@ import numpy as np
 
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
-from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore
+from tlkit.features.shards import FeatureRecord
+from tlkit.features.store import FeatureKey, FeatureStore
 
 KEY = FeatureKey(1, ImageSpec(64), "litert", "1.0", "float32", "ab" * 32, "features")
 NUM_RECORDS, SHARD_RECORDS = 200, 5

@@ -89,6 +89,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("runs",),
     ("sample", "digits", "samples"),
     ("cache", "info"),
+    ("cache", "prune", "--older", "30d"),
     ("cache", "clear"),
     ("doctor",),
     ("completion", "bash"),

@@ -53,6 +53,7 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("runs", "."),
     ("serve", "net", "--host", "0.0.0.0"),
     ("cache", "info"),
+    ("cache", "prune", "--older", "30d"),
     ("doctor",),
     ("doctor", "net"),
     ("doctor", "-q", "nowhere"),

@@ -226,13 +226,15 @@ def test_sample_digits_under_a_name_that_cannot_be_made_is_refused_in_a_sentence
 KEY, SHARD = "0" * 64, "0" * 32
 OURS = (  # what the cache may hold
     *(f"engines/{KEY}.tflite", f"engines/{KEY}.json", f"engines/.tlkit-{'0' * 16}.tmp"),
-    *(f"features/{KEY}/{SHARD}.npy", f"features/{KEY}/.tlkit-{'1' * 16}.tmp"),
+    *(f"features/{KEY}/{SHARD}.npy", f"features/{KEY}/{SHARD}.table", f"features/{KEY}/.tlkit-{'1' * 16}.tmp"),
+    *(f"files/hashes/{SHARD}.table", f"files/headers/.tlkit-{'1' * 16}.tmp"),
     *(f"runs/{KEY}/{name}" for name in ("model.keras", "DONE", "engine/head.tflite", "plots/curves.png")),
     f"runs/.tlkit-{'2' * 16}.tmp/settings.json",
 )
 THEIRS = (  # what somebody has put into it
     *("thesis.txt", ".hidden", "engines/v8.txt", f"engines/{KEY}.txt", f"engines/{KEY[:-1]}.tflite"),
     *("features/thesis/x.csv", f"features/{KEY}/x.csv", f"features/{KEY}/.mine", f"features/{KEY}/deep/{SHARD}.npy"),
+    *(f"files/{SHARD}.table", "files/hashes/mine.table"),
     *("features/" + f"{SHARD}.npy", f"runs/{KEY}/notes.txt", f"runs/{KEY}/plots/mine.png", "runs/mine/model.keras"),
 )
 
@@ -282,7 +284,7 @@ def test_cache_clear_leaves_what_is_not_the_caches_at_every_level(home, cache):
     assert done.exit_code == 0, done.stderr
     after = everything(home)
     gone = {path.removeprefix("cache/") for path in before.keys() - after.keys()}
-    folders = {f"runs/{KEY}/engine", f"runs/.tlkit-{'2' * 16}.tmp"}
+    folders = {f"runs/{KEY}/engine", f"runs/.tlkit-{'2' * 16}.tmp", "files/headers"}
     assert gone == {*OURS, *folders}
     assert {path: after[path] for path in after} == {path: before[path] for path in after}
     assert f"files that tlkit did not write: .hidden, engines/{KEY[:-1]}.tflite" in " ".join(done.stdout.split())

@@ -344,9 +344,7 @@ def test_a_message_names_ten_of_many_classes(tmp_path):
 
 def test_picked_images_keep_their_order_and_the_classes(tmp_path):
     folder = read_folder(touch(tmp_path, "a/1", "b/1", "b/2"))
-    folder = folder.with_contents(
-        [("s0", "g0", appearance(0)), ("s1", "g1", appearance(1)), ("s2", "g2", appearance(2))]
-    )
+    folder = folder.with_contents(("s0", "s1", "s2"), ("g0", "g1", "g2"), [appearance(number) for number in range(3)])
     picked = folder.subset(np.array([2, 0]))
     assert picked.paths == ("b/2", "a/1")
     assert picked.labels.tolist() == [1, 0]

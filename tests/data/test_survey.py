@@ -180,6 +180,35 @@ def test_files_that_are_no_images_are_passed_by(tmp_path):
     assert survey_files(files, [""] * 3) == NOTHING
 
 
+@pytest.fixture
+def settled(tmp_path, monkeypatch):
+    """Files count as unchanged at once, in a cache of this test."""
+    monkeypatch.setattr("tlkit.utils.file_memory.SETTLED_NS", -(10**9))
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+
+
+def test_files_that_have_not_changed_are_not_looked_at_again(tmp_path, settled, monkeypatch):
+    pages = [Image.new("L", (9, 9), value) for value in (1, 2)]
+    files = [*write(tmp_path / "images", [noise(30, 40)] * 300, "JPEG"), *write(tmp_path / "images", thermal(20))]
+    (tmp_path / "images" / "stack.tif").write_bytes(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    (tmp_path / "images" / "notes.txt").write_text("x")
+    files += [tmp_path / "images" / name for name in ("stack.tif", "notes.txt")]
+    subsets = ["train", "validation"] * (len(files) // 2)
+    first, gray = survey_files(files, subsets), measure_gray_range(files[300:320])
+    assert (first.num_deep, first.num_series, len(first.deep)) == (20, 1, 10)
+    for name in ("read_header", "read_file", "_may_be_more"):
+        monkeypatch.setattr(f"tlkit.data.survey.{name}", lambda file: pytest.fail(f"'{file}' is read"))
+    assert survey_files(files, subsets) == first
+    assert measure_gray_range(files[300:320]) == gray
+
+
+def test_a_file_that_has_changed_is_looked_at_again(tmp_path, settled):
+    files = write(tmp_path / "images", [noise(30, 40)] * 3, "PNG")
+    assert survey_files(files, [""] * 3).num_deep == 0
+    write(tmp_path / "new", thermal(1), "TIFF")[0].replace(files[1])
+    assert survey_files(files, [""] * 3).num_deep == 1
+
+
 def test_a_sample_is_spread_evenly():
     assert list(sample_files(range(1000)))[:3] == [0, 3, 7]
     assert len(list(sample_files(range(1000)))) == MAX_MEASURED

@@ -1,6 +1,7 @@
 """One pass over the files: values, the second time, copies, files that cannot be read, late engines."""
 
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from tlkit.features import extract as extraction
 from tlkit.features.extract import are_heavy, extract
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.store import FeatureKey, StoredFeatures
+from tlkit.utils.file_memory import reading_all_files
 from tlkit.utils.progress import Silent
 
 SIZE = 32
@@ -200,6 +202,69 @@ def test_extract_again_computes_nothing_even_where_the_engine_is_ready_late(phot
     assert second.num_cached == NUM_IMAGES
     assert engine.rows == 0
     np.testing.assert_array_equal(second.load(second.folder), first.load(first.folder))
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as unchanged at once, so that a test need not wait two seconds."""
+    monkeypatch.setattr("tlkit.utils.file_memory.SETTLED_NS", -(10**9))
+
+
+@pytest.fixture
+def files_read(monkeypatch):
+    """The names of the files that a pass reads."""
+    names, read = [], extraction.read_file
+
+    def noted(file):
+        names.append(file.name)
+        return read(file)
+
+    monkeypatch.setattr(extraction, "read_file", noted)
+    return names
+
+
+def test_extract_again_reads_no_file_that_has_not_changed(photos, engine, settled, files_read):
+    first = extracted(photos, engine)
+    assert len(files_read) == NUM_IMAGES
+    files_read.clear()
+    (photos / "b/99.bmp").write_bytes((photos / "a/03.bmp").read_bytes())
+    longer = photos / "a/05.bmp"
+    longer.write_bytes(longer.read_bytes() + b"x")
+    replaced = photos / "b/12.bmp"
+    shutil.copy2(photos / "b/13.bmp", photos / "copy")
+    (photos / "copy").replace(replaced)
+    second = extracted(photos, engine)
+    assert sorted(files_read) == ["05.bmp", "12.bmp", "99.bmp"]
+    assert second.num_cached == NUM_IMAGES  # all but 05.bmp, and the copy
+    row = dict(zip(second.folder.paths, second.load(second.folder), strict=True))
+    np.testing.assert_array_equal(row["b/12.bmp"], row["b/13.bmp"])
+    np.testing.assert_array_equal(row["b/99.bmp"], row["a/03.bmp"])
+    kept = [position for position, path in enumerate(first.folder.paths) if path not in ("a/05.bmp", "b/12.bmp")]
+    np.testing.assert_array_equal(
+        [row[first.folder.paths[position]] for position in kept], first.load(first.folder)[kept]
+    )
+
+
+def test_extract_again_gives_the_folder_that_reading_gives(with_bad_files, engine, settled, files_read):
+    first = extracted(with_bad_files, engine)
+    again = extracted(with_bad_files, engine)
+    assert sorted(set(files_read[NUM_IMAGES + len(BAD) :])) == sorted(path.split("/")[1] for path in BAD)
+    for name in ("paths", "sha256", "digests", "groups", "skipped", "labels"):
+        np.testing.assert_array_equal(getattr(again.folder, name), getattr(first.folder, name))
+    assert again.folder.appearances.tobytes() == first.folder.appearances.tobytes()
+
+
+def test_extract_reads_all_where_that_is_asked_for(photos, engine, settled, files_read):
+    extracted(photos, engine)
+    with reading_all_files():
+        assert extracted(photos, engine).num_cached == NUM_IMAGES
+    assert len(files_read) == 2 * NUM_IMAGES
+
+
+def test_extract_of_unchanged_files_for_another_network_reads_them(photos, engine, settled, files_read):
+    extracted(photos, engine)
+    extract(read_folder(photos), ready(engine, replace(KEY, cut="other")), PLAIN, Silent())
+    assert len(files_read) == 2 * NUM_IMAGES
 
 
 def test_extract_after_one_changed_byte_computes_that_image_alone(photos, engine, small_engine):

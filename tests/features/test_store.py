@@ -1,5 +1,6 @@
 """The table of cached features: found again, ordered, keyed, damaged."""
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from tests.making import appearance, needs_permissions
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
-from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures, as_half
+from tlkit.features.shards import FeatureRecord
+from tlkit.features.store import FeatureKey, FeatureStore, StoredFeatures, as_half
+from tlkit.utils.cache import prune_cache
+from tlkit.utils.hash_table import TABLE, as_hashes
 
 KEY = FeatureKey(1, ImageSpec(64), "litert", "1.0", "float32", "ab" * 32, "features")
 
@@ -257,3 +261,166 @@ def test_store_in_a_cache_that_may_not_be_read_keeps_records_in_memory(tmp_path,
     assert filled(1).find(name(1)) is not None
     (tmp_path / "closed").chmod(0o755)
     assert list((tmp_path / "closed").iterdir()) == []
+
+
+# tables, joined shards
+
+
+@pytest.fixture
+def joined_early(monkeypatch):
+    """Stores join shards of some kilobytes."""
+    monkeypatch.setattr(store, "JOINED_BYTES", 20_000)
+
+
+def tables_in(folder):
+    return [file for file in folder.iterdir() if TABLE.fullmatch(file.name)]
+
+
+def values_in(table, numbers):
+    return [None if (row := table.find(name(number))) is None else int(row.values[0]) for number in numbers]
+
+
+def test_many_small_shards_become_a_few_with_tables_that_find_everything(joined_early):
+    table = FeatureStore(KEY)
+    for number in range(100):
+        table.add(rows_of(number))
+        assert values_in(table, [number, 0, 100]) == [number, 0, None]
+    assert len(shards()) <= 25
+    assert 1 <= len(tables_in(table.folder)) <= 5
+    opened = FeatureStore(KEY)
+    assert values_in(opened, range(101)) == [*range(100), None]
+    assert opened.gather(map(name, [99, 0, 50]))[:, 0].tolist() == [99, 0, 50]
+    assert opened.was_cached(name(3)) and not opened.was_cached(name(100))
+
+
+def test_finish_joins_many_shards_and_leaves_few(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_SHARDS", 5)
+    filled(0, 1)
+    for number in range(2, 5):
+        filled(number)
+    FeatureStore(KEY).finish()
+    assert (len(shards()), len(tables_in(FeatureStore(KEY).folder))) == (4, 0)
+    last = filled(5)
+    last.finish()
+    assert (len(shards()), len(tables_in(last.folder))) == (1, 1)
+    for table in (last, FeatureStore(KEY)):
+        assert values_in(table, range(7)) == [*range(6), None]
+    before = everything_in(last.folder)
+    FeatureStore(KEY).finish()
+    assert everything_in(last.folder) == before
+
+
+def everything_in(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_store_with_a_table_opens_no_shard_until_it_is_needed(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 1)
+    filled(1, 2).finish()
+    monkeypatch.setattr(store, "open_shard", lambda file: pytest.fail("opened"))
+    table = FeatureStore(KEY)
+    assert table.find(name(3)) is None
+    with pytest.raises(pytest.fail.Exception):
+        table.find(name(1))
+
+
+def test_a_damaged_shard_with_a_table_counts_when_it_is_first_read(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 1)
+    filled(1, 2).finish()
+    (shard,) = shards()
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    table = FeatureStore(KEY)
+    assert table.damaged == 0
+    assert not table.was_cached(name(1))
+    assert values_in(table, [1, 2]) == [None, None]
+    assert (table.damaged, shards()) == (1, [])
+    table.add(rows_of(1, 2))
+    assert values_in(table, [1, 2]) == values_in(FeatureStore(KEY), [1, 2]) == [1, 2]
+
+
+def test_tables_that_are_lost_or_damaged_are_made_again(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 4)
+    filled(1, 2, 3, 4).finish()
+    (file,) = tables_in(FeatureStore(KEY).folder)
+    for harm in (file.unlink, lambda: file.write_bytes(b"x" * 100)):
+        harm()
+        table = FeatureStore(KEY)
+        assert values_in(table, range(1, 6)) == [1, 2, 3, 4, None]
+        assert tables_in(table.folder) == []
+        table.finish()
+        assert tables_in(table.folder) == [file]
+
+
+def test_a_reader_survives_that_others_join_and_remove_shards(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 1)
+    filled(1, 2).finish()
+    early = FeatureStore(KEY)  # has opened no shard
+    held = FeatureStore(KEY)
+    held.gather([name(1)])
+    monkeypatch.setattr(store, "LOOSE_SHARDS", 2)
+    filled(3, 4).finish()
+    assert len(shards()) == 1
+    for table in (early, held, FeatureStore(KEY)):
+        assert table.gather([name(2), name(1)])[:, 0].tolist() == [2, 1]
+    assert values_in(early, [3, 4]) == [3, 4]  # it has looked again
+    held.refresh()
+    assert values_in(held, [3, 4]) == [3, 4]
+
+
+def test_refresh_finds_what_others_have_added_and_that_was_not_cached_before():
+    reader = FeatureStore(KEY)
+    filled(1, 2)
+    assert reader.find(name(1)) is None
+    reader.refresh()
+    assert values_in(reader, [1, 2]) == [1, 2]
+    assert not reader.was_cached(name(1))
+
+
+def test_what_is_pruned_meanwhile_is_read_where_it_was_opened_and_absent_elsewhere(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 1)
+    filled(1, 2).finish()
+    held, late = FeatureStore(KEY), FeatureStore(KEY)
+    held.find(name(1))
+    prune_cache([store.SHARD_FILES], math.inf, 0)
+    assert not held.folder.exists()
+    assert held.gather([name(2)])[:, 0].tolist() == [2]
+    assert values_in(late, [1, 2]) == [None, None]
+    late.add(rows_of(1))
+    assert values_in(FeatureStore(KEY), [1, 2]) == [1, None]
+
+
+def test_records_that_two_processes_have_added_are_joined_once(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_SHARDS", 2)
+    filled(1, 2, 3)
+    FeatureStore(KEY).add(rows_of(3, 4))
+    FeatureStore(KEY).finish()
+    (shard,) = shards()
+    assert len(np.load(shard)) == 4
+    assert values_in(FeatureStore(KEY), [1, 2, 3, 4]) == [1, 2, 3, 4]
+
+
+def test_shards_of_several_precisions_are_not_joined_with_each_other(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_SHARDS", 2)
+    for number in range(6):
+        FeatureStore(KEY).add(rows_of(number, kind=np.float16 if number % 2 else np.float32))
+    FeatureStore(KEY).finish()
+    assert len(shards()) == 2
+    table = FeatureStore(KEY)
+    assert [table.find(name(number)).values.dtype for number in (0, 1)] == [np.float32, np.float16]
+    assert table.gather(map(name, range(6)))[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_find_contents_gives_digests_and_appearances_of_what_is_cached(monkeypatch):
+    monkeypatch.setattr(store, "LOOSE_RECORDS", 3)
+    filled(1, 2, 3).finish()
+    table = filled(7)
+    positions, digests, looks = table.find_contents(as_hashes(map(name, (9, 7, 2, 8, 1))))
+    assert positions.tolist() == [1, 2, 4]
+    assert [bytes(digest).hex() for digest in digests] == [f"{number + 1000:032x}" for number in (7, 2, 1)]
+    assert looks.tobytes() == b"".join(appearance(number).tobytes() for number in (7, 2, 1))
+
+
+def test_count_cached_counts_keys_and_records():
+    filled(1, 2)
+    FeatureStore(replace(KEY, cut="other")).add(rows_of(1))
+    assert store.count_cached() == {"keys": 2, "records": 3}

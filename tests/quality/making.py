@@ -46,7 +46,9 @@ def looked_at(root: Path, features: np.ndarray | None = None) -> CheckedData:
     """Read a folder as `check` does."""
     folder = read_data(root)
     decoded = [decode_image(file.read_bytes(), ImageSpec(32)) for file in folder.files]
-    folder = folder.with_contents([(image.sha256, image.digest, image.appearance) for image in decoded])
+    folder = folder.with_contents(
+        *zip(*((image.sha256, image.digest, image.appearance) for image in decoded), strict=True)
+    )
     near = find_near_duplicates(folder.appearances["thumbnail"], folder.digests)
     return CheckedData(group_images(folder), near, features)
 

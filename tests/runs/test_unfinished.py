@@ -162,10 +162,16 @@ def test_save_or_check_split_of_the_same_images_split_otherwise_blames_the_versi
     )
 
 
+def with_contents(images):
+    numbers = range(len(images))
+    hashes = [[f"{number:0{digits}x}" for number in numbers] for digits in (64, 32)]
+    return images.with_contents(*hashes, [appearance(number) for number in numbers])
+
+
 def test_save_or_check_split_does_not_call_an_image_changed_that_another_one_moved(started):
     names, paths = ("a", "b"), ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png")
     images = ImageFolder(started.path, names, paths, np.array([0, 0, 1, 1, 1], np.int32), ("",) * 5)
-    images = images.with_contents([(f"{number:064x}", f"{number:032x}", appearance(number)) for number in range(5)])
+    images = with_contents(images)
     save_or_check_split(started, Split(images.subset([0, 2]), images.subset([1, 3]), images.subset([])))
     words = refusal(
         save_or_check_split, started, Split(images.subset([0, 3]), images.subset([1, 2, 4]), images.subset([]))
@@ -191,7 +197,7 @@ def test_save_or_check_split_knows_names_that_are_not_utf8_again(started):
     names = ("a", 'b,\n\r"', os.fsdecode(b"caf\xe9"))
     paths = tuple(f"{name}/{number}.png" for name in names for number in range(2))
     images = ImageFolder(started.path, names, paths, np.repeat(np.arange(3, dtype=np.int32), 2), ("",) * 6)
-    images = images.with_contents([(f"{number:064x}", f"{number:032x}", appearance(number)) for number in range(6)])
+    images = with_contents(images)
     split = Split(images.subset([0, 2, 4]), images.subset([1, 3, 5]), images.subset([]))
     for _ in range(2):
         save_or_check_split(started, split)

@@ -1,23 +1,29 @@
 """`tlkit cache`."""
 
 import json
+import math
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.help import GroupedCommand, HelpGroup
+from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
 from tlkit.cli.reporting import QUIET, report_options, reporting
 
 if TYPE_CHECKING:
     from tlkit.utils.cache import CachePart
 
+AGES = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}  # seconds
+SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}  # bytes
+
 
 @click.group(cls=HelpGroup)
 def cache() -> None:
-    """Show or clear the cache.
+    """Show, prune or clear the cache.
 
-    It holds converted networks, features of images and finished candidates of `tlkit compare`.
+    It holds converted networks, features of images, hashes of files and finished candidates of `tlkit compare`.
     """
 
 
@@ -38,7 +44,7 @@ def info() -> None:
         problem = str(error)
     sizes = {} if problem else cache_sizes(cache_parts())
     if reporting().as_json:
-        parts = {name: {"files": count, "bytes": size} for name, (count, size) in sizes.items()}
+        parts = _facts_of_parts(sizes) if sizes else {}
         click.echo(json.dumps({"folder": str(cache_dir()), "problem": problem, "parts": parts}, indent=2))
         return
     screen = Screen()
@@ -50,6 +56,83 @@ def info() -> None:
         rows = [[name, f"{count:,}", format_size(size)] for name, (count, size) in sizes.items()]
         screen.table(("part", "files", "size"), rows)
     screen.entry("total", (format_size(sum(size for _, size in sizes.values())), STRONG))
+
+
+def _facts_of_parts(sizes: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, Any]]:
+    """Give the size of each part, its first and last use, and how many features there are."""
+    from tlkit.features.store import count_cached
+    from tlkit.utils.cache import cache_entries
+
+    facts = dict[str, dict[str, Any]]()
+    for part in cache_parts():
+        entries, (count, size) = cache_entries(part), sizes[part.name]
+        uses = [_written(entry.used) for entry in entries[:: max(1, len(entries) - 1)]]
+        oldest, newest = (uses[0], uses[-1]) if uses else (None, None)
+        facts[part.name] = {"files": count, "bytes": size, "oldest_use": oldest, "newest_use": newest}
+    facts["features"] |= count_cached()
+    return facts
+
+
+def _written(seconds: float) -> str:
+    """Write a time as ISO 8601 does, of this machine's time zone."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def _in_units(units: Mapping[str, int], example: str) -> Callable[[click.Context, click.Parameter, str], float]:
+    """Make a callback that reads a number with one of some units; "" is infinite."""
+
+    def read(ctx: click.Context, parameter: click.Parameter, given: str) -> float:
+        """Read the option."""
+        match = re.fullmatch(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s?({'|'.join(units)})", given.strip(), re.ASCII)
+        if not match and given:
+            raise click.BadParameter(f"'{given}'; expected a number and one of {', '.join(units)}, e.g. {example}.")
+        return float(match[1]) * units[match[2]] if match else math.inf
+
+    return read
+
+
+@cache.command(
+    cls=GroupedCommand,
+    examples=("tlkit cache prune --older 30d", "tlkit cache prune --max-size 50GB"),
+)
+@click.option(
+    "--older",
+    default="",
+    metavar="AGE",
+    callback=_in_units(AGES, "30d"),
+    cls=GroupedOption,
+    group="Main",
+    help="Age of the last use above which files are removed, e.g. 12h, 30d or 8w.",
+)
+@click.option(
+    "--max-size",
+    default="",
+    metavar="SIZE",
+    callback=_in_units(SIZES, "50GB"),
+    cls=GroupedOption,
+    group="Main",
+    help="Size above which files are removed, the least recently used first, e.g. 500MB or 50GB.",
+)
+@report_options
+def prune(older: float, max_size: float) -> None:
+    """Remove cached files that were not used for long.
+
+    They are computed again if needed. Commands that run meanwhile are not disturbed.
+    """
+    from tlkit.cli.screen import GOOD, Screen
+    from tlkit.errors import OptionError
+    from tlkit.utils.cache import prune_cache
+    from tlkit.utils.text import format_size
+
+    if math.isinf(older) and math.isinf(max_size):
+        raise OptionError("nothing says what to remove; expected --older AGE, --max-size SIZE or both, e.g. 30d, 50GB.")
+    count, freed = prune_cache(cache_parts(), older, max_size)
+    if reporting().as_json:
+        click.echo(json.dumps({"removed_bytes": freed, "removed_entries": count}, indent=2))
+        return
+    Screen().line((f"{format_size(freed)} removed", GOOD))
 
 
 @cache.command(cls=GroupedCommand, examples=("tlkit cache clear",))
@@ -78,5 +161,6 @@ def cache_parts() -> "list[CachePart]":
     from tlkit.engines.cache import CONVERTED_FILES
     from tlkit.features.store import SHARD_FILES
     from tlkit.inference.foreign import VERDICT_FILES
+    from tlkit.utils.file_memory import MEMORY_FILES
 
-    return [CONVERTED_FILES, SHARD_FILES, CACHED_RUN_FILES, VERDICT_FILES]
+    return [CONVERTED_FILES, SHARD_FILES, MEMORY_FILES, CACHED_RUN_FILES, VERDICT_FILES]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import options_from, output_option, verify_option
 from tlkit.cli.reporting import QUIET, VERBOSE, report_options, reporting
 from tlkit.settings.commands import CheckSettings
 
@@ -28,6 +28,7 @@ MAX_SHOWN = 3  # issues of one check on the screen; --verbose shows all
 @output_option("Page to write, with a thumbnail of every image that is named.", "Output")
 @click.option("--fix", type=click.Path(path_type=Path), help="New folder of links to the images without the copies.")
 @click.option("--strict", is_flag=True, help="Exit with code 5 if there is an error or a warning.")
+@verify_option
 @report_options
 @options_from(CheckSettings)
 def check(data: Path, output: Path | None, fix: Path | None, strict: bool, settings: CheckSettings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import explicit_options, options_from, resume_option, run_option
+from tlkit.cli.options import explicit_options, options_from, resume_option, run_option, verify_option
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CompareSettings
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     group="Output",
     help="Output format; auto is table on a terminal, csv in a pipe.",
 )
+@verify_option
 @report_options
 @options_from(CompareSettings)
 def compare(data: Path | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings) -> None:

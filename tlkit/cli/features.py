@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option, verify_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import FeaturesSettings
 
@@ -29,6 +29,7 @@ KIND_WORDS = {"features": "features", "components": "principal components", "cod
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("File to write: .npz, .parquet or .csv.", required=True)
+@verify_option
 @report_options
 @options_from(FeaturesSettings)
 def features(data: Path, output: Path, settings: FeaturesSettings) -> None:

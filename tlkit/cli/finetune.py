@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import config_option, open_run, options_from, resume_option, resume_run, run_option
+from tlkit.cli.options import (
+    config_option,
+    open_run,
+    options_from,
+    resume_option,
+    resume_run,
+    run_option,
+    verify_option,
+)
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.training import FinetuneSettings
@@ -43,6 +51,7 @@ TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "
     help="Estimate of the time and disk space of each --freeze strategy; nothing is trained.",
 )
 @config_option("finetune")
+@verify_option
 @report_options
 @options_from(FinetuneSettings)
 def finetune(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import explicit_options, open_run, options_from, output_option
+from tlkit.cli.options import explicit_options, open_run, options_from, output_option, verify_option
 from tlkit.cli.output import CURVE_WIDTH
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.base import command_line
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("PNG file to write.", default="lr-find.png")
+@verify_option
 @report_options
 @options_from(LrFindSettings, "network")
 @options_from(FinetuneSettings)

@@ -160,6 +160,27 @@ def output_option(
     )
 
 
+def verify_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--verify`, of a command that reads no image again that has not changed."""
+
+    def use(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+        """Read all files until the command ends."""
+        if given:
+            from tlkit.utils.file_memory import reading_all_files
+
+            ctx.with_resource(reading_all_files())
+
+    return click.option(
+        "--verify",
+        is_flag=True,
+        expose_value=False,
+        callback=use,
+        cls=GroupedOption,
+        group="Data",
+        help="Reading of every image, also of those whose size and times say that they have not changed.",
+    )(command)
+
+
 def config_option(command: str) -> Decorator:
     """Make `--config FILE`: defaults from a run's `settings.json`; typed options win.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
-from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.options import open_run, options_from, output_option, verify_option
 from tlkit.cli.predict import SOME_FAILED
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CheckSettings
@@ -34,6 +34,7 @@ def search() -> None:
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @output_option("New folder for the index.", required=True, is_folder=True)
+@verify_option
 @report_options
 @options_from(IndexSettings)
 def index(data: Path, output: Path, settings: IndexSettings) -> None:
@@ -140,6 +141,7 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
     group="Run",
     help="Run folder whose features the index has, if it moved.",
 )
+@verify_option
 @report_options
 def add(index_path: Path, data: Path, labels: bool, run: str) -> None:
     """Add the images of DATA to INDEX.
@@ -189,6 +191,7 @@ def search_info(index_path: Path) -> None:
     common=("backbone", "as_json"),
 )
 @click.argument("data", type=click.Path(path_type=Path))
+@verify_option
 @report_options
 @options_from(CheckSettings)
 def near(data: Path, settings: CheckSettings) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option
+from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option, verify_option
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.shared import RuntimeSettings, SplitSettings
@@ -33,6 +33,7 @@ SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fi
 @run_option("train")
 @resume_option
 @config_option("train")
+@verify_option
 @report_options
 @options_from(ClassicOptions, "classic")
 @options_from(TrainSettings)

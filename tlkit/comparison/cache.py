@@ -25,7 +25,7 @@ from tlkit.runs.run import DONE, UNFINISHED, Run, delete_run, is_done, mark_done
 from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special
 from tlkit.settings.base import to_json
 from tlkit.settings.commands import CompareSettings
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside, write_json
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Progress
@@ -99,6 +99,7 @@ def load_cached_run(key: str, target: Path) -> bool:
             run.checked_file(name)
         if has_speed(target):
             mark_done(run)
+            remember_use(source / DONE)
             return True
     except (RunError, OSError):
         pass

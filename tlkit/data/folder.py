@@ -117,7 +117,7 @@ class ImageFolder:
         """Read the headers of the files."""
         return replace(self, survey=survey_files(self.files, self.subsets))
 
-    def readable(self, positions: Sequence[int]) -> "ImageFolder":
+    def readable(self, positions: Sequence[int] | np.ndarray) -> "ImageFolder":
         """Take the images that can be read, with a note if a subset that the folder gives has none of them.
 
         Args:
@@ -128,22 +128,16 @@ class ImageFolder:
         notes = [f"no {name} image of '{self.root}' can be read; {WITHOUT_IMAGES[name]}." for name in lost]
         return replace(images, notes=(*self.notes, *notes))
 
-    def with_contents(self, contents: Sequence[tuple[str, str, np.void]]) -> "ImageFolder":
+    def with_contents(
+        self, sha256: Sequence[str], digests: Sequence[str], appearances: np.ndarray | Sequence[np.void]
+    ) -> "ImageFolder":
         """Add what reading each file gave: its sha256, the digest of its pixels, its appearance.
 
         Images with equal pixels are then one group; see `duplicates.group_images` for more.
-
-        Args:
-            contents: one triple per image, in their order
         """
-        digests = tuple(digest for _, digest, _ in contents)
-        return replace(
-            self,
-            sha256=tuple(sha256 for sha256, _, _ in contents),
-            digests=digests,
-            groups=digests,
-            appearances=np.array([appearance for _, _, appearance in contents], APPEARANCE),
-        )
+        digests = tuple(digests)
+        looks = np.asarray(appearances, APPEARANCE)
+        return replace(self, sha256=tuple(sha256), digests=digests, groups=digests, appearances=looks)
 
     def with_skipped(self, entries: Iterable[FileEntry]) -> "ImageFolder":
         """Add files to `skipped`.

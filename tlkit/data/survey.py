@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tlkit.data.decode import Header, open_upright, read_file, read_header, usual_range
+from tlkit.data.decode import open_upright, read_file, read_header, usual_range
 from tlkit.data.image import ImageSpec
 from tlkit.errors import ImageError
+from tlkit.utils.file_memory import FileMemory, file_state
+from tlkit.utils.hash_table import RowKind
 from tlkit.utils.parallel import count_workers, ordered_map
 
 MAX_MEASURED = 256  # images whose shape, or whose gray values, are looked at
@@ -20,6 +22,11 @@ NOTED_FRACTION = 0.05  # of images that lose more than that, above which a note 
 EXTREMES = 1000  # one pixel in 1000, and one image in 100, do not count at either end
 MIN_USE = 0.5  # of a usual range such as 12 bits: where images use so much of it, it is taken as a whole
 ONE_FRAME = (b"\xff\xd8", b"BM")  # how files start that have 8 bits and one frame: JPEG and BMP
+LOOKED_AT, WAS_READ, IS_IMAGE, IS_DEEP, IS_SERIES = 1, 2, 4, 8, 16  # flags: its start, its header; what this says
+HEADERS = RowKind("headers", (("width", "<i8"), ("height", "<i8"), ("flags", "<u8")))
+LIMITS = RowKind("limits", (("robust", "<f8", (2,)), ("extreme", "<f8", (2,)), ("are_integers", "<u8")))
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -55,21 +62,31 @@ def survey_files(files: Sequence[Path], subsets: Sequence[str]) -> Survey:
     Args:
         subsets: of each file, as its folder says
     """
-    sampled = set(sample_files(files))
+    sampled = np.zeros(len(files), bool)
+    sampled[list(sample_files(range(len(files))))] = True
+    memory = FileMemory(HEADERS)
+    headers = np.zeros(len(files), HEADERS.dtype)
+    known, rows = memory.recall(files)
+    headers[known] = rows
+    unread: list[int] = np.flatnonzero((headers["flags"] == 0) | sampled & (headers["flags"] & WAS_READ == 0)).tolist()
 
-    def header(file: Path) -> Header | None:
-        """Read the header of a file that needs a look."""
-        return read_header(file) if file in sampled or _may_be_more(file) else None
+    def look(index: int) -> tuple[int, int, int]:
+        """Look at the start of a file, and at its header where it needs a look."""
+        before = file_state(files[index])
+        facts = _header_facts(files[index]) if sampled[index] or _may_be_more(files[index]) else (0, 0, LOOKED_AT)
+        memory.remember(before, *facts)
+        return facts
 
     with ThreadPoolExecutor(count_workers()) as pool:
-        headers = list(ordered_map(pool, header, files))
-    found = [(file, subset, head) for file, subset, head in zip(files, subsets, headers, strict=True) if head]
-    shapes = [head.size for file, _, head in found if file in sampled]
-    deep = [(file, subset) for file, subset, head in found if head.is_deep]
+        for index, facts in zip(unread, ordered_map(pool, look, unread), strict=True):
+            headers["width"][index], headers["height"][index], headers["flags"][index] = facts
+    memory.save()
+    is_deep = headers["flags"] & IS_DEEP > 0
+    shapes = headers[sampled & (headers["flags"] & IS_IMAGE > 0)][["width", "height"]].tolist()
     return Survey(
-        deep=tuple(file for file, subset in deep if subset in ("", "train")),
-        num_deep=len(deep),
-        num_series=sum(head.is_series for _, _, head in found),
+        deep=tuple(files[index] for index in np.flatnonzero(is_deep).tolist() if subsets[index] in ("", "train")),
+        num_deep=int(is_deep.sum()),
+        num_series=int((headers["flags"] & IS_SERIES > 0).sum()),
         cut_off=tuple(1 - min(shape) / max(shape) for shape in shapes),
     )
 
@@ -116,8 +133,7 @@ def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[fl
     Args:
         is_full: take all that 16 bits can hold, or of other numbers what is between the smallest and the largest
     """
-    with ThreadPoolExecutor(count_workers()) as pool:
-        measured = [limits for limits in ordered_map(pool, _limits, files) if limits]
+    measured = [limits for limits in _limits_of(files) if limits]
     if not measured:
         return 0.0, 65535.0
     values = np.array([limits.robust for limits in measured])
@@ -135,9 +151,7 @@ def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[fl
 
 def brightest_values(files: Sequence[Path]) -> list[tuple[Path, float]]:
     """Measure the largest gray value of each image, without its brightest thousandth; unreadable ones are left out."""
-    with ThreadPoolExecutor(count_workers()) as pool:
-        measured = zip(files, ordered_map(pool, _limits, files), strict=True)
-        return [(file, limits.robust[1]) for file, limits in measured if limits]
+    return [(file, limits.robust[1]) for file, limits in zip(files, _limits_of(files), strict=True) if limits]
 
 
 def pixel_notes(survey: Survey | None, image: ImageSpec) -> list[str]:
@@ -166,7 +180,7 @@ def pixel_notes(survey: Survey | None, image: ImageSpec) -> list[str]:
     return notes
 
 
-def sample_files(files: Sequence[Path]) -> Iterator[Path]:
+def sample_files(files: Sequence[Item]) -> Iterator[Item]:
     """Take at most `MAX_MEASURED` files, evenly spread."""
     step = max(1.0, len(files) / MAX_MEASURED)
     return (files[int(index * step)] for index in range(min(len(files), MAX_MEASURED)))
@@ -179,6 +193,29 @@ class _Limits:
     robust: tuple[float, float]
     extreme: tuple[float, float]
     are_integers: bool
+
+
+def _limits_of(files: Sequence[Path]) -> list[_Limits | None]:
+    """Find the limits of images, of those that have changed or are new by reading them."""
+    memory = FileMemory(LIMITS)
+    known, rows = memory.recall(files)
+    limits = {
+        index: _Limits(tuple(row["robust"].tolist()), tuple(row["extreme"].tolist()), bool(row["are_integers"]))
+        for index, row in zip(known.tolist(), rows, strict=True)
+    }
+
+    def read(index: int) -> _Limits | None:
+        """Read an image."""
+        before, found = file_state(files[index]), _limits(files[index])
+        if found:
+            memory.remember(before, found.robust, found.extreme, found.are_integers)
+        return found
+
+    unread = [index for index in range(len(files)) if index not in limits]
+    with ThreadPoolExecutor(count_workers()) as pool:
+        measured = dict(zip(unread, ordered_map(pool, read, unread), strict=True))
+    memory.save()
+    return [limits.get(index) or measured.get(index) for index in range(len(files))]
 
 
 def _limits(file: Path) -> _Limits | None:
@@ -205,6 +242,14 @@ def _rounded(low: float, high: float) -> tuple[float, float]:
     width = high - low if high > low else max(abs(high), 1.0) / 100
     step = 10.0 ** math.floor(math.log10(width / 50)) * 2
     return math.floor(low / step) * step, math.ceil((low + width) / step) * step
+
+
+def _header_facts(file: Path) -> tuple[int, int, int]:
+    """Read the width, the height and the flags of a file."""
+    if not (header := read_header(file)):
+        return 0, 0, LOOKED_AT | WAS_READ
+    flags = LOOKED_AT | WAS_READ | IS_IMAGE | IS_DEEP * header.is_deep | IS_SERIES * header.is_series
+    return *header.size, flags
 
 
 def _may_be_more(file: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
 from tlkit.utils.process import folder_of_process
 from tlkit.utils.reading import read_regular, sha256_regular
@@ -76,6 +76,7 @@ def load_converted(key: str) -> ConvertedModel | None:
         if not written or (facts["body"] and facts["body"] != sha256_regular(body, MAX_CONVERTED)):
             return None
         grid = tuple(float(value) for value in facts["grid"])
+        remember_use(note)
         return ConvertedModel(file, str(facts["weights_sha256"]), grid, body if facts["body"] else None)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

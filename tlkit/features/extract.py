@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.data.appearance import APPEARANCE
 from tlkit.data.augment import AugmentedViews, ViewTransform
 from tlkit.data.decode import read_file
 from tlkit.data.duplicates import group_images
@@ -28,8 +29,10 @@ from tlkit.data.listing import FileEntry
 from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError
 from tlkit.features.extractor import FrozenExtractor
-from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureRecord, FeatureStore, StoredFeatures, as_half
+from tlkit.features.shards import FeatureRecord
+from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, StoredFeatures, as_half
 from tlkit.utils.cache import claim_cache
+from tlkit.utils.file_memory import HASHES, FileMemory, file_state
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
 
@@ -72,7 +75,7 @@ class Features:
     def load_plain(self, images: ImageFolder) -> np.ndarray:
         """Load the view of some of the images that is not augmented: (images, …)."""
         if isinstance(self.views, AugmentedViews):
-            return self.store.gather_views(images.sha256, [0] * len(images))
+            return self.store.gather(images.sha256, np.zeros(len(images), np.int64))
         return self.load(images)
 
     def open(self, images: ImageFolder) -> StoredFeatures | np.ndarray:
@@ -94,6 +97,8 @@ def extract(
 ) -> Features:
     """Read every image of a folder once and compute the features that are not cached yet.
 
+    A file that has not changed since it was read, and whose features are cached, is not read.
+
     Args:
         extractor: the frozen network, perhaps still being prepared in another thread
         views: made of each image instead of the plain view; with `AugmentedViews` each row is (views, …)
@@ -113,11 +118,57 @@ def extract(
         if not extractor.done():
             progress.waiting("loading the network")
         try:
-            results = list(store_new_rows(work, extract_all(pool, work, folder.files, advance)))
+            files = folder.files
+            contents = work.recall(files)
+            advance(contents.count)
+            unread = np.flatnonzero(~contents.is_known)
+            rows = store_new_rows(work, extract_all(pool, work, [files[position] for position in unread], advance))
+            for position, row in zip(unread.tolist(), rows, strict=True):
+                contents.put(position, row)
+            work.finish()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return Features(_readable(folder, results), work.store_of(extractor.result()), work.num_cached, views)
+    return Features(contents.readable(folder), work.store_of(extractor.result()), work.num_cached, views)
+
+
+class Contents:
+    """Findings of a pass in its files, in arrays: an object for each would take half a kilobyte more."""
+
+    def __init__(self, num_files: int) -> None:
+        self.is_known = np.zeros(num_files, bool)
+        self._sha256 = np.zeros((num_files, 32), np.uint8)
+        self._digests = np.zeros((num_files, 16), np.uint8)
+        self._appearances = np.zeros(num_files, APPEARANCE)
+        self._errors = dict[int, str]()
+
+    @property
+    def count(self) -> int:
+        """The number of files that were read or are known."""
+        return int(self.is_known.sum())
+
+    def put(self, position: int, row: RowOrError) -> None:
+        """Add a file that was read."""
+        self.is_known[position] = True
+        if isinstance(row, ImageError):
+            self._errors[position] = str(row)
+        else:
+            self._sha256[position] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)
+            self._digests[position] = np.frombuffer(bytes.fromhex(row.digest), np.uint8)
+            self._appearances[position] = row.appearance
+
+    def put_many(self, positions: np.ndarray, *columns: np.ndarray) -> None:
+        """Add files that need not be read: SHA-256, digests and appearances."""
+        self.is_known[positions] = True
+        self._sha256[positions], self._digests[positions], self._appearances[positions] = columns
+
+    def readable(self, folder: ImageFolder) -> ImageFolder:
+        """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
+        skipped = [FileEntry(folder.paths[position], reason) for position, reason in sorted(self._errors.items())]
+        kept = np.delete(np.arange(len(folder)), list(self._errors))
+        sha256, digests = ([row.tobytes().hex() for row in column[kept]] for column in (self._sha256, self._digests))
+        readable = folder.readable(kept).with_contents(sha256, digests, self._appearances[kept])
+        return readable.with_skipped([*folder.skipped, *skipped])
 
 
 class ExtractionPass:
@@ -126,6 +177,7 @@ class ExtractionPass:
     def __init__(self, extractor: Future[FrozenExtractor], image: ImageSpec, views: ViewTransform | None) -> None:
         self.extractor, self.image, self.views = extractor, image, views
         self.num_cached = 0
+        self._hashes = FileMemory(HASHES)
         self._store: FeatureStore | None = None
         self._opening = threading.Lock()
         self._runner: ThreadedRunner | None = None
@@ -136,6 +188,22 @@ class ExtractionPass:
             key = replace(extractor.key, view=self.views.key) if self.views else extractor.key
             self._store = self._store or FeatureStore(key)
             return self._store
+
+    def recall(self, files: list[Path]) -> Contents:
+        """Find the files that need not be read; while the extractor is being prepared, there are none."""
+        contents = Contents(len(files))
+        if self.extractor.done():
+            store = self.store_of(self.extractor.result())
+            known, rows = self._hashes.recall(files)
+            found, digests, appearances = store.find_contents(rows["sha256"])
+            self.num_cached += len(found)
+            contents.put_many(known[found], rows["sha256"][found], digests, appearances)
+        return contents
+
+    def finish(self) -> None:
+        """Keep what the files hold, and put the store in order."""
+        self._hashes.save()
+        self.store_of(self.extractor.result()).finish()
 
     def decode(self, files: list[Path]) -> list[Decoded]:
         """Give each file's pixels, or its features where they are cached, or why it cannot be read."""
@@ -153,9 +221,10 @@ class ExtractionPass:
 
     def _decode_file(self, file: Path) -> Decoded:
         try:
-            data = read_file(file)
-            cached = self._find(hashlib.sha256(data).hexdigest())
-            return cached or decode_image(data, self.image, self.views)
+            before, data = file_state(file), read_file(file)
+            digest = hashlib.sha256(data)
+            self._hashes.remember(before, np.frombuffer(digest.digest(), np.uint8))
+            return self._find(digest.hexdigest()) or decode_image(data, self.image, self.views)
         except ImageError as error:
             return error
 
@@ -227,17 +296,3 @@ def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Itera
 def _record(image: DecodedImage, values: np.ndarray) -> FeatureRecord:
     assert image.appearance is not None
     return FeatureRecord(image.sha256, image.digest, image.appearance, values)
-
-
-def _readable(folder: ImageFolder, results: list[RowOrError]) -> ImageFolder:
-    """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
-    records = {position: result for position, result in enumerate(results) if isinstance(result, FeatureRecord)}
-    skipped = [
-        FileEntry(path, str(result))
-        for path, result in zip(folder.paths, results, strict=True)
-        if isinstance(result, ImageError)
-    ]
-    readable = folder.readable(list(records)).with_contents(
-        [(row.sha256, row.digest, row.appearance) for row in records.values()]
-    )
-    return readable.with_skipped([*folder.skipped, *skipped])

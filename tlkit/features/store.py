@@ -1,34 +1,54 @@
 """Features of images on disk: computed once, cached, and found by the content of the image file.
 
-Records live in shards under `TLKIT_CACHE/features/<key>/`, each shard whole or absent and checked
-when it is opened. The key holds everything the features depend on but the image; within a key a
-record is found by the SHA-256 of the image file's bytes.
+Records live in shards under `TLKIT_CACHE/features/<key>/`. The key holds everything the features depend on but the
+image; within a key a record is found by the SHA-256 of the image file's bytes. New records are written in small shards,
+so that a killed run loses little. They become shards of about 128 MB with a table that finds their records, so that a
+large store opens at once; a shard without a table is read when the store is opened.
 """
 
-import hashlib
-import io
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_file, sha256_text
+from tlkit.features.shards import (
+    SHARD,
+    FeatureRecord,
+    count_records,
+    distinct,
+    group_shards,
+    make_shard,
+    open_shard,
+    write_shard,
+)
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
+from tlkit.utils.file_memory import HASHES, FileMemory
+from tlkit.utils.files import TEMPORARY, Owned, is_regular, owned_files, remove_if_possible, sha256_file, sha256_text
+from tlkit.utils.hash_table import TABLE, HashTables, RowKind, as_hashes
 from tlkit.utils.process import raise_open_file_limit
 
 FORMAT_VERSION = 3
 SAMPLED_FILES = 64  # that tell which fraction of a folder is cached
 SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
-SHARD = re.compile(r"[0-9a-f]{32}\.npy")  # a shard's name: the SHA-256 of its key and bytes, shortened
+JOINED_BYTES = 128 << 20  # of small shards, which are then joined
+LOOSE_SHARDS, LOOSE_RECORDS = 16, 4096  # without a table: this many are joined at the end of a run
 SHARD_FILES = CachePart(
-    "features", Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TEMPORARY.pattern})"), re.compile(KEY))
+    "features",
+    Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TABLE.pattern}|{TEMPORARY.pattern})"), re.compile(KEY)),
+    rf"{KEY}/(?:{SHARD.pattern}|{TABLE.pattern})",
 )
+INDEX_FIELDS = (("digest", "u1", (16,)), ("shard", "S16"), ("record", "<u8"))
+
+Located = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions in a request, a shard, positions of records in it
 
 
 @dataclass(frozen=True)
@@ -50,25 +70,8 @@ class FeatureKey:
         return sha256_text(FORMAT_VERSION, *astuple(self))
 
 
-@dataclass(frozen=True)
-class FeatureRecord:
-    """One image's features.
-
-    Attributes:
-        sha256: of the file's bytes, hexadecimal
-        digest: of its pixels, hexadecimal
-        appearance: an `APPEARANCE`
-        values: float32, float16 or uint8, of the shape at the cut
-    """
-
-    sha256: str
-    digest: str
-    appearance: np.void
-    values: np.ndarray
-
-
 class FeatureStore:
-    """The records of one key: those cached by earlier runs, and those this run adds.
+    """The records of one key: those cached by earlier runs and by other processes, and those this run adds.
 
     Attributes:
         folder: of the shards
@@ -79,28 +82,69 @@ class FeatureStore:
         self.folder = cache_dir() / SHARD_FILES.name / key.digest
         self.damaged = 0
         raise_open_file_limit()  # each shard stays open
-        self._index: dict[bytes, tuple[np.ndarray, int]] = {}  # shard and position in it, by SHA-256
-        shards = list[Path]()
-        with suppress(OSError):  # a folder that may not be read is as good as empty
-            shards = sorted(self.folder.glob("*.npy"))
-        for file in shards:
-            if SHARD.fullmatch(file.name) and is_regular(file):  # other files are not tlkit's
-                self._open_shard(file)
-        self._cached_before = frozenset(self._index)
+        self._shards: dict[str, np.ndarray | None] = {}  # opened, by name; None where there is none
+        self._loose: dict[bytes, tuple[str, int]] = {}  # shard and position in it of records that no table has
+        self._own: dict[str, int] = {}  # bytes of the small shards that this store has written
+        self._changing = threading.RLock()
+        self._tables = HashTables(self.folder, RowKind(key.digest, INDEX_FIELDS))
+        self.refresh()
+        self._cached_before = frozenset(self._loose), self._tables.tables
+
+    def refresh(self) -> None:
+        """Find what other processes have added meanwhile."""
+        with self._changing, suppress(OSError):  # a folder that may not be read is as good as empty
+            self._tables.refresh()
+            known = self._tables.covers | {name for name, _ in self._loose.values()}
+            for file in sorted(self.folder.glob("*.npy")):
+                if SHARD.fullmatch(file.name) and file.stem not in known and is_regular(file):  # others are not tlkit's
+                    self._add_loose(file.stem)
 
     def find(self, sha256: str) -> FeatureRecord | None:
         """Find the record of a file's bytes, or None."""
-        if (entry := self._index.get(bytes.fromhex(sha256))) is None:
+        if not self._tables.tables and bytes.fromhex(sha256) not in self._loose:
             return None
-        shard, position = entry
-        record = shard[position]
-        return FeatureRecord(sha256, record["digest"].tobytes().hex(), record["appearance"], record["values"])
+        for _, shard, positions in self._locate(as_hashes([sha256])):
+            record = shard[positions[0]]
+            return FeatureRecord(sha256, record["digest"].tobytes().hex(), record["appearance"], record["values"])
+        return None
+
+    def find_positions(self, hashes: np.ndarray) -> np.ndarray:
+        """Look many records up and open no shard: positions among `hashes` of those that are cached, ascending.
+
+        Args:
+            hashes: of the bytes of files, uint8 (files, 32)
+        """
+        loose = self._loose
+        known = [index for index, key in enumerate(map(bytes, hashes)) if key in loose] if loose else []
+        return np.union1d(self._tables.find(hashes)[0], np.array(known, np.int64))
+
+    def find_contents(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find many records at once.
+
+        Args:
+            hashes: of the bytes of files, uint8 (files, 32)
+
+        Returns:
+            Positions among `hashes` of those that are cached, ascending; digests, uint8 (found, 16); `APPEARANCE`s
+        """
+        parts = [
+            (positions, shard["digest"][records], shard["appearance"][records])
+            for positions, shard, records in self._locate(hashes)
+        ]
+        parts.append((np.empty(0, np.int64), np.empty((0, 16), np.uint8), np.empty(0, APPEARANCE)))
+        positions, digests, appearances = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        order = np.argsort(positions)
+        return positions[order], digests[order], appearances[order]
 
     def was_cached(self, sha256: str) -> bool:
         """Tell whether the record of a file's bytes was cached before this store was opened."""
-        return bytes.fromhex(sha256) in self._cached_before
+        loose, tables = self._cached_before
+        if bytes.fromhex(sha256) in loose:
+            return True
+        rows = [table.find(as_hashes([sha256]))[1] for table in tables]
+        return any(self._open(name) is not None for found in rows for name in _names_of(found["shard"]))
 
-    def add(self, records: list[FeatureRecord]) -> None:
+    def add(self, records: Sequence[FeatureRecord]) -> None:
         """Write records as one shard. Where it cannot be written, they stay in memory.
 
         Raises:
@@ -108,52 +152,141 @@ class FeatureStore:
         """
         if not records:
             return
-        shard = _make_shard(records)
-        buffer = io.BytesIO()
-        np.save(buffer, shard, allow_pickle=False)
-        content = buffer.getvalue()
+        shard, name = make_shard(records), f"in memory {len(self._shards)}"
         with suppress(OSError):
             claim_cache(SHARD_FILES)
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = self.folder / f"{self._checksum(content)}.npy"
-            atomic_write(file, content)
-            shard = _memory_map(file, content)
-        self._add_to_index(shard)
+            name, shard = write_shard(self.folder, [shard])
+            self._own[name] = shard.nbytes
+        with self._changing:
+            self._shards[name] = shard
+            self._add_loose(name)
+            if sum(self._own.values()) >= JOINED_BYTES:
+                self._join(self._own)
 
-    def gather(self, sha256: Iterable[str]) -> np.ndarray:
-        """Read the features of these files, in this order: (images, …)."""
-        entries = [self._index[bytes.fromhex(digest)] for digest in sha256]
-        return np.stack([shard[position]["values"] for shard, position in entries])
+    def finish(self) -> None:
+        """Join the small shards and those without a table, where they are many; to be called when a run ends."""
+        with self._changing:
+            loose = {name for name, _ in self._loose.values() if SHARD.fullmatch(f"{name}.npy")}
+            names = loose | set(self._small_shards())
+            if len(names) >= LOOSE_SHARDS or len(self._loose) >= LOOSE_RECORDS:
+                self._join(names)
 
-    def gather_views(self, sha256: Iterable[str], views: Iterable[int]) -> np.ndarray:
-        """Read one view of each of these files: (images, …)."""
-        entries = [self._index[bytes.fromhex(digest)] for digest in sha256]
-        return np.stack(
-            [shard[position]["values"][view] for (shard, position), view in zip(entries, views, strict=True)]
-        )
+    def gather(self, sha256: Iterable[str] | np.ndarray, views: np.ndarray | None = None) -> np.ndarray:
+        """Read the features of files, in this order: (images, …).
 
-    def _open_shard(self, file: Path) -> None:
-        """Index a shard; remove it where it is not what was written, leave it where it cannot be read now."""
+        Args:
+            sha256: of the files: hexadecimal, or uint8 (images, 32)
+            views: one of each to read, where several are cached; None for all of them
+
+        Raises:
+            KeyError: if some are not cached
+        """
+        hashes = sha256 if isinstance(sha256, np.ndarray) else as_hashes(sha256)
+        located = list(self._locate(hashes))
+        if sum(len(positions) for positions, _, _ in located) < len(hashes):
+            raise KeyError("features that are not in the cache any more; repeat the command.")
+        values = [shard["values"] for _, shard, _ in located]
+        shape = values[0].shape[1 if views is None else 2 :]
+        gathered = np.empty((len(hashes), *shape), np.result_type(*values))
+        for (positions, _, records), column in zip(located, values, strict=True):
+            gathered[positions] = column[records] if views is None else column[records, views[positions]]
+        return gathered
+
+    def _locate(self, hashes: np.ndarray) -> Iterator[Located]:
+        """Find records shard by shard; those that are not cached are left out."""
+        loose = self._loose
+        keys = enumerate(map(bytes, hashes) if loose else ())
+        known = [(index, *entry) for index, key in keys if (entry := loose.get(key))]
+        others = np.delete(np.arange(len(hashes)), [index for index, _, _ in known])
+        found, rows = self._tables.find(hashes[others])
+        by_shard = defaultdict[str, list[tuple[np.ndarray, np.ndarray]]](list)
+        for index, name, record in known:
+            by_shard[name].append((np.array([index]), np.array([record])))
+        names, inverse = np.unique(rows["shard"], return_inverse=True)
+        members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
+        for name, chosen in zip(_names_of(names), members, strict=False):  # no shards have one empty member
+            by_shard[name].append((others[found[chosen]], rows["record"][chosen].astype(np.int64)))
+        for name, parts in by_shard.items():
+            positions, records = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+            is_new = name not in self._shards
+            shard = self._open(name)
+            if shard is None and is_new:  # another process has joined it with others, or it is damaged
+                self.refresh()
+                for indices, other, chosen in self._locate(hashes[positions]):
+                    yield positions[indices], other, chosen
+            elif shard is not None:
+                yield positions, shard, records
+
+    def _open(self, name: str) -> np.ndarray | None:
+        """Open a shard, checked the first time; None where it is damaged or gone."""
+        with self._changing:
+            if name not in self._shards:
+                self._shards[name] = self._checked(self.folder / f"{name}.npy")
+            return self._shards[name]
+
+    def _checked(self, file: Path) -> np.ndarray | None:
+        """Map a shard; remove it where it is not what was written, leave it where it cannot be read now."""
         try:
-            content = file.read_bytes()
+            shard = open_shard(file)
+            remember_use(file)
+            return shard
         except OSError:
-            return
-        with suppress(ValueError, IndexError, EOFError):  # it is no table of records
-            if self._checksum(content) == file.stem:
-                self._add_to_index(_memory_map(file, content))
-                return
-        self.damaged += 1
-        if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
-            with suppress(OSError):
-                file.unlink()
+            return None
+        except (ValueError, IndexError, EOFError):
+            self.damaged += 1
+            if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
+                remove_if_possible(file)
+            return None
 
-    def _checksum(self, content: bytes) -> str:
-        """Hash a shard's bytes and the key, so that a shard in the folder of another key counts as damaged."""
-        return hashlib.sha256(self.folder.name.encode() + content).hexdigest()[:32]
+    def _add_loose(self, name: str) -> None:
+        if (shard := self._open(name)) is not None:
+            hashes = np.ascontiguousarray(shard["sha256"])
+            self._loose.update((key.tobytes(), (name, position)) for position, key in enumerate(hashes))
 
-    def _add_to_index(self, shard: np.ndarray) -> None:
-        keys = np.ascontiguousarray(shard["sha256"])
-        self._index.update((key.tobytes(), (shard, position)) for position, key in enumerate(keys))
+    def _small_shards(self) -> Iterator[str]:
+        with suppress(OSError):
+            for file in self.folder.glob("*.npy"):
+                if SHARD.fullmatch(file.name) and is_regular(file) and file.stat().st_size < JOINED_BYTES // 8:
+                    yield file.stem
+
+    def _join(self, names: Iterable[str]) -> None:
+        """Make large shards of small ones, and a table that finds all their records; then remove the small ones."""
+        rows, covers, joined = list[np.ndarray](), list[str](), set[str]()
+        with suppress(OSError):
+            opened = [(name, shard) for name in sorted(names) if (shard := self._open(name)) is not None]
+            for group in group_shards(opened, JOINED_BYTES):
+                name, shard = group[0]
+                if len(group) > 1:
+                    name, shard = write_shard(self.folder, distinct([shard for _, shard in group]))
+                    self._shards[name] = shard
+                columns: dict[str, Any] = {
+                    "digest": shard["digest"],
+                    "shard": bytes.fromhex(name),
+                    "record": np.arange(len(shard)),
+                }
+                rows.append(self._tables.kind.make_rows(shard["sha256"], **columns))
+                covers.append(name)
+                joined.update(name for name, _ in group)
+            gone = joined - set(covers)
+            if rows:
+                self._tables.add(np.concatenate(rows), covers, gone)
+            self._loose = {key: entry for key, entry in self._loose.items() if entry[0] not in joined}
+            self._own = {name: size for name, size in self._own.items() if name not in joined}
+            for name in gone:
+                del self._shards[name]
+                remove_if_possible(self.folder / f"{name}.npy")
+
+
+def count_cached() -> dict[str, int]:
+    """Count the keys that have features, and their records."""
+    folders, num_records = set[Path](), 0
+    for file in owned_files(cache_dir() / SHARD_FILES.name, SHARD_FILES.owned):
+        with suppress(OSError, ValueError):
+            if SHARD.fullmatch(file.name):
+                num_records += count_records(file)
+                folders.add(file.parent)
+    return {"keys": len(folders), "records": num_records}
 
 
 def cached_fraction(files: Sequence[Path], key: FeatureKey) -> float:
@@ -161,7 +294,10 @@ def cached_fraction(files: Sequence[Path], key: FeatureKey) -> float:
     if not (sample := files[:: max(1, -(-len(files) // SAMPLED_FILES))]):
         return 0.0
     store = FeatureStore(key)
-    return sum(store.was_cached(sha256_file(file)) for file in sample if file.is_file()) / len(sample)
+    known, rows = FileMemory(HASHES).recall(sample)
+    hashes = dict(zip(known.tolist(), (row.tobytes().hex() for row in rows["sha256"]), strict=True))
+    hashes |= {k: sha256_file(file) for k, file in enumerate(sample) if k not in hashes and file.is_file()}
+    return sum(map(store.was_cached, hashes.values())) / len(sample)
 
 
 class StoredFeatures:
@@ -171,23 +307,25 @@ class StoredFeatures:
     number, so that every view comes once before any comes again.
     """
 
-    def __init__(self, store: FeatureStore, sha256: Sequence[str], num_views: int = 0, epoch: int = 0) -> None:
+    def __init__(
+        self, store: FeatureStore, sha256: Sequence[str] | np.ndarray, num_views: int = 0, epoch: int = 0
+    ) -> None:
         self._store, self._num_views, self._epoch = store, num_views, epoch
-        self._sha256 = np.array(sha256)
+        self._hashes = sha256 if isinstance(sha256, np.ndarray) else as_hashes(sha256)
 
     def __len__(self) -> int:
-        return len(self._sha256)
+        return len(self._hashes)
 
     def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
-        digests = self._sha256[indices].tolist()
+        hashes = self._hashes[indices]
         if not self._num_views:
-            return self._store.gather(digests)
+            return self._store.gather(hashes)
         positions = np.arange(len(self))[indices]
-        return self._store.gather_views(digests, ((positions + self._epoch) % self._num_views).tolist())
+        return self._store.gather(hashes, (positions + self._epoch) % self._num_views)
 
     def in_epoch(self, epoch: int) -> "StoredFeatures":
         """Take the same images as an epoch sees them."""
-        return StoredFeatures(self._store, self._sha256.tolist(), self._num_views, epoch)
+        return StoredFeatures(self._store, self._hashes, self._num_views, epoch)
 
 
 def as_half(features: np.ndarray) -> np.ndarray:
@@ -197,23 +335,6 @@ def as_half(features: np.ndarray) -> np.ndarray:
     return half if np.isfinite(half).all() else features
 
 
-def _make_shard(records: list[FeatureRecord]) -> np.ndarray:
-    precision = np.result_type(*{record.values.dtype for record in records})
-    shape = records[0].values.shape
-    kinds = [("sha256", "u1", (32,)), ("digest", "u1", (16,)), ("appearance", APPEARANCE), ("values", precision, shape)]
-    shard = np.empty(len(records), kinds)
-    for entry, record in zip(shard, records, strict=True):
-        entry["sha256"] = np.frombuffer(bytes.fromhex(record.sha256), np.uint8)
-        entry["digest"] = np.frombuffer(bytes.fromhex(record.digest), np.uint8)
-        entry["appearance"] = record.appearance
-        entry["values"] = record.values
-    return shard
-
-
-def _memory_map(file: Path, content: bytes) -> np.ndarray:
-    """Map a shard's file, or load it into memory where no more files can be open."""
-    try:
-        mapped: np.ndarray = np.load(file, mmap_mode="r")
-    except OSError:
-        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-    return mapped
+def _names_of(shards: np.ndarray) -> list[str]:
+    """Give the names of shards in a table, whose last zeros NumPy leaves out."""
+    return [name.ljust(16, b"\0").hex() for name in shards.tolist()]

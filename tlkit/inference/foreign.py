@@ -21,7 +21,7 @@ from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.runs.manifest import InferenceStage, Manifest
 from tlkit.runs.run import Run
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache
+from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.child import describe_end, machine_limits, start_child
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
 
@@ -45,6 +45,7 @@ def try_stages(run: Run, stages: Sequence[InferenceStage]) -> None:
         run.checked_file(stage.file)
     verdict = cache_dir() / VERDICT_FILES.name / f"{_key(run.manifest, stages)}.txt"
     if is_regular(verdict):
+        remember_use(verdict)
         return
     _try_in_child(run, stages)
     with suppress(OSError, OptionError):

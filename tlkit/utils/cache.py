@@ -1,9 +1,10 @@
-"""The cache folder: its location, its content, and how to remove only files that tlkit wrote."""
+"""The cache folder: its location, its content and its last uses, and how to remove only files that tlkit wrote."""
 
 import errno
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,16 @@ from functools import cache
 from pathlib import Path
 
 from tlkit.errors import OptionError
-from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, other_paths, owned_files, remove_owned
+from tlkit.utils.files import (
+    TEMPORARY,
+    Owned,
+    atomic_write,
+    is_regular,
+    other_paths,
+    owned_files,
+    remove_if_possible,
+    remove_owned,
+)
 
 MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
 LEDGER = "runs.txt"  # in the root, too: the runs that this machine made; `cache clear` leaves it (decision 028)
@@ -21,6 +31,7 @@ MARK = (
 )
 KEY = "[0-9a-f]{64}"  # pattern of names that are hashes
 NO_CACHE = Path(os.devnull, "tlkit")  # can never be made; of a user without a home
+USE_SECONDS = 3600  # between two times that a use is written down
 ABANDONED_SECONDS = 24 * 3600  # a living process does not leave a temporary file untouched for so long
 
 
@@ -31,14 +42,39 @@ class CachePart:
     Attributes:
         name: of the folder
         owned: what tlkit writes in it
+        entry: how the paths of the files of one entry begin, which are removed together
     """
 
     name: str
     owned: Owned
+    entry: str = KEY
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """Files in the cache that are of use together.
+
+    Attributes:
+        files: with the cache's root
+        used: the last time that one of them was written or used, in seconds since 1970
+    """
+
+    files: tuple[Path, ...]
+    num_bytes: int
+    used: float
 
 
 def cache_dir() -> Path:
-    """Find the cache folder: `TLKIT_CACHE`, or the platform's for this user."""
+    """Find the cache folder: `TLKIT_CACHE`, or the platform's for this user.
+
+    Raises:
+        OptionError: if it is an address on object storage
+    """
+    if "://" in os.environ.get("TLKIT_CACHE", ""):
+        raise OptionError(
+            f"TLKIT_CACHE is '{os.environ['TLKIT_CACHE']}', an address; expected a folder, of this machine or on a "
+            "network file system; set TLKIT_CACHE to one."
+        )
     if chosen := os.environ.get("TLKIT_CACHE"):
         return Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     from platformdirs import user_cache_path
@@ -91,6 +127,13 @@ def claim_cache(part: CachePart | None = None) -> None:
         _remove_abandoned(root / part.name, part.owned)
 
 
+def remember_use(file: Path) -> None:
+    """Set the time of a file that is used, at most once an hour; `prune_cache` removes what was not used for long."""
+    with suppress(OSError):  # a cache that may only be read
+        if file.stat().st_mtime < time.time() - USE_SECONDS:
+            os.utime(file)
+
+
 @cache
 def _remove_abandoned(folder: Path, owned: Owned) -> None:
     """Remove temporary files that nothing was written to for a day, and the temporary folders they were in."""
@@ -118,6 +161,56 @@ def cache_sizes(parts: Sequence[CachePart]) -> dict[str, tuple[int, int]]:
         if folder in sizes:
             sizes[folder].append(file.lstat().st_size)
     return {name: (len(bytes_of_files), sum(bytes_of_files)) for name, bytes_of_files in sizes.items()}
+
+
+def cache_entries(part: CachePart) -> list[CacheEntry]:
+    """List what is in a part of the cache, the least recently used first."""
+    folder, entries = cache_dir() / part.name, defaultdict[str, list[tuple[Path, os.stat_result]]](list)
+    for file in owned_files(folder, part.owned):
+        with suppress(OSError):  # another process has just removed it
+            if match := re.match(part.entry, file.relative_to(folder).as_posix()):
+                entries[match[0]].append((file, file.lstat()))
+    listed = [
+        CacheEntry(
+            tuple(file for file, _ in found),
+            sum(status.st_size for _, status in found),
+            max(status.st_mtime for _, status in found),
+        )
+        for found in entries.values()
+    ]
+    return sorted(listed, key=lambda entry: (entry.used, entry.files))
+
+
+def prune_cache(parts: Sequence[CachePart], max_seconds: float, max_bytes: float) -> tuple[int, int]:
+    """Remove what was not used for long, then the least recently used until the rest fits.
+
+    Programs that read meanwhile are not disturbed: what they have opened stays readable, the rest is computed again.
+
+    Args:
+        max_seconds: since its last use, after which an entry is removed
+        max_bytes: of all that stays
+
+    Returns:
+        The entries and the bytes that were removed
+
+    Raises:
+        OptionError: if the folder is not tlkit's cache
+    """
+    removed = list[CacheEntry]()
+    with suppress(OSError):  # what cannot be looked into is as good as empty
+        if is_cache():
+            entries = sorted((item for part in parts for item in cache_entries(part)), key=lambda item: item.used)
+            excess, oldest = sum(entry.num_bytes for entry in entries) - max_bytes, time.time() - max_seconds
+            for entry in entries:
+                if excess > 0 or entry.used < oldest:
+                    excess -= entry.num_bytes
+                    removed.append(entry)
+            for entry in removed:
+                for file in entry.files:
+                    remove_if_possible(file)
+            for part in parts:
+                remove_owned(cache_dir() / part.name, Owned(re.compile("(?!)"), part.owned.folders))
+    return len(removed), sum(entry.num_bytes for entry in removed)
 
 
 def clear_cache(parts: Sequence[CachePart]) -> tuple[int, list[Path]]:

@@ -1,0 +1,119 @@
+"""The store of features with millions of rows: time to open it, look-ups, memory.
+
+    python benchmarks/store.py --rows 10000000 --folder FOLDER [--columns 8]
+
+The cache is filled in chunks with rows that nobody computed, and kept in FOLDER: started again, the script measures
+only. A row has 8 values, and its appearance as in real use, so 10 million rows take 12 GB. Opening, look-ups and
+reading are measured in fresh processes; memory is the largest resident size (VmHWM), with files that are mapped.
+`--baseline` measures what importing alone takes.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+CHUNK = 50_000
+LOOKUPS = 100_000
+READ = 10_000
+
+
+def main() -> None:
+    """Fill the store and measure it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--measure", choices=("baseline", "open", "lookup", "read"))
+    options = parser.parse_args()
+    os.environ["TLKIT_CACHE"] = str(options.folder)
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.rows)))
+        return
+    fill(options.rows, options.columns)
+    print(f"{'':10} {'seconds':>9} {'cpu':>9} {'VmHWM MB':>9}")
+    for what in ("baseline", "open", "lookup", "read"):
+        words = [sys.executable, __file__, "--rows", str(options.rows), "--folder", str(options.folder)]
+        done = subprocess.run([*words, "--measure", what], check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(done.stdout)
+        print(f"{what:10} {found['seconds']:9.3f} {found['cpu']:9.3f} {found['memory']:9.0f}  {found['note']}")
+
+
+def key() -> object:
+    """Make the key of the features."""
+    from tlkit.data.image import ImageSpec
+    from tlkit.features.store import FeatureKey
+
+    return FeatureKey(1, ImageSpec(64), "made", "1", "float32", "00" * 32, "features")
+
+
+def hashes_of(numbers: np.ndarray) -> np.ndarray:
+    """Give the hash of each row, uint8 (rows, 32)."""
+    content = b"".join(hashlib.sha256(b"%d" % number).digest() for number in numbers.tolist())
+    return np.frombuffer(content, np.uint8).reshape(-1, 32)
+
+
+def fill(num_rows: int, columns: int) -> None:
+    """Add the rows that are missing, as the passes of many runs would."""
+    from tlkit.data.appearance import APPEARANCE
+    from tlkit.features.shards import write_shard
+    from tlkit.features.store import SHARD_FILES, FeatureStore
+    from tlkit.utils.cache import claim_cache
+
+    store = FeatureStore(key())  # type: ignore[arg-type]
+    claim_cache(SHARD_FILES)
+    store.folder.mkdir(parents=True, exist_ok=True)
+    kinds = [("sha256", "u1", (32,)), ("digest", "u1", (16,)), ("appearance", APPEARANCE), ("values", "f4", (columns,))]
+    started = time.process_time()
+    for start in range(0, num_rows, CHUNK):
+        hashes = hashes_of(np.arange(start, min(start + CHUNK, num_rows)))
+        if len(store.find_positions(hashes)) == len(hashes):
+            continue
+        shard = np.zeros(len(hashes), kinds)
+        shard["sha256"], shard["digest"] = hashes, hashes[:, :16]
+        shard["values"] = (hashes[:, :1] + np.arange(columns)).astype(np.float32)
+        write_shard(store.folder, [shard])
+        if (start // CHUNK) % 10 == 9:
+            store.refresh()
+            store.finish()
+    store.refresh()
+    store.finish()
+    print(f"filled in {time.process_time() - started:.0f} CPU seconds", file=sys.stderr)
+
+
+def measure(what: str, num_rows: int) -> dict[str, object]:
+    """Measure one step, in this process."""
+    from tlkit.features.store import FeatureStore
+
+    random = np.random.default_rng(0)
+    wanted = hashes_of(random.choice(num_rows, LOOKUPS // 2, replace=False))
+    absent = hashes_of(num_rows + np.arange(LOOKUPS // 2))
+    mixed = random.permutation(np.concatenate([wanted, absent]))
+    note = ""
+    before = time.perf_counter(), time.process_time()
+    if what != "baseline":
+        store = FeatureStore(key())  # type: ignore[arg-type]
+    if what == "lookup":
+        before = time.perf_counter(), time.process_time()
+        found = store.find_positions(mixed)
+        note = f"{len(found):,} of {LOOKUPS:,} found"
+        assert len(found) == LOOKUPS // 2
+    if what == "read":
+        before = time.perf_counter(), time.process_time()
+        values = store.gather(wanted[:READ])
+        assert (values[:, 0] == wanted[:READ, 0]).all()
+        note = f"{READ:,} rows of all shards, which are checked"
+    seconds, cpu = time.perf_counter() - before[0], time.process_time() - before[1]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "cpu": cpu, "memory": memory, "note": note}
+
+
+if __name__ == "__main__":
+    main()
