@@ -64,6 +64,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("lr-find", "photos", *SMALL, "--freeze", "all"),
     ("predict", "net", "photos/red/0.png"),
     ("predict", "classic", "photos/red/0.png"),
+    ("predict", "classic", "photos/red/0.png", "-o", "answers/"),
     ("explain", "net", "photos/red/0.png"),
     ("explain", "classic", "photos/red/0.png"),
     ("attack", "net", "photos/red/0.png", "--steps", "1"),
@@ -105,7 +106,7 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "read-only folder": {},
 }
 SHARED = ("photos", "net", "classic", "found")  # of the workspace, that command lines read
-OUTPUTS = ("features.npz", "samples", "exported", "indexed")  # that command lines of `BASES` name
+OUTPUTS = ("features.npz", "samples", "exported", "indexed", "answers")  # that command lines of `BASES` name
 MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}

@@ -73,6 +73,7 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "predict {run} {image} --sheet {out}/sheet.png": ("matplotlib", "plots"),
     "predict {run} {image} -o {out}/p.xlsx": ("openpyxl", "xlsx"),
     "predict {run} {image} -o {out}/p.parquet": ("pyarrow", "parquet"),
+    "predict {run} {image} -o {out}/p/": ("pyarrow", "parquet"),
     "sample digits {out}/digits": ("scikit-learn", "samples"),
 }
 NEEDS_OF_OWN_RUNS = {  # of a run from another machine, the command first says something else

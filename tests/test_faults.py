@@ -44,6 +44,7 @@ RUNS = {
 OUTPUTS = {
     "predict": ("predict", "mine", "photos", "-o", "new.csv"),
     "predict xlsx": ("predict", "mine", "photos", "-o", "new.xlsx"),
+    "predict shards": ("predict", "mine", "photos", "-o", "new/"),
     "evaluate": ("evaluate", "mine", "photos", "-o", "new"),
     "check": ("check", "photos", "--backbone", "none", "-o", "new.html"),
 }

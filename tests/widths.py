@@ -34,6 +34,8 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("lr-find", "{data}", *SMALL, "--freeze", "all"),
     ("predict", "net", "{data}", "--top-k", "3", "--format", "table"),
     ("predict", "net", "{data}", "--probs", "--format", "table"),
+    ("predict", "net", "{data}", "-o", "answers/"),
+    ("predict", "net", "{data}", "-o", "answers/"),  # which is complete
     ("explain", "net", "{data}"),
     ("attack", "net", "{data}", "--max-images", "12", "--epsilon", "1,8"),
     ("evaluate", "net"),

@@ -15,8 +15,7 @@ from rich.cells import cell_len
 from tests.cli.commands import posix, tlkit
 from tests.cli.conftest import NAMES
 from tests.conftest import COLORS
-from tlkit.cli.predictions import Counts, TrainingImages
-from tlkit.inference.predictor import Prediction
+from tlkit.cli.predictions import TrainingImages
 from tlkit.runs.run import Run
 from tlkit.utils.text import whole_percent
 
@@ -24,12 +23,6 @@ from tlkit.utils.text import whole_percent
 def table(run, *args, width=80, **options):
     done = tlkit("predict", run.path, *args, "--format", "table", env={"COLUMNS": str(width)}, **options)
     return done.stdout.splitlines(), done.stderr.splitlines()
-
-
-def prediction(*probabilities, path="a.jpg"):
-    probabilities = np.array(probabilities, np.float32)
-    label = "abcdef"[probabilities.argmax()]
-    return Prediction(path, "ok", label, float(probabilities.max()), probabilities=probabilities)
 
 
 @pytest.fixture
@@ -161,19 +154,3 @@ def test_training_images_of_a_run_without_a_split_are_none(own_run, colors):
     (own_run.path / "split.csv").unlink()
     assert str(colors / "red" / "0.png") not in TrainingImages(own_run)
     assert table(own_run, colors / "red")[0][0].startswith("image")
-
-
-def test_counts_name_the_commonest_classes_and_the_first_failure():
-    counts = Counts()
-    for index in range(6):
-        probabilities = [0.1] * 6
-        probabilities[index] = 0.5
-        for _ in range(7 - index):
-            counts.add(prediction(*probabilities))
-    counts.add(prediction(0.5, 0.4, 0.1))
-    assert counts.summary() == "28 images: 8 a, 6 b, 5 c, 4 d, 3 e, 2 of 1 other classes; 1 unsure (?)"
-    counts.add(Prediction("x.txt", "error", error="is empty (0 bytes)"))
-    assert counts.failures() == "28 classified, 1 skipped (x.txt is empty (0 bytes))."
-    counts.add(Prediction("y.txt", "error", error="does not exist"))
-    assert counts.failures() == "28 classified, 2 skipped (x.txt is empty (0 bytes); 1 more)."
-    assert counts.num_rows == 30

@@ -32,6 +32,7 @@ TITLES = {  # of stages, as people read them
     "encoding": "describing images",
     "hashing": "checking images",
     "reference": "classifying images",
+    "shards": "classifying images",
     "verifying": "checking the file",
     "attacking": "attacking images",
 }
@@ -97,11 +98,11 @@ def describe_interrupt(command: str, can_resume: bool) -> str:
     """Say after an interrupt how far the running command came, and what continues it.
 
     Args:
-        can_resume: True if the command has --resume
+        can_resume: True if the command has --resume; else one that has made a folder continues it by itself
     """
     run, epochs = reporting().run, reporting().epochs
     if not can_resume:
-        return "Stopped. Nothing was lost."
+        return "Stopped. The same command continues it." if run else "Stopped. Nothing was lost."
     if run is None or not _is_unfinished(run):
         return "Stopped before anything was trained. Nothing was lost."
     after = f" after {epochs[0]} of {_count(epochs[1], 'epochs')}" if epochs else ""

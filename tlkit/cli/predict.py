@@ -1,6 +1,7 @@
 """`tlkit predict RUN INPUT...`."""
 
 import codecs
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,17 +12,19 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.help import GroupedCommand, GroupedOption
+from tlkit.cli.options import open_run, options_from
+from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import PredictSettings
 
 if TYPE_CHECKING:
-    from tlkit.cli.predictions import Counts
-    from tlkit.inference.predictor import Prediction, Predictor
+    from tlkit.inference.counts import Counts
+    from tlkit.inference.predictor import Predictor
     from tlkit.inference.tables import PredictionColumns, PredictionWriter
     from tlkit.runs.run import Run
 
 SOME_FAILED = 6  # exit code
+SHARDS = "shards"  # format
 
 
 @click.command(
@@ -31,6 +34,7 @@ SOME_FAILED = 6  # exit code
         "tlkit predict runs/finetune-001 '*.jpg' -o result.xlsx",
         "tlkit predict latest new_photos --sheet sheet.html",
         "tlkit predict latest new_photos --sort-into sorted",
+        "tlkit predict latest many_photos -o answers/",
     ),
     common=(
         "output",
@@ -47,7 +51,15 @@ SOME_FAILED = 6  # exit code
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@output_option("File to write; its ending sets the format: .csv, .xlsx, .json, .jsonl, .parquet or .txt.", "Output")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),  # as text: a Path has lost the "/" at the end of "name/"
+    cls=GroupedOption,
+    group="Output",
+    help="File to write; its ending sets the format: .csv, .xlsx, .json, .jsonl, .parquet or .txt; or with / at the "
+    "end a folder of parquet shards, which the same command continues after an interruption.",
+)
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path),
@@ -60,11 +72,12 @@ SOME_FAILED = 6  # exit code
     metavar="FOLDER",
     help="New folder with one folder per class, unknown/ and unreadable/, of links to the images.",
 )
+@report_options
 @options_from(PredictSettings)
 def predict(
     run: Path,
     inputs: tuple[str, ...],
-    output: Path | None,
+    output: str | None,
     sheet: Path | None,
     sort_into: Path | None,
     settings: PredictSettings,
@@ -77,27 +90,29 @@ def predict(
     its label is still the most probable class. For RUN, `latest` means the newest finished run in
     runs/, and a comparison means the run of its recommended model.
     """
-    from tlkit.cli.predictions import write_predictions
-    from tlkit.errors import DataError
-    from tlkit.inference.inputs import expand_inputs
+    from tlkit.cli.predictions import check_sheet, check_sort_into, collecting, sorting, write_predictions
     from tlkit.inference.sorting import with_min_confidence
     from tlkit.inference.tables import PredictionColumns
 
     table_format = _choose_format(settings, output)
-    _check_sheet(sheet, output, inputs)
-    _check_sort_into(sort_into, inputs, settings)
+    check_sheet(sheet, output, inputs)
+    check_sort_into(sort_into, inputs, settings.copy)
+    written = {SHARDS if table_format == SHARDS else "file": output, "sheet": sheet, "sorted": sort_into}
+    if table_format == SHARDS:
+        _check_shards(written, inputs)
     opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
-    columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs, settings.scores)
-    predictions = predictor.predict(expand_inputs(_with_standard_input(inputs)))
-    predictions = with_min_confidence(predictions, settings.min_confidence)
-    sorting = _sorting(sort_into, columns.class_names, settings.copy)
-    with _open_output(output, table_format) as file, sorting as sort, _collecting(sheet) as collect:
-        writer = _make_writers(opened, inputs, settings)[table_format](file, columns)
-        counts = write_predictions(writer, map(collect, map(sort, predictions)), file, settings.skip_unreadable)
-        if not counts.num_rows:  # inside the block, so that no file is left
-            raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
-    _echo_counts(counts, {"file": output, "sheet": sheet, "sorted": sort_into}, table_format)
+    if table_format == SHARDS:
+        counts = _write_shards(predictor, opened, inputs, Path(output or ""), settings)
+    else:
+        columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs, settings.scores)
+        predictions = with_min_confidence(predictor.predict(_list_inputs(inputs)), settings.min_confidence)
+        folders = sorting(sort_into, columns.class_names, settings.copy)
+        with _open_output(output, table_format) as file, folders as sort, collecting(sheet) as collect:
+            writer = _make_writers(opened, inputs, settings)[table_format](file, columns)
+            counts = write_predictions(writer, map(collect, map(sort, predictions)), file, settings.skip_unreadable)
+            _refuse_nothing(counts.num_rows, inputs)  # inside the block, so that no file is left
+    _echo_counts(counts, written, table_format)
     if counts.num_failed and not settings.skip_unreadable:
         click.get_current_context().exit(SOME_FAILED)
 
@@ -127,87 +142,71 @@ def _make_writers(
     return {**WRITERS, "table": make_table, "csv": partial(CsvWriter, dialect=settings.csv_dialect)}
 
 
-def _check_sheet(sheet: Path | None, output: Path | None, inputs: tuple[str, ...]) -> None:
-    """Check the contact sheet before anything is read; OptionError if it cannot be written, or is the output"""
+def _check_shards(written: Mapping[str, str | Path | None], inputs: tuple[str, ...]) -> None:
+    """Check what else a folder of shards is asked for with; OptionError if it lies among the images"""
     from tlkit.errors import OptionError
-    from tlkit.inference.sheet_files import check_sheet_file
     from tlkit.utils.storage import is_folder, refuse_inside
 
-    if sheet is None:
-        return
-    check_sheet_file(sheet)
-    if output is not None and os.path.realpath(sheet) == os.path.realpath(output):
-        raise OptionError(f"-o and --sheet are both '{sheet}'; choose another name for one of them.")
-    for given in filter(is_folder, inputs):
-        refuse_inside(Path(given), sheet)
+    others = {"sheet": "--sheet", "sorted": "--sort-into"}
+    if given := [option for name, option in others.items() if written[name]]:
+        raise OptionError(f"{given[0]} needs all rows in one process; leave it out, or write a file with -o.")
+    for folder in filter(is_folder, inputs):
+        refuse_inside(Path(folder), str(written[SHARDS]))
 
 
-@contextmanager
-def _collecting(sheet: Path | None) -> "Iterator[Callable[[Prediction], Prediction]]":
-    """Give a function that notes each prediction for a contact sheet, and gives it back; write the sheet at the end."""
-    if sheet is None:
-        yield lambda prediction: prediction
-        return
-    from tlkit.inference.sheet import PredictionSheet
-    from tlkit.inference.sheet_files import save_sheet
+def _write_shards(
+    predictor: "Predictor", run: "Run", inputs: tuple[str, ...], output: Path, settings: PredictSettings
+) -> "Counts":
+    """Write a folder of shards, or the rest of one."""
+    from tlkit.cli.console import Console
+    from tlkit.inference.shards import BlockList, describe_command, find_shards, write_shards
 
-    taken = PredictionSheet()
-
-    def collect(prediction: "Prediction") -> "Prediction":
-        """Take one prediction."""
-        taken.add(prediction)
-        return prediction
-
-    yield collect
-    save_sheet(taken, sheet)
+    names = ("engine", "top_k", "probs", "scores", "unknown", "min_confidence", "skip_unreadable", "trust_model")
+    spec = describe_command(run, output, **{name: getattr(settings, name) for name in names})
+    find_shards(spec)  # what is refused is refused before a long list is read
+    with BlockList(_list_inputs(inputs), spec) as blocks:
+        _refuse_nothing(blocks.num_inputs, inputs)
+        return write_shards(spec, blocks, Console(), predictor)
 
 
-def _check_sort_into(sort_into: Path | None, inputs: tuple[str, ...], settings: PredictSettings) -> None:
-    """Check the folder of sorted images before anything is read; OptionError if it exists or lies among the images"""
-    from tlkit.errors import OptionError
-    from tlkit.utils.files import check_new_file
-    from tlkit.utils.storage import is_folder, refuse_inside
+def _list_inputs(inputs: Iterable[str]) -> Iterator[Any]:
+    """Give the files that the inputs mean, one by one."""
+    from tlkit.inference.inputs import expand_inputs
 
-    if sort_into is None:
-        if settings.copy:
-            raise OptionError("--copy has no effect without --sort-into; leave it out, or add --sort-into FOLDER.")
-        return
-    check_new_file(sort_into)
-    for given in filter(is_folder, inputs):
-        refuse_inside(Path(given), sort_into)
+    return expand_inputs(_with_standard_input(inputs))
 
 
-@contextmanager
-def _sorting(
-    folder: Path | None, class_names: tuple[str, ...], copy: bool
-) -> "Iterator[Callable[[Prediction], Prediction]]":
-    """Give a function that sorts each prediction's image into a new folder, and gives the prediction back."""
-    from tlkit.inference.sorting import SortedFolders
-    from tlkit.utils.files import new_folder
+def _refuse_nothing(num_inputs: int, inputs: tuple[str, ...]) -> None:
+    """Check that there was something to classify; DataError if not"""
+    from tlkit.errors import DataError
 
-    if folder is None:
-        yield lambda prediction: prediction
-        return
-    with new_folder(folder) as unfinished:
-        folders = SortedFolders(unfinished, class_names, copy)
-
-        def sort(prediction: "Prediction") -> "Prediction":
-            """Sort one image."""
-            folders.add(prediction)
-            return prediction
-
-        yield sort
+    if not num_inputs:
+        raise DataError(f"no file was found in {', '.join(inputs)}; give image files or folders that hold some.")
 
 
-def _choose_format(settings: PredictSettings, output: Path | None) -> str:
-    """Choose the format; OptionError if an option would have no effect, or a format needs a file"""
+def _choose_format(settings: PredictSettings, output: str | None) -> str:
+    """Choose the format, and check that its file is new.
+
+    Raises:
+        OptionError: if an option would have no effect, a format needs a file, or the file cannot be made
+    """
     from tlkit.cli.output import choose_format
     from tlkit.errors import OptionError
     from tlkit.inference.tables import BINARY_FORMATS
+    from tlkit.utils.files import check_new_file
 
-    table_format = choose_format(settings.format, output, sys.stdout.isatty())
-    if table_format in BINARY_FORMATS and output is None:
-        raise OptionError(f"--format {table_format} writes a file; name it: -o result.{table_format}.")
+    is_folder_name = output is not None and output.endswith(("/", os.sep))
+    requested = SHARDS if is_folder_name and settings.format == "auto" else settings.format
+    if reporting().as_json and output is None:
+        requested = "json" if requested == "auto" else requested
+        if requested != "json":
+            raise OptionError(f"--json and --format {requested} exclude each other; omit one, or add -o.")
+    if output is not None and requested != SHARDS:
+        check_new_file(output)
+    table_format = choose_format(requested, None if output is None else Path(output), sys.stdout.isatty())
+    if table_format in (*BINARY_FORMATS, SHARDS) and output is None:
+        name = "answers/" if table_format == SHARDS else f"result.{table_format}"
+        raise OptionError(f"--format {table_format} writes a file; name it: -o {name}.")
     if settings.csv_dialect != "plain" and table_format != "csv":
         raise OptionError(
             f"--csv-dialect is {settings.csv_dialect}, but the output is {table_format}; "
@@ -223,22 +222,26 @@ def _only_folder(inputs: tuple[str, ...]) -> str:
     return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and is_folder(inputs[0]) else ""
 
 
-def _echo_counts(counts: "Counts", outputs: Mapping[str, Path | None], table_format: str) -> None:
-    """Say on stderr what was written, for a person who looks at the table or has asked for a file.
+def _echo_counts(counts: "Counts", written: Mapping[str, str | Path | None], table_format: str) -> None:
+    """Say on stderr what was written, for a person who looks at the table or has asked for a file; or as JSON.
 
     Args:
-        outputs: by what they are called; None where one was not asked for
+        written: outputs by what they are called; None where one was not asked for
     """
     from tlkit.cli.screen import LABEL_WIDTH, Screen
     from tlkit.utils.text import escape_control_chars
 
-    written = {name: path for name, path in outputs.items() if path}
-    lines = [counts.summary()] if written or table_format == "table" else []
+    outputs = {name: str(path) for name, path in written.items() if path}
+    if reporting().as_json:
+        if outputs.keys() & {"file", SHARDS}:  # else the rows are the JSON
+            click.echo(json.dumps(outputs | counts.as_json(), indent=2))
+        return
+    lines = [counts.summary()] if outputs or table_format == "table" else []
     lines += [counts.failures()] if counts.num_failed else []
-    lines += [f"{name:<{LABEL_WIDTH}}{escape_control_chars(str(path))}" for name, path in written.items()]
-    if not written and table_format == "table" and sys.stdout.isatty():
+    lines += [f"{name:<{LABEL_WIDTH}}{escape_control_chars(path)}" for name, path in outputs.items()]
+    if not outputs and table_format == "table" and sys.stdout.isatty():
         lines.append(f"{'save':<{LABEL_WIDTH}}add -o result.csv")
-    for line in lines:
+    for line in lines if reporting().verbosity > QUIET else ():
         if sys.stderr.isatty():
             Screen(sys.stderr).line(line)
         else:
@@ -264,7 +267,7 @@ def _lines_of_standard_input() -> Iterator[str]:
 
 
 @contextmanager
-def _open_output(output: Path | None, table_format: str) -> Iterator[IO[Any]]:
+def _open_output(output: str | None, table_format: str) -> Iterator[IO[Any]]:
     """Open a new file that is whole or absent, or standard output."""
     from tlkit.inference.tables import BINARY_FORMATS
     from tlkit.utils.files import open_new
@@ -272,5 +275,5 @@ def _open_output(output: Path | None, table_format: str) -> Iterator[IO[Any]]:
     if output is None:
         yield sys.stdout
         return
-    with open_new(output, "wb" if table_format in BINARY_FORMATS else "w") as file:
+    with open_new(Path(output), "wb" if table_format in BINARY_FORMATS else "w") as file:
         yield file

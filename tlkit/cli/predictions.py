@@ -1,17 +1,21 @@
-"""Predictions for people: a table that fits the terminal, and what to say after the last row."""
+"""Predictions for people: a table that fits the terminal, a contact sheet, folders of sorted images."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tlkit.cli.screen import BAD, FAINT, WARN, Screen
-from tlkit.errors import RunError
+from tlkit.errors import OptionError, RunError
+from tlkit.inference.counts import UNKNOWN, Counts
 from tlkit.inference.predictor import Prediction, is_unsure, top_classes
+from tlkit.inference.sorting import SortedFolders
 from tlkit.inference.tables import PredictionColumns, PredictionWriter
 from tlkit.runs.run import Run
-from tlkit.utils.files import sha256_file
+from tlkit.utils.files import check_new_file, new_folder, sha256_file
 from tlkit.utils.parallel import CHUNK
+from tlkit.utils.storage import is_folder, refuse_inside
 from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle, whole_percent
 
 BAR_WIDTH = 10
@@ -20,8 +24,6 @@ MIN_PATH = 16  # columns
 MAX_CLASS = 30  # columns
 MAX_WIDTH = 1000  # columns of the table: paths may be long
 NOTE_INDENT = 4  # spaces before a note that does not fit on the row
-UNKNOWN = "unknown"  # status
-NUM_CLASSES_COUNTED = 5  # that are named after the last row
 
 
 class TerminalTable:
@@ -148,59 +150,6 @@ class TrainingImages:
             return False
 
 
-class Counts:
-    """Counts of the rows written: images per class, unsure rows and failures."""
-
-    def __init__(self) -> None:
-        self.labels = Counter[str]()
-        self.num_unsure = 0
-        self.num_unknown = 0
-        self.failed: list[tuple[str, str]] = []  # the first few: path, reason
-        self.num_failed = 0
-
-    @property
-    def num_classified(self) -> int:
-        """The number of images that were classified, as unknown or not."""
-        return self.labels.total() + self.num_unknown
-
-    @property
-    def num_rows(self) -> int:
-        """The number of inputs."""
-        return self.num_classified + self.num_failed
-
-    def add(self, prediction: Prediction) -> None:
-        """Count one prediction."""
-        if prediction.status == UNKNOWN:
-            self.num_unknown += 1
-            return
-        if prediction.label is not None:
-            self.labels[prediction.label] += 1
-            self.num_unsure += is_unsure(prediction)
-            return
-        self.num_failed += 1
-        if not self.failed:
-            self.failed.append((prediction.path, prediction.error or ""))
-
-    def summary(self) -> str:
-        """Say how many images each of the commonest classes has."""
-        named = self.labels.most_common(NUM_CLASSES_COUNTED)
-        shown = dict(zip(self.labels, distinct_names(list(self.labels)), strict=True))
-        parts = [f"{count:,} {shown[name]}" for name, count in named]
-        if rest := len(self.labels) - len(named):
-            parts.append(f"{self.labels.total() - sum(count for _, count in named):,} of {rest:,} other classes")
-        parts += [f"{self.num_unknown:,} {UNKNOWN}"] * bool(self.num_unknown)
-        unsure = f"; {self.num_unsure:,} unsure (?)" if self.num_unsure else ""
-        images = "image" if self.num_classified == 1 else "images"
-        return f"{self.num_classified:,} {images}: {', '.join(parts)}{unsure}" if parts else "no image was classified"
-
-    def failures(self) -> str:
-        """Say how many inputs failed, and why the first did."""
-        path, reason = self.failed[0]
-        others = f"; {self.num_failed - 1:,} more" if self.num_failed > 1 else ""
-        first = f"{escape_control_chars(path)} {escape_control_chars(reason)}"
-        return f"{self.num_classified:,} classified, {self.num_failed:,} skipped ({first}{others})."
-
-
 def write_predictions(
     writer: PredictionWriter, predictions: Iterable[Prediction], file: IO[str], skip_unreadable: bool
 ) -> Counts:
@@ -223,6 +172,69 @@ def _counted(predictions: Iterable[Prediction], counts: Counts) -> Iterator[Pred
     for prediction in predictions:
         counts.add(prediction)
         yield prediction
+
+
+def check_sheet(sheet: Path | None, output: str | None, inputs: Iterable[str]) -> None:
+    """Check the contact sheet before anything is read; OptionError if it cannot be written, or is the output"""
+    if sheet is None:
+        return
+    from tlkit.inference.sheet_files import check_sheet_file
+
+    check_sheet_file(sheet)
+    if output is not None and os.path.realpath(sheet) == os.path.realpath(output):
+        raise OptionError(f"-o and --sheet are both '{sheet}'; choose another name for one of them.")
+    for given in filter(is_folder, inputs):
+        refuse_inside(Path(given), sheet)
+
+
+@contextmanager
+def collecting(sheet: Path | None) -> Iterator[Callable[[Prediction], Prediction]]:
+    """Give a function that notes each prediction for a contact sheet, and gives it back; write the sheet at the end."""
+    if sheet is None:
+        yield lambda prediction: prediction
+        return
+    from tlkit.inference.sheet import PredictionSheet
+    from tlkit.inference.sheet_files import save_sheet
+
+    taken = PredictionSheet()
+
+    def collect(prediction: Prediction) -> Prediction:
+        """Take one prediction."""
+        taken.add(prediction)
+        return prediction
+
+    yield collect
+    save_sheet(taken, sheet)
+
+
+def check_sort_into(sort_into: Path | None, inputs: Iterable[str], copy: bool) -> None:
+    """Check the folder of sorted images before anything is read; OptionError if it exists or lies among the images"""
+    if sort_into is None:
+        if copy:
+            raise OptionError("--copy has no effect without --sort-into; leave it out, or add --sort-into FOLDER.")
+        return
+    check_new_file(sort_into)
+    for given in filter(is_folder, inputs):
+        refuse_inside(Path(given), sort_into)
+
+
+@contextmanager
+def sorting(
+    folder: Path | None, class_names: tuple[str, ...], copy: bool
+) -> Iterator[Callable[[Prediction], Prediction]]:
+    """Give a function that sorts each prediction's image into a new folder, and gives the prediction back."""
+    if folder is None:
+        yield lambda prediction: prediction
+        return
+    with new_folder(folder) as unfinished:
+        folders = SortedFolders(unfinished, class_names, copy)
+
+        def sort(prediction: Prediction) -> Prediction:
+            """Sort one image."""
+            folders.add(prediction)
+            return prediction
+
+        yield sort
 
 
 def _columns_of(text: str) -> int:

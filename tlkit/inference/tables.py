@@ -196,6 +196,10 @@ class ParquetWriter:
         if len(self._pending) >= PARQUET_ROWS:
             self._write_pending()
 
+    def describe(self, metadata: dict[str, str]) -> None:
+        """Add texts by name to the metadata of the file."""
+        self._writer.add_key_value_metadata(metadata)
+
     def close(self) -> None:
         """Write the rest."""
         self._write_pending()

@@ -23,7 +23,7 @@ from tlkit.settings.shared import (
 from tlkit.settings.training import TrustSettings, VariantSettings
 from tlkit.utils.text import parse_duration
 
-TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet"]
+TableFormat = Literal["auto", "table", "csv", "json", "jsonl", "xlsx", "parquet", "shards"]
 
 
 @dataclass(frozen=True, kw_only=True)

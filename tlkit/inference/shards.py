@@ -1,0 +1,342 @@
+"""Predictions as a folder of parquet shards, one per block of inputs; the same command continues it after a kill.
+
+A shard's name holds the number of its block and a hash of the run, the options and the inputs of the block. So a shard
+that is there is the one that this command would write, whoever wrote it. `_command.json` comes first, and says what the
+folder is made with; `_manifest.json` comes last: a folder that has it is complete. Readers of parquet folders pass over
+names that start with "_" or a dot.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tlkit.engines.base import versions
+from tlkit.errors import OptionError, RunError, require
+from tlkit.inference.counts import Counts
+from tlkit.inference.inputs import NamedInput
+from tlkit.inference.predictor import Prediction, Predictor
+from tlkit.inference.sorting import with_min_confidence
+from tlkit.inference.tables import ParquetWriter, PredictionColumns
+from tlkit.runs.run import MAX_JSON_BYTES, Run, load_run
+from tlkit.settings.base import option_name
+from tlkit.utils.files import (
+    TEMPORARY,
+    atomic_write,
+    check_new_file,
+    is_regular,
+    make_folder,
+    remove_if_possible,
+    write_json,
+    write_new,
+    writing,
+)
+from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
+from tlkit.utils.progress import Progress
+from tlkit.utils.reading import read_regular, sha256_regular
+from tlkit.utils.storage import exists, is_folder
+from tlkit.utils.text import quote_names
+
+SHARDS_VERSION = 1  # of the form of the folder
+BLOCK_SIZE = 1024  # inputs of a shard: seconds of work, so that a kill costs little
+COMMAND, MANIFEST = "_command.json", "_manifest.json"
+SHARD = re.compile(r"part-\d{6}-[0-9a-f]{16}\.parquet")
+COUNTS = "tlkit.counts"  # in a shard's metadata
+MAX_SHARD_BYTES = 4_000_000_000  # of one that is read
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    """All that the rows of shards depend on, but their inputs; each process that classifies blocks gets it.
+
+    Attributes:
+        run: folder of the run
+        model: SHA-256 of its `model.json`, which has the hashes of its other files
+        output: folder of the shards
+        root: folder that relative paths start from
+        versions: of the packages that numbers depend on
+    """
+
+    run: str
+    model: str
+    output: str
+    root: str
+    versions: dict[str, str]
+    engine: str = "auto"
+    top_k: int = 1
+    probs: bool = False
+    scores: bool = False
+    unknown: bool | None = None
+    min_confidence: float = 0.0
+    skip_unreadable: bool = False
+    trust_model: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what every process that writes into one folder must have in common."""
+        same = asdict(self)
+        for name in ("run", "output", "root", "trust_model"):  # a run that has moved is the same by its hash
+            del same[name]
+        return {"format": SHARDS_VERSION, "block_size": BLOCK_SIZE} | same
+
+
+@dataclass(frozen=True)
+class InputBlock:
+    """A list of inputs that become one shard.
+
+    Attributes:
+        file: name of the shard
+        inputs: paths, as the rows name them
+    """
+
+    file: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """A finished shard in short: name, SHA-256, number of rows, and counts as `Counts.as_json` gives them."""
+
+    file: str
+    sha256: str
+    rows: int
+    counts: dict[str, Any]
+
+
+def describe_command(run: Run, output: Path, **options: Any) -> PredictSpec:
+    """Say what the shards of a run depend on.
+
+    Args:
+        options: of `PredictSpec`
+
+    Raises:
+        RunError
+        ModelError: if pyarrow is not installed
+    """
+    require("pyarrow", "parquet", "a folder of shards")
+    engine = options.get("engine", "auto")
+    used = versions(run.manifest.engine if engine == "auto" else engine)
+    del used["python"]  # it computes nothing here
+    root = ""
+    with suppress(FileNotFoundError):  # the current folder was removed
+        root = str(Path.cwd())
+    return PredictSpec(str(run.path.absolute()), _hash_model(run), str(output.absolute()), root, used, **options)
+
+
+def _hash_model(run: Run) -> str:
+    return sha256_regular(run.path / "model.json", MAX_JSON_BYTES)
+
+
+class BlockList:
+    """Blocks of inputs in their order, listed once into a file without a name: memory does not grow with them.
+
+    Attributes:
+        num_inputs: of all blocks
+        num_blocks: how many there are
+    """
+
+    def __init__(self, inputs: Iterable[Any], spec: PredictSpec) -> None:
+        """List all inputs.
+
+        Args:
+            inputs: paths
+
+        Raises:
+            WriteError
+        """
+        self.num_inputs = self.num_blocks = 0
+        key = json.dumps(spec.as_json())
+        with writing(tempfile.gettempdir()):
+            self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the list
+            for block in in_chunks(map(str, inputs), BLOCK_SIZE):
+                start = "" if all(map(os.path.isabs, block)) else spec.root
+                digest = hashlib.sha256(json.dumps([key, start, block]).encode()).hexdigest()
+                file = f"part-{self.num_blocks:06d}-{digest[:16]}.parquet"
+                self._file.write(json.dumps([file, block]) + "\n")
+                self.num_inputs, self.num_blocks = self.num_inputs + len(block), self.num_blocks + 1
+            self._file.flush()
+
+    def __enter__(self) -> "BlockList":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[InputBlock]:
+        self._file.seek(0)
+        for line in self._file:
+            file, inputs = json.loads(line)
+            yield InputBlock(file, tuple(inputs))
+
+
+class PredictBlock:
+    """Classification of blocks, each into its shard; made once in each process that does it."""
+
+    def __init__(self, spec: PredictSpec, predictor: Predictor | None = None) -> None:
+        """Open the run.
+
+        Args:
+            predictor: of this run with these options, where one is open
+
+        Raises:
+            RunError: also if the run is not the one that the command started with
+            ModelError
+            OptionError
+        """
+        run = load_run(spec.run)
+        if _hash_model(run) != spec.model:
+            raise RunError(f"'{run.path}' is not the run that this command started with; restore it.")
+        self._spec = spec
+        self._predictor = predictor or Predictor(run, spec.engine, spec.top_k, spec.unknown, spec.trust_model)
+        names, top_k = run.manifest.class_names, self._predictor.top_k
+        self._columns = PredictionColumns(names, top_k, spec.probs, spec.scores)
+        self._pool = ThreadPoolExecutor(count_workers())
+
+    def __call__(self, block: InputBlock) -> ShardRow:
+        """Classify a block and write its shard; another process that does the same writes an equal one.
+
+        Raises:
+            RunError
+            WriteError
+        """
+        content, counts = io.BytesIO(), Counts()
+        writer = ParquetWriter(content, self._columns)
+        for prediction in with_min_confidence(self._classify(block), self._spec.min_confidence):
+            counts.add(prediction)
+            if not (self._spec.skip_unreadable and prediction.status == "error"):
+                writer.write(prediction)
+        writer.describe({COUNTS: json.dumps(counts.as_json())})
+        writer.close()
+        atomic_write(Path(self._spec.output) / block.file, content.getvalue())
+        return _describe_shard(block.file, content.getvalue())
+
+    def _classify(self, block: InputBlock) -> Iterator[Prediction]:
+        named = (NamedInput(path, Path(self._spec.root, path)) for path in block.inputs)
+        with single_threaded_blas():
+            for predictions in ordered_map(self._pool, self._predictor.predict_chunk, in_chunks(named, CHUNK)):
+                yield from predictions
+
+
+def _describe_shard(file: str, content: bytes) -> ShardRow:
+    """Read what a shard says of itself; ValueError or OSError if it is damaged"""
+    from pyarrow import BufferReader, parquet
+
+    metadata = parquet.read_metadata(BufferReader(content))
+    counts = json.loads((metadata.metadata or {})[COUNTS.encode()])
+    return ShardRow(file, hashlib.sha256(content).hexdigest(), metadata.num_rows, counts)
+
+
+def find_shards(spec: PredictSpec) -> set[str]:
+    """Find the shards that the same command has left in its folder, before it was stopped.
+
+    Returns:
+        Their names; none if the folder is new or empty
+
+    Raises:
+        OptionError: if anything else is there: a complete folder, that of another command, other files
+    """
+    folder = Path(spec.output)
+    if not os.path.lexists(folder):
+        check_new_file(folder)
+        return set()
+    if not is_folder(folder):
+        raise OptionError(f"'{folder}' already exists and is not a folder; choose another folder with -o.")
+    with writing(folder):
+        names = {path.name for path in folder.iterdir() if not (TEMPORARY.fullmatch(path.name) and is_regular(path))}
+    shards = {name for name in names if SHARD.fullmatch(name) and is_regular(folder / name)}
+    if MANIFEST in names:
+        raise OptionError(f"'{folder}' already exists and is complete; choose another folder with -o.")
+    if others := sorted(names - shards - {COMMAND} if COMMAND in names else names):
+        raise OptionError(
+            f"'{folder}' already exists and has other files ({quote_names(others)}); choose another folder with -o."
+        )
+    check_new_file(folder / MANIFEST)
+    if COMMAND in names:
+        _refuse_other_command(folder, spec)
+    return shards
+
+
+def _refuse_other_command(folder: Path, spec: PredictSpec) -> None:
+    """Check that an unfinished folder is of this command; OptionError if it is not"""
+    way_out = "repeat the command that it was started with, or choose another folder with -o."
+    try:
+        before = json.loads(read_regular(folder / COMMAND, MAX_JSON_BYTES))
+        names = sorted(before.keys() | spec.as_json().keys())
+    except (OSError, ValueError, AttributeError, RecursionError):
+        raise OptionError(f"'{folder / COMMAND}' cannot be read; choose another folder with -o.") from None
+    now: dict[str, Any] = json.loads(json.dumps(spec.as_json()))
+    for name in names:
+        was, given = before.get(name), now.get(name)
+        if was == given:
+            continue
+        if name in ("format", "block_size", "versions"):
+            raise OptionError(f"'{folder}' was started with other versions of packages; {way_out}")
+        if name == "model":
+            raise OptionError(f"'{folder}' was started with another run; {way_out}")
+        raise OptionError(f"'{folder}' was started with {option_name(name)} {was}, but now it is {given}; {way_out}")
+
+
+def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predictor: Predictor) -> Counts:
+    """Classify all blocks whose shards are not there yet, and complete the folder.
+
+    Args:
+        blocks: at least one
+        predictor: of this run with these options
+
+    Raises:
+        OptionError: as `find_shards` does, and if the inputs are not those that the folder was started with
+        RunError
+        WriteError
+    """
+    folder, there, counts = Path(spec.output), find_shards(spec), Counts()
+    if others := sorted(there.difference(block.file for block in blocks)):
+        raise OptionError(
+            f"'{folder}' has shards of other inputs ({quote_names(others)}): the list of inputs has changed since the "
+            "command was started; choose another folder with -o."
+        )
+    make_folder(folder)
+    progress.run_started(folder)
+    if not exists(folder / COMMAND):
+        write_json(folder / COMMAND, spec.as_json())
+    if there:
+        progress.note(f"continues: {len(there):,} of {blocks.num_blocks:,} shards are there")
+    shards = [_take(_read_shard(folder / name), counts) for name in sorted(there)]
+    missing = (block for block in blocks if block.file not in there)
+    with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
+        for row in map(PredictBlock(spec, predictor), missing):
+            shards.append(_take(row, counts))
+            advance(row.counts["inputs"])
+    _complete(folder, spec, sorted(shards, key=lambda shard: str(shard["file"])), counts)
+    return counts
+
+
+def _take(row: ShardRow, counts: Counts) -> dict[str, Any]:
+    """Count a shard's rows; return what the manifest says of it, which is short where there are many classes."""
+    counts.merge(row.counts)
+    return {"file": row.file, "sha256": row.sha256, "rows": row.rows}
+
+
+def _read_shard(file: Path) -> ShardRow:
+    try:
+        return _describe_shard(file.name, read_regular(file, MAX_SHARD_BYTES))
+    except (OSError, ValueError, KeyError) as error:
+        raise OptionError(f"'{file}' is damaged ({error}); remove this file and repeat the command.") from None
+
+
+def _complete(folder: Path, spec: PredictSpec, shards: list[dict[str, Any]], counts: Counts) -> None:
+    """Remove what killed processes have left half-written, and write the manifest."""
+    for path in folder.iterdir():
+        if TEMPORARY.fullmatch(path.name) and is_regular(path):
+            remove_if_possible(path)
+    counted = counts.as_json()
+    del counted["first_error"]  # depends on what was there
+    rows = {"rows": sum(shard["rows"] for shard in shards)}
+    content = {"run": spec.run} | spec.as_json() | rows | counted | {"shards": shards}
+    write_new(folder / MANIFEST, json.dumps(content, indent=2) + "\n")
