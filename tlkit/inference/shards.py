@@ -99,6 +99,9 @@ class InputBlock:
     file: str
     inputs: tuple[str, ...]
 
+    def __len__(self) -> int:
+        return len(self.inputs)
+
 
 @dataclass(frozen=True)
 class ShardRow:
