@@ -1,7 +1,7 @@
 """Predictions as a folder of parquet shards, one per block of inputs; the same command continues it after a kill.
 
 A shard's name holds the number of its block and a hash of the run, the options and the inputs of the block. So a shard
-that is there is the one that this command would write, whoever wrote it. `_command.json` comes first, and says what the
+that is there is the one that this command would write. `_command.json` comes first, and says what the
 folder is made with; `_manifest.json` comes last: a folder that has it is complete. Readers of parquet folders pass over
 names that start with "_" or a dot.
 """
@@ -298,8 +298,8 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
         RunError
         WriteError
     """
-    folder, there, counts = Path(spec.output), find_shards(spec), Counts()
-    if others := sorted(there.difference(block.file for block in blocks)):
+    folder, finished, counts = Path(spec.output), find_shards(spec), Counts()
+    if others := sorted(finished.difference(block.file for block in blocks)):
         raise OptionError(
             f"'{folder}' has shards of other inputs ({quote_names(others)}): the list of inputs has changed since the "
             "command was started; choose another folder with -o."
@@ -308,10 +308,10 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
     progress.run_started(folder)
     if not exists(folder / COMMAND):
         write_json(folder / COMMAND, spec.as_json())
-    if there:
-        progress.note(f"continues: {len(there):,} of {blocks.num_blocks:,} shards are there")
-    shards = [_take(_read_shard(folder / name), counts) for name in sorted(there)]
-    missing = (block for block in blocks if block.file not in there)
+    if finished:
+        progress.note(f"continues: {len(finished):,} of {blocks.num_blocks:,} shards are there")
+    shards = [_take(_read_shard(folder / name), counts) for name in sorted(finished)]
+    missing = (block for block in blocks if block.file not in finished)
     with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
         for row in map(PredictBlock(spec, predictor), missing):
             shards.append(_take(row, counts))
