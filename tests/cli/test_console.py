@@ -119,7 +119,7 @@ def test_console_interrupted_names_the_run_and_the_command(tmp_path):
     assert said("train", epochs=0) == f"Stopped. Continue: tlkit train --resume '{run}'\n"
     assert said("compare") == f"Stopped. Continue: tlkit compare --resume '{run}'\n"
     assert said("finetune", is_unfinished=False) == "Stopped before anything was trained. Nothing was lost.\n"
-    assert said("predict", can_resume=False) == "Stopped. Nothing was lost.\n"
+    assert said("predict", can_resume=False) == "Stopped. The same command continues it.\n"
 
 
 @posix
