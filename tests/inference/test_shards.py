@@ -183,19 +183,6 @@ def test_an_unfinished_folder_is_continued_to_the_same_bytes(run, images, tmp_pa
     assert state(tmp_path / "out") == whole
 
 
-def test_a_folder_without_a_shard_yet_is_taken(run, images, tmp_path):
-    for kind in ("empty", "temporary", "command"):
-        out = tmp_path / kind
-        out.mkdir()
-        spec = describe_command(run, out)
-        if kind != "empty":
-            (out / TEMPORARY).touch()
-        if kind == "command":
-            (out / "_command.json").write_text(json.dumps(spec.as_json()))
-        write(run, [images / "red" / "1.png"], out)
-        assert {path.name[:9] for path in out.iterdir()} == {"_command.", "_manifest", "part-0000"}
-
-
 def test_a_run_that_has_moved_continues(run, images, tmp_path, small_blocks):
     moved = copy_run(run, tmp_path)
     tlkit("predict", run.path, images, "-o", f"{tmp_path}/out/")
@@ -281,37 +268,6 @@ def test_another_version_of_a_package_is_refused(run, images, tmp_path, small_bl
     (tmp_path / "out" / "_command.json").write_text(json.dumps(command))
     words = refused(2, "predict", run.path, images, "-o", f"{tmp_path}/out/")
     assert "other versions of packages" in words
-
-
-@posix
-def test_what_is_no_folder_of_shards_is_refused_and_stays(run, images, tmp_path):
-    places = tmp_path / "places"
-    (places / "folder").mkdir(parents=True)
-    (places / "folder" / "mine.txt").touch()
-    (places / "sub" / "folder").mkdir(parents=True)
-    (places / "file").touch()
-    (places / "broken link").symlink_to("nowhere")
-    (places / "half").mkdir()
-    (places / "half" / "_command.json").write_text("{")
-    (places / "list").mkdir()
-    (places / "list" / "_command.json").write_text("[]")
-    (places / "alone").mkdir()
-    (places / "alone" / f"part-000000-{'0' * 16}.parquet").touch()
-    before = sorted(str(path) for path in places.rglob("*"))
-    expected = {
-        "folder": "other files ('mine.txt')",
-        "sub": "other files ('folder')",
-        "file": "is not a folder",
-        "broken link": "is not a folder",
-        "half": "cannot be read",
-        "list": "cannot be read",
-        "alone": "other files",
-        "no/such": "is not a folder",
-        "file/new": "is not a folder",
-    }
-    for name, words in expected.items():
-        assert words in refused(2, "predict", run.path, images, "-o", f"{places}/{name}/"), name
-        assert sorted(str(path) for path in places.rglob("*")) == before, name
 
 
 def test_a_damaged_shard_is_named(run, images, tmp_path, small_blocks):

@@ -103,7 +103,7 @@ def predict(
     opened = open_run(run, settings.trust_model)
     predictor = _open_predictor(opened, settings)
     if table_format == SHARDS:
-        counts = _write_shards(predictor, opened, inputs, Path(output or ""), settings)
+        counts = _write_shards(predictor, opened, inputs, output or "", settings)
     else:
         columns = PredictionColumns(predictor.manifest.class_names, predictor.top_k, settings.probs, settings.scores)
         predictions = with_min_confidence(predictor.predict(_list_inputs(inputs)), settings.min_confidence)
@@ -151,19 +151,21 @@ def _check_shards(written: Mapping[str, str | Path | None], inputs: tuple[str, .
     if given := [option for name, option in others.items() if written[name]]:
         raise OptionError(f"{given[0]} needs all rows in one process; leave it out, or write a file with -o.")
     for folder in filter(is_folder, inputs):
-        refuse_inside(Path(folder), str(written[SHARDS]))
+        refuse_inside(folder, str(written[SHARDS]))
 
 
 def _write_shards(
-    predictor: "Predictor", run: "Run", inputs: tuple[str, ...], output: Path, settings: PredictSettings
+    predictor: "Predictor", run: "Run", inputs: tuple[str, ...], output: str, settings: PredictSettings
 ) -> "Counts":
     """Write a folder of shards, or the rest of one."""
     from tlkit.cli.console import Console
-    from tlkit.inference.shards import BlockList, describe_command, find_shards, write_shards
+    from tlkit.inference.shard_folder import ShardFolder
+    from tlkit.inference.shards import BlockList, describe_command, write_shards
+    from tlkit.utils.storage import as_location
 
     names = ("engine", "top_k", "probs", "scores", "unknown", "min_confidence", "skip_unreadable", "trust_model")
-    spec = describe_command(run, output, **{name: getattr(settings, name) for name in names})
-    find_shards(spec)  # what is refused is refused before a long list is read
+    spec = describe_command(run, as_location(output), **{name: getattr(settings, name) for name in names})
+    ShardFolder(spec.output).find(spec.as_json())  # what is refused is refused before a long list is read
     with BlockList(_list_inputs(inputs), spec) as blocks:
         _refuse_nothing(blocks.num_inputs, inputs)
         return write_shards(spec, blocks, Console(), predictor)
@@ -194,6 +196,7 @@ def _choose_format(settings: PredictSettings, output: str | None) -> str:
     from tlkit.errors import OptionError
     from tlkit.inference.tables import BINARY_FORMATS
     from tlkit.utils.files import check_new_file
+    from tlkit.utils.storage import is_remote
 
     is_folder_name = output is not None and output.endswith(("/", os.sep))
     requested = SHARDS if is_folder_name and settings.format == "auto" else settings.format
@@ -202,6 +205,8 @@ def _choose_format(settings: PredictSettings, output: str | None) -> str:
         if requested != "json":
             raise OptionError(f"--json and --format {requested} exclude each other; omit one, or add -o.")
     if output is not None and requested != SHARDS:
+        if is_remote(output):
+            raise OptionError(f"'{output}' is in an object store, which takes a folder of shards; add / at its end.")
         check_new_file(output)
     table_format = choose_format(requested, None if output is None else Path(output), sys.stdout.isatty())
     if table_format in (*BINARY_FORMATS, SHARDS) and output is None:

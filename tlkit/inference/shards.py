@@ -1,16 +1,13 @@
 """Predictions as a folder of parquet shards, one per block of inputs; the same command continues it after a kill.
 
 A shard's name holds the number of its block and a hash of the run, the options and the inputs of the block. So a shard
-that is there is the one that this command would write. `_command.json` comes first, and says what the
-folder is made with; `_manifest.json` comes last: a folder that has it is complete. Readers of parquet folders pass over
-names that start with "_" or a dot.
+that is there is the one that this command would write.
 """
 
 import hashlib
 import io
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,33 +21,20 @@ from tlkit.errors import OptionError, RunError, require
 from tlkit.inference.counts import Counts
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Prediction, Predictor
+from tlkit.inference.shard_folder import ShardFolder
 from tlkit.inference.sorting import with_min_confidence
 from tlkit.inference.tables import ParquetWriter, PredictionColumns
 from tlkit.runs.run import MAX_JSON_BYTES, Run, load_run
-from tlkit.settings.base import option_name
-from tlkit.utils.files import (
-    TEMPORARY,
-    atomic_write,
-    check_new_file,
-    is_regular,
-    make_folder,
-    remove_if_possible,
-    write_json,
-    write_new,
-    writing,
-)
+from tlkit.utils.files import writing
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress
-from tlkit.utils.reading import read_regular, sha256_regular
-from tlkit.utils.storage import exists, is_folder
+from tlkit.utils.reading import sha256_regular
+from tlkit.utils.storage import Location, is_remote
 from tlkit.utils.text import quote_names
 
-SHARDS_VERSION = 1  # of the form of the folder
+SHARDS_VERSION = 1  # of the form of a folder
 BLOCK_SIZE = 1024  # inputs of a shard: seconds of work, so that a kill costs little
-COMMAND, MANIFEST = "_command.json", "_manifest.json"
-SHARD = re.compile(r"part-\d{6}-[0-9a-f]{16}\.parquet")
 COUNTS = "tlkit.counts"  # in a shard's metadata
-MAX_SHARD_BYTES = 4_000_000_000  # of one that is read
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,7 @@ class PredictSpec:
 
     run: str
     model: str
-    output: str
+    output: Location
     root: str
     versions: dict[str, str]
     engine: str = "auto"
@@ -113,7 +97,7 @@ class ShardRow:
     counts: dict[str, Any]
 
 
-def describe_command(run: Run, output: Path, **options: Any) -> PredictSpec:
+def describe_command(run: Run, output: Location, **options: Any) -> PredictSpec:
     """Say what the shards of a run depend on.
 
     Args:
@@ -130,7 +114,8 @@ def describe_command(run: Run, output: Path, **options: Any) -> PredictSpec:
     root = ""
     with suppress(FileNotFoundError):  # the current folder was removed
         root = str(Path.cwd())
-    return PredictSpec(str(run.path.absolute()), _hash_model(run), str(output.absolute()), root, used, **options)
+    output = output.absolute() if isinstance(output, Path) else output
+    return PredictSpec(str(run.path.absolute()), _hash_model(run), output, root, used, **options)
 
 
 def _hash_model(run: Run) -> str:
@@ -159,7 +144,7 @@ class BlockList:
         with writing(tempfile.gettempdir()):
             self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the list
             for block in in_chunks(map(str, inputs), BLOCK_SIZE):
-                start = "" if all(map(os.path.isabs, block)) else spec.root
+                start = "" if all(os.path.isabs(path) or is_remote(path) for path in block) else spec.root  # noqa: PTH117
                 digest = hashlib.sha256(json.dumps([key, start, block]).encode()).hexdigest()
                 file = f"part-{self.num_blocks:06d}-{digest[:16]}.parquet"
                 self._file.write(json.dumps([file, block]) + "\n")
@@ -217,8 +202,7 @@ class PredictBlock:
                 writer.write(prediction)
         writer.describe({COUNTS: json.dumps(counts.as_json())})
         writer.close()
-        atomic_write(Path(self._spec.output) / block.file, content.getvalue())
-        return _describe_shard(block.file, content.getvalue())
+        return _describe_shard(block.file, ShardFolder(self._spec.output).write(block.file, content.getvalue()))
 
     def _classify(self, block: InputBlock) -> Iterator[Prediction]:
         named = (NamedInput(path, Path(self._spec.root, path)) for path in block.inputs)
@@ -236,56 +220,6 @@ def _describe_shard(file: str, content: bytes) -> ShardRow:
     return ShardRow(file, hashlib.sha256(content).hexdigest(), metadata.num_rows, counts)
 
 
-def find_shards(spec: PredictSpec) -> set[str]:
-    """Find the shards that the same command has left in its folder, before it was stopped.
-
-    Returns:
-        Their names; none if the folder is new or empty
-
-    Raises:
-        OptionError: if anything else is there: a complete folder, that of another command, other files
-    """
-    folder = Path(spec.output)
-    if not os.path.lexists(folder):
-        check_new_file(folder)
-        return set()
-    if not is_folder(folder):
-        raise OptionError(f"'{folder}' already exists and is not a folder; choose another folder with -o.")
-    with writing(folder):
-        names = {path.name for path in folder.iterdir() if not (TEMPORARY.fullmatch(path.name) and is_regular(path))}
-    shards = {name for name in names if SHARD.fullmatch(name) and is_regular(folder / name)}
-    if MANIFEST in names:
-        raise OptionError(f"'{folder}' already exists and is complete; choose another folder with -o.")
-    if others := sorted(names - shards - {COMMAND} if COMMAND in names else names):
-        raise OptionError(
-            f"'{folder}' already exists and has other files ({quote_names(others)}); choose another folder with -o."
-        )
-    check_new_file(folder / MANIFEST)
-    if COMMAND in names:
-        _refuse_other_command(folder, spec)
-    return shards
-
-
-def _refuse_other_command(folder: Path, spec: PredictSpec) -> None:
-    """Check that an unfinished folder is of this command; OptionError if it is not"""
-    way_out = "repeat the command that it was started with, or choose another folder with -o."
-    try:
-        before = json.loads(read_regular(folder / COMMAND, MAX_JSON_BYTES))
-        names = sorted(before.keys() | spec.as_json().keys())
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise OptionError(f"'{folder / COMMAND}' cannot be read; choose another folder with -o.") from None
-    now: dict[str, Any] = json.loads(json.dumps(spec.as_json()))
-    for name in names:
-        was, given = before.get(name), now.get(name)
-        if was == given:
-            continue
-        if name in ("format", "block_size", "versions"):
-            raise OptionError(f"'{folder}' was started with other versions of packages; {way_out}")
-        if name == "model":
-            raise OptionError(f"'{folder}' was started with another run; {way_out}")
-        raise OptionError(f"'{folder}' was started with {option_name(name)} {was}, but now it is {given}; {way_out}")
-
-
 def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predictor: Predictor) -> Counts:
     """Classify all blocks whose shards are not there yet, and complete the folder.
 
@@ -294,29 +228,32 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
         predictor: of this run with these options
 
     Raises:
-        OptionError: as `find_shards` does, and if the inputs are not those that the folder was started with
+        OptionError: as `ShardFolder.find` does, and if the inputs are not those that the folder was started with
         RunError
         WriteError
     """
-    folder, finished, counts = Path(spec.output), find_shards(spec), Counts()
+    folder, counts = ShardFolder(spec.output), Counts()
+    finished = folder.find(spec.as_json())
     if others := sorted(finished.difference(block.file for block in blocks)):
         raise OptionError(
             f"'{folder}' has shards of other inputs ({quote_names(others)}): the list of inputs has changed since the "
             "command was started; choose another folder with -o."
         )
-    make_folder(folder)
-    progress.run_started(folder)
-    if not exists(folder / COMMAND):
-        write_json(folder / COMMAND, spec.as_json())
+    folder.start(spec.as_json())
+    progress.run_started(Path(str(folder)))
     if finished:
         progress.note(f"continues: {len(finished):,} of {blocks.num_blocks:,} shards are there")
-    shards = [_take(_read_shard(folder / name), counts) for name in sorted(finished)]
+    shards = [_take(_read_shard(folder, name), counts) for name in sorted(finished)]
     missing = (block for block in blocks if block.file not in finished)
     with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
         for row in map(PredictBlock(spec, predictor), missing):
             shards.append(_take(row, counts))
             advance(row.counts["inputs"])
-    _complete(folder, spec, sorted(shards, key=lambda shard: str(shard["file"])), counts)
+    counted = counts.as_json()
+    del counted["first_error"]  # depends on what was there
+    shards.sort(key=lambda shard: str(shard["file"]))
+    rows = {"rows": sum(shard["rows"] for shard in shards)}
+    folder.complete({"run": spec.run} | spec.as_json() | rows | counted | {"shards": shards})
     return counts
 
 
@@ -326,20 +263,10 @@ def _take(row: ShardRow, counts: Counts) -> dict[str, Any]:
     return {"file": row.file, "sha256": row.sha256, "rows": row.rows}
 
 
-def _read_shard(file: Path) -> ShardRow:
+def _read_shard(folder: ShardFolder, name: str) -> ShardRow:
     try:
-        return _describe_shard(file.name, read_regular(file, MAX_SHARD_BYTES))
+        return _describe_shard(name, folder.read(name))
     except (OSError, ValueError, KeyError) as error:
-        raise OptionError(f"'{file}' is damaged ({error}); remove this file and repeat the command.") from None
-
-
-def _complete(folder: Path, spec: PredictSpec, shards: list[dict[str, Any]], counts: Counts) -> None:
-    """Remove what killed processes have left half-written, and write the manifest."""
-    for path in folder.iterdir():
-        if TEMPORARY.fullmatch(path.name) and is_regular(path):
-            remove_if_possible(path)
-    counted = counts.as_json()
-    del counted["first_error"]  # depends on what was there
-    rows = {"rows": sum(shard["rows"] for shard in shards)}
-    content = {"run": spec.run} | spec.as_json() | rows | counted | {"shards": shards}
-    write_new(folder / MANIFEST, json.dumps(content, indent=2) + "\n")
+        raise OptionError(
+            f"'{folder.location / name}' is damaged ({error}); remove this file and repeat the command."
+        ) from None

@@ -1,0 +1,169 @@
+"""Where shards are written: what is refused on disk and in an object store, and predictions put there."""
+
+import json
+import signal
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from tests.cli.commands import posix, refused, tlkit
+from tests.inference.test_shards import SECONDS, TEMPORARY, read_folder, small_blocks, start  # noqa: F401  a fixture
+from tlkit.inference.shard_folder import ShardFolder
+from tlkit.inference.shards import describe_command
+from tlkit.utils.storage import RemotePath, open_filesystem
+
+COMMAND = {"format": 1, "block_size": 1024, "model": "a", "versions": {"pillow": "13"}, "top_k": 1, "unknown": None}
+
+
+def test_a_folder_without_a_shard_yet_is_taken(tmp_path):
+    for kind in ("missing", "empty", "temporary", "command"):
+        folder = tmp_path / kind
+        if kind != "missing":
+            folder.mkdir()
+        if kind == "temporary":
+            (folder / TEMPORARY).touch()
+        if kind == "command":
+            (folder / "_command.json").write_text(json.dumps(COMMAND))
+        shards = ShardFolder(folder)
+        assert shards.find(COMMAND) == set()
+        shards.start(COMMAND)
+        shards.write(f"part-000000-{'0' * 16}.parquet", b"rows")
+        assert shards.find(COMMAND) == {f"part-000000-{'0' * 16}.parquet"}
+        shards.complete({})
+        assert sorted(path.name[:9] for path in folder.iterdir()) == ["_command.", "_manifest", "part-0000"]
+
+
+@posix
+def test_what_is_no_folder_of_shards_is_refused_and_stays(run, colors, tmp_path):
+    places = tmp_path / "places"
+    (places / "folder").mkdir(parents=True)
+    (places / "folder" / "mine.txt").touch()
+    (places / "sub" / "folder").mkdir(parents=True)
+    (places / "file").touch()
+    (places / "broken link").symlink_to("nowhere")
+    (places / "half").mkdir()
+    (places / "half" / "_command.json").write_text("{")
+    (places / "list").mkdir()
+    (places / "list" / "_command.json").write_text("[]")
+    (places / "alone").mkdir()
+    (places / "alone" / f"part-000000-{'0' * 16}.parquet").touch()
+    before = sorted(str(path) for path in places.rglob("*"))
+    expected = {
+        "folder": "other files ('mine.txt')",
+        "sub": "other files ('folder/')",
+        "file": "is not a folder",
+        "broken link": "is not a folder",
+        "half": "cannot be read",
+        "list": "cannot be read",
+        "alone": "other files",
+        "no/such": "is not a folder",
+        "file/new": "is not a folder",
+    }
+    for name, words in expected.items():
+        assert words in refused(2, "predict", run.path, colors, "-o", f"{places}/{name}/"), name
+        assert sorted(str(path) for path in places.rglob("*")) == before, name
+
+
+# in an object store
+
+
+@pytest.fixture
+def bucket(s3):
+    """An empty bucket."""
+    client = s3.client()
+    client.create_bucket(Bucket="answers")
+    for key in s3.keys("answers"):
+        client.delete_object(Bucket="answers", Key=key)
+    return client
+
+
+def read_remote(uri):
+    from pyarrow import dataset
+
+    store, name = open_filesystem(uri)
+    return dataset.dataset(name, filesystem=store, format="parquet").to_table().replace_schema_metadata()
+
+
+def test_shards_in_an_object_store_have_the_bytes_of_those_on_disk(run, colors, tmp_path, s3, bucket, small_blocks):  # noqa: F811
+    for output in (f"{tmp_path}/out/", "s3://answers/some/out/"):
+        done = tlkit("predict", run.path, colors, "no such.jpg", "-o", output)
+        assert done.exit_code == 6, done.stderr
+        assert f"shards      {output}" in done.stderr
+    keys = [key for key in s3.keys("answers") if not key.endswith("/")]
+    assert keys == sorted(f"some/out/{path.name}" for path in (tmp_path / "out").iterdir())
+    for key in keys:
+        content = bucket.get_object(Bucket="answers", Key=key)["Body"].read()
+        assert content == (tmp_path / "out" / key.rpartition("/")[2]).read_bytes(), key
+    assert read_remote("s3://answers/some/out").equals(read_folder(tmp_path / "out"))
+    words = refused(2, "predict", run.path, colors, "no such.jpg", "-o", "s3://answers/some/out/")
+    assert words == "'s3://answers/some/out' already exists and is complete; choose another folder with -o."
+
+
+def test_an_unfinished_folder_in_an_object_store_is_continued(run, colors, s3, bucket, small_blocks):  # noqa: F811
+    command = ("predict", run.path, colors, "-o", "s3://answers/out/")
+    assert tlkit(*command).exit_code == 0
+    before = {key: bucket.get_object(Bucket="answers", Key=key)["Body"].read() for key in s3.keys("answers")}
+    for key in ("out/_manifest.json", *[key for key in before if "part-" in key][2:]):
+        bucket.delete_object(Bucket="answers", Key=key)
+    left = {key: bucket.head_object(Bucket="answers", Key=key)["LastModified"] for key in s3.keys("answers")}
+    assert "--top-k 1, but now it is 2" in refused(2, *command, "--top-k", "2")
+    done = tlkit(*command)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("Note: continues: 2 of 8 shards are there\n")
+    assert {key: bucket.get_object(Bucket="answers", Key=key)["Body"].read() for key in s3.keys("answers")} == before
+    assert {key: bucket.head_object(Bucket="answers", Key=key)["LastModified"] for key in left} == left
+
+
+def test_what_is_no_folder_of_shards_in_an_object_store_is_refused_and_stays(run, colors, s3, bucket):
+    bucket.put_object(Bucket="answers", Key="mine/thesis.txt", Body=b"years of work")
+    bucket.put_object(Bucket="answers", Key="file", Body=b"a file")
+    bucket.put_object(Bucket="answers", Key="half/_command.json", Body=b"{")
+    before = s3.keys("answers")
+    expected = {
+        "answers/mine/": (2, "other files ('thesis.txt')"),
+        "answers/": (2, "other files ("),
+        "answers/file/": (2, "is not a folder"),
+        "answers/half/": (2, "cannot be read"),
+        "nowhere/out/": (3, "there is no bucket 's3://nowhere'"),
+    }
+    for name, (code, words) in expected.items():
+        assert words in refused(code, "predict", run.path, colors, "-o", f"s3://{name}"), name
+    assert "add / at its end" in refused(2, "predict", run.path, colors, "-o", "s3://answers/new.parquet")
+    assert s3.keys("answers") == before
+
+
+def test_a_shard_that_another_process_has_put_meanwhile_stays(run, s3, bucket):
+    folder = ShardFolder(RemotePath("s3://answers/twice"))
+    assert folder.find(COMMAND) == set()
+    folder.start(COMMAND)
+    assert folder.write("part-000000-0123456789abcdef.parquet", b"first") == b"first"
+    assert folder.write("part-000000-0123456789abcdef.parquet", b"second") == b"first"
+    assert folder.read("part-000000-0123456789abcdef.parquet") == b"first"
+
+
+@posix
+def test_a_command_that_is_killed_twice_continues_in_an_object_store(run, colors, tmp_path, s3, bucket):
+    paths = [str(path) for path in sorted(colors.rglob("*.png"))] * 120
+    (tmp_path / "list.txt").write_text("\n".join(paths))
+    for count in (1, 2):
+        running = start(run, tmp_path / "list.txt", "s3://answers/killed")
+        while running.poll() is None and sum("part-" in key for key in s3.keys("answers")) < count:
+            pass
+        running.kill()
+        running.communicate()
+        assert running.returncode == -signal.SIGKILL
+    running = start(run, tmp_path / "list.txt", "s3://answers/killed")
+    words = running.communicate(timeout=SECONDS)[1].decode()
+    assert running.returncode == 0, words
+    assert "of 5 shards are there" in words
+    rows = read_remote("s3://answers/killed")
+    assert rows.column("path").to_pylist() == paths
+    assert len([key for key in s3.keys("answers") if not key.endswith("/")]) == 5 + 2
+
+
+def test_a_spec_travels_with_its_location(run, bucket):
+    import pickle
+
+    spec = describe_command(run, RemotePath("s3://answers/out"))
+    assert pickle.loads(pickle.dumps(spec)) == spec
