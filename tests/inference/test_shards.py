@@ -199,7 +199,7 @@ def test_a_block_is_the_same_from_another_process(run, images, tmp_path, small_b
     rows = []
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
-        work = pickle.loads(pickle.dumps((replace(spec, output=str(tmp_path / folder)), block)))
+        work = pickle.loads(pickle.dumps((replace(spec, output=tmp_path / folder), block)))
         if folder == "here":
             rows.append(PredictBlock(work[0])(work[1]))
         else:
@@ -342,7 +342,7 @@ def test_the_name_of_a_shard_holds_all_that_its_rows_depend_on(run, tmp_path, mo
     names = [next(iter(BlockList(["a.jpg", "b.jpg"], item))).file for item in (spec, *changed)]
     names += [next(iter(BlockList(inputs, spec))).file for inputs in (["a.jpg"], ["b.jpg", "a.jpg"], ["a.jpg\nb.jpg"])]
     assert len(set(names)) == len(names)
-    same = [replace(spec, **change) for change in ({"run": "/moved"}, {"output": "/out"}, {"trust_model": True})]
+    same = [replace(spec, **change) for change in ({"run": "/moved"}, {"output": Path("/out")}, {"trust_model": True})]
     assert {next(iter(BlockList(["a.jpg", "b.jpg"], item))).file for item in same} == {names[0]}
     absolute = [replace(spec, root=root) for root in ("/a", "/b")]
     assert len({next(iter(BlockList(["/x/a.jpg"], item))).file for item in absolute}) == 1
