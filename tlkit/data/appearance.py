@@ -4,7 +4,7 @@ It is computed in the pass that decodes the images and cached beside their featu
 duplicates, shortcuts and bad images reads no image again.
 """
 
-from typing import cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from PIL import Image
@@ -29,6 +29,14 @@ APPEARANCE = np.dtype(
         ("sharpness", "f4"),  # standard deviation of their Laplacian, where the longer side is 128 pixels
     ]
 )
+
+
+class Appearances(Protocol):
+    """An array of `APPEARANCE`s, or what reads like one: positions give some of them, a name gives a field of all."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 def describe_appearance(image: Image.Image, size: tuple[int, int], file_format: str, num_bytes: int) -> np.void:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.appearance import APPEARANCE
+from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.survey import Survey, survey_files
@@ -38,7 +38,7 @@ class ImageFolder:
         digests: one per image, of its pixels; empty until the files are read
         groups: one per image: images that are never in two subsets share it; empty until the files are read
         reasons: one per image: why others are in its group, "" where it is alone
-        appearances: one `APPEARANCE` per image; None until the files are read
+        appearances: one `APPEARANCE` per image, in memory or, where they are many, on disk; None until the files are read
         skipped: files that are not part of this, each with its reason
         unknown: paths of files that show none of the classes, relative to `root`
         notes: what a person should know of the folder
@@ -55,7 +55,7 @@ class ImageFolder:
     digests: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
-    appearances: np.ndarray | None = field(default=None, repr=False)
+    appearances: Appearances | None = field(default=None, repr=False)
     skipped: tuple[FileEntry, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.appearance import APPEARANCE
+from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.augment import AugmentedViews, ViewTransform
 from tlkit.data.decode import read_file
 from tlkit.data.duplicates import group_images
@@ -30,9 +30,10 @@ from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.shards import FeatureRecord
-from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, StoredFeatures, as_half
+from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, StoredAppearances, StoredFeatures, as_half
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.file_memory import HASHES, FileMemory, file_state
+from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
 
@@ -129,7 +130,8 @@ def extract(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return Features(contents.readable(folder), work.store_of(extractor.result()), work.num_cached, views)
+    store = work.store_of(extractor.result())
+    return Features(contents.readable(folder, store), store, work.num_cached, views)
 
 
 class Contents:
@@ -139,7 +141,6 @@ class Contents:
         self.is_known = np.zeros(num_files, bool)
         self._sha256 = np.zeros((num_files, 32), np.uint8)
         self._digests = np.zeros((num_files, 16), np.uint8)
-        self._appearances = np.zeros(num_files, APPEARANCE)
         self._errors = dict[int, str]()
 
     @property
@@ -155,19 +156,20 @@ class Contents:
         else:
             self._sha256[position] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)
             self._digests[position] = np.frombuffer(bytes.fromhex(row.digest), np.uint8)
-            self._appearances[position] = row.appearance
 
-    def put_many(self, positions: np.ndarray, *columns: np.ndarray) -> None:
-        """Add files that need not be read: SHA-256, digests and appearances."""
-        self.is_known[positions] = True
-        self._sha256[positions], self._digests[positions], self._appearances[positions] = columns
+    def put_many(self, positions: np.ndarray, sha256: np.ndarray, digests: np.ndarray) -> None:
+        """Add files that need not be read."""
+        self.is_known[positions], self._sha256[positions], self._digests[positions] = True, sha256, digests
 
-    def readable(self, folder: ImageFolder) -> ImageFolder:
+    def readable(self, folder: ImageFolder, store: FeatureStore) -> ImageFolder:
         """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
         skipped = [FileEntry(folder.paths[position], reason) for position, reason in sorted(self._errors.items())]
         kept = np.delete(np.arange(len(folder)), list(self._errors))
-        sha256, digests = ([row.tobytes().hex() for row in column[kept]] for column in (self._sha256, self._digests))
-        readable = folder.readable(kept).with_contents(sha256, digests, self._appearances[kept])
+        hashes = self._sha256[kept]
+        looks: Appearances = StoredAppearances(store, hashes)
+        if hashes.shape[0] * APPEARANCE.itemsize <= MAX_IN_MEMORY:
+            looks = store.appearances(hashes)
+        readable = folder.readable(kept).with_contents(HexColumn(hashes), HexColumn(self._digests[kept]), looks)
         return readable.with_skipped([*folder.skipped, *skipped])
 
 
@@ -195,9 +197,9 @@ class ExtractionPass:
         if self.extractor.done():
             store = self.store_of(self.extractor.result())
             known, rows = self._hashes.recall(files)
-            found, digests, appearances = store.find_contents(rows["sha256"])
+            found, digests = store.find_digests(rows["sha256"])
             self.num_cached += len(found)
-            contents.put_many(known[found], rows["sha256"][found], digests, appearances)
+            contents.put_many(known[found], rows["sha256"][found], digests)
         return contents
 
     def finish(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import mmap
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,12 @@ def count_records(file: Path) -> int:
         np.lib.format.read_magic(opened)
         shape: tuple[int, ...] = np.lib.format.read_array_header_1_0(opened)[0]
     return shape[0] if shape else 0
+
+
+def release(shard: np.ndarray) -> None:
+    """Give the pages of a shard that were read back to the system, which keeps them as long as it has room."""
+    if hasattr(mmap, "MADV_DONTNEED") and isinstance(shard.base, mmap.mmap):
+        shard.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(file: Path) -> np.ndarray:

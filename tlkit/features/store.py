@@ -27,6 +27,7 @@ from tlkit.features.shards import (
     group_shards,
     make_shard,
     open_shard,
+    release,
     write_shard,
 )
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
@@ -41,6 +42,7 @@ SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 JOINED_BYTES = 128 << 20  # of small shards, which are then joined
 LOOSE_SHARDS, LOOSE_RECORDS = 16, 4096  # without a table: this many are joined at the end of a run
+RELEASED_RECORDS = 1000  # of a shard that are read at once, after which its pages are given back
 SHARD_FILES = CachePart(
     "features",
     Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TABLE.pattern}|{TEMPORARY.pattern})"), re.compile(KEY)),
@@ -118,23 +120,36 @@ class FeatureStore:
         known = [index for index, key in enumerate(map(bytes, hashes)) if key in loose] if loose else []
         return np.union1d(self._tables.find(hashes)[0], np.array(known, np.int64))
 
-    def find_contents(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Find many records at once.
+    def find_digests(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find many records at once, and check the shards that they are in.
 
         Args:
             hashes: of the bytes of files, uint8 (files, 32)
 
         Returns:
-            Positions among `hashes` of those that are cached, ascending; digests, uint8 (found, 16); `APPEARANCE`s
+            Positions among `hashes` of those that are cached, ascending, and digests, uint8 (found, 16)
         """
-        parts = [
-            (positions, shard["digest"][records], shard["appearance"][records])
-            for positions, shard, records in self._locate(hashes)
-        ]
-        parts.append((np.empty(0, np.int64), np.empty((0, 16), np.uint8), np.empty(0, APPEARANCE)))
-        positions, digests, appearances = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.argsort(positions)
-        return positions[order], digests[order], appearances[order]
+        found, digests = np.zeros(len(hashes), bool), np.zeros((len(hashes), 16), np.uint8)
+        for positions, shard, records in self._locate(hashes):
+            found[positions], digests[positions] = True, shard["digest"][records]
+            release(shard)
+        return np.flatnonzero(found), digests[found]
+
+    def appearances(self, hashes: np.ndarray, field: str = "") -> np.ndarray:
+        """Read the appearances of files, or a field of them, in this order.
+
+        Raises:
+            KeyError: if some are not cached
+        """
+        kind = APPEARANCE[field] if field else APPEARANCE
+        gathered, count = np.empty(len(hashes), kind), 0
+        for positions, shard, records in self._locate(hashes):
+            column = shard["appearance"][field] if field else shard["appearance"]
+            gathered[positions] = column[records]
+            count += len(positions)
+            release(shard)
+        _require_all(count, len(hashes))
+        return gathered
 
     def was_cached(self, sha256: str) -> bool:
         """Tell whether the record of a file's bytes was cached before this store was opened."""
@@ -184,13 +199,14 @@ class FeatureStore:
         """
         hashes = sha256 if isinstance(sha256, np.ndarray) else as_hashes(sha256)
         located = list(self._locate(hashes))
-        if sum(len(positions) for positions, _, _ in located) < len(hashes):
-            raise KeyError("features that are not in the cache any more; repeat the command.")
+        _require_all(sum(len(positions) for positions, _, _ in located), len(hashes))
         values = [shard["values"] for _, shard, _ in located]
         shape = values[0].shape[1 if views is None else 2 :]
         gathered = np.empty((len(hashes), *shape), np.result_type(*values))
-        for (positions, _, records), column in zip(located, values, strict=True):
+        for (positions, shard, records), column in zip(located, values, strict=True):
             gathered[positions] = column[records] if views is None else column[records, views[positions]]
+            if len(records) > RELEASED_RECORDS:
+                release(shard)
         return gathered
 
     def _locate(self, hashes: np.ndarray) -> Iterator[Located]:
@@ -328,11 +344,35 @@ class StoredFeatures:
         return StoredFeatures(self._store, self._hashes, self._num_views, epoch)
 
 
+class StoredAppearances:
+    """Appearances that stay on disk, where they are many: as of an array of `APPEARANCE`s, positions give some of them.
+
+    The name of a field gives its values of all.
+    """
+
+    def __init__(self, store: FeatureStore, hashes: np.ndarray) -> None:
+        self._store, self._hashes = store, hashes
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            return self._store.appearances(self._hashes, index)
+        return StoredAppearances(self._store, self._hashes[index])
+
+
 def as_half(features: np.ndarray) -> np.ndarray:
     """Convert features to float16, unless one of them overflows there."""
     with np.errstate(over="ignore"):
         half = features.astype(np.float16)
     return half if np.isfinite(half).all() else features
+
+
+def _require_all(num_found: int, num_asked: int) -> None:
+    """Check that no record is missing, with a KeyError"""
+    if num_found < num_asked:
+        raise KeyError("features that are not in the cache any more; repeat the command.")
 
 
 def _names_of(shards: np.ndarray) -> list[str]:

@@ -52,7 +52,7 @@ class CheckedData:
     features: np.ndarray | None = None
 
     @property
-    def appearances(self) -> np.ndarray:
+    def appearances(self) -> Appearances:
         """One `APPEARANCE` per image."""
         assert self.folder.appearances is not None, "the files are read"
         return self.folder.appearances
