@@ -11,7 +11,7 @@ from tests.making import appearance, needs_permissions
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.shards import FeatureRecord
-from tlkit.features.store import FeatureKey, FeatureStore, StoredFeatures, as_half
+from tlkit.features.store import FeatureKey, FeatureStore, StoredAppearances, StoredFeatures, as_half
 from tlkit.utils.cache import prune_cache
 from tlkit.utils.hash_table import TABLE, as_hashes
 
@@ -410,14 +410,23 @@ def test_shards_of_several_precisions_are_not_joined_with_each_other(monkeypatch
     assert table.gather(map(name, range(6)))[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_find_contents_gives_digests_and_appearances_of_what_is_cached(monkeypatch):
+def test_find_digests_and_appearances_of_what_is_cached(monkeypatch):
     monkeypatch.setattr(store, "LOOSE_RECORDS", 3)
     filled(1, 2, 3).finish()
     table = filled(7)
-    positions, digests, looks = table.find_contents(as_hashes(map(name, (9, 7, 2, 8, 1))))
+    asked = as_hashes(map(name, (9, 7, 2, 8, 1)))
+    positions, digests = table.find_digests(asked)
     assert positions.tolist() == [1, 2, 4]
     assert [bytes(digest).hex() for digest in digests] == [f"{number + 1000:032x}" for number in (7, 2, 1)]
-    assert looks.tobytes() == b"".join(appearance(number).tobytes() for number in (7, 2, 1))
+    assert table.find_positions(asked).tolist() == [1, 2, 4]
+    expected = np.array([appearance(number) for number in (7, 2, 1)])
+    stored = StoredAppearances(table, asked)
+    for looks in (table.appearances(asked[[1, 2, 4]]), stored[np.array([1, 2, 4])]):
+        assert len(looks) == 3
+        for field in ("thumbnail", "width", "sharpness"):
+            np.testing.assert_array_equal(looks[field], expected[field])
+    with pytest.raises(KeyError):
+        stored["width"]
 
 
 def test_count_cached_counts_keys_and_records():

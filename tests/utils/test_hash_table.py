@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tlkit.utils import hash_table
-from tlkit.utils.hash_table import TABLE, HashTables, RowKind, as_hashes
+from tlkit.utils.hash_table import TABLE, HashTables, HexColumn, RowKind, as_hashes
 
 KIND = RowKind("numbers", (("number", "<u8"),))
 
@@ -168,3 +168,18 @@ def test_neither_links_nor_foreign_files_are_opened_or_removed(tmp_path):
     before = files_in(tmp_path / "linked")
     assert len(HashTables(tmp_path / "linked", KIND)) == 0
     assert files_in(tmp_path / "linked") == before
+
+
+def test_a_column_of_hashes_reads_like_the_texts(monkeypatch):
+    monkeypatch.setattr(hash_table, "HEX_ROWS", 7)
+    texts = [digest(number) for number in range(30)]
+    column = HexColumn(as_hashes(texts))
+    assert column == texts
+    assert tuple(texts) == column
+    assert column != texts[:-1] and column != [*texts[:-1], texts[0]]
+    assert (column[3], column[-1], list(column[2:4]), list(column[[5, 1]])) == (
+        *(texts[3], texts[-1], texts[2:4]),
+        [texts[5], texts[1]],
+    )
+    assert (texts[4] in column, column.index(texts[9])) == (True, 9)
+    assert as_hashes(column) is column.hashes

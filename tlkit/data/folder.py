@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, natural_key
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
+from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.html import html_bar, html_card, html_facts, html_faint, html_table
 from tlkit.utils.storage import exists, is_folder
 from tlkit.utils.text import distinct_names, lookalike_names, quote_names
@@ -38,7 +40,7 @@ class ImageFolder:
         digests: one per image, of its pixels; empty until the files are read
         groups: one per image: images that are never in two subsets share it; empty until the files are read
         reasons: one per image: why others are in its group, "" where it is alone
-        appearances: one `APPEARANCE` per image, in memory or, where they are many, on disk; None until the files are read
+        appearances: one `APPEARANCE` per image, on disk where they are many; None until the files are read
         skipped: files that are not part of this, each with its reason
         unknown: paths of files that show none of the classes, relative to `root`
         notes: what a person should know of the folder
@@ -51,9 +53,9 @@ class ImageFolder:
     labels: np.ndarray
     subsets: tuple[str, ...]
     related: tuple[str, ...] = ()
-    sha256: tuple[str, ...] = ()
-    digests: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
+    sha256: Sequence[str] = ()
+    digests: Sequence[str] = ()
+    groups: Sequence[str] = ()
     reasons: tuple[str, ...] = ()
     appearances: Appearances | None = field(default=None, repr=False)
     skipped: tuple[FileEntry, ...] = ()
@@ -83,9 +85,9 @@ class ImageFolder:
         return len(self.class_names)
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> "FileList":
         """The path of each image, with `root`."""
-        return [self.root / path for path in self.paths]
+        return FileList(self.root, self.paths)
 
     @property
     def class_counts(self) -> list[int]:
@@ -105,9 +107,9 @@ class ImageFolder:
             labels=self.labels[indices],
             subsets=_at(self.subsets, indices),
             related=_at(self.related, indices),
-            sha256=_at(self.sha256, indices),
-            digests=_at(self.digests, indices),
-            groups=_at(self.groups, indices),
+            sha256=_hashes_at(self.sha256, indices),
+            digests=_hashes_at(self.digests, indices),
+            groups=_hashes_at(self.groups, indices),
             reasons=_at(self.reasons, indices),
             appearances=None if self.appearances is None else self.appearances[indices],
             skipped=(),
@@ -129,15 +131,14 @@ class ImageFolder:
         return replace(images, notes=(*self.notes, *notes))
 
     def with_contents(
-        self, sha256: Sequence[str], digests: Sequence[str], appearances: np.ndarray | Sequence[np.void]
+        self, sha256: Sequence[str], digests: Sequence[str], appearances: Appearances | Sequence[np.void]
     ) -> "ImageFolder":
         """Add what reading each file gave: its sha256, the digest of its pixels, its appearance.
 
         Images with equal pixels are then one group; see `duplicates.group_images` for more.
         """
-        digests = tuple(digests)
-        looks = np.asarray(appearances, APPEARANCE)
-        return replace(self, sha256=tuple(sha256), digests=digests, groups=digests, appearances=looks)
+        looks = np.array(appearances, APPEARANCE) if isinstance(appearances, list) else appearances
+        return replace(self, sha256=sha256, digests=digests, groups=digests, appearances=looks)
 
     def with_skipped(self, entries: Iterable[FileEntry]) -> "ImageFolder":
         """Add files to `skipped`.
@@ -146,6 +147,29 @@ class ImageFolder:
             entries: files, each with the reason why it is left out
         """
         return replace(self, skipped=self.skipped + tuple(entries))
+
+
+class FileList(Sequence[Path]):
+    """Files below a folder; a `Path` takes half a kilobyte and is made when it is asked for."""
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self._root, self._paths = root, paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Give one file, or the list of some positions."""
+        if isinstance(index, np.ndarray):
+            return FileList(self._root, [self._paths[position] for position in index.tolist()])
+        if isinstance(index, slice):
+            return FileList(self._root, self._paths[index])
+        return self._root / self._paths[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFolder:
@@ -258,5 +282,9 @@ def _require_classes(layout: Layout, classes: set[str], with_files: set[str], sk
         raise DataError(f"'{root}' has no files of class '{empty[0]}'; add images of it or remove its folder.")
 
 
-def _at(items: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
+def _at(items: Sequence[str], indices: list[int]) -> tuple[str, ...]:
     return tuple(items[index] for index in indices) if items else ()
+
+
+def _hashes_at(items: Sequence[str], indices: list[int]) -> Sequence[str]:
+    return items[indices] if isinstance(items, HexColumn) else _at(items, indices)

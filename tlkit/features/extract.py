@@ -9,7 +9,7 @@ import hashlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -123,7 +123,7 @@ def extract(
             contents = work.recall(files)
             advance(contents.count)
             unread = np.flatnonzero(~contents.is_known)
-            rows = store_new_rows(work, extract_all(pool, work, [files[position] for position in unread], advance))
+            rows = store_new_rows(work, extract_all(pool, work, files[unread], advance))
             for position, row in zip(unread.tolist(), rows, strict=True):
                 contents.put(position, row)
             work.finish()
@@ -191,7 +191,7 @@ class ExtractionPass:
             self._store = self._store or FeatureStore(key)
             return self._store
 
-    def recall(self, files: list[Path]) -> Contents:
+    def recall(self, files: Sequence[Path]) -> Contents:
         """Find the files that need not be read; while the extractor is being prepared, there are none."""
         contents = Contents(len(files))
         if self.extractor.done():
@@ -244,7 +244,7 @@ class ExtractionPass:
         return [as_half(row) for row in features] if self.extractor.result().half else list(features)
 
 
-def extract_all(pool: Executor, work: ExtractionPass, files: list[Path], advance: Advance) -> Iterator[RowOrError]:
+def extract_all(pool: Executor, work: ExtractionPass, files: Sequence[Path], advance: Advance) -> Iterator[RowOrError]:
     """Give features or a reason per file, in order."""
     chunks = in_chunks(files, CHUNK)
     image_bytes = 3 * work.image.size**2 * (work.views.count if work.views else 1)
@@ -267,7 +267,7 @@ def extract_all(pool: Executor, work: ExtractionPass, files: list[Path], advance
         yield from results
 
 
-def are_heavy(files: list[Path]) -> bool:
+def are_heavy(files: Sequence[Path]) -> bool:
     """Judge by the sizes of 64 files whether decoding ahead pays.
 
     The import of TensorFlow and the decoding of small files both want the interpreter lock and slow

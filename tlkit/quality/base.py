@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from tlkit.data.appearance import Appearances
 from tlkit.data.duplicates import NearDuplicates, Pair
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import natural_key

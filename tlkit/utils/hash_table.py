@@ -31,6 +31,7 @@ MAGIC = b"tlkit-t1"  # the last bytes of a table
 MAX_BYTES = 1 << 44
 BLOCK_ROWS = 1 << 20  # rows that are merged at a time
 MAPPED_BYTES = 32 << 20  # of a table that one search keeps in memory at a time
+HEX_ROWS = 4096  # rows that become text at a time
 GROWTH = 2  # a new table is merged with those that have up to this many times its rows
 RETRIES = 20  # of listing a folder whose tables are being merged
 _MULTIPLIERS = np.arange(1, 129, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # odd: a changed word counts
@@ -219,8 +220,37 @@ class HashTables:
             return None
 
 
+class HexColumn(Sequence[str]):
+    """Hashes in hexadecimal, kept as bytes: a text takes three times as much, and is made when it is asked for."""
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        self.hashes = hashes
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Give one text, or the column of some positions."""
+        if isinstance(index, int | np.integer):
+            return self.hashes[index].tobytes().hex()
+        return HexColumn(self.hashes[index])
+
+    def __iter__(self) -> Iterator[str]:
+        digits = 2 * self.hashes.shape[1]
+        for start in range(0, len(self), HEX_ROWS):
+            text = self.hashes[start : start + HEX_ROWS].tobytes().hex()
+            yield from (text[at : at + digits] for at in range(0, len(text), digits))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def as_hashes(digests: Iterable[str]) -> np.ndarray:
     """Turn SHA-256 hashes in hexadecimal into uint8 (n, 32)."""
+    if isinstance(digests, HexColumn):
+        return digests.hashes
     return np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32)
 
 
