@@ -42,7 +42,7 @@ SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 JOINED_BYTES = 128 << 20  # of small shards, which are then joined
 LOOSE_SHARDS, LOOSE_RECORDS = 16, 4096  # without a table: this many are joined at the end of a run
-RELEASED_RECORDS = 1000  # of a shard that are read at once, after which its pages are given back
+RELEASED_RECORDS = 1000  # that are read at once, after which the pages of their shards are given back
 SHARD_FILES = CachePart(
     "features",
     Owned(re.compile(rf"{KEY}/(?:{SHARD.pattern}|{TABLE.pattern}|{TEMPORARY.pattern})"), re.compile(KEY)),
@@ -205,7 +205,7 @@ class FeatureStore:
         gathered = np.empty((len(hashes), *shape), np.result_type(*values))
         for (positions, shard, records), column in zip(located, values, strict=True):
             gathered[positions] = column[records] if views is None else column[records, views[positions]]
-            if len(records) > RELEASED_RECORDS:
+            if len(hashes) > RELEASED_RECORDS:
                 release(shard)
         return gathered
 
