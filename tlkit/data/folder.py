@@ -137,7 +137,7 @@ class ImageFolder:
 
         Images with equal pixels are then one group; see `duplicates.group_images` for more.
         """
-        looks = np.array(appearances, APPEARANCE) if isinstance(appearances, list | tuple) else appearances
+        looks = np.array(list(appearances), APPEARANCE) if isinstance(appearances, list | tuple) else appearances
         return replace(self, sha256=sha256, digests=digests, groups=digests, appearances=looks)
 
     def with_skipped(self, entries: Iterable[FileEntry]) -> "ImageFolder":
