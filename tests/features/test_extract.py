@@ -23,7 +23,8 @@ from tlkit.errors import ModelError
 from tlkit.features import extract as extraction
 from tlkit.features.extract import are_heavy, extract
 from tlkit.features.extractor import FrozenExtractor
-from tlkit.features.store import FeatureKey, StoredFeatures
+from tlkit.features.store import FeatureKey
+from tlkit.features.stored import StoredFeatures
 from tlkit.utils.file_memory import reading_all_files
 from tlkit.utils.progress import Silent
 

@@ -11,7 +11,8 @@ from tests.making import appearance, needs_permissions
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.shards import FeatureRecord
-from tlkit.features.store import FeatureKey, FeatureStore, StoredAppearances, StoredFeatures, as_half
+from tlkit.features.store import FeatureKey, FeatureStore, as_half
+from tlkit.features.stored import StoredAppearances, StoredFeatures
 from tlkit.utils.cache import prune_cache
 from tlkit.utils.hash_table import TABLE, as_hashes
 

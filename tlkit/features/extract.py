@@ -30,7 +30,8 @@ from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.shards import FeatureRecord
-from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, StoredAppearances, StoredFeatures, as_half
+from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, as_half
+from tlkit.features.stored import StoredAppearances, StoredFeatures
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.file_memory import HASHES, FileMemory, file_state
 from tlkit.utils.hash_table import HexColumn
