@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import tlkit
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.inference.predictor import Predictor
 from tlkit.robustness.attack import AttackResult, adversarial_name, attack
 from tlkit.robustness.attacks import AttackOptions, pgd

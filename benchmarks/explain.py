@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.explain.explainer import Explainer, open_explainer
 from tlkit.explain.gradcam import grad_cam
 from tlkit.models.graph import averaged_map, topological_order

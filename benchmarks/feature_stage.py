@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from parts import ready_extractor
 
-from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image
+from tlkit.data.sources.files import read_file
 from tlkit.engines.base import Engine, run_in_batches
 from tlkit.errors import ImageError
 from tlkit.features.extract import extract

@@ -26,8 +26,8 @@ import numpy as np
 
 from tests.check_backbones import PREFIX, ROOT, run_child
 from tests.check_explanations import num_parameters, small_first
-from tlkit.data.decode import read_file
 from tlkit.data.image import ImageSpec, decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.export.base import ExportSource, RuntimeFunction
 from tlkit.export.formats import FORMATS
 from tlkit.export.images import RunImages

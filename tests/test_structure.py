@@ -52,7 +52,7 @@ READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
     *("tlkit.training.option_effects", "tlkit.cli.finetune", "tlkit.cli.lr_find"),
 )
-LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 363}
+LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 372}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
 
 LOADS_KERAS = {  # everything else gets at Keras through NetworkSource.build() and NetworkRecipe.fit()
@@ -106,6 +106,7 @@ TESTED_ELSEWHERE = {
     "tlkit/training/loop/learner.py": "an interface; tests/training/loop/ trains both kinds",
     "tlkit/training/loop/keras_losses.py": "tests/training/loop/test_losses.py",
     "tlkit/utils/color.py": "three numbers",
+    "tlkit/data/sources/table_rows.py": "tests/data/test_table.py reads every form",
     "tlkit/serve/refusal.py": "one exception; tests/serve/test_gate.py raises it",
     "tlkit/quality/base.py": "two records; every check is tested with them",
     "tlkit/export/base.py": "two records; every format is tested with them",

@@ -7,16 +7,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.making import encoded, noise
-from tlkit.data.decode import (
-    MAX_BYTES,
-    ORIENTATION_TAG,
-    drafted_size,
-    open_upright,
-    read_file,
-    read_header,
-    scale_to_bytes,
-    to_rgb,
-)
+from tlkit.data.decode import ORIENTATION_TAG, drafted_size, open_upright, read_header, scale_to_bytes, to_rgb
+from tlkit.data.sources.files import MAX_BYTES, read_file
 from tlkit.errors import ImageError
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")

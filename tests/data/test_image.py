@@ -11,7 +11,6 @@ from PIL import Image, PngImagePlugin
 
 from tests.making import encoded, noise
 from tlkit.data.augment import AUGMENT_VERSION, AugmentedViews
-from tlkit.data.decode import read_file
 from tlkit.data.image import (
     DECODE_VERSION,
     PADDING,
@@ -22,6 +21,7 @@ from tlkit.data.image import (
     decode_square,
     prepare_image,
 )
+from tlkit.data.sources.files import read_file
 from tlkit.errors import ImageError
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
@@ -313,7 +313,8 @@ def test_a_broken_awkward_image_has_its_reason(awkward):
 def messages_of(path):
     """What Python writes on stderr while it reads this file, in a process with no settings of pytest's."""
     code = (
-        "import sys; from pathlib import Path; from tlkit.data.decode import read_file; from tlkit.data import image\n"
+        "import sys; from pathlib import Path\n"
+        "from tlkit.data.sources.files import read_file; from tlkit.data import image\n"
         "image.decode_image(read_file(Path(sys.argv[1])), image.ImageSpec(32))"
     )
     command = [sys.executable, "-c", code, str(path)]

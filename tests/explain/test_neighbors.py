@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.explain.neighbors import TrainingNeighbors
 from tlkit.inference.predictor import Predictor
 

@@ -16,6 +16,7 @@ from tests.making import encoded, noise
 from tests.networks import keras, lively_body
 from tlkit.data.folder import read_folder
 from tlkit.data.image import ImageSpec, decode_square
+from tlkit.data.sources import files
 from tlkit.engines.base import EngineSpec, IdentityEngine, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, to_litert
@@ -214,13 +215,13 @@ def settled(monkeypatch):
 @pytest.fixture
 def files_read(monkeypatch):
     """The names of the files that a pass reads."""
-    names, read = [], extraction.read_file
+    names, read = [], files.read_file
 
     def noted(file):
         names.append(file.name)
         return read(file)
 
-    monkeypatch.setattr(extraction, "read_file", noted)
+    monkeypatch.setattr(files, "read_file", noted)
     return names
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import tlkit
 from tests.shared_runs import copy_foreign_run
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 
 
 def test_a_dataset_has_the_pixels_that_training_saw_and_labels(finetuned_run, colors):

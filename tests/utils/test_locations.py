@@ -68,6 +68,9 @@ def test_what_cannot_be_a_location_says_what_is_expected(uri):
     [
         "s3://AKIAEXAMPLE:sEcr3t@bucket/x",
         "s3://sEcr3t@bucket/x",
+        "s3://AKIAEXAMPLE:/sEcr3t/with/slashes@bucket/x",
+        "s3://AKIAEXAMPLE:sEcr3t/with/slashes@bucket/x",
+        "abfs://container:sEcr3t/with/slashes@account.dfs.core.windows.net/x",
         "s3://bucket/x?secret_key=sEcr3t",
         "abfs://container:sEcr3t@account.dfs.core.windows.net/x",
         "gs://bucket/x?region=a&token=sEcr3t",
@@ -80,6 +83,8 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(uri):
     assert raised.value.kind == "credentials"
 
 
-def test_the_container_and_account_of_azure_are_no_credentials():
+def test_public_buckets_and_the_container_and_account_of_azure_are_no_credentials():
+    assert as_location("gs://anonymous@bucket/x").authority == "anonymous@bucket"
+    assert as_location("abfs://127.0.0.1:10000/account/container/x").authority == "127.0.0.1:10000"
     path = as_location("abfs://container@account.dfs.core.windows.net/x/y.jpg")
     assert (path.authority, path.key) == ("container@account.dfs.core.windows.net", "x/y.jpg")

@@ -97,7 +97,7 @@ def _choose_sheet(data: tuple[str, ...], output: Path | None, settings: AttackSe
     for path in outputs:
         check_new_file(path)
         for folder in filter(is_folder, data):
-            refuse_inside(Path(folder), path)
+            refuse_inside(folder, path)
     if len({Path(path).absolute() for path in outputs}) < len(outputs):
         raise OptionError("two outputs have the same name; choose different ones.")
     if sheet or settings.tables:

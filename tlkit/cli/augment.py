@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option
+from tlkit.cli.options import DATA, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import ContactSheetSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     examples=("tlkit augment photos", "tlkit augment photos --augment strong -o strong.png"),
     common=("output", "augment", "rows", "views", "image_size", "hflip", "rotation", "crop", "brightness", "seed"),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @output_option("PNG file to write.", default="augment.png")
 @report_options
 @options_from(ContactSheetSettings)
-def augment(data: Path, output: Path, settings: ContactSheetSettings) -> None:
+def augment(data: Location, output: Path, settings: ContactSheetSettings) -> None:
     """Draw a contact sheet of augmented images of DATA.
     Each row shows one image: first unchanged, as predict uses it, then augmented views.
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import options_from, output_option, verify_option
+from tlkit.cli.options import DATA, options_from, output_option, verify_option
 from tlkit.cli.reporting import QUIET, VERBOSE, report_options, reporting
 from tlkit.settings.commands import CheckSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
@@ -24,14 +25,14 @@ MAX_SHOWN = 3  # issues of one check on the screen; --verbose shows all
     examples=("tlkit check photos", "tlkit check photos -o check.html", "tlkit check photos --fix photos-clean"),
     common=("as_json", "output", "fix", "strict", "backbone", "group_regex", "label_regex", "label_column"),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @output_option("Page to write, with a thumbnail of every image that is named.", "Output")
 @click.option("--fix", type=click.Path(path_type=Path), help="New folder of links to the images without the copies.")
 @click.option("--strict", is_flag=True, help="Exit with code 5 if there is an error or a warning.")
 @verify_option
 @report_options
 @options_from(CheckSettings)
-def check(data: Path, output: Path | None, fix: Path | None, strict: bool, settings: CheckSettings) -> None:
+def check(data: Location, output: Path | None, fix: Path | None, strict: bool, settings: CheckSettings) -> None:
     """Look for copies, wrong labels and shortcuts in DATA.
     It reads every image once, trains nothing and changes nothing.
 
@@ -69,7 +70,7 @@ def _fix(result: "CheckResult", output: Path) -> int:
     return write_clean_copy(result.folder, removals(result.issues, result.folder), output)
 
 
-def _print(result: "CheckResult", data: Path, output: Path | None, fix: Path | None, num_kept: int) -> None:
+def _print(result: "CheckResult", data: Location, output: Path | None, fix: Path | None, num_kept: int) -> None:
     from tlkit.cli.screen import BAD, FAINT, STRONG, WARN, Screen
 
     styles = {"error": BAD, "warning": WARN, "info": FAINT}
@@ -112,7 +113,7 @@ def _print_check(screen: "Screen", name: str, issues: "list[Issue]", styles: dic
     screen.line((issues[0].remedy, FAINT), indent=2)
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Location) -> str:
     import shlex
 
     return shlex.quote(str(path))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import explicit_options, options_from, resume_option, run_option, verify_option
+from tlkit.cli.options import DATA, explicit_options, options_from, resume_option, run_option, verify_option
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CompareSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Part, Screen
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     ),
     common=("output", "only", "time_limit", "validation_split", "resize", "seed", "resume", "style"),
 )
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=DATA, required=False)
 @run_option("compare")
 @resume_option
 @click.option(
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 @verify_option
 @report_options
 @options_from(CompareSettings)
-def compare(data: Path | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings) -> None:
+def compare(
+    data: Location | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings
+) -> None:
     """Compare models of increasing complexity on DATA.
     All are measured on the same validation images, and one is recommended.
 

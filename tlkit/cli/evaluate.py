@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Screen
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     common=("as_json", "output", "split", "include_training", "min_accuracy", "top_k", "unknown_data", "engine"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=DATA, required=False)
 @output_option(
     "New folder for tables (per_class.csv, confusion_matrix.csv, predictions.csv and wrong.csv).",
     "Output",
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 )
 @report_options
 @options_from(EvaluateSettings)
-def evaluate(run: Path, data: Path | None, output: Path | None, settings: EvaluateSettings) -> None:
+def evaluate(run: Path, data: Location | None, output: Path | None, settings: EvaluateSettings) -> None:
     """Measure the accuracy of RUN on labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 
@@ -77,7 +78,7 @@ def _write_junit(
     file: Path,
     gates: "Sequence[QualityGate]",
     evaluation: "Evaluation",
-    asked: tuple[Path, Path | None],
+    asked: tuple[Path, Location | None],
     seconds: float,
 ) -> None:
     """Write the gates for CI.
@@ -95,7 +96,7 @@ def _write_junit(
     write_new(file, junit(gates, facts, seconds))
 
 
-def _check_output(output: Path | None, data: Path | None, settings: EvaluateSettings) -> None:
+def _check_output(output: Path | None, data: Location | None, settings: EvaluateSettings) -> None:
     """Refuse a folder among the images, and options of its files without effect, with an OptionError"""
     from tlkit.errors import OptionError
     from tlkit.utils.files import check_new_file

@@ -82,7 +82,7 @@ def _choose_output(output: Path | None, images: tuple[str, ...]) -> Path | None:
     if output.suffix.lower() not in ("", ".png"):
         raise OptionError(f"'{output.name}' does not end in .png; give a .png file, or the name of a new folder.")
     for folder in filter(is_folder, images):
-        refuse_inside(Path(folder), output)
+        refuse_inside(folder, output)
     return output
 
 

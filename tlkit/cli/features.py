@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import open_run, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import FeaturesSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.features.export import FeatureExport
@@ -27,12 +28,12 @@ KIND_WORDS = {"features": "features", "components": "principal components", "cod
     ),
     common=("output", "backbone", "run", "layer", "weights", "pca", "pq", "image_size", "validation_split", "seed"),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @output_option("File to write: .npz, .parquet or .csv.", required=True)
 @verify_option
 @report_options
 @options_from(FeaturesSettings)
-def features(data: Path, output: Path, settings: FeaturesSettings) -> None:
+def features(data: Location, output: Path, settings: FeaturesSettings) -> None:
     """Export features (embeddings) of every image in DATA.
     The file has one row per image, with its path, class and subset.
 

@@ -8,6 +8,7 @@ import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
 from tlkit.cli.options import (
+    DATA,
     config_option,
     open_run,
     options_from,
@@ -19,6 +20,7 @@ from tlkit.cli.options import (
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.training import FinetuneSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.training.loop.cost import CostEstimate
@@ -40,7 +42,7 @@ TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "
         *("validation_split", "folds", "seed", "resume"),
     ),
 )
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=DATA, required=False)
 @run_option("finetune")
 @resume_option
 @click.option(
@@ -55,7 +57,7 @@ TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "
 @report_options
 @options_from(FinetuneSettings)
 def finetune(
-    data: Path | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
+    data: Location | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
 ) -> None:
     """Adapt a pretrained network to the images in DATA.
     DATA has one subfolder per class, or train/, val/ and test/ folders that do.

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import explicit_options, open_run, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, explicit_options, open_run, options_from, output_option, verify_option
 from tlkit.cli.output import CURVE_WIDTH
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.base import command_line
 from tlkit.settings.commands import LrFindSettings
 from tlkit.settings.training import FinetuneSettings, NetworkSettings, TrainSettings
+from tlkit.utils.locations import Location
 from tlkit.utils.text import sparkline
 
 TRAINED = {"head": "the head", "blocks": "the upper blocks", "whole": "all layers"}  # by phase
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
         *("augment", "image_size", "validation_split", "seed"),
     ),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @output_option("PNG file to write.", default="lr-find.png")
 @verify_option
 @report_options
 @options_from(LrFindSettings, "network")
 @options_from(FinetuneSettings)
-def lr_find(data: Path, output: Path, network: LrFindSettings, settings: FinetuneSettings) -> None:
+def lr_find(data: Location, output: Path, network: LrFindSettings, settings: FinetuneSettings) -> None:
     """Suggest a learning rate by a range test on DATA.
     The loss is measured and drawn while the learning rate grows. The suggestion is where the loss falls
     most steeply.

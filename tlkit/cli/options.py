@@ -13,6 +13,7 @@ from tlkit.cli.help import GroupedOption
 from tlkit.errors import OptionError
 from tlkit.settings.base import option_name, unwrap_optional, unwrap_repeated
 from tlkit.settings.training import settings_from
+from tlkit.utils.locations import as_location
 
 if TYPE_CHECKING:
     from tlkit.runs.run import Run
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 MAX_NAME_WIDTH = 56  # characters of an option's name and choices on a terminal of 60 columns
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class DataType(click.Path):
+    """The type of DATA: a path, or the URI of something in an object store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the text of a command line."""
+        return as_location(value)
+
+
+DATA = DataType()
 
 
 def options_from(settings_class: type, into: str = "settings") -> Decorator:

@@ -222,9 +222,11 @@ def _choose_format(settings: PredictSettings, output: str | None) -> str:
 
 def _only_folder(inputs: tuple[str, ...]) -> str:
     """Give the folder that all images are in, with its slash; "" where there are several inputs."""
-    from tlkit.utils.storage import is_folder
+    from tlkit.utils.storage import as_location, is_folder, is_remote
 
-    return str(Path(inputs[0])) + os.sep if len(inputs) == 1 and is_folder(inputs[0]) else ""
+    if len(inputs) != 1 or not is_folder(inputs[0]):
+        return ""
+    return f"{as_location(inputs[0])}{'/' if is_remote(inputs[0]) else os.sep}"
 
 
 def _echo_counts(counts: "Counts", written: Mapping[str, str | Path | None], table_format: str) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tlkit.cli.screen import BAD, FAINT, WARN, Screen
-from tlkit.errors import OptionError, RunError
+from tlkit.data.sources.files import hash_of
+from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.inference.counts import UNKNOWN, Counts
 from tlkit.inference.predictor import Prediction, is_unsure, top_classes
 from tlkit.inference.sorting import SortedFolders
 from tlkit.inference.tables import PredictionColumns, PredictionWriter
 from tlkit.runs.run import Run
-from tlkit.utils.files import check_new_file, new_folder, sha256_file
+from tlkit.utils.files import check_new_file, new_folder
 from tlkit.utils.parallel import CHUNK
-from tlkit.utils.storage import is_folder, refuse_inside
+from tlkit.utils.storage import as_location, is_folder, refuse_inside
 from tlkit.utils.text import distinct_names, escape_control_chars, pad, shorten_middle, whole_percent
 
 BAR_WIDTH = 10
@@ -145,8 +146,8 @@ class TrainingImages:
     def __contains__(self, path: str) -> bool:
         hashes = self._hashes.get(Path(path).name, set())
         try:
-            return bool(hashes) and sha256_file(Path(path)) in hashes
-        except OSError:
+            return bool(hashes) and hash_of(as_location(path)) in hashes
+        except TlkitError:
             return False
 
 

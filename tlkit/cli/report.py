@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import open_run, output_option
+from tlkit.cli.options import DATA, open_run, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.report.page import WrittenPage
@@ -25,7 +26,7 @@ MAX_NAMED = 3  # images without a thumbnail
 @output_option("Page to write; needed for several runs.  [default: report.html in RUN, made again]")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=DATA,
     cls=GroupedOption,
     group="Main",
     help="Folder of the images, where it has moved.",
@@ -48,7 +49,9 @@ MAX_NAMED = 3  # images without a thumbnail
     help="Accuracy of several runs on damaged and on attacked images, measured now on up to 200 images; takes minutes.",
 )
 @report_options
-def report(runs: tuple[Path, ...], output: Path | None, images: Path | None, map_method: str, robustness: bool) -> None:
+def report(
+    runs: tuple[Path, ...], output: Path | None, images: Location | None, map_method: str, robustness: bool
+) -> None:
     """Write the page of RUN, or compare several runs on one page.
     The page is one file that needs no network.
 

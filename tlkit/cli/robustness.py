@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import open_run, options_from, output_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.robustness import RobustnessSettings
+from tlkit.utils.locations import Location
 
 if TYPE_CHECKING:
     from tlkit.cli.screen import Part, Screen
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     common=("as_json", "output", "corruptions", "severities", "max_images", "split", "seed"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=DATA, required=False)
 @output_option(
     "New folder for tables and a heat map (robustness.csv, consistency.csv and robustness.png).",
     "Output",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )
 @report_options
 @options_from(RobustnessSettings)
-def robustness(run: Path, data: Path | None, output: Path | None, settings: RobustnessSettings) -> None:
+def robustness(run: Path, data: Location | None, output: Path | None, settings: RobustnessSettings) -> None:
     """Measure how RUN answers to damaged copies of labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.
 

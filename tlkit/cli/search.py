@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
-from tlkit.cli.options import open_run, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option
 from tlkit.cli.predict import SOME_FAILED
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CheckSettings
 from tlkit.settings.search import IndexSettings, QuerySettings, SearchEvaluateSettings
+from tlkit.utils.locations import Location
 
 
 @click.group(cls=HelpGroup)
@@ -32,12 +33,12 @@ def search() -> None:
     ),
     common=("output", "backbone", "run", "descriptor", "labels", "index", "metric", "pca", "code_bytes"),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @output_option("New folder for the index.", required=True, is_folder=True)
 @verify_option
 @report_options
 @options_from(IndexSettings)
-def index(data: Path, output: Path, settings: IndexSettings) -> None:
+def index(data: Location, output: Path, settings: IndexSettings) -> None:
     """Make an index of every image in DATA.
     It is a new folder of data files, with paths relative to DATA.
 
@@ -126,7 +127,7 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
     common=("labels",),
 )
 @click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--labels/--no-labels",
     default=True,
@@ -143,7 +144,7 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
 )
 @verify_option
 @report_options
-def add(index_path: Path, data: Path, labels: bool, run: str) -> None:
+def add(index_path: Path, data: Location, labels: bool, run: str) -> None:
     """Add the images of DATA to INDEX.
     A file that changed replaces its old self; others stay.
     """
@@ -190,11 +191,11 @@ def search_info(index_path: Path) -> None:
     examples=("tlkit search near photos", "tlkit search near photos --backbone none --json"),
     common=("backbone", "as_json"),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @verify_option
 @report_options
 @options_from(CheckSettings)
-def near(data: Path, settings: CheckSettings) -> None:
+def near(data: Location, settings: CheckSettings) -> None:
     """List the images of DATA that are nearly the same.
     They are the copies that `tlkit check` finds; nothing is written.
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import config_option, options_from, resume_option, resume_run, run_option, verify_option
+from tlkit.cli.options import DATA, config_option, options_from, resume_option, resume_run, run_option, verify_option
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.shared import RuntimeSettings, SplitSettings
 from tlkit.settings.training import ClassicOptions, ClassicSettings, TrainSettings
+from tlkit.utils.locations import Location
 
 SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fields(owner)]  # by every training
 
@@ -29,7 +30,7 @@ SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fi
         *("image_size", "epochs", "validation_split", "seed", "resume"),
     ),
 )
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=DATA, required=False)
 @run_option("train")
 @resume_option
 @config_option("train")
@@ -38,7 +39,7 @@ SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fi
 @options_from(ClassicOptions, "classic")
 @options_from(TrainSettings)
 def train(
-    data: Path | None, output: Path | None, resume: Path | None, classic: ClassicOptions, settings: TrainSettings
+    data: Location | None, output: Path | None, resume: Path | None, classic: ClassicOptions, settings: TrainSettings
 ) -> None:
     """Train a network or a classic classifier from scratch.
     DATA has one subfolder per class, or train/, val/ and test/ folders that do.

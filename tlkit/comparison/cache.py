@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.data.folder import ImageFolder
+from tlkit.data.sources.files import hash_of
+from tlkit.data.sources.members import is_member
 from tlkit.engines.base import installed_version
 from tlkit.errors import OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
@@ -29,6 +31,7 @@ from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_u
 from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside, write_json
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import Location, as_location
 
 PACKAGES = (  # whose versions a candidate may depend on
     *("keras", "tensorflow", "ai-edge-litert", "openvino"),
@@ -79,9 +82,9 @@ def _program() -> str:
     return sha256_text(*map(sha256_file, sorted(Path(__file__).parents[1].rglob("*.py"))))
 
 
-def _content(file: Path) -> str:
+def _content(file: Location) -> str:
     try:
-        return sha256_file(file)
+        return sha256_file(file) if isinstance(file, Path) and not is_member(file) else hash_of(file)
     except OSError as error:
         return hashlib.sha256(str(error.strerror).encode()).hexdigest()
 
@@ -147,7 +150,7 @@ def has_speed(run: Path) -> bool:
         return False
 
 
-def read_request(run: Run) -> tuple[Path, CompareSettings]:
+def read_request(run: Run) -> tuple[Location, CompareSettings]:
     """Read the images and the settings that a comparison was started with.
 
     Raises:
@@ -161,7 +164,7 @@ def read_request(run: Run) -> tuple[Path, CompareSettings]:
             "start a new comparison or use that version."
         )
     try:
-        return Path(request["data"]), CompareSettings(**{name: request[name] for name in names})
+        return as_location(request["data"]), CompareSettings(**{name: request[name] for name in names})
     except (OptionError, TypeError) as error:
         raise RunError(
             f"'{run.path / 'settings.json'}' is damaged ({error}); restore it or start a new comparison."

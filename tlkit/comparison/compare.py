@@ -27,7 +27,7 @@ from tlkit.settings.base import settings_or_options, to_json
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.html import html_bar, html_card, html_facts, html_table
 from tlkit.utils.progress import Progress
-from tlkit.utils.storage import refuse_inside
+from tlkit.utils.storage import Location, refuse_inside
 from tlkit.utils.tables import data_frame
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Comparison:
 
 
 def compare(
-    data: str | Path,
+    data: str | Location,
     output: str | Path | None = None,
     settings: CompareSettings | None = None,
     progress: Progress | None = None,
@@ -131,7 +131,7 @@ def resume_comparison(path: str | Path, progress: Progress | None = None) -> Com
     return _finish(run_candidates(run, progress))
 
 
-def start_comparison(data: str | Path, output: str | Path | None, settings: CompareSettings) -> Run:
+def start_comparison(data: str | Location, output: str | Path | None, settings: CompareSettings) -> Run:
     """Make the folder of a comparison.
 
     Raises:
@@ -144,7 +144,7 @@ def start_comparison(data: str | Path, output: str | Path | None, settings: Comp
     read_data(data, DataOptions(**settings.data_options))  # refuses what is no data
     if not any(candidate.make_settings for candidate in build_candidates(settings)):
         raise OptionError("--only has baselines only; add a trained model, e.g. linear.")
-    refuse_inside(Path(data), output or "runs")
+    refuse_inside(data, output or "runs")
     run = create_run(Path(output) if output else None, "compare")
     run.write_json(
         "settings.json", {"command": "compare", **to_json(settings), **absolute_request(data, settings.images)}

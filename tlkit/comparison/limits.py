@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from tlkit.runs.run import Run
 from tlkit.runs.trust import load_run_network
 from tlkit.search.metrics import precision_at_k
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
+from tlkit.utils.storage import Location
 
 NUM_NEAREST = 5
 MAX_RANKED = 2000  # validation images that are queries, and neighbors of each other
@@ -33,7 +33,7 @@ Row = dict[str, str]
 Item = TypeVar("Item")
 
 
-def measure_retrieval(run: Run, root: Path) -> float:
+def measure_retrieval(run: Run, root: Location) -> float:
     """Measure precision@5: how many of the five nearest validation images are of the class of an image, 0 to 1.
 
     Nearest is by the cosine of what the classifier of the run gets: features of a network, values of a descriptor, or
@@ -69,7 +69,7 @@ def measure_retrieval(run: Run, root: Path) -> float:
     return precision.value
 
 
-def measure_epsilon(run: Run, root: Path) -> float | None:
+def measure_epsilon(run: Run, root: Location) -> float | None:
     """Find the smallest epsilon at which an attack changes half of the correct answers, in gray levels.
 
     The values are powers of two. The adversarial images are whole gray levels, and the run's own engine classifies
@@ -111,7 +111,7 @@ def attack_of(run: Run) -> str:
     return "pgd" if MODEL in run.manifest.sha256 else "square"
 
 
-def _read_squares(predictor: Predictor, root: Path, rows: Sequence[Row]) -> list[tuple[Row, np.ndarray]]:
+def _read_squares(predictor: Predictor, root: Location, rows: Sequence[Row]) -> list[tuple[Row, np.ndarray]]:
     """Read the squares that the network gets; an image that cannot be read is left out."""
     files = [root / row["path"] for row in rows]
     decoded = [NamedInput(str(file), file).decode(predictor.manifest.image, identify=False) for file in files]

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from tlkit.inference.predictor import Predictor
 from tlkit.runs.run import Run
 from tlkit.runs.unfinished import was_resumed
 from tlkit.training.recipe import TrainingMetrics
+from tlkit.utils.storage import Location
 from tlkit.utils.text import format_duration, format_rate
 
 MINIMUM_SIGN = "≥ "  # before seconds that leave something out
@@ -187,7 +187,7 @@ def measure_speed(run: Run) -> None:
     It takes `MAX_TIMED_SECONDS`, or what the images of the warm-up take, where that is longer.
     """
     predictor, request = Predictor(run), run.read_settings()
-    root = images_root(Path(request["data"]), request["images"])
+    root = images_root(request["data"], request["images"])
     files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:MAX_TIMED_IMAGES]]
     num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
     if seconds < MAX_TIMED_SECONDS:
@@ -196,7 +196,7 @@ def measure_speed(run: Run) -> None:
     run.write_json(SPEED_FILE, speed | {"features_reused": _metrics(run).features_reused})
 
 
-def _time_predictions(predictor: Predictor, files: Iterator[Path]) -> tuple[int, float]:
+def _time_predictions(predictor: Predictor, files: Iterator[Location]) -> tuple[int, float]:
     """Predict until `MAX_TIMED_SECONDS` are over or no file is left: how many, and in how many seconds."""
     started, num_images, seconds = time.perf_counter(), 0, 0.0
     for _ in predictor.predict(files):

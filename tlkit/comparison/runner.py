@@ -46,6 +46,7 @@ from tlkit.training.session import run_training
 from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import other_paths
 from tlkit.utils.progress import Advance, Progress, Silent
+from tlkit.utils.storage import Location
 from tlkit.utils.text import parse_duration
 
 REPORT_SECONDS = 5.0  # for tables and the plot at the end
@@ -69,7 +70,7 @@ class ComparisonState:
     """
 
     run: Run
-    data: Path
+    data: Location
     images: str
     progress: Progress
     end: float = math.inf

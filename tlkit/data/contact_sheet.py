@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from tlkit.data.augment import AugmentedViews
-from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 from tlkit.data.listing import FileEntry, summarize_reasons
+from tlkit.data.sources.files import read_file
 from tlkit.data.survey import fitted_to
 from tlkit.errors import DataError, ImageError
 from tlkit.utils.files import check_new_file, write_new

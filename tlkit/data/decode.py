@@ -6,18 +6,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tlkit.data.dicom import PREAMBLE, is_dicom, open_dicom, read_dicom_header
-from tlkit.data.listing import describe_special_file
+from tlkit.data.sources.files import open_file
 from tlkit.errors import ImageError
+from tlkit.utils.storage import Location
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # JPEG includes MPO
 MAX_MEGAPIXELS = 64  # of an image as decoded, unless an option says otherwise
-MAX_BYTES = 1 << 29
 MAX_ON_WHITE = 191  # mean luma, up to which a transparent image is put on white; else on black
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # EXIF 2.32, tag Orientation: what turns the stored image upright
@@ -54,25 +53,6 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 # Pillow warns of broken metadata in images it reads well; what matters is an ImageError's reason.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is `max_megapixels`
-
-
-def read_file(path: Path) -> bytes:
-    """Read a regular file of at most `MAX_BYTES`; pipes and devices are never opened.
-
-    Raises:
-        ImageError
-    """
-    try:
-        status = path.stat()
-        if problem := describe_special_file(status.st_mode):
-            raise ImageError(f"is {problem}")
-        if status.st_size > MAX_BYTES:
-            raise ImageError(f"is {status.st_size >> 20} MiB large; at most {MAX_BYTES >> 20} MiB are read")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError("does not exist") from None
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def open_upright(data: bytes, short_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
@@ -164,17 +144,17 @@ class Header:
     is_series: bool
 
 
-def read_header(path: Path) -> Header | None:
+def read_header(path: Location) -> Header | None:
     """Read the header of a file; None where it is not an image."""
     try:
-        if describe_special_file(path.stat().st_mode):  # a pipe would wait for ever
-            return None
-        with path.open("rb") as file:
-            if is_dicom(file.read(PREAMBLE)):
-                return Header(*read_dicom_header(path))
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            is_series = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
-            return Header(image.size, is_deep(image), is_series)
+        with open_file(path) as file:
+            is_medical = is_dicom(file.read(PREAMBLE))
+            file.seek(0)
+            if is_medical:
+                return Header(*read_dicom_header(file))
+            with Image.open(file, formats=FORMATS) as image:
+                is_series = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
+                return Header(image.size, is_deep(image), is_series)
     except Exception:  # reading the file later gives the reason
         return None
 

@@ -1,8 +1,7 @@
 """DICOM files as images: one frame, with its rescaling and its window applied."""
 
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -41,14 +40,13 @@ def open_dicom(data: bytes) -> Image.Image:
     return image
 
 
-def read_dicom_header(file: Path) -> tuple[tuple[int, int], bool, bool]:
+def read_dicom_header(file: BinaryIO) -> tuple[tuple[int, int], bool, bool]:
     """Read width and height, whether the values have no window, and whether there are several frames.
 
     Raises:
         ImageError
     """
-    with file.open("rb") as opened:
-        dataset = _read(opened, stop_before_pixels=True)
+    dataset = _read(file, stop_before_pixels=True)
     size = int(dataset.get("Columns") or 0), int(dataset.get("Rows") or 0)
     is_gray = int(dataset.get("SamplesPerPixel") or 1) == 1
     return size, is_gray and _window(dataset) is None, int(dataset.get("NumberOfFrames") or 1) > 1

@@ -3,19 +3,18 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
-from tlkit.data.listing import FileEntry, list_files, natural_key
+from tlkit.data.listing import FileEntry, list_files, listed, natural_key, unlisted
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
 from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.html import html_bar, html_card, html_facts, html_faint, html_table
-from tlkit.utils.storage import exists, is_folder
+from tlkit.utils.storage import Location, as_location, exists, is_folder, is_remote, require_existing
 from tlkit.utils.text import distinct_names, lookalike_names, quote_names
 
 OUTSIDE = "not inside a class folder"
@@ -47,7 +46,7 @@ class ImageFolder:
         survey: what the headers of the files say; None until they are read
     """
 
-    root: Path
+    root: Location
     class_names: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
@@ -149,10 +148,10 @@ class ImageFolder:
         return replace(self, skipped=self.skipped + tuple(entries))
 
 
-class FileList(Sequence[Path]):
-    """Files below a folder; a `Path` takes half a kilobyte and is made when it is asked for."""
+class FileList(Sequence[Location]):
+    """Files below a folder; a location takes half a kilobyte and is made when it is asked for."""
 
-    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+    def __init__(self, root: Location, paths: Sequence[str]) -> None:
         self._root, self._paths = root, paths
 
     def __len__(self) -> int:
@@ -164,7 +163,8 @@ class FileList(Sequence[Path]):
             return FileList(self._root, [self._paths[position] for position in index.tolist()])
         if isinstance(index, slice):
             return FileList(self._root, self._paths[index])
-        return self._root / self._paths[index]
+        path = self._paths[index]
+        return as_location(path) if is_remote(path) else self._root / path
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -172,27 +172,30 @@ class FileList(Sequence[Path]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFolder:
+def read_folder(root: str | Location, class_names: tuple[str, ...] = ()) -> ImageFolder:
     """List the images below `root`: one subfolder per class, or train/, val/ and test/ above them.
 
     Reads names only. Classes are matched by name across subsets, in Unicode's composed form. Nested folders belong to
     their class; see `layout.py` for what is a class.
 
     Args:
-        root: a folder
+        root: a folder, or its URI in an object store
         class_names: the classes of a finished run, in label order; then fewer of them may be there
 
     Returns:
         The images by class, with the files that are left out and why; no image is opened
 
     Raises:
+        StorageError: if the object store, the bucket or the folder in it cannot be read
         DataError: if there is no such folder, a class is empty or not among `class_names`, or fewer than two classes
             are found
     """
-    root = Path(root)
+    root = as_location(root)
+    require_existing(root)
     if not is_folder(root):
         found = "is a file" if exists(root) else "does not exist"
         raise DataError(f"'{root}' {found}; expected a folder with one subfolder of images per class.")
+    root = listed(root)
     layout = find_layout(root, class_names)
     entries = list(list_files(root))
     skipped = [entry for entry in entries if entry.reason]
@@ -209,7 +212,7 @@ def read_folder(root: str | Path, class_names: tuple[str, ...] = ()) -> ImageFol
         name_notes = [*_subset_notes(layout, subsets), *_name_notes(layout, class_names)]
     label_of = {name: label for label, name in enumerate(class_names)}
     return ImageFolder(
-        root=root,
+        root=unlisted(root),
         class_names=class_names,
         paths=tuple(path for path, _, _ in images),
         labels=np.array([label_of[name] for _, _, name in images], dtype=np.int32),

@@ -1,14 +1,14 @@
 """The layout of a folder of images: which folders are subsets, which are classes, and which are neither."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlkit.data.listing import is_ignored, natural_key
+from tlkit.data.listing import entries_of, is_ignored, natural_key
 from tlkit.errors import DataError
+from tlkit.utils.storage import Location
 from tlkit.utils.text import quote_names
 
 UNKNOWN = "_unknown"  # a folder of images that show none of the classes
@@ -42,7 +42,7 @@ class Layout:
         notes: what a person should know
     """
 
-    root: Path
+    root: Location
     parents: dict[str, str]
     notes: tuple[str, ...] = ()
 
@@ -64,7 +64,7 @@ class Layout:
         return {composed(name) for parent in parents for name in class_folders(self.root / parent)}
 
 
-def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
+def find_layout(root: Location, class_names: Collection[str] = ()) -> Layout:
     """Find the classes of a folder: its subfolders, or those of its train/, val/ and test/.
 
     A folder that holds nothing but one other is passed through, with a note. Names of subsets are known in any case
@@ -93,15 +93,14 @@ def find_layout(root: Path, class_names: Collection[str] = ()) -> Layout:
     return Layout(root, parents, (*wrapped, *nested))
 
 
-def class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Location) -> list[str]:
     """List the subfolders that may be classes, in natural order.
 
     Raises:
         DataError: if the folder cannot be read
     """
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not is_ignored(entry.name) and entry.is_dir()]
+        names = [name for name, is_folder in entries_of(folder) if is_folder and not is_ignored(name)]
     except OSError as error:
         raise DataError(f"'{folder}' cannot be read ({error.strerror}); check its permissions.") from None
     return sorted((name for name in names if not _is_unknown(name)), key=natural_key)
@@ -134,7 +133,7 @@ def _is_part(name: str) -> bool:
     return bool(subset_named(name) or PART_FOLDER.fullmatch(_key(name)) or LETTERED_PART.fullmatch(name))
 
 
-def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
+def _inside_wrappers(folder: Location, class_names: Collection[str]) -> Location:
     """Follow folders that hold a single one to that which holds classes; `folder` itself where none does."""
     top = folder
     for _ in range(MAX_WRAPPERS):
@@ -149,7 +148,7 @@ def _inside_wrappers(folder: Path, class_names: Collection[str]) -> Path:
     return folder
 
 
-def _parents_of_classes(top: Path, root: Path, subsets: dict[str, str]) -> dict[str, str]:
+def _parents_of_classes(top: Location, root: Location, subsets: dict[str, str]) -> dict[str, str]:
     """List the folders whose subfolders are classes, below those of the subsets and below wrappers."""
     training = [name for name, subset in subsets.items() if subset == "train"]
     known = {composed(name) for folder in training for name in class_folders(_inside_wrappers(top / folder, ()))}
@@ -164,21 +163,20 @@ def _training_parents(parents: dict[str, str]) -> list[str]:
     return [parent for parent, subset in parents.items() if subset in ("", "train")]
 
 
-def _relative(folder: Path, root: Path) -> str:
-    return "" if folder == root else folder.relative_to(root).as_posix()
+def _relative(folder: Location, root: Location) -> str:
+    return "" if folder == root else folder.relative_to(str(root)).as_posix()
 
 
-def _holds_images(folder: Path) -> bool:
+def _holds_images(folder: Location) -> bool:
     """Tell whether images lie in a folder itself, by their names; one that cannot be read may hold some."""
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not is_ignored(entry.name)]
+        names = [name for name, _ in entries_of(folder) if not is_ignored(name)]
         return any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
     except OSError:
         return True
 
 
-def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -> None:
+def _require_one_of_each(folder: Location, subsets: dict[str, str], has_run: bool) -> None:
     """Refuse two folders of the same subset, and none for training, with a DataError"""
     names = list(subsets)
     if "train" not in subsets.values() and not has_run:
@@ -189,7 +187,7 @@ def _require_one_of_each(folder: Path, subsets: dict[str, str], has_run: bool) -
             raise DataError(f"'{folder}' has {' and '.join(twins)}, which mean the same; keep one of them.")
 
 
-def _refuse_parts(folder: Path, names: Sequence[str], subsets: dict[str, str]) -> None:
+def _refuse_parts(folder: Location, names: Sequence[str], subsets: dict[str, str]) -> None:
     """Refuse subfolders that are parts of a download or of a split, not classes, with a DataError"""
     if len(names) < 2 or len(subsets) == len(names):
         return
@@ -207,7 +205,7 @@ def _refuse_parts(folder: Path, names: Sequence[str], subsets: dict[str, str]) -
         )
 
 
-def _way_out(folder: Path, names: Sequence[str]) -> str:
+def _way_out(folder: Location, names: Sequence[str]) -> str:
     """Say what to do with parts: give the one that holds classes, merge them, or sort the images."""
     holders = [name for name in names if _has_classes(folder / name)]
     rename = "if they are classes, rename them"
@@ -215,13 +213,13 @@ def _way_out(folder: Path, names: Sequence[str]) -> str:
         return f"give '{folder / holders[0]}', which holds class folders; {rename}"
     if holders:
         return f"merge the class folders that are in them, or give one of them as DATA; {rename}"
-    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in LABEL_TABLES)
+    tables = sorted(name for name, _ in entries_of(folder) if Path(name).suffix.lower() in LABEL_TABLES)
     if tables:
         return f"if '{tables[0]}' says which image is which, give it as DATA: '{folder / tables[0]}'; {rename}"
     return f"sort the images into one folder per class, or use --label-regex if file names have the labels; {rename}"
 
 
-def _has_classes(folder: Path) -> bool:
+def _has_classes(folder: Location) -> bool:
     """Tell whether a folder holds at least two subfolders and no image beside them, or subsets with such."""
     names = class_folders(folder)
     if names and all(map(subset_named, names)):
@@ -229,7 +227,7 @@ def _has_classes(folder: Path) -> bool:
     return len(names) > 1 and not _holds_images(folder)
 
 
-def _check_nested(folder: Path) -> list[str]:
+def _check_nested(folder: Location) -> list[str]:
     """Note that the images of all classes lie in folders below them.
 
     Raises:

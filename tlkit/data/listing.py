@@ -1,12 +1,17 @@
-"""The files below a folder, by names alone: natural order, no loop followed, no device opened."""
+"""The files below a folder, by names alone: natural order, no loop followed, no device opened.
+
+A folder of an object store is listed once, with everything below it; what lies in it is then known without a request.
+"""
 
 import os
 import re
 import stat
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tlkit.utils.storage import Location, RemotePath, list_files_below
 
 SYSTEM_NAMES = {  # without regard to case; names that start with a dot are ignored, too
     *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
@@ -31,6 +36,94 @@ class FileEntry:
     reason: str | None = None
 
 
+@dataclass
+class Tree:
+    """The names below a folder of an object store, by the folder they are in, relative to it; "" for itself."""
+
+    folders: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    files: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, path: str) -> None:
+        """Add a file, and the folders around it."""
+        folder, _, name = path.rpartition("/")
+        self.files[folder][name] = None
+        while folder:
+            parent, _, name = folder.rpartition("/")
+            if name in self.folders[parent]:
+                return
+            self.folders[parent][name] = None
+            folder = parent
+
+
+@dataclass(frozen=True, order=True)
+class ListedFolder(RemotePath):
+    """A folder of an object store, with what is below it when it was listed.
+
+    Attributes:
+        top: the folder that was listed, which this is or is below
+        tree: the names below `top`
+    """
+
+    top: RemotePath = field(compare=False)
+    tree: Tree = field(compare=False, repr=False)
+
+    def __truediv__(self, path: str | os.PathLike[str]) -> "ListedFolder":
+        return ListedFolder(str(self.plain / path), self.top, self.tree)
+
+    @property
+    def plain(self) -> RemotePath:
+        """The folder without what is below it."""
+        return RemotePath(self.uri)
+
+    def entries(self) -> Iterator[tuple[str, bool]]:
+        """Give each name in this folder, and whether it is a folder."""
+        folder = self._inside
+        yield from ((name, True) for name in self.tree.folders.get(folder, ()))
+        yield from ((name, False) for name in self.tree.files.get(folder, ()))
+
+    def is_listed(self) -> bool:
+        """Tell whether this was a file when the folder was listed."""
+        folder, _, name = self._inside.rpartition("/")
+        return name in self.tree.files.get(folder, ())
+
+    @property
+    def _inside(self) -> str:
+        return self.uri[len(self.top.uri) + 1 :]
+
+
+def listed(root: Location) -> Location:
+    """List a folder of an object store, unless it was; a path stays as it is.
+
+    Raises:
+        StorageError
+    """
+    if isinstance(root, Path | ListedFolder):
+        return root
+    tree = Tree()
+    for file in list_files_below(root):
+        tree.add(file.path)
+    return ListedFolder(root.uri, root, tree)
+
+
+def unlisted(root: Location) -> Location:
+    """Give a location without what was listed below it."""
+    return root.plain if isinstance(root, ListedFolder) else root
+
+
+def entries_of(folder: Location) -> list[tuple[str, bool]]:
+    """Give each name in a folder, and whether it is a folder.
+
+    Raises:
+        OSError, StorageError
+    """
+    if not isinstance(folder, Path):
+        known = listed(folder)
+        assert isinstance(known, ListedFolder)
+        return list(known.entries())
+    with os.scandir(folder) as entries:
+        return [(entry.name, _is_folder(entry)) for entry in entries]
+
+
 def natural_key(text: str) -> tuple[list[int | str], str]:
     """Make a key that sorts as people count.
 
@@ -46,7 +139,7 @@ def is_ignored(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
-def list_files(root: Path) -> Iterator[FileEntry]:
+def list_files(root: Location) -> Iterator[FileEntry]:
     """Walk every file below `root`, folder by folder, in natural order of names.
 
     Hidden and system names get the reason `HIDDEN`; links to a folder already read or
@@ -54,6 +147,9 @@ def list_files(root: Path) -> Iterator[FileEntry]:
     Linked folders come last, so that a folder is found at its own path first.
     Only names and kinds are read; no file is opened.
     """
+    if not isinstance(root, Path):
+        yield from _list_objects(root)
+        return
     visited = {_identity(parent): "" for parent in root.resolve().parents}
     pending, linked = [""], deque[str]()
     while pending or linked:
@@ -68,6 +164,19 @@ def list_files(root: Path) -> Iterator[FileEntry]:
         entered = [entry for entry in folders if not is_ignored(entry.name)]
         linked += [f"{folder}{entry.name}/" for entry in entered if entry.is_symlink()]
         pending += [f"{folder}{entry.name}/" for entry in reversed(entered) if not entry.is_symlink()]
+
+
+def _list_objects(root: Location) -> Iterator[FileEntry]:
+    """Walk a folder of an object store in the same order."""
+    top, pending = listed(root), [""]
+    while pending:
+        folder = pending.pop()
+        entries = sorted(entries_of(top / folder), key=lambda entry: natural_key(entry[0]))
+        files = [folder + name for name, is_folder in entries if not is_folder]
+        folders = [folder + name for name, is_folder in entries if is_folder]
+        yield from (FileEntry(path, HIDDEN if is_ignored(path[len(folder) :]) else None) for path in files)
+        yield from (FileEntry(path, HIDDEN) for path in folders if is_ignored(path[len(folder) :]))
+        pending += [f"{path}/" for path in reversed(folders) if not is_ignored(path[len(folder) :])]
 
 
 def describe_special_file(mode: int) -> str | None:

@@ -1,7 +1,7 @@
-"""One reader behind every command that takes DATA: a folder of classes, or a table of images.
+"""One reader behind every command that takes DATA: a folder of classes, a table of images, or shards.
 
 A folder has a subfolder per class (`folder.py`), or labels in the names of its files (`--label-regex`), or a
-`metadata.csv` as Hugging Face's imagefolder has it. A table is read by `table.py`.
+`metadata.csv` as Hugging Face's imagefolder has it. A table is read by `table.py`. Each may be in an object store.
 """
 
 import re
@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from tlkit.data.folder import ImageFolder, read_folder
 from tlkit.data.layout import UNKNOWN, composed, subset_named
-from tlkit.data.listing import FileEntry, list_files, natural_key
+from tlkit.data.listing import FileEntry, entries_of, list_files, listed, natural_key, unlisted
 from tlkit.data.related_names import related_notes
-from tlkit.data.table import Columns, ImageTable, ListedImage, is_table, read_rows, read_table
+from tlkit.data.sources.shards import EXPECTED, Shards, find_image_shards, read_shards, shards_root
+from tlkit.data.sources.table_rows import bucket_named_in, read_rows
+from tlkit.data.table import Columns, ImageTable, ListedImage, file_exists, is_table, read_table
 from tlkit.errors import DataError, OptionError
-from tlkit.utils.storage import exists, is_file, is_folder
+from tlkit.utils.storage import Location, as_location, exists, is_folder, require_existing
 from tlkit.utils.text import quote_names
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an imagefolder of Hugging Face, with a column `file_name`
@@ -64,28 +65,20 @@ class DataOptions:
         return bool(self.images) or self.columns != Columns()
 
 
-def read_data(data: str | Path, options: DataOptions | None = None, class_names: tuple[str, ...] = ()) -> ImageFolder:
+def read_data(
+    data: str | Location, options: DataOptions | None = None, class_names: tuple[str, ...] = ()
+) -> ImageFolder:
     """List the images of DATA, with their classes, subsets and groups; no image is opened.
 
     class_names: the classes of a finished run, in label order; then fewer of them may be there
     Raises:
         DataError: if DATA is none of these, or a class is empty or unknown
         OptionError: for an option that does not fit DATA
+        StorageError: if an object store does not give it
     """
-    data, options = Path(data), options or DataOptions()
+    options = options or DataOptions()
     label_regex, group_regex = compiled("label", options.label_regex), compiled("group", options.group_regex)
-    _refuse_archive(data)
-    table = _find_table(data, options)
-    if options.needs_table and not table:
-        raise OptionError(f"'{data}' is not a table; --images and the --...-column options need one, e.g. labels.csv.")
-    if table and label_regex:
-        raise OptionError("--label-regex is for folders; a table says the labels itself. Leave one of them out.")
-    if table:
-        folder = _listed(table, class_names)
-    elif label_regex:
-        folder = _listed(_labelled_by(label_regex, data, options.label_regex), class_names)
-    else:
-        folder = read_folder(data, class_names)
+    folder = _list_images(as_location(data), options, label_regex, class_names)
     if group_regex:
         return _grouped_by(group_regex, folder)
     if class_names or any(folder.related):
@@ -95,19 +88,62 @@ def read_data(data: str | Path, options: DataOptions | None = None, class_names:
     return replace(folder, notes=(*folder.notes, *hints))
 
 
-def images_root(data: Path, images: str = "") -> Path:
+def _list_images(
+    data: Location, options: DataOptions, label_regex: re.Pattern[str] | None, class_names: tuple[str, ...]
+) -> ImageFolder:
+    """List the images of DATA as what it is: shards, a table, or a folder."""
+    data = listed(data) if is_folder(data) else data
+    shards = None if label_regex else find_image_shards(data)
+    if shards:
+        return _listed(_read_shards(data, shards, options), class_names)
+    require_existing(data)
+    _refuse_archive(data)
+    table = _find_table(data, options)
+    if options.needs_table and not table:
+        raise OptionError(f"'{data}' is not a table; --images and the --...-column options need one, e.g. labels.csv.")
+    if table and label_regex:
+        raise OptionError("--label-regex is for folders; a table says the labels itself. Leave one of them out.")
+    if table:
+        return _listed(table, class_names)
+    if label_regex:
+        return _listed(_labelled_by(label_regex, data, options.label_regex), class_names)
+    return read_folder(data, class_names)
+
+
+def _read_shards(data: Location, shards: Shards, options: DataOptions) -> ImageTable:
+    """List the images of shards.
+
+    Raises:
+        DataError: if they hold none with a label, which is so for other archives
+        OptionError: for an option that shards do not have
+    """
+    if options.images or options.path_column:
+        raise OptionError(f"'{data}' holds its images itself; leave --images and --path-column out.")
+    table = read_shards(shards, options.columns)
+    if not table.images:
+        _refuse_archive(data)
+        raise DataError(f"'{data}' has no image with a label; {EXPECTED}.")
+    return table
+
+
+def images_root(data: str | Location, images: str = "") -> Location:
     """Give the folder that the paths of DATA's images are relative to.
 
     Args:
-        data: a folder or a table
+        data: a folder, a table or shards
         images: as in `DataOptions`
     """
-    return Path(images) if images else data.parent if is_table(data) and not is_folder(data) else data
+    data = as_location(data)
+    if images:
+        return as_location(images)
+    if is_table(data) and not is_folder(data):
+        return (exists(data) and bucket_named_in(data)) or data.parent
+    return shards_root(data) or data
 
 
-def absolute_request(data: str | Path, images: str) -> dict[str, str]:
+def absolute_request(data: str | Location, images: str) -> dict[str, str]:
     """Give what settings.json keeps of DATA, so that it is found from any folder."""
-    return {"data": str(Path(data).resolve()), "images": str(Path(images).resolve()) if images else ""}
+    return {"data": str(as_location(data).resolve()), "images": str(as_location(images).resolve()) if images else ""}
 
 
 def compiled(name: str, pattern: str) -> re.Pattern[str] | None:
@@ -139,17 +175,17 @@ def found_by(pattern: re.Pattern[str], name: str, path: str) -> str:
     return (match[1] if pattern.groups else match[0]) or ""
 
 
-def _refuse_archive(data: Path) -> None:
+def _refuse_archive(data: Location) -> None:
     command = ARCHIVES.get(data.suffix.lower())
     if command and exists(data) and not is_folder(data):
         raise DataError(f"'{data}' is an archive; unpack it ({command} '{data.name}') and give the folder.")
 
 
-def _find_table(data: Path, options: DataOptions) -> ImageTable | None:
+def _find_table(data: Location, options: DataOptions) -> ImageTable | None:
     """Read the table that DATA is, or the metadata files that a folder has; None where there is none."""
     if not is_folder(data):
         if is_table(data) and exists(data):
-            return read_table(data, Path(options.images) if options.images else None, options.columns)
+            return read_table(data, as_location(options.images) if options.images else None, options.columns)
         return None
     if options.label_regex:
         return None
@@ -161,24 +197,24 @@ def _find_table(data: Path, options: DataOptions) -> ImageTable | None:
     return read_table(file, data, options.columns) if file else None
 
 
-def _subfolders(data: Path) -> list[Path]:
+def _subfolders(data: Location) -> list[Location]:
     """List the folders in a folder; none where it may not be read, which `read_folder` reports."""
     try:
-        return [folder for folder in sorted(data.iterdir()) if is_folder(folder)]
+        return [data / name for name, is_inner in sorted(entries_of(data)) if is_inner]
     except OSError:
         return []
 
 
-def _metadata_in(folder: Path) -> Path | None:
+def _metadata_in(folder: Location) -> Location | None:
     """Find the metadata of an imagefolder, which names files; other folders may have a file of that name, too."""
     for name in METADATA:
         with suppress(DataError):  # a file of this name that is no such table
-            if is_file(folder / name) and "file_name" in read_rows(folder / name)[0]:
+            if file_exists(folder / name) and "file_name" in read_rows(folder / name)[0]:
                 return folder / name
     return None
 
 
-def _joined(data: Path, folders: dict[Path, str], columns: Columns) -> ImageTable:
+def _joined(data: Location, folders: dict[Location, str], columns: Columns) -> ImageTable:
     """Read the metadata of every subset."""
     images, skipped, notes = list[ListedImage](), list[FileEntry](), dict[str, None]()
     for folder, subset in folders.items():
@@ -191,7 +227,7 @@ def _joined(data: Path, folders: dict[Path, str], columns: Columns) -> ImageTabl
     return ImageTable(data, tuple(images), tuple(skipped), tuple(notes))
 
 
-def _labelled_by(pattern: re.Pattern[str], root: Path, shown: str) -> ImageTable:
+def _labelled_by(pattern: re.Pattern[str], root: Location, shown: str) -> ImageTable:
     """Label the files of a folder by their paths; a folder called train, val or test is a subset."""
     if not is_folder(root):
         raise DataError(f"'{root}' {'is a file' if exists(root) else 'does not exist'}; expected a folder of images.")
@@ -223,7 +259,7 @@ def _listed(table: ImageTable, class_names: tuple[str, ...]) -> ImageFolder:
     label_of = {name: label for label, name in enumerate(names)}
     images.sort(key=lambda image: natural_key(image.path))
     return ImageFolder(
-        root=table.root,
+        root=unlisted(table.root),
         class_names=names,
         paths=tuple(image.path for image in images),
         labels=np.array([label_of[image.label] for image in images], dtype=np.int32),
@@ -235,7 +271,7 @@ def _listed(table: ImageTable, class_names: tuple[str, ...]) -> ImageFolder:
     )
 
 
-def _require_classes(root: Path, counts: Counter[str], names: Sequence[str]) -> None:
+def _require_classes(root: Location, counts: Counter[str], names: Sequence[str]) -> None:
     if unknown := [name for name in counts if name not in names]:
         raise DataError(f"'{root}' has images of an unknown class '{unknown[0]}'; expected only {quote_names(names)}.")
     if len(names) < 2:

@@ -4,23 +4,25 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tlkit.data.decode import open_upright, read_file, read_header, usual_range
+from tlkit.data.decode import open_upright, read_header, usual_range
 from tlkit.data.image import ImageSpec
+from tlkit.data.sources.files import first_bytes, read_file
 from tlkit.errors import ImageError
 from tlkit.utils.file_memory import FileMemory, file_state
 from tlkit.utils.hash_table import RowKind
 from tlkit.utils.parallel import count_workers, ordered_map
+from tlkit.utils.storage import PARALLEL_REQUESTS, Location, RemotePath
 
 MAX_MEASURED = 256  # images whose shape, or whose gray values, are looked at
 MAX_CROPPED = 0.5  # of the typical image that `--resize auto` lets a crop cut off
 NOTED_FRACTION = 0.05  # of images that lose more than that, above which a note is printed
 EXTREMES = 1000  # one pixel in 1000, and one image in 100, do not count at either end
 MIN_USE = 0.5  # of a usual range such as 12 bits: where images use so much of it, it is taken as a whole
+ONE_FRAME_SUFFIXES = (".jpg", ".jpeg", ".bmp")  # which are believed of objects: to look at each takes two requests
 ONE_FRAME = (b"\xff\xd8", b"BM")  # how files start that have 8 bits and one frame: JPEG and BMP
 LOOKED_AT, WAS_READ, IS_IMAGE, IS_DEEP, IS_SERIES = 1, 2, 4, 8, 16  # flags: its start, its header; what this says
 HEADERS = RowKind("headers", (("width", "<i8"), ("height", "<i8"), ("flags", "<u8")))
@@ -40,7 +42,7 @@ class Survey:
         cut_off: the fraction of each image that a central square leaves out, of a sample
     """
 
-    deep: tuple[Path, ...]
+    deep: tuple[Location, ...]
     num_deep: int
     num_series: int
     cut_off: tuple[float, ...]
@@ -56,7 +58,7 @@ class Survey:
         return float(np.mean([cut > MAX_CROPPED for cut in self.cut_off])) if self.cut_off else 0.0
 
 
-def survey_files(files: Sequence[Path], subsets: Sequence[str]) -> Survey:
+def survey_files(files: Sequence[Location], subsets: Sequence[str]) -> Survey:
     """Read headers: of every file that could be deep or a series, and of a sample for the shape.
 
     Args:
@@ -77,8 +79,8 @@ def survey_files(files: Sequence[Path], subsets: Sequence[str]) -> Survey:
         memory.remember(before, *facts)
         return facts
 
-    with ThreadPoolExecutor(count_workers()) as pool:
-        for index, facts in zip(unread, ordered_map(pool, look, unread), strict=True):
+    with ThreadPoolExecutor(readers := _count_readers(files)) as pool:
+        for index, facts in zip(unread, ordered_map(pool, look, unread, ahead=4 * readers), strict=True):
             headers["width"][index], headers["height"][index], headers["flags"][index] = facts
     memory.save()
     is_deep = headers["flags"] & IS_DEEP > 0
@@ -123,7 +125,7 @@ def choose_gray_range(gray_range: str, survey: Survey) -> str:
     return f"{low:.10g},{high:.10g}"
 
 
-def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[float, float]:
+def measure_gray_range(files: Sequence[Location], is_full: bool = False) -> tuple[float, float]:
     """Measure one range of gray values for all images, which a few hot pixels and a few odd images do not change.
 
     Of each image the darkest and brightest thousandth is left out, at least two pixels; of the images then the
@@ -149,7 +151,7 @@ def measure_gray_range(files: Sequence[Path], is_full: bool = False) -> tuple[fl
     return _rounded(low, high)
 
 
-def brightest_values(files: Sequence[Path]) -> list[tuple[Path, float]]:
+def brightest_values(files: Sequence[Location]) -> list[tuple[Location, float]]:
     """Measure the largest gray value of each image, without its brightest thousandth; unreadable ones are left out."""
     return [(file, limits.robust[1]) for file, limits in zip(files, _limits_of(files), strict=True) if limits]
 
@@ -180,6 +182,11 @@ def pixel_notes(survey: Survey | None, image: ImageSpec) -> list[str]:
     return notes
 
 
+def _count_readers(files: Sequence[Location]) -> int:
+    """Count the threads that read: one per processor, or as many as an object store gets requests at a time."""
+    return PARALLEL_REQUESTS if files and isinstance(files[0], RemotePath) else count_workers()
+
+
 def sample_files(files: Sequence[Item]) -> Iterator[Item]:
     """Take at most `MAX_MEASURED` files, evenly spread."""
     step = max(1.0, len(files) / MAX_MEASURED)
@@ -195,7 +202,7 @@ class _Limits:
     are_integers: bool
 
 
-def _limits_of(files: Sequence[Path]) -> list[_Limits | None]:
+def _limits_of(files: Sequence[Location]) -> list[_Limits | None]:
     """Find the limits of images, of those that have changed or are new by reading them."""
     memory = FileMemory(LIMITS)
     known, rows = memory.recall(files)
@@ -212,13 +219,13 @@ def _limits_of(files: Sequence[Path]) -> list[_Limits | None]:
         return found
 
     unread = [index for index in range(len(files)) if index not in limits]
-    with ThreadPoolExecutor(count_workers()) as pool:
-        measured = dict(zip(unread, ordered_map(pool, read, unread), strict=True))
+    with ThreadPoolExecutor(readers := _count_readers(files)) as pool:
+        measured = dict(zip(unread, ordered_map(pool, read, unread, ahead=4 * readers), strict=True))
     memory.save()
     return [limits.get(index) or measured.get(index) for index in range(len(files))]
 
 
-def _limits(file: Path) -> _Limits | None:
+def _limits(file: Location) -> _Limits | None:
     """Find the limits of an image; None if it cannot be read or has pixels that are not numbers."""
     try:
         gray = np.asarray(open_upright(read_file(file), 1)).ravel()
@@ -244,7 +251,7 @@ def _rounded(low: float, high: float) -> tuple[float, float]:
     return math.floor(low / step) * step, math.ceil((low + width) / step) * step
 
 
-def _header_facts(file: Path) -> tuple[int, int, int]:
+def _header_facts(file: Location) -> tuple[int, int, int]:
     """Read the width, the height and the flags of a file."""
     if not (header := read_header(file)):
         return 0, 0, LOOKED_AT | WAS_READ
@@ -252,12 +259,9 @@ def _header_facts(file: Path) -> tuple[int, int, int]:
     return *header.size, flags
 
 
-def _may_be_more(file: Path) -> bool:
-    """Tell from its first bytes whether a file could be deep or hold several frames."""
-    try:
-        if not file.is_file():  # a pipe would wait for ever
-            return False
-        with file.open("rb") as opened:
-            return not opened.read(2).startswith(ONE_FRAME)
-    except OSError:
-        return False
+def _may_be_more(file: Location) -> bool:
+    """Tell whether a file could be deep or hold several frames: from its first bytes, of an object from its name."""
+    if isinstance(file, RemotePath) and file.suffix:
+        return file.suffix.lower() not in ONE_FRAME_SUFFIXES
+    start = first_bytes(file, 2)
+    return bool(start) and not start.startswith(ONE_FRAME)

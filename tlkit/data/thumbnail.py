@@ -8,8 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
+from tlkit.data.sources.files import read_file
 from tlkit.errors import ImageError
+from tlkit.utils.storage import Location
 from tlkit.utils.text import escape_control_chars, shorten_middle
 
 INK, FAINT, LINE_COLOR = (34, 34, 34), (110, 110, 110), (225, 225, 225)
@@ -17,7 +19,7 @@ FIRST_LATER = 0x2000  # the font has the letters before this character, and few 
 MAX_TEXT = 110  # characters
 
 
-def read_thumbnail(path: Path, max_side: int) -> Image.Image | None:
+def read_thumbnail(path: Location, max_side: int) -> Image.Image | None:
     """Read an image file as upright RGB with sides of at most `max_side` pixels; None where it is not an image."""
     try:
         image = to_rgb(open_upright(read_file(path), max_side))
@@ -38,7 +40,7 @@ def data_uri(image: Image.Image, quality: int = 80) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def read_square(file: Path | None, side: int) -> Image.Image:
+def read_square(file: Location | None, side: int) -> Image.Image:
     """Read the centered square of an image file; gray where there is no file, or it cannot be read."""
     blank = Image.new("RGB", (side, side), LINE_COLOR)
     if file is None:

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tlkit.classic.pipeline import open_pipeline
-from tlkit.data.decode import open_upright, opened_upright, read_file, stored_size, to_rgb
+from tlkit.data.decode import open_upright, opened_upright, stored_size, to_rgb
 from tlkit.data.image import DecodedImage, ImageSpec, decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.errors import ImageError, OptionError
 from tlkit.explain.base import Explanation, HeatMethod
 from tlkit.explain.classic import ClassicGradient, DescriptorParts, PixelTemplate

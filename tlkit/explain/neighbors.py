@@ -1,7 +1,5 @@
 """The training images that are nearest in feature space."""
 
-from pathlib import Path
-
 import numpy as np
 
 from tlkit.data.reader import images_root
@@ -25,7 +23,7 @@ class TrainingNeighbors:
             RunError
         """
         request = run.read_settings()
-        self.root = images_root(Path(request["data"]), request.get("images", "")) if run.is_own else None
+        self.root = images_root(request["data"], request.get("images", "")) if run.is_own else None
         self._references = detector.references
         train = [row for row in run.read_rows("split.csv") if row["split"] == "train"]
         number = {name: index for index, name in enumerate(run.manifest.class_names)}

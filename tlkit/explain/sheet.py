@@ -1,13 +1,13 @@
 """Explanations as PNG: each image, its heat map and its nearest training images side by side."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
 from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, stack_rows, write_text
 from tlkit.explain.base import Explanation
 from tlkit.explain.overlay import draw_overlay
+from tlkit.utils.storage import Location
 from tlkit.utils.text import shorten_middle
 
 SIDE, THUMBNAIL = 300, 118  # pixels: of an image and its heat map, of a training image
@@ -25,7 +25,7 @@ METHOD_WORDS = {
 }
 
 
-def sheet_bytes(explanations: Sequence[Explanation], root: Path | None) -> bytes:
+def sheet_bytes(explanations: Sequence[Explanation], root: Location | None) -> bytes:
     """Draw a sheet of explanations, one below the other, and give the bytes of a PNG file.
 
     Args:
@@ -34,7 +34,7 @@ def sheet_bytes(explanations: Sequence[Explanation], root: Path | None) -> bytes
     return stack_rows([_draw_row(explanation, root) for explanation in explanations], WIDTH)
 
 
-def _draw_row(explanation: Explanation, root: Path | None) -> Image.Image:
+def _draw_row(explanation: Explanation, root: Location | None) -> Image.Image:
     """Draw one explanation: a title, and the images below it."""
     if explanation.image is None or explanation.heat is None or explanation.spec is None:
         row = Image.new("RGB", (WIDTH, 2 * MARGIN + 2 * LINE), "white")

@@ -28,6 +28,7 @@ from tlkit.settings.export import ExportSettings
 from tlkit.utils.files import check_new_file, new_folder, next_free, sha256_file, write_json
 from tlkit.utils.parallel import count_workers, in_chunks, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress, Silent, Stopwatch
+from tlkit.utils.storage import Location
 
 CHECKED_IMAGES = {"none": 200}  # validation images that a file is checked with; all where it is quantized
 MAX_CHECKED_IMAGES = 2000
@@ -195,7 +196,7 @@ class _Exporting:
             )
         return Reference(len(golden), images, self._predict(predictor, images.pixels), self.whole)
 
-    def _validation(self, root: Path) -> RunImages:
+    def _validation(self, root: Location) -> RunImages:
         """Read the validation images that files are compared on, and note how many of them are there.
 
         Raises:

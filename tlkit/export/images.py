@@ -4,18 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.image import ImageSpec, decode_square
 from tlkit.data.reader import images_root
+from tlkit.data.sources.files import read_file
+from tlkit.data.sources.members import shard_of
 from tlkit.errors import DataError, ImageError
 from tlkit.inference.golden import GOLDEN, has_golden
 from tlkit.runs.run import Run
 from tlkit.utils.parallel import count_workers, ordered_map
-from tlkit.utils.storage import exists, is_folder
+from tlkit.utils.storage import Location, exists, is_folder
 
 FULL_SIZE = 1 << 16  # no JPEG has a longer side
 MAX_PIXEL_BYTES = 256 << 20  # of images in memory
@@ -35,7 +36,7 @@ class RunImages:
     names: tuple[str, ...]
     labels: np.ndarray = field(repr=False)
     pixels: np.ndarray = field(repr=False)
-    files: tuple[Path, ...] = field(repr=False)
+    files: tuple[Location, ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,7 +47,7 @@ class RunImages:
         return RunImages(self.names + others.names, labels, pixels, self.files + others.files)
 
 
-def find_root(run: Run, data: str) -> tuple[Path | None, str]:
+def find_root(run: Run, data: str) -> tuple[Location | None, str]:
     """Find the folder of a run's images.
 
     Args:
@@ -61,15 +62,15 @@ def find_root(run: Run, data: str) -> tuple[Path | None, str]:
     if data:
         if not exists(data):
             raise DataError(f"--data '{data}' does not exist; expected the images of the run.")
-        return images_root(Path(data)), ""
+        return images_root(data), ""
     if not run.is_own:
         return None, "the run was not made on this machine, and tlkit opens no folder that it names"
     request = run.read_settings()
-    root = images_root(Path(request["data"]), request.get("images", ""))
+    root = images_root(request["data"], request.get("images", ""))
     return (root, "") if is_folder(root) else (None, f"the images of the run are not in '{root}' any more")
 
 
-def read_subset(run: Run, root: Path, subset: str, count: int) -> tuple[RunImages, int]:
+def read_subset(run: Run, root: Location, subset: str, count: int) -> tuple[RunImages, int]:
     """Read images of a run that are unchanged, spread evenly over those of a subset that are there.
 
     Args:
@@ -82,7 +83,7 @@ def read_subset(run: Run, root: Path, subset: str, count: int) -> tuple[RunImage
     rows = [row for row in run.read_rows("split.csv") if row["split"] == subset]
     spec, names = run.manifest.image, run.manifest.class_names
     wanted = min(len(rows), count, MAX_PIXEL_BYTES // (3 * spec.size**2))
-    rows = [row for row in rows if exists(root / row["path"])]
+    rows = [row for row in rows if exists(shard_of(root / row["path"]))]
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), wanted)).round().astype(int)
     rows = [rows[position] for position in chosen]
 
@@ -123,7 +124,7 @@ def read_golden(run: Run) -> RunImages:
     return _collect(names, [label[sample["class"]] for sample in samples], pixels, files, spec.size)
 
 
-def whole_pixels(file: Path, spec: ImageSpec) -> np.ndarray:
+def whole_pixels(file: Location, spec: ImageSpec) -> np.ndarray:
     """Decode an image at full size, as a client does: uint8 (height, width, 3).
 
     Raises:
@@ -134,7 +135,7 @@ def whole_pixels(file: Path, spec: ImageSpec) -> np.ndarray:
 
 
 def _collect(
-    names: Sequence[str], labels: Sequence[int], pixels: Sequence[np.ndarray], files: Sequence[Path], size: int
+    names: Sequence[str], labels: Sequence[int], pixels: Sequence[np.ndarray], files: Sequence[Location], size: int
 ) -> RunImages:
     stacked = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
     return RunImages(tuple(names), np.array(labels, int), stacked, tuple(files))

@@ -7,17 +7,18 @@ normalized correlation of details (Lewis, *Fast normalized cross-correlation*, 1
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tlkit.data.appearance import SIDE
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.duplicates import NearDuplicates, Pair, blur_matrix, details_of
+from tlkit.data.sources.files import read_file
 from tlkit.errors import ImageError
 from tlkit.features.neighbors import nearest, unit_rows
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
+from tlkit.utils.storage import Location
 
 NUM_NEAREST = 5  # images by features that are compared by pixels
 SAME_FEATURES = 0.6  # cosine below which they are not
@@ -31,7 +32,9 @@ FINE_PARTS = np.arange(1.0, 0.85, -0.01)
 FINE_BLUR = blur_matrix(FINE_SIDE)
 
 
-def find_crops(features: np.ndarray, thumbnails: np.ndarray, files: Sequence[Path], near: NearDuplicates) -> list[Pair]:
+def find_crops(
+    features: np.ndarray, thumbnails: np.ndarray, files: Sequence[Location], near: NearDuplicates
+) -> list[Pair]:
     """Find pairs of images, one a crop of the other, mirrored ones too.
 
     Args:
@@ -132,7 +135,7 @@ def _windowed(cumulative: np.ndarray, side: int) -> np.ndarray:
     return sums
 
 
-def _read_gray(file: Path) -> np.ndarray:
+def _read_gray(file: Location) -> np.ndarray:
     """Decode a file to gray values: float32 (128, 128).
 
     Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tlkit.engines.base import EngineSpec
 from tlkit.engines.cache import ConvertedModel, conversion_key, load_converted
@@ -10,12 +9,13 @@ from tlkit.engines.trial import can_try, recall_trial, try_engines
 from tlkit.features.extractor import ExtractorSpec, build_extractor, feature_key
 from tlkit.features.store import cached_fraction
 from tlkit.models.sources import NetworkSource
+from tlkit.utils.storage import Location
 
 USUAL = EngineSpec("litert")
 MIN_IMAGES = 3000  # of fewer, no engine saves as much as a trial takes
 
 
-def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[Path]) -> tuple[str, str]:
+def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[Location]) -> tuple[str, str]:
     """Choose the engine of a frozen network, and give the sentence for the run; "" where there is nothing to say.
 
     A trial is made once for a network, a size and a processor. Where the usual engine has computed the features of
@@ -46,5 +46,5 @@ def choose_by_trial(source: NetworkSource, spec: ExtractorSpec, files: Sequence[
     return trial.fastest, str(trial)
 
 
-def _are_cached(files: Sequence[Path], network: ConvertedModel, spec: ExtractorSpec) -> bool:
+def _are_cached(files: Sequence[Location], network: ConvertedModel, spec: ExtractorSpec) -> bool:
     return cached_fraction(files, feature_key(spec, network.weights_sha256)) > 1 / 2

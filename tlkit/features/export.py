@@ -35,7 +35,7 @@ from tlkit.settings.commands import FeaturesSettings
 from tlkit.settings.search import IndexSettings
 from tlkit.utils.files import check_new_file, open_new, write_new
 from tlkit.utils.progress import Progress, Silent
-from tlkit.utils.storage import refuse_inside
+from tlkit.utils.storage import Location, refuse_inside
 from tlkit.utils.tables import data_frame, table_writer
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class FeatureExport:
 
 
 def export_features(
-    data: str | Path,
+    data: str | Location,
     output: str | Path,
     settings: FeaturesSettings | None = None,
     progress: Progress | None = None,
@@ -114,7 +114,7 @@ def export_features(
         raise OptionError(
             f"--csv-dialect is {settings.csv_dialect}, but '{file.name}' is not a .csv file; leave it out."
         )
-    refuse_inside(Path(data), file)
+    refuse_inside(data, file)
     require_packages_for(settings.pca, settings.pq)
     folder = read_data(data, DataOptions(**settings.data_options)).surveyed()
     settings = replace(settings, **choose_pixels(settings.resize, settings.gray_range, folder.survey))

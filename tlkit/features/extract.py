@@ -21,11 +21,11 @@ import numpy as np
 
 from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.augment import AugmentedViews, ViewTransform
-from tlkit.data.decode import read_file
 from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.data.listing import FileEntry
+from tlkit.data.sources.files import read_each
 from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError
 from tlkit.features.extractor import FrozenExtractor
@@ -33,10 +33,11 @@ from tlkit.features.shards import FeatureRecord
 from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, as_half
 from tlkit.features.stored import StoredAppearances, StoredFeatures
 from tlkit.utils.cache import claim_cache
-from tlkit.utils.file_memory import HASHES, FileMemory, file_state
+from tlkit.utils.file_memory import HASHES, FileMemory, FileState, file_state
 from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
+from tlkit.utils.storage import Location
 
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
 HEAVY_BYTES = 256 << 10  # a file this large is decoded by Pillow's C code for long, which needs no interpreter
@@ -192,7 +193,7 @@ class ExtractionPass:
             self._store = self._store or FeatureStore(key)
             return self._store
 
-    def recall(self, files: Sequence[Path]) -> Contents:
+    def recall(self, files: Sequence[Location]) -> Contents:
         """Find the files that need not be read; while the extractor is being prepared, there are none."""
         contents = Contents(len(files))
         if self.extractor.done():
@@ -208,11 +209,12 @@ class ExtractionPass:
         self._hashes.save()
         self.store_of(self.extractor.result()).finish()
 
-    def decode(self, files: list[Path]) -> list[Decoded]:
+    def decode(self, files: list[Location]) -> list[Decoded]:
         """Give each file's pixels, or its features where they are cached, or why it cannot be read."""
-        return [self._decode_file(file) for file in files]
+        contents = zip(map(file_state, files), read_each(files), strict=True)  # each is looked at before it is read
+        return [self._decode_content(before, data) for before, data in contents]
 
-    def process(self, files: list[Path]) -> list[RowOrError]:
+    def process(self, files: list[Location]) -> list[RowOrError]:
         """Decode and infer."""
         return self.infer(self.decode(files))
 
@@ -222,9 +224,10 @@ class ExtractionPass:
         features = iter(self._run([item for item in decoded if isinstance(item, DecodedImage)]))
         return [_record(item, next(features)) if isinstance(item, DecodedImage) else item for item in decoded]
 
-    def _decode_file(self, file: Path) -> Decoded:
+    def _decode_content(self, before: FileState | None, data: bytes | ImageError) -> Decoded:
+        if isinstance(data, ImageError):
+            return data
         try:
-            before, data = file_state(file), read_file(file)
             digest = hashlib.sha256(data)
             self._hashes.remember(before, np.frombuffer(digest.digest(), np.uint8))
             return self._find(digest.hexdigest()) or decode_image(data, self.image, self.views)
@@ -245,7 +248,9 @@ class ExtractionPass:
         return [as_half(row) for row in features] if self.extractor.result().half else list(features)
 
 
-def extract_all(pool: Executor, work: ExtractionPass, files: Sequence[Path], advance: Advance) -> Iterator[RowOrError]:
+def extract_all(
+    pool: Executor, work: ExtractionPass, files: Sequence[Location], advance: Advance
+) -> Iterator[RowOrError]:
     """Give features or a reason per file, in order."""
     chunks = in_chunks(files, CHUNK)
     image_bytes = 3 * work.image.size**2 * (work.views.count if work.views else 1)
@@ -268,13 +273,15 @@ def extract_all(pool: Executor, work: ExtractionPass, files: Sequence[Path], adv
         yield from results
 
 
-def are_heavy(files: Sequence[Path]) -> bool:
+def are_heavy(files: Sequence[Location]) -> bool:
     """Judge by the sizes of 64 files whether decoding ahead pays.
 
     The import of TensorFlow and the decoding of small files both want the interpreter lock and slow
     each other down (docs/decisions/008).
     """
-    sizes = [file.stat().st_size for file in files[:: max(1, len(files) // 64)] if file.is_file()]
+    sizes = [
+        file.stat().st_size for file in files[:: max(1, len(files) // 64)] if isinstance(file, Path) and file.is_file()
+    ]
     return sum(sizes) > HEAVY_BYTES * len(sizes)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
+from tlkit.data.sources.files import hash_of
 from tlkit.features.shards import (
     SHARD,
     FeatureRecord,
@@ -32,9 +33,10 @@ from tlkit.features.shards import (
 )
 from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.file_memory import HASHES, FileMemory
-from tlkit.utils.files import TEMPORARY, Owned, is_regular, owned_files, remove_if_possible, sha256_file, sha256_text
+from tlkit.utils.files import TEMPORARY, Owned, is_regular, owned_files, remove_if_possible, sha256_text
 from tlkit.utils.hash_table import TABLE, HashTables, RowKind, as_hashes
 from tlkit.utils.process import raise_open_file_limit
+from tlkit.utils.storage import Location
 
 FORMAT_VERSION = 3
 SAMPLED_FILES = 64  # that tell which fraction of a folder is cached
@@ -305,14 +307,14 @@ def count_cached() -> dict[str, int]:
     return {"keys": len(folders), "records": num_records}
 
 
-def cached_fraction(files: Sequence[Path], key: FeatureKey) -> float:
+def cached_fraction(files: Sequence[Location], key: FeatureKey) -> float:
     """Judge by some of the files for how many of them features are cached."""
     if not (sample := files[:: max(1, -(-len(files) // SAMPLED_FILES))]):
         return 0.0
     store = FeatureStore(key)
     known, rows = FileMemory(HASHES).recall(sample)
     hashes = dict(zip(known.tolist(), (row.tobytes().hex() for row in rows["sha256"]), strict=True))
-    hashes |= {k: sha256_file(file) for k, file in enumerate(sample) if k not in hashes and file.is_file()}
+    hashes |= {k: digest for k, file in enumerate(sample) if k not in hashes and (digest := hash_of(file))}
     return sum(map(store.was_cached, hashes.values())) / len(sample)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import FileEntry, list_files
+from tlkit.data.listing import FileEntry, list_files, listed
 from tlkit.data.reader import DataOptions
 from tlkit.data.split import VALIDATION
 from tlkit.errors import DataError
@@ -24,7 +24,7 @@ from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.utils.html import html_card, html_facts, html_faint
 from tlkit.utils.progress import Progress, Silent
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, as_location, is_folder
 from tlkit.utils.tables import data_frame
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Evaluation:
 
 def evaluate(
     run: Run | str | Path,
-    data: str | Path | None = None,
+    data: str | Location | None = None,
     settings: EvaluateSettings | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -206,7 +206,7 @@ def _fitted_on(run: Run) -> set[str]:
     return {row["sha256"] for row in run.read_rows(UNKNOWN_IMAGES)}
 
 
-def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Path]:
+def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Location]:
     """List the images of no class: of the folder that is named, else those in `_unknown/` of the data.
 
     Raises:
@@ -214,10 +214,10 @@ def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Path]:
     """
     if not unknown_data:
         return [folder.root / path for path in folder.unknown] if folder else []
-    root = Path(unknown_data)
+    root = as_location(unknown_data)
     if not is_folder(root):
         raise DataError(f"--unknown-data '{root}' is not a folder; expected a folder of images of no class.")
-    files = [root / entry.path for entry in list_files(root) if not entry.reason]
+    files = [root / entry.path for entry in list_files(listed(root)) if not entry.reason]
     if not files:
         raise DataError(f"--unknown-data '{root}' has no file; expected images of no class.")
     return files
@@ -225,7 +225,7 @@ def _unknown_files(unknown_data: str, folder: ImageFolder | None) -> list[Path]:
 
 def _separate(
     known: Sequence[_ClassifiedImage],
-    files: Sequence[Path],
+    files: Sequence[Location],
     predictor: Predictor,
     left_out: tuple[set[str], list[FileEntry]],
     progress: Progress,

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec
+from tlkit.data.sources.files import read_file
 from tlkit.engines.base import ThreadedRunner, installed_version
 from tlkit.errors import ImageError, RunError
 from tlkit.inference.inputs import NamedInput

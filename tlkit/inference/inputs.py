@@ -10,13 +10,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from tlkit.data.decode import MAX_BYTES, read_file
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_square, prepare_image
+from tlkit.data.layout import IMAGE_SUFFIXES
 from tlkit.data.listing import FileEntry, is_ignored, list_files
+from tlkit.data.sources.files import MAX_BYTES, read_file
 from tlkit.errors import ImageError, OptionError
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, RemotePath, as_location, is_folder, is_remote
 
-ImageInput = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
+ImageInput = str | os.PathLike[str] | RemotePath | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
 EXPECTED = (
     "expected a path, the bytes of an image file, a uint8 RGB array (height, width, 3), a Pillow image, "
     "a file opened with 'rb', or a list of these"
@@ -33,7 +34,7 @@ class NamedInput:
     """
 
     name: str
-    content: Path | bytes | DecodedImage | ImageError
+    content: Location | bytes | DecodedImage | ImageError
 
     def decode(self, spec: ImageSpec, identify: bool) -> DecodedImage | ImageError:
         """Make the square that a network sees; an error is returned, not raised.
@@ -58,8 +59,8 @@ def name_input(given: ImageInput, spec: ImageSpec) -> NamedInput:
     Raises:
         OptionError: if it is nothing that can be an image
     """
-    if isinstance(given, str | os.PathLike):
-        return NamedInput(str(given), Path(given))
+    if isinstance(given, str | os.PathLike | RemotePath):
+        return NamedInput(str(given), as_location(given))
     if isinstance(given, bytes | bytearray | memoryview):
         return NamedInput("<bytes>", bytes(given))
     if isinstance(given, np.ndarray):
@@ -77,7 +78,7 @@ def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput
     Raises:
         OptionError: if it is neither an input nor several
     """
-    is_single = isinstance(inputs, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
+    is_single = isinstance(inputs, str | os.PathLike | RemotePath | bytes | bytearray | memoryview | Image.Image)
     if is_single or hasattr(inputs, "read") or (isinstance(inputs, np.ndarray) and inputs.ndim != 4):
         return iter([inputs])  # type: ignore[list-item]
     if not isinstance(inputs, Iterable):
@@ -89,13 +90,18 @@ def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput
 def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
 
+    So of a folder in an object store. A URI that ends as an image does is taken as one, without a request.
+
     A path that does not exist is given as it is, so that it becomes an error row. So is what is not a path.
     """
     for given in inputs:
-        text = str(given) if isinstance(given, str | os.PathLike) else ""
-        if text and is_folder(text):
-            yield from (str(Path(text) / entry.path) for entry in list_files(Path(text)) if _is_row(entry))
-        elif glob.has_magic(text) and not os.path.lexists(text):
+        text = str(given) if isinstance(given, str | os.PathLike | RemotePath) else ""
+        if is_remote(text) and as_location(text).suffix.lower() in IMAGE_SUFFIXES:
+            yield given
+        elif text and is_folder(text):
+            folder = as_location(text)
+            yield from (str(folder / entry.path) for entry in list_files(folder) if _is_row(entry))
+        elif not is_remote(text) and glob.has_magic(text) and not os.path.lexists(text):
             typed = Path(text).parts
             found = sorted(glob.glob(text, recursive=True))
             matches = [path for path in found if not any(map(is_ignored, set(Path(path).parts) - set(typed) - {".."}))]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
@@ -11,6 +10,7 @@ from tlkit.data.split import SUBSETS, TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError
 from tlkit.runs.images import images_folder, rows_of_subset
 from tlkit.runs.run import Run
+from tlkit.utils.storage import Location
 
 NEW, TRAINING = "new", "training"  # what an image is for a run, beside `VALIDATION`; its test images are new to it
 NOT_COUNTED = {TRAINING: "the run was trained on it", VALIDATION: "it is a validation image of the run"}
@@ -22,7 +22,7 @@ class LabeledFile:
     """An image with its class; its hash where that is known."""
 
     path: str
-    file: Path
+    file: Location
     label: int
     sha256: str = ""
 
@@ -53,7 +53,7 @@ class LabeledImages:
         return self.kinds.get(sha256) or self.kinds.get(digest) or NEW
 
 
-def labeled_images(run: Run, data: str | Path | None, options: DataOptions, split: str) -> LabeledImages:
+def labeled_images(run: Run, data: str | Location | None, options: DataOptions, split: str) -> LabeledImages:
     """Choose the images that a run is measured on.
 
     Args:

@@ -19,6 +19,7 @@ from tlkit.runs.manifest import REFERENCES
 from tlkit.runs.run import Run, load_run
 from tlkit.utils.html import html_bar, html_card, html_faint, html_table
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
+from tlkit.utils.storage import as_location
 from tlkit.utils.text import whole_percent
 
 THUMBNAIL = 160  # pixels of the longer side, in a notebook
@@ -58,7 +59,7 @@ class Prediction:
     digest: str = field(default="", repr=False)
 
     def _repr_html_(self) -> str:
-        thumbnail = None if self.error is not None else read_thumbnail(Path(self.path), THUMBNAIL)
+        thumbnail = None if self.error is not None else read_thumbnail(as_location(self.path), THUMBNAIL)
         image = (
             Markup('<img src="{}" alt="" style="display:block;margin:.3em 0">').format(data_uri(thumbnail))
             if thumbnail

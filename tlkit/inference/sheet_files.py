@@ -20,6 +20,7 @@ from tlkit.inference.sheet import MAX_SHOWN, Limits, PredictionSheet, Section, T
 from tlkit.utils.files import check_new_file, write_new
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.plotting import DPI, GRAY, INK, ORANGE, escape_missing, fonts_for, new_figure, require_matplotlib
+from tlkit.utils.storage import as_location
 from tlkit.utils.text import escape_control_chars, shorten_middle
 
 PAGE_LIMITS = Limits(sections=200, images=720, min_images=2, max_images=MAX_SHOWN)  # at most about 4 MB
@@ -73,7 +74,7 @@ def save_sheet(sheet: PredictionSheet, file: Path) -> None:
 def _read_thumbnails(tiles: Iterable[Tile], side: int) -> Iterator[Image.Image | None]:
     """Read images in their order, several at a time; None where there is no image."""
     with ThreadPoolExecutor(count_workers()) as pool:
-        yield from pool.map(partial(read_thumbnail, max_side=side), [Path(tile.path) for tile in tiles])
+        yield from pool.map(partial(read_thumbnail, max_side=side), [as_location(tile.path) for tile in tiles])
 
 
 def _draw_page(sheet: PredictionSheet, file: Path) -> None:

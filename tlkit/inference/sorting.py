@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from tlkit.data.sources.files import read_file
+from tlkit.data.sources.members import SEPARATOR, is_member
 from tlkit.errors import DataError
 from tlkit.evaluation.rejection import NOT_SURE
 from tlkit.inference.predictor import Prediction
+from tlkit.utils.storage import RemotePath, as_location, is_file
 
 UNKNOWN, UNREADABLE = "unknown", "unreadable"  # folders of images without a class
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # of a file system without links
@@ -39,17 +42,28 @@ class SortedFolders:
         """Put one image into the folder of its answer; what is not a file is left out.
 
         Raises:
-            DataError: if the folder cannot hold links
+            DataError: if the folder cannot hold links, or no link can lead to the image
             OSError: if it cannot be written, or a file cannot be copied
         """
-        source = Path(prediction.path)
-        if not source.is_file():
+        source = as_location(prediction.path)
+        is_inside = isinstance(source, RemotePath) or is_member(source)
+        if is_inside and not self._copy:
+            raise DataError(f"links to '{source}' cannot be made, which is not a file of this machine; add --copy.")
+        if (prediction.status == "error") if is_inside else not is_file(source):
             return
         folder = self._folders[str(prediction.label)]
         if prediction.status != "ok":
             folder = UNREADABLE if prediction.status == "error" else UNKNOWN
         (self._root / folder).mkdir(exist_ok=True)
-        target = self._free_name(folder, source.name)
+        target = self._free_name(folder, source.name.rpartition(SEPARATOR)[2])
+        if is_inside:
+            target.write_bytes(read_file(source))
+        else:
+            self._add_file(Path(str(source)), target)
+        self.counts[folder] += 1
+
+    def _add_file(self, source: Path, target: Path) -> None:
+        """Copy a file or make a link to it; DataError if links cannot be made"""
         try:
             if self._copy:
                 shutil.copy2(source, target)
@@ -59,7 +73,6 @@ class SortedFolders:
             if self._copy or error.errno not in NO_LINKS:
                 raise
             raise DataError(f"links cannot be made in '{self._root.parent}' ({error.strerror}); add --copy.") from None
-        self.counts[folder] += 1
 
     def _free_name(self, folder: str, name: str) -> Path:
         """Find a name that no image of this folder has: of two with one name, the second gets a number."""

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from tlkit.data.duplicates import find_near_duplicates, group_images
@@ -20,6 +19,7 @@ from tlkit.quality.shortcuts import Shortcuts
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import CheckSettings
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import Location
 
 CHECKS: tuple[Check, ...] = (  # in the order in which findings of one severity are listed
     *(Shortcuts(), LabelConflicts(), Leaks(), Unreadable(), Groups(), ImageQuality(), ClassNames(), Imbalance()),
@@ -60,7 +60,7 @@ class CheckResult:
 
 
 def check(
-    data: str | Path, settings: CheckSettings | None = None, progress: Progress | None = None, **options: Any
+    data: str | Location, settings: CheckSettings | None = None, progress: Progress | None = None, **options: Any
 ) -> CheckResult:
     """Look for what makes classifiers bad: copies, leaks, wrong labels, shortcuts, poor images.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tlkit.data.folder import ImageFolder
+from tlkit.data.sources.members import is_member
 from tlkit.data.split import TEST, TRAIN, VALIDATION
 from tlkit.errors import DataError
 from tlkit.quality.base import Issue
@@ -40,13 +41,15 @@ def write_clean_copy(folder: ImageFolder, removed: Mapping[str, str], output: Pa
 
     Raises:
         OptionError: if `output` exists or cannot be made
-        DataError: if links cannot be made there
+        DataError: if links cannot be made there, or cannot lead to the images
     """
+    if not isinstance(folder.root, Path) or any(map(is_member, folder.files[:1])):
+        raise DataError(f"--fix makes links to images, but those of '{folder.root}' are not files of this machine.")
     reasons = {**{entry.path: entry.reason or "" for entry in folder.skipped}, **removed}
     kept = [position for position, path in enumerate(folder.paths) if path not in removed]
     with new_folder(output) as root:
         for position in kept:
-            source = folder.files[position].resolve()
+            source = Path(str(folder.files[position])).resolve()
             parts = (folder.subsets[position], folder.class_names[int(folder.labels[position])])
             target = root.joinpath(*filter(None, parts)) / _free_name(folder.paths[position])
             target.parent.mkdir(parents=True, exist_ok=True)

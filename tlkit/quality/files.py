@@ -90,7 +90,7 @@ class ImageQuality:
         (dark, low), (bright, high) = (choose(values, key=lambda item: item[1]) for choose in (min, max))
         if high <= MAX_RANGE_RATIO * max(low, 1):
             return []
-        paths = tuple(file.relative_to(data.folder.root).as_posix() for file in (dark, bright))
+        paths = tuple(file.relative_to(str(data.folder.root)).as_posix() for file in (dark, bright))
         message = f"gray values vary: the brightest is {low:,.10g} in {paths[0]}, but {high:,.10g} in {paths[1]}."
         remedy = "Check whether all images have the same number of bits; --gray-range sets one range for all."
         return [Issue(self.name, "warning", paths, 1 - low / high, message, remedy)]

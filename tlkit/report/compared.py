@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from tlkit.report.content import read_predictions
 from tlkit.report.html import render_page
 from tlkit.report.images import Thumbnails, make_thumbnails
 from tlkit.runs.run import Run
+from tlkit.utils.storage import Location
 from tlkit.utils.text import distinct_names, escape_control_chars
 
 MAX_MISTAKES, MAX_ONLY_ONE, MAX_ALL_WRONG = 8, 18, 12  # images of a gallery
@@ -51,7 +51,7 @@ class ComparedImages:
     """
 
     name: str
-    root: Path | None
+    root: Location | None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _all_wrong(answers: _Answers) -> list[int]:
     return [int(index) for index in wrong[np.argsort(-confidence, kind="stable")]][:MAX_ALL_WRONG]
 
 
-def _thumbnails(run: Run, root: Path | None, large: Sequence[str], small: Sequence[str]) -> Thumbnails:
+def _thumbnails(run: Run, root: Location | None, large: Sequence[str], small: Sequence[str]) -> Thumbnails:
     if root is None:
         return Thumbnails()
     sha256 = {row["path"]: row["sha256"] for row in run.read_rows("split.csv")}

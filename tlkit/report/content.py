@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from tlkit.runs.run import Run, finished_at, is_done
 from tlkit.runs.unfinished import was_resumed
 from tlkit.settings.base import command_line, to_json
 from tlkit.settings.training import settings_from
+from tlkit.utils.storage import Location, as_location
 from tlkit.utils.text import distinct_names
 
 MAX_PROBABILITIES = 200_000_000  # of all images and classes that a page is made of
@@ -73,7 +73,7 @@ class RunContent:
     run: Run = field(repr=False)
     name: str
     when: datetime
-    root: Path
+    root: Location
     headline: Accuracy
     others: tuple[Accuracy, ...]
     report: Report
@@ -104,9 +104,9 @@ class RunContent:
     map_method: str = "pca"  # that `points` are of
 
     @property
-    def data(self) -> Path:
+    def data(self) -> Location:
         """DATA, as it was given."""
-        return Path(self.run.read_settings()["data"])
+        return as_location(self.run.read_settings()["data"])
 
     @property
     def names(self) -> dict[str, str]:
@@ -151,7 +151,7 @@ def _content(run: Run, metrics: Mapping[str, Any], manifest: Mapping[str, Any]) 
         run=run,
         name=run.path.resolve().name,
         when=datetime.fromtimestamp(finished_at(run.path)) if is_done(run.path) else datetime.now(),
-        root=images_root(Path(request["data"]), str(request.get("images", ""))),
+        root=images_root(str(request["data"]), str(request.get("images", ""))),
         headline=accuracies[kind],
         others=tuple(found for name, found in accuracies.items() if name != kind),
         report=report,
@@ -254,7 +254,7 @@ def _settings(run: Run, request: Mapping[str, Any]) -> tuple[Any, str]:
     """Make the settings of a run, and the command that repeats it."""
     try:
         settings = settings_from(dict(request))
-        return settings, command_line(request["command"], settings, Path(request["data"]))
+        return settings, command_line(request["command"], settings, as_location(request["data"]))
     except (OptionError, TypeError) as error:
         found = str(error).rstrip(".")
         raise RunError(

@@ -15,6 +15,7 @@ from tlkit.models.catalog import load_catalog
 from tlkit.report.content import RunContent
 from tlkit.report.html import percent
 from tlkit.settings.base import typed_option
+from tlkit.utils.storage import Location, as_location
 from tlkit.utils.text import quote_names
 
 MAX_STEPS = {"Data": 2, "Strategy": 2, "Backbone": 1, "Measure": 1}  # by topic, in this order
@@ -214,11 +215,11 @@ def _again(content: RunContent, **changes: Any) -> str:
         return ""
     for name, value in changes.items():
         options += [typed_option(name, value), str(value)]
-    data, config = _from_here(Path(request["data"])), _from_here(content.run.path / "settings.json")
+    data, config = _from_here(as_location(request["data"])), _from_here(content.run.path / "settings.json")
     return shlex.join(["tlkit", request["command"], data, "--config", config, *options])
 
 
-def _from_here(path: Path) -> str:
+def _from_here(path: Location) -> str:
     """Write a path as it is typed in the current folder."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.data.thumbnail import data_uri
 from tlkit.errors import ImageError, TlkitError
 from tlkit.explain.explainer import open_explainer
@@ -14,9 +14,10 @@ from tlkit.explain.overlay import draw_overlay
 from tlkit.report.images import LARGE, QUALITY
 from tlkit.runs.run import Run
 from tlkit.utils.parallel import count_workers, ordered_map, single_threaded_blas
+from tlkit.utils.storage import Location
 
 
-def make_heat_maps(run: Run, root: Path, predicted: Mapping[str, int]) -> dict[str, str]:
+def make_heat_maps(run: Run, root: Location, predicted: Mapping[str, int]) -> dict[str, str]:
     """Draw heat maps of images, as data URIs by path.
 
     There are none where a run cannot be explained without Keras, or only by hiding one part of an image after the

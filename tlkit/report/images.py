@@ -4,15 +4,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from PIL import Image
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.image import ImageSpec
+from tlkit.data.sources.files import read_file
 from tlkit.data.thumbnail import data_uri
 from tlkit.errors import ImageError
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map
+from tlkit.utils.storage import Location
 
 MAX_THUMBNAILS = 560  # of one page: 500 validation images, and copies of them
 MAX_CHARACTERS = 2_200_000  # of all thumbnails as data URIs
@@ -35,7 +36,7 @@ class Thumbnails:
 
 
 def make_thumbnails(
-    root: Path, large: Sequence[str], small: Sequence[str], sha256: Mapping[str, str], spec: ImageSpec
+    root: Location, large: Sequence[str], small: Sequence[str], sha256: Mapping[str, str], spec: ImageSpec
 ) -> Thumbnails:
     """Make thumbnails of the first `MAX_THUMBNAILS` images, those that are looked at first.
 
@@ -66,7 +67,7 @@ def make_thumbnails(
     return Thumbnails(uris, problems)
 
 
-def _thumbnail(file: Path, side: int, sha256: str, spec: ImageSpec) -> str | ImageError:
+def _thumbnail(file: Location, side: int, sha256: str, spec: ImageSpec) -> str | ImageError:
     try:
         content = read_file(file)
         if hashlib.sha256(content).hexdigest() != sha256:

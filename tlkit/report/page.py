@@ -21,7 +21,7 @@ from tlkit.runs.manifest import REPORT_PAGE
 from tlkit.runs.run import Run
 from tlkit.utils.files import write_new
 from tlkit.utils.progress import Progress, Silent
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, is_folder
 from tlkit.utils.text import escape_control_chars, format_duration
 from tlkit.visualization.image_map import compute_map
 
@@ -56,7 +56,7 @@ class WrittenPage:
 def write_run_page(
     run: Run,
     output: Path | None = None,
-    images: Path | None = None,
+    images: Location | None = None,
     map_method: str = "pca",
     progress: Progress | None = None,
 ) -> WrittenPage:
@@ -90,7 +90,7 @@ def write_run_page(
     return WrittenPage(output or run.path / REPORT_PAGE, size, len(thumbnails.uris), thumbnails.problems)
 
 
-def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
+def make_page(content: RunContent, root: Location | None) -> tuple[str, Thumbnails]:
     """Make the HTML of a page, with the thumbnails that are in it.
 
     Args:
@@ -139,7 +139,7 @@ def make_page(content: RunContent, root: Path | None) -> tuple[str, Thumbnails]:
 
 
 def _heat_maps(
-    content: RunContent, root: Path | None, positions: Sequence[int], pictured: Thumbnails
+    content: RunContent, root: Location | None, positions: Sequence[int], pictured: Thumbnails
 ) -> dict[str, str]:
     """Draw the heat maps of images that have a thumbnail."""
     predicted, paths = content.report.predicted, content.paths
@@ -306,7 +306,7 @@ def _left_out(content: RunContent) -> dict[str, Any]:
     return {"reasons": reasons.most_common(), "files": files, "hidden": len(content.left_out) - len(files)}
 
 
-def _missing(pictured: Thumbnails, root: Path | None, is_own: bool) -> dict[str, Any] | None:
+def _missing(pictured: Thumbnails, root: Location | None, is_own: bool) -> dict[str, Any] | None:
     """Say why images have no thumbnail; None where each has one."""
     if root is None:
         words = "This machine did not make the run, and tlkit opens no folder that such a run names."

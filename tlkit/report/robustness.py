@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from tlkit.robustness.attack import attack
 from tlkit.robustness.measure import measure_robustness
 from tlkit.robustness.results import Robustness
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import Location
 from tlkit.utils.text import format_duration
 
 MAX_DAMAGED, MAX_ATTACKED = 200, 100  # images
@@ -61,7 +61,9 @@ class MeasuredRun:
         return {"noise": "noise", "adversarial": attacks, "both": f"noise and {attacks}"}.get(kind, "")
 
 
-def measure_runs(runs: Sequence[tuple[str, RunContent]], images: Path | None, progress: Progress) -> list[MeasuredRun]:
+def measure_runs(
+    runs: Sequence[tuple[str, RunContent]], images: Location | None, progress: Progress
+) -> list[MeasuredRun]:
     """Measure runs, by name, on some of their validation images.
 
     Args:

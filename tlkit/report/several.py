@@ -17,6 +17,7 @@ from tlkit.report.robustness import describe_robustness, measure_runs
 from tlkit.runs.run import Run
 from tlkit.utils.files import check_new_file, write_new
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import Location
 from tlkit.utils.text import distinct_names, escape_control_chars, format_duration, quote_names
 
 MAX_IMAGES = 36  # that runs disagree on
@@ -51,7 +52,7 @@ class Compared:
 
 
 def write_page_of_runs(
-    runs: Sequence[Run], output: Path, images: Path | None = None, measure: Progress | None = None
+    runs: Sequence[Run], output: Path, images: Location | None = None, measure: Progress | None = None
 ) -> WrittenPage:
     """Write a page that compares runs.
 
@@ -98,7 +99,7 @@ def write_page_of_runs(
     return WrittenPage(output, size, len(pictured.uris), pictured.problems)
 
 
-def _robustness(compared: Sequence[Compared], images: Path | None, progress: Progress) -> dict[str, Any]:
+def _robustness(compared: Sequence[Compared], images: Location | None, progress: Progress) -> dict[str, Any]:
     return describe_robustness(measure_runs([(run.name, run.content) for run in compared], images, progress))
 
 
@@ -193,7 +194,7 @@ def _differing(compared: Sequence[Compared]) -> list[tuple[str, list[str]]]:
 
 
 def _thumbnails(
-    group: Sequence[Compared], shown: Sequence[int], images: Path | None
+    group: Sequence[Compared], shown: Sequence[int], images: Location | None
 ) -> tuple[Thumbnails, dict[str, int]]:
     """Make the thumbnails of images, from the folder of the first run that this machine made."""
     own = next((run for run in group if run.content.run.is_own), None)

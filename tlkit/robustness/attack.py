@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import read_file
 from tlkit.errors import DataError, ImageError, OptionError
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Predictor
@@ -27,6 +27,7 @@ from tlkit.runs.trust import load_run_network
 from tlkit.settings.attack import AttackSettings
 from tlkit.settings.base import settings_or_options
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import Location
 from tlkit.utils.text import quote_names
 
 MAX_SEARCHED = {"linf": 64.0, "l2": 25_600.0}  # gray levels up to which the first change of an answer is looked for
@@ -90,7 +91,7 @@ class Attacker:
 
 def attack(
     run: Run | str | Path,
-    data: str | Path | Sequence[str | Path] | None = None,
+    data: str | Location | Sequence[str | Location] | None = None,
     settings: AttackSettings | None = None,
     progress: Progress | None = None,
     save: Save | None = None,
@@ -200,7 +201,7 @@ def _count_correct(
     return correct
 
 
-def _read_square(file: Path, predictor: Predictor) -> np.ndarray:
+def _read_square(file: Location, predictor: Predictor) -> np.ndarray:
     """Decode a file as predict does; it was read before.
 
     Raises:

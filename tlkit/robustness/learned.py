@@ -1,12 +1,11 @@
 """Attacks that are learned on some images and measured on others: universal perturbations and patches."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.decode import read_file
 from tlkit.data.image import decode_square
+from tlkit.data.sources.files import hash_of, read_file
 from tlkit.data.split import TRAIN
 from tlkit.errors import DataError, ImageError, OptionError
 from tlkit.inference.inputs import expand_inputs
@@ -21,7 +20,7 @@ from tlkit.runs.images import images_folder, rows_of_subset
 from tlkit.runs.run import Run
 from tlkit.runs.trust import load_run_network
 from tlkit.settings.attack import AttackSettings
-from tlkit.utils.files import sha256_file
+from tlkit.utils.storage import Location, as_location
 
 LEARNED = ("universal", "patch")
 MAX_LEARNED = 512  # images that are held in memory
@@ -53,16 +52,16 @@ class LearnedAttacker:
         require_keras(f"--method {self.method}")
         self._gradient = LossGradient(load_run_network(run, settings.trust_model))
 
-    def read_training(self, measured: Collection[Path], target: int | None) -> None:
+    def read_training(self, measured: Collection[Location], target: int | None) -> None:
         """Read the images that the pattern is learned on: none of those that it is measured on.
 
         Raises:
             DataError: if there are none
             RunError: if another machine made the run, and no folder is named
         """
-        hashes = {sha256_file(file) for file in measured}
+        hashes = {hash_of(file) for file in measured} - {""}
         files, labels = self._candidates()
-        chosen = [k for k, file in enumerate(files) if not (file.is_file() and sha256_file(file) in hashes)]
+        chosen = [k for k, file in enumerate(files) if hash_of(file) not in hashes]
         if len(chosen) > MAX_LEARNED:
             chosen = [chosen[k * len(chosen) // MAX_LEARNED] for k in range(MAX_LEARNED)]
         pairs = [(_square_or_none(files[k], self._predictor), labels[k] if labels else -1) for k in chosen]
@@ -79,10 +78,10 @@ class LearnedAttacker:
             self._labels[:] = target
         self.num_learned = len(found)
 
-    def _candidates(self) -> tuple[list[Path], list[int]]:
+    def _candidates(self) -> tuple[list[Location], list[int]]:
         """List the images of --learn-from, or the training images of the run with their classes."""
         if self._settings.learn_from:
-            return [Path(str(path)) for path in expand_inputs([self._settings.learn_from])], []
+            return [as_location(str(path)) for path in expand_inputs([self._settings.learn_from])], []
         remedy = "name a folder of images with --learn-from"
         root = images_folder(self._run, remedy)
         rows, names = rows_of_subset(self._run, TRAIN, remedy), self._run.manifest.class_names
@@ -120,7 +119,7 @@ class LearnedAttacker:
         return max(4, round(self._settings.patch_size * int(images.shape[1])))
 
 
-def _square_or_none(file: Path, predictor: Predictor) -> np.ndarray | None:
+def _square_or_none(file: Location, predictor: Predictor) -> np.ndarray | None:
     """Decode a file as predict does; None where it cannot be read."""
     try:
         return decode_square(read_file(file), predictor.manifest.image)

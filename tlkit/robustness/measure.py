@@ -25,13 +25,14 @@ from tlkit.settings.base import settings_or_options
 from tlkit.settings.robustness import RobustnessSettings
 from tlkit.utils.parallel import count_workers, in_chunks, ordered_map, single_threaded_blas
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import Location
 
 MAX_BATCH = 32  # copies of an image that a thread keeps in memory
 
 
 def measure_robustness(
     run: Run | str | Path,
-    data: str | Path | None = None,
+    data: str | Location | None = None,
     settings: RobustnessSettings | None = None,
     progress: Progress | None = None,
     **options: Any,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from tlkit.runs.run import Run
 from tlkit.settings.attack import AttackSettings
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.utils.progress import Progress
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, as_location, is_folder
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Original:
     """An image to attack."""
 
     path: str
-    file: Path
+    file: Location
     label: int
     before: Prediction
 
@@ -63,16 +62,16 @@ class Originals:
         return replace(self, images=chosen, skipped=(*self.skipped, *left_out))
 
 
-def are_labeled(data: Sequence[str | Path]) -> bool:
+def are_labeled(data: Sequence[str | Location]) -> bool:
     """Tell whether DATA says the classes of images: a folder, a table, or nothing, for those of the run."""
-    return len(data) <= 1 and all(is_folder(path) or is_table(Path(path)) for path in data)
+    return len(data) <= 1 and all(is_folder(path) or is_table(as_location(path)) for path in data)
 
 
 def find_originals(
     run: Run, predictor: Predictor, data: Any, settings: AttackSettings, progress: Progress
 ) -> Originals:
     """Find the images to attack, with their answers."""
-    given = [data] if isinstance(data, str | Path) else list(data or ())
+    given = [data] if isinstance(data, str | Location) else list(data or ())
     names, labels, counted = run.manifest.class_names, list[int](), ""
     skipped: tuple[FileEntry, ...] = ()
     if are_labeled(given):
@@ -87,7 +86,7 @@ def find_originals(
         paths, counted, skipped = list(evaluation.paths), evaluation.counted, evaluation.skipped
         labels, files = evaluation.report.labels.tolist(), [root / path for path in paths]
     else:
-        files = [Path(str(name)) for name in expand_inputs(given)]
+        files = [as_location(str(name)) for name in expand_inputs(given)]
         paths = [file.name for file in files]
     chosen = _spread(len(files), settings.max_images)
     answers = list(predictor.predict([files[k] for k in chosen]))

@@ -3,19 +3,18 @@
 import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from tlkit.data.decode import read_file
 from tlkit.data.image import ImageSpec, decode_square
 from tlkit.data.reader import images_root
+from tlkit.data.sources.files import read_file
 from tlkit.data.split import SUBSETS
 from tlkit.errors import DataError, ImageError, OptionError
 from tlkit.runs.images import SplitRun, images_folder, rows_of_subset
 from tlkit.utils.parallel import count_workers, ordered_map
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, is_folder
 
 
 class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
@@ -31,7 +30,7 @@ class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
     """
 
     def __init__(
-        self, run: SplitRun, subset: str, batch_size: int, shuffle: bool, data: str | Path | None = None
+        self, run: SplitRun, subset: str, batch_size: int, shuffle: bool, data: str | Location | None = None
     ) -> None:
         """Read the split of a run; no image is opened.
 
@@ -50,7 +49,7 @@ class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
             raise OptionError(f"batch_size is {batch_size}; expected at least 1.")
         if data is None:
             root = images_folder(run, "pass the folder of its images: to_dataset(data=FOLDER)")
-        elif not is_folder(root := images_root(Path(data))):
+        elif not is_folder(root := images_root(data)):
             raise DataError(f"there is no folder '{root}'; expected the folder of the images of '{run.path}'.")
         rows = rows_of_subset(run, subset, f"choose another subset: {', '.join(SUBSETS)}, all")
         manifest = run.manifest
@@ -91,7 +90,7 @@ class RunDataset(keras.utils.PyDataset):  # type: ignore[misc]
             self._rows = [self._rows[position] for position in self._random.permutation(len(self._rows))]
 
 
-def _pixels(file: Path, sha256: str, spec: ImageSpec) -> np.ndarray:
+def _pixels(file: Location, sha256: str, spec: ImageSpec) -> np.ndarray:
     """Decode an image; DataError if it is not the one that the run was made with"""
     try:
         data = read_file(file)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from tlkit.data.reader import images_root
 from tlkit.errors import DataError, RunError
 from tlkit.runs.manifest import Manifest
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, is_folder
 
 
 class SplitRun(Protocol):
@@ -31,7 +31,7 @@ class SplitRun(Protocol):
         """Read one of its tables."""
 
 
-def images_folder(run: SplitRun, remedy: str) -> Path:
+def images_folder(run: SplitRun, remedy: str) -> Location:
     """Give the folder of a run's images, as its training had it.
 
     Args:
@@ -44,7 +44,7 @@ def images_folder(run: SplitRun, remedy: str) -> Path:
     if not run.is_own:
         raise RunError(f"'{run.path}' was not made on this machine, and tlkit opens no folder that it names; {remedy}.")
     request = run.read_settings()
-    root = images_root(Path(request["data"]), request.get("images", ""))
+    root = images_root(request["data"], request.get("images", ""))
     if not is_folder(root):
         raise DataError(f"the images of '{run.path}' are not in '{root}' any more; {remedy}.")
     return root

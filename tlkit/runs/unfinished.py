@@ -10,7 +10,13 @@ from tlkit.engines.base import CLASSIC_PACKAGES, PACKAGES, versions
 from tlkit.errors import RunError
 from tlkit.runs.manifest import RUN_FILES
 from tlkit.runs.run import COMPARISON, UNFINISHED, Run, is_done
-from tlkit.utils.files import TEMPORARY, atomic_write, is_regular, owned_files, remove_if_possible
+from tlkit.utils.files import (
+    TEMPORARY,
+    atomic_write,
+    is_regular,
+    owned_files,
+    remove_if_possible,
+)
 from tlkit.utils.storage import exists
 from tlkit.utils.tables import csv_writer
 

@@ -36,7 +36,7 @@ from tlkit.settings.base import settings_or_options
 from tlkit.settings.search import IndexSettings
 from tlkit.utils.files import check_new_file, new_folder, writing
 from tlkit.utils.progress import Progress, Silent
-from tlkit.utils.storage import refuse_inside
+from tlkit.utils.storage import Location, refuse_inside
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Change:
 
 
 def index_images(
-    data: str | Path,
+    data: str | Location,
     output: str | Path,
     settings: IndexSettings | None = None,
     progress: Progress | None = None,
@@ -88,7 +88,7 @@ def index_images(
     )
     output = Path(output)
     check_new_file(output)
-    refuse_inside(Path(data), output)
+    refuse_inside(data, output)
     require_packages_for(settings.pca, 0)
     folder = list_images(data, settings).surveyed()
     source = find_source(settings, folder)
@@ -102,7 +102,7 @@ def index_images(
     check_kind(kind, shape, settings.code_bytes)
     facts = IndexFacts(
         *("", kind, settings.metric, *shape, settings.code_bytes, settings.seed, source.stored, feature_key),
-        roots=(str(images_root(Path(data), settings.images).resolve()),),
+        roots=(str(images_root(data, settings.images).resolve()),),
         files={},
     )
     records = make_records(folder, subsets_of(folder, settings), 0)
@@ -113,7 +113,7 @@ def index_images(
 
 
 def add_images(
-    path: str | Path, data: str | Path, settings: IndexSettings | None = None, progress: Progress | None = None
+    path: str | Path, data: str | Location, settings: IndexSettings | None = None, progress: Progress | None = None
 ) -> Change:
     """Add the images of a folder to an index; a file that changed replaces its old self.
 
@@ -138,7 +138,7 @@ def add_images(
     source = stored_source(index.facts.source, settings.run, settings.trust_model)
     features, feature_key = source.read(folder, progress)
     require_same_features(index, feature_key)
-    folder, root = features.folder, str(images_root(Path(data), settings.images).resolve())
+    folder, root = features.folder, str(images_root(data, settings.images).resolve())
     roots = index.facts.roots if root in index.facts.roots else (*index.facts.roots, root)
     number = roots.index(root)
     old = list(index.records())

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from tlkit.data.appearance import SIDE
 from tlkit.data.duplicates import find_near_duplicates, group_images, name_groups
 from tlkit.data.folder import ImageFolder
-from tlkit.data.listing import list_files
+from tlkit.data.listing import list_files, listed
 from tlkit.data.reader import DataOptions, read_data
 from tlkit.data.split import split_folder
 from tlkit.errors import DataError
@@ -19,7 +18,7 @@ from tlkit.runs.warm_start import previous_run
 from tlkit.search.index import FACTS, Index, damaged, embed
 from tlkit.search.records import ImageRecord
 from tlkit.settings.search import IndexSettings
-from tlkit.utils.storage import is_folder
+from tlkit.utils.storage import Location, as_location, is_folder
 
 BLOCK = 2048  # images whose features are read at a time
 MAX_CODEC_IMAGES = 20_000  # that principal components are fitted on
@@ -27,13 +26,13 @@ MAX_COMPARED = 100_000  # images up to which near duplicates are looked for
 TOO_MANY = f"of more than {MAX_COMPARED:,} images, only those with equal pixels count as duplicates."
 
 
-def list_images(data: str | Path, settings: IndexSettings) -> ImageFolder:
+def list_images(data: str | Location, settings: IndexSettings) -> ImageFolder:
     """List the images of DATA, with their classes or without any.
 
     Raises:
         DataError, OptionError
     """
-    root = Path(data)
+    root = as_location(data)
     if settings.labels:
         try:
             return read_data(data, DataOptions(**settings.data_options))
@@ -42,7 +41,7 @@ def list_images(data: str | Path, settings: IndexSettings) -> ImageFolder:
             raise DataError(f"{str(error).rstrip('.')}{hint}.") from None
     if not is_folder(root):
         raise DataError(f"'{data}' is not a folder; --no-labels takes every image below a folder.")
-    entries = list(list_files(root))
+    entries = list(list_files(listed(root)))
     paths = tuple(entry.path for entry in entries if not entry.reason)
     if not paths:
         raise DataError(f"there is no file in '{data}'; expected a folder of images.")

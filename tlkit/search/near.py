@@ -1,7 +1,6 @@
 """Near duplicates of a folder: the pairs that `tlkit check` finds, without its other checks."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tlkit.data.duplicates import equal_sets, find_near_duplicates
@@ -12,6 +11,7 @@ from tlkit.features.copies import missing_backbone, near_pairs, read_with_backbo
 from tlkit.settings.base import settings_or_options
 from tlkit.settings.commands import CheckSettings
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import Location
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class NearResult:
 
 
 def find_near_images(
-    data: str | Path, settings: CheckSettings | None = None, progress: Progress | None = None, **options: Any
+    data: str | Location, settings: CheckSettings | None = None, progress: Progress | None = None, **options: Any
 ) -> NearResult:
     """Find the images of a folder that are equal or nearly the same, as `check` does.
 

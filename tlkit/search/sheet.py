@@ -1,12 +1,12 @@
 """A contact sheet: each query on the left, the images that are nearest to it beside it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from tlkit.data.thumbnail import FAINT, LINE_COLOR, read_square, stack_rows, write_text
 from tlkit.search.query import Match, QueryResult
+from tlkit.utils.storage import as_location
 from tlkit.utils.text import shorten_middle
 
 SIDE, GAP, MARGIN = 112, 10, 16  # pixels
@@ -32,7 +32,7 @@ def _draw_row(result: QueryResult, width: int, may_read: bool) -> Image.Image:
     row = Image.new("RGB", (width, 2 * MARGIN + LINE + SIDE + 2 * LINE), "white")
     write_text(row, (MARGIN, MARGIN - 4), result.path.rpartition("/")[2], TITLE_SIZE)
     top = MARGIN + LINE
-    row.paste(read_square(Path(result.path), SIDE), (MARGIN, top))
+    row.paste(read_square(as_location(result.path), SIDE), (MARGIN, top))
     write_text(row, (MARGIN, top + SIDE + 3), "query", TEXT_SIZE, FAINT)
     left = MARGIN + SIDE + GAP
     ImageDraw.Draw(row).line((left, top, left, top + SIDE), LINE_COLOR, 2)
@@ -48,7 +48,7 @@ def _draw_row(result: QueryResult, width: int, may_read: bool) -> Image.Image:
 
 def _draw_match(row: Image.Image, position: tuple[int, int], match: Match, may_read: bool) -> None:
     left, top = position
-    row.paste(read_square(Path(match.root) / match.path if may_read else None, SIDE), position)
+    row.paste(read_square(as_location(match.root) / match.path if may_read else None, SIDE), position)
     caption = match.label or match.path.rpartition("/")[2]
     write_text(row, (left, top + SIDE + 3), shorten_middle(caption, MAX_CAPTION), TEXT_SIZE)
     write_text(row, (left, top + SIDE + 2 + LINE), f"{match.distance:.3f}", TEXT_SIZE, FAINT)

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from tlkit.errors import OptionError
+from tlkit.utils.locations import Location, RemotePath
 
 LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "min": ("at least", operator.ge),
@@ -155,7 +156,7 @@ def typed_option(field_name: str, value: Any) -> str:
     return f"--no-{option_name(field_name)[2:]}" if value is False else option_name(field_name)
 
 
-def command_line(command: str, settings: Any, data: Path) -> str:
+def command_line(command: str, settings: Any, data: Location) -> str:
     """Write the command for these settings, as a shell reads it from the current folder.
 
     >>> from tlkit.settings.training import FinetuneSettings
@@ -207,7 +208,7 @@ def _check_types(settings_class: type, settings: Any, paths: dict[str, Any]) -> 
     """
     name = settings_class.__name__
     for argument, value in paths.items():
-        if value is not None and not isinstance(value, str | os.PathLike):
+        if value is not None and not isinstance(value, str | os.PathLike | RemotePath):
             hint = f" Give settings by name: settings={name}(...)." if is_dataclass(value) else ""
             raise OptionError(f"{argument} is of type {type(value).__name__}; expected a path.{hint}")
     if settings is not None and not isinstance(settings, settings_class):

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.data.decode import open_upright, read_file, to_rgb
+from tlkit.data.decode import open_upright, to_rgb
 from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.listing import FileEntry, count_reasons
+from tlkit.data.sources.files import read_file
 from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner, is_installed, run_in_batches
 from tlkit.engines.factory import open_engine
 from tlkit.engines.keras import KerasEngine, save_network, to_litert

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -35,7 +34,7 @@ from tlkit.training.phases import PhaseInput, frozen_batch_norms, trainable_top
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.cache import cache_dir
 from tlkit.utils.progress import Progress
-from tlkit.utils.storage import exists
+from tlkit.utils.storage import Location, exists
 
 UNIMPROVED = "training the upper blocks did not improve the classifier; only its head is trained."
 MAX_DISK_FRACTION = 0.25  # of the free disk, that activations may take
@@ -149,7 +148,7 @@ def fraction_below(network: keras.Model, top: keras.Model) -> float:
     return sum(layer.name not in inside for layer in network.layers) / len(network.layers)
 
 
-def cached_activations(files: Sequence[Path], cut: Cut, views: AugmentedViews, training: NetworkTraining) -> float:
+def cached_activations(files: Sequence[Location], cut: Cut, views: AugmentedViews, training: NetworkTraining) -> float:
     """Give the fraction of training images whose activations in all views are cached."""
     spec = _spec_at_cut(cut, training)
     identity = training.source.identity(spec.cut)

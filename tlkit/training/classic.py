@@ -35,6 +35,7 @@ from tlkit.training.recipe import FitDetails, Repeats, TrainingResult
 from tlkit.training.session import run_training
 from tlkit.utils.files import atomic_write
 from tlkit.utils.progress import Progress, Silent, Stopwatch
+from tlkit.utils.storage import Location
 
 Selected = tuple[Scaler, SearchResult]  # what `select_model` returns
 
@@ -45,7 +46,7 @@ SUFFICIENT = 0.99  # accuracy in folds of auto's first candidate: no other can b
 
 
 def train_classic(
-    data: str | Path,
+    data: str | Location,
     output: str | Path | None = None,
     settings: ClassicSettings | None = None,
     progress: Progress | None = None,

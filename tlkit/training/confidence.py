@@ -1,5 +1,6 @@
 """The temperature of a run and its rule for "unknown", both fitted on held-out images."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec
 from tlkit.data.layout import UNKNOWN
 from tlkit.data.listing import FileEntry
+from tlkit.data.sources.files import read_file
 from tlkit.errors import ImageError
 from tlkit.evaluation.calibration import MIN_IMAGES, Calibration, calibrate
 from tlkit.evaluation.rejection import KnownImages, UnknownDetector, choose_references, fit_detector, order_by_hash
@@ -21,7 +23,7 @@ from tlkit.inference.network import RunNetwork, open_stages
 from tlkit.runs.manifest import REFERENCES, UNKNOWN_IMAGES, InferenceStage
 from tlkit.runs.run import Run
 from tlkit.training.recipe import CrossValidation, Dataset, FittedModel
-from tlkit.utils.files import atomic_open, make_folder, sha256_file
+from tlkit.utils.files import atomic_open, make_folder
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
 
 
@@ -128,7 +130,9 @@ def fit_confidence(
     if validation.images.unknown:
         unknown, skipped = _unknown_images(validation.images, open_stages(run.path, stages), image, calibration)
         readable = set(validation.images.unknown) - {entry.path for entry in skipped}
-        rows = [(path, sha256_file(validation.images.root / path)) for path in sorted(readable)]
+        rows = [
+            (path, hashlib.sha256(read_file(validation.images.root / path)).hexdigest()) for path in sorted(readable)
+        ]
         run.write_rows(UNKNOWN_IMAGES, ("path", "sha256"), rows)
     detector, auroc = fit_detector(held_out.references, _known(validation, calibration), coverage, unknown)
     _write_references(detector.references, run.path / REFERENCES)

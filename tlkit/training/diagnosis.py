@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from tlkit.evaluation.metrics import difference_interval
@@ -11,6 +10,7 @@ from tlkit.evaluation.report import Report
 from tlkit.settings.base import command_line
 from tlkit.settings.commands import CompareSettings
 from tlkit.training.loop.history import EpochRecord, best_epoch
+from tlkit.utils.storage import Location
 
 HIGH_LOSS = 1.2  # times the loss of an untrained classifier, in the first epoch
 FEW_IMAGES = 100  # held out, below which an accuracy is known to ten points at best
@@ -32,7 +32,7 @@ class TrainingRequest:
 
     command: str
     options: Any
-    data: Path
+    data: Location
 
     def command_with(self, changes: Mapping[str, Any]) -> str:
         """Write the command with some options changed; "" if that changes nothing."""

@@ -6,17 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from tlkit.data.augment import ViewTransform
-from tlkit.data.decode import read_file
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 from tlkit.data.reader import DataOptions, read_data
+from tlkit.data.sources.files import read_file
 from tlkit.engines.base import Engine, EngineSpec, ThreadedRunner
 from tlkit.errors import ImageError, OptionError
 from tlkit.features.extractor import ExtractorSpec, build_extractor
@@ -26,6 +25,7 @@ from tlkit.training.loop.cost import GRAPH_SECONDS, CostEstimate, measure_slowne
 from tlkit.training.loop.fit import is_out_of_memory
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.progress import Stopwatch
+from tlkit.utils.storage import Location
 
 MEASURED_FILES = 24
 MEASURED_VIEWS = 8  # files, all views of each
@@ -54,7 +54,7 @@ class EstimateInput:
 
     network: keras.Model
     engine: Engine
-    files: Sequence[Path]
+    files: Sequence[Location]
     image: ImageSpec
     images: tuple[int, int]
     num_classes: int
@@ -105,7 +105,7 @@ class Estimable(Protocol):
         """Estimate what its phases take once the features, or the pixels, are there."""
 
 
-def estimate_costs(data: str | Path, recipe: Estimable, stopwatch: Stopwatch) -> dict[str, CostEstimate]:
+def estimate_costs(data: str | Location, recipe: Estimable, stopwatch: Stopwatch) -> dict[str, CostEstimate]:
     """Estimate every strategy on a folder of images, without cached features; nothing is trained.
 
     Args:
@@ -140,13 +140,13 @@ def _count_subsets(folder: ImageFolder, fraction: float) -> tuple[int, int]:
     return max(1, len(folder) - held_out), held_out
 
 
-def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) -> Throughput:
+def measure_throughput(files: Sequence[Location], engine: Engine, image: ImageSpec) -> Throughput:
     """Decode some files spread over a folder, and run them, in as many threads as a real pass has."""
     chosen = files[:: max(1, len(files) // MEASURED_FILES)]
     first = chosen[: count_workers()]  # always measured
     runner, end = ThreadedRunner(engine), time.perf_counter() + MEASURED_SECONDS
 
-    def decode_and_infer(file: Path) -> tuple[float, float] | None:
+    def decode_and_infer(file: Location) -> tuple[float, float] | None:
         """Time both steps for one file; None for an unreadable file."""
         started = time.perf_counter()
         if started > end and file not in first:
@@ -166,7 +166,7 @@ def measure_throughput(files: Sequence[Path], engine: Engine, image: ImageSpec) 
     return Throughput(decode, infer)
 
 
-def measure_views(files: Sequence[Path], image: ImageSpec, views: ViewTransform) -> float:
+def measure_views(files: Sequence[Location], image: ImageSpec, views: ViewTransform) -> float:
     """Measure the seconds that all views of an image take on all cores together, with reading and decoding it."""
     timings = []
     for file in files[:: max(1, len(files) // MEASURED_VIEWS)][:MEASURED_VIEWS]:

@@ -20,10 +20,11 @@ from tlkit.training.recipe import TrainingResult
 from tlkit.training.session import run_training
 from tlkit.training.tracking import require_trackers
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import Location
 
 
 def finetune(
-    data: str | Path,
+    data: str | Location,
     output: str | Path | None = None,
     settings: FinetuneSettings | None = None,
     progress: Progress | None = None,

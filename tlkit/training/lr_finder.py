@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,6 +21,7 @@ from tlkit.training.option_effects import LR_FIND, refuse_without_effect
 from tlkit.training.phases import fit_top, new_classifier
 from tlkit.training.resume import RECIPES
 from tlkit.utils.progress import Progress, Silent
+from tlkit.utils.storage import Location
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 120
 SMOOTHING = 0.9  # of the moving average of the loss
@@ -50,7 +50,7 @@ class RateCurve:
 
 
 def find_learning_rate(
-    data: str | Path, settings: NetworkSettings | None = None, progress: Progress | None = None, **options: Any
+    data: str | Location, settings: NetworkSettings | None = None, progress: Progress | None = None, **options: Any
 ) -> RateCurve:
     """Try learning rates from 1e-6 to 1 on what `finetune` or `train` would train last; nothing is kept.
 

@@ -16,6 +16,7 @@ from tlkit.training.from_scratch import scratch_recipe
 from tlkit.training.recipe import Recipe, TrainingResult
 from tlkit.training.session import complete_run
 from tlkit.utils.progress import Progress, Silent, Stopwatch
+from tlkit.utils.storage import Location, as_location
 
 RECIPES: dict[type, Any] = {
     FinetuneSettings: finetune_recipe,
@@ -60,7 +61,7 @@ def _trusting(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, trust_model=True)  # type: ignore[arg-type]
 
 
-def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
+def read_training_request(run: Run) -> tuple[Location, TrainingSettings]:
     """Read the images' folder and the settings that a training started with.
 
     Raises:
@@ -76,7 +77,7 @@ def read_training_request(run: Run) -> tuple[Path, TrainingSettings]:
     except OptionError as error:
         file, found = run.path / "settings.json", str(error).rstrip(".")
         raise RunError(f"'{file}' is damaged, or of another version of tlkit ({found}); start a new run.") from None
-    return Path(content["data"]), settings
+    return as_location(content["data"]), settings
 
 
 def recipe_of(settings: TrainingSettings) -> Recipe[Any]:

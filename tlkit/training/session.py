@@ -29,11 +29,11 @@ from tlkit.utils.cache import claim_cache
 from tlkit.utils.parallel import single_threaded_blas, worker_beside
 from tlkit.utils.plotting import import_matplotlib
 from tlkit.utils.progress import Progress, Silent, Stopwatch
-from tlkit.utils.storage import refuse_inside
+from tlkit.utils.storage import Location, refuse_inside
 
 
 def run_training(
-    recipe: Recipe[DatasetT], data: str | Path, output: str | Path | None, progress: Progress | None
+    recipe: Recipe[DatasetT], data: str | Location, output: str | Path | None, progress: Progress | None
 ) -> TrainingResult:
     """Train from the start, and leave a run folder.
 
@@ -52,7 +52,7 @@ def run_training(
     stopwatch = Stopwatch()
     folder = read_data(data, DataOptions(**recipe.settings.data_options)).surveyed()
     recipe = recipe.adapted_to(folder)
-    refuse_inside(Path(data), output or "runs")
+    refuse_inside(data, output or "runs")
     with suppress(OSError):  # where the cache cannot be written, nothing is cached
         claim_cache()
     stopwatch.lap("scan")

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from tlkit.errors import OptionError
 from tlkit.utils.cache import CachePart, cache_dir, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned
 from tlkit.utils.hash_table import TABLE, HashTables, RowKind
+from tlkit.utils.storage import Location, RemotePath, is_remote, listed_state
 
 SETTLED_NS = 2 * 10**9  # since the last change of a file, after which another change shows; FAT counts in 2 s
 PENDING_FILES = 1 << 15  # that are written at once
@@ -64,8 +64,14 @@ class FileState:
         return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).digest()
 
 
-def file_state(file: str | Path) -> FileState | None:
-    """Look at a file without reading it; None where it is no regular file or cannot be looked at."""
+def file_state(file: str | Location) -> FileState | None:
+    """Look at a file without reading it; None where it is no regular file or cannot be looked at.
+
+    What is known of an object is what its store said when it was listed.
+    """
+    if isinstance(file, RemotePath):
+        listed = listed_state(file)
+        return FileState(file.uri, listed[0], listed[1], listed[1], 0) if listed else None
     try:
         status = os.stat(file)  # noqa: PTH116 - a Path takes longer
     except (OSError, ValueError):
@@ -84,7 +90,7 @@ class FileMemory:
         self._pending = list[tuple[bytes, tuple[Any, ...]]]()
         self._changing = threading.Lock()
 
-    def recall(self, files: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray]:
+    def recall(self, files: Sequence[str | Location]) -> tuple[np.ndarray, np.ndarray]:
         """Give what is known of files: positions among `files` of those that are known, ascending, and their rows."""
         if _reads_all.get() or not len(self._tables):
             return np.empty(0, np.int64), np.empty(0, self._tables.kind.dtype)
@@ -102,11 +108,16 @@ class FileMemory:
             facts: a value for each field
         """
         newest_ns = max(before.mtime_ns, before.ctime_ns) if before else 0
-        if before and newest_ns < time.time_ns() - SETTLED_NS and file_state(before.path) == before:
+        if before and newest_ns < time.time_ns() - SETTLED_NS and self._is_same(before):
             with self._changing:
                 self._pending.append((before.hash, facts))
             if len(self._pending) >= PENDING_FILES:
                 self.save()
+
+    @staticmethod
+    def _is_same(before: FileState) -> bool:
+        """Look again whether a file is as before; an object that changed has another time when it is listed next."""
+        return is_remote(before.path) or file_state(before.path) == before
 
     def save(self) -> None:
         """Write what was remembered, where the cache can be written."""

@@ -30,8 +30,8 @@ class RemotePath:
         found = URI.fullmatch(self.uri)
         scheme, rest = found.groups() if found else ("", "")
         object.__setattr__(self, "uri", f"{scheme.lower()}://{rest.rstrip('/')}")
-        user, at, _ = self.authority.rpartition("@")
-        if SECRETS.search(rest) or ":" in user or (at and scheme == "s3"):
+        is_azure = scheme.lower() == "abfs"  # where a container and a port may be named
+        if SECRETS.search(rest) or re.search(r":(?!\d+$)" if is_azure else ":|(?<!^anonymous)@", self.authority):
             raise StorageError(
                 f"a URI that begins with {scheme}:// has credentials in it, which would be written into the run; "
                 "leave them out, and set them as the programs of the store expect them.",

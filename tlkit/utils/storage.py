@@ -27,6 +27,7 @@ __all__ = [  # with what the modules below have, so that one import is enough
     "is_remote",
     "kind_of",
     "list_files_below",
+    "listed_state",
     "open_filesystem",
     "open_stored",
     "put_new",
@@ -36,6 +37,8 @@ __all__ = [  # with what the modules below have, so that one import is enough
 ]
 PARALLEL_REQUESTS = 16  # requests to an object store at a time
 BUFFER_BYTES = 1 << 16
+
+_listed = dict[str, tuple[int, int]]()  # size and time of the objects that this process has listed, by URI
 
 
 class StoredFile(NamedTuple):
@@ -216,7 +219,17 @@ def list_files_below(root: Location) -> Iterator[StoredFile]:
         StorageError: if there is no such bucket or folder, or the store cannot be reached
         OSError
     """
-    yield from sorted(_local_files(root) if isinstance(root, Path) else _stored_files(root))
+    if isinstance(root, Path):
+        yield from sorted(_local_files(root))
+        return
+    for file in sorted(_stored_files(root)):
+        _listed[f"{root}/{file.path}"] = file.size, file.mtime_ns
+        yield file
+
+
+def listed_state(path: RemotePath) -> tuple[int, int] | None:
+    """Give the size of an object and when it was written, in nanoseconds; None where this process did not list it."""
+    return _listed.get(path.uri)
 
 
 def _local_files(root: Path) -> Iterator[StoredFile]:

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from tlkit.runs.run import Run
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map
 from tlkit.utils.plotting import DPI, GRAY, INK, escape_missing, fonts_for, new_figure, write_png
 from tlkit.utils.progress import Progress
+from tlkit.utils.storage import Location
 from tlkit.utils.text import distinct_names, shorten_middle
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ def compute_map(run: Run, method: str, seed: int, trust_model: bool, progress: P
     return ImageMap(tuple(known.paths[k] for k in kept), tuple(known.class_names[k] for k in kept), points)
 
 
-def _decode(file: Path, image: ImageSpec) -> DecodedImage | None:
+def _decode(file: Location, image: ImageSpec) -> DecodedImage | None:
     decoded = NamedInput(file.name, file).decode(image, identify=True)
     return decoded if isinstance(decoded, DecodedImage) else None
 
 
-def image_files(run: Run, paths: Sequence[str]) -> list[Path] | None:
+def image_files(run: Run, paths: Sequence[str]) -> list[Location] | None:
     """Find the files of a run's images; None if this machine did not make it, since no folder that it names is opened.
 
     Args:
@@ -88,11 +88,11 @@ def image_files(run: Run, paths: Sequence[str]) -> list[Path] | None:
     if not run.is_own:
         return None
     request = run.read_settings()
-    root = images_root(Path(request["data"]), request.get("images", ""))
+    root = images_root(request["data"], request.get("images", ""))
     return [root / path for path in paths]
 
 
-def read_thumbnails(files: Sequence[Path] | None) -> list[Image.Image | None]:
+def read_thumbnails(files: Sequence[Location] | None) -> list[Image.Image | None]:
     """Read small copies of images; None for each that is missing."""
     with ThreadPoolExecutor(count_workers()) as pool:
         return list(ordered_map(pool, lambda file: read_thumbnail(file, SIDE), files or []))
