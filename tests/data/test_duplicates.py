@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from tests.making import encoded
 from tlkit.data import duplicates
 from tlkit.data.appearance import APPEARANCE
-from tlkit.data.duplicates import find_near_duplicates, group_images
+from tlkit.data.duplicates import find_near_duplicates, group_images, name_groups
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 
@@ -98,12 +98,63 @@ def test_blocks_do_not_change_what_is_found(monkeypatch):
     assert len(whole.pairs) == 6 * 3 + 1
 
 
+def altered(images, strength, random):
+    """Copies with noise, every second one mirrored."""
+    copies = np.clip(images + random.normal(0, strength, images.shape), 0, 255).astype(np.uint8)
+    copies[::2] = copies[::2, :, ::-1]
+    return copies
+
+
+def test_bands_find_what_all_pairs_find(monkeypatch):
+    random = np.random.default_rng(0)
+    originals = np.stack([texture(seed) for seed in range(700)])
+    images = np.concatenate([originals, altered(originals[:80], 8, random), altered(originals[:40], 16, random)])
+    images = np.concatenate([images, originals[:5], np.zeros((3, 32, 32), np.uint8)])
+    whole = find_near_duplicates(images, names(len(images)))
+    monkeypatch.setattr(duplicates, "MAX_ALL_PAIRS", 0)
+    assert find_near_duplicates(images, names(len(images))) == whole
+    assert len(whole.pairs) > 90
+
+
+def test_bands_seldom_miss_a_pair_at_the_limit():
+    """The fewest have a band in common where details correlate as little as near duplicates may."""
+    random = np.random.default_rng(1)
+    originals = np.stack([texture(seed) for seed in range(3000)])
+    images = np.concatenate([originals, altered(originals, 24, random)])
+    first, second = np.arange(3000), np.arange(3000, 6000)
+    limit = duplicates.ALIKE_DETAILS
+    near = np.abs(duplicates._correlations(duplicates.details_of(images.astype(float)), first, second) - limit) < 0.005
+    hashes, _ = duplicates.hash_details(images)
+    plain, mirrored = hashes[:6000], hashes[6000:]
+    found = (plain[first] == np.where(second[:, np.newaxis] % 2, plain[second], mirrored[second])).any(axis=1)
+    assert near.sum() > 1000
+    assert (near & ~found).sum() <= 6  # 1 or 2 are expected
+    strangers = (plain[first[1:]] == plain[second[:-1]]).sum() / near.size
+    assert strangers < 0.05
+
+
+def test_many_copies_are_one_group_though_not_all_are_compared(monkeypatch):
+    random = np.random.default_rng(2)
+    images = np.concatenate(
+        [altered(np.stack([texture(1)] * 150), 8, random), [texture(seed) for seed in range(5, 2005)]]
+    )
+    monkeypatch.setattr(duplicates, "MAX_ALL_PAIRS", 0)
+    monkeypatch.setattr(duplicates, "MAX_NEIGHBORS", 8)
+    found = find_near_duplicates(images, names(len(images)))
+    assert len(found.pairs) < 150 * 149 // 2
+    assert name_groups(names(len(images)), (), found.pairs)[:150] == (names(1)[0],) * 150
+
+
 @pytest.mark.slow
-def test_real_photos(shared_data):
+def test_real_photos(shared_data, monkeypatch):
     for folder, most in (("trashnet", 20), ("hymenoptera", 0), ("sign_digits", 0)):
         files = sorted((shared_data / "images" / folder).rglob("*.*"))
-        found = find_near_duplicates(thumbnails_of([file.read_bytes() for file in files]), names(len(files)))
-        assert len(found.pairs) == most
+        thumbnails = thumbnails_of([file.read_bytes() for file in files])
+        with monkeypatch.context() as patch:
+            found = find_near_duplicates(thumbnails, names(len(files)))
+            assert len(found.pairs) == most
+            patch.setattr(duplicates, "MAX_ALL_PAIRS", 0)
+            assert find_near_duplicates(thumbnails, names(len(files))) == found
 
 
 def folder_of(thumbnails, digests, related=()):

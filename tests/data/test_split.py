@@ -1,13 +1,15 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.data import frozen_split
 from tlkit.data.duplicates import conflict_notes, conflict_rows
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import HIDDEN, FileEntry
-from tlkit.data.split import SUBSETS, hash_to_unit, split_folder
+from tlkit.data.split import SUBSETS, assign_folds, fold_splits, hash_to_unit, split_folder
 from tlkit.errors import DataError
 
 
@@ -465,3 +467,60 @@ def test_a_class_without_an_image_is_refused_with_the_reasons_that_are_known():
 
 def test_parts_are_named_as_the_subsets_are():
     assert tuple(split_folder(folder_of(classes_of(4, 4))).subsets) == SUBSETS == ("train", "validation", "test")
+
+
+# the same as it was first written
+
+
+def random_folder(seed):
+    """A folder with tiny classes, copies within and across classes, subsets of its own or not, and an earlier run."""
+    random = np.random.default_rng(seed)
+    count, num_groups = random.integers(4, 120), random.integers(2, 100)
+    num_classes = random.integers(2, 8)
+    odds = random.dirichlet(np.full(num_classes, random.choice([0.2, 1, 10])))
+    home = random.choice(num_classes, num_groups, p=odds)  # of a group, from which some of its images are taken away
+    groups = random.integers(num_groups, size=count)
+    strays = random.random(count) < random.choice([0, 0.02, 0.3])
+    labels = np.where(strays, random.integers(num_classes, size=count), home[groups])
+    images = [("abcdefgh"[label], f"g{group}") for label, group in zip(labels, groups, strict=True)]
+    choices = [("",), ("train", "validation"), ("train", "validation", "test"), ("", "test")][random.integers(4)]
+    folder = folder_of(images, [str(subset) for subset in random.choice(choices, count)])
+    known = random.random(num_groups) < random.choice([0, 0, 0.3, 0.9])
+    previous = {f"g{group}": str(random.choice(SUBSETS)) for group in np.flatnonzero(known)}
+    fractions = [(0.2, 0.0), (0.2, 0.2), (0.01, 0.3), (0.5, 0.45), (0.0, 0.2)][random.integers(5)]
+    return replace(folder, related=("",) * count), fractions, previous
+
+
+def outcome(split, *arguments):
+    """What one or more splits are made of, or why there are none."""
+    try:
+        made = split(*arguments)
+    except DataError as error:
+        return str(error)
+    return [
+        ([(part.paths, part.labels.tolist(), part.groups, part.skipped) for part in one.subsets.values()], one.notes)
+        for one in (made if isinstance(made, list) else [made])
+    ]
+
+
+def test_a_split_equals_the_one_of_sets_and_dictionaries():
+    kinds = Counter()
+    for seed in range(1200):
+        folder, fractions, previous = random_folder(seed)
+        found = outcome(split_folder, folder, *fractions, seed % 3, previous)
+        assert found == outcome(frozen_split.split_folder, folder, *fractions, seed % 3, previous), seed
+        kinds["refused" if isinstance(found, str) else "split"] += 1
+        kinds["dropped"] += not isinstance(found, str) and bool(found[0][0][0][3])
+    assert kinds["split"] > 300 and kinds["dropped"] > 50, kinds
+
+
+def test_folds_equal_those_of_sets_and_dictionaries():
+    kinds = Counter()
+    for seed in range(200):
+        folder = random_folder(seed)[0]
+        folder = replace(folder, subsets=("",) * len(folder))
+        assert assign_folds(folder, 3, seed).tolist() == frozen_split.assign_folds(folder, 3, seed).tolist()
+        found = outcome(fold_splits, folder, 3, 0.2, seed)
+        assert found == outcome(frozen_split.fold_splits, folder, 3, 0.2, seed), seed
+        kinds["refused" if isinstance(found, str) else "split"] += 1
+    assert kinds["split"] > 50, kinds

@@ -2,16 +2,22 @@
 
 Two images are compared by their thumbnails: by the correlation of the gray values, and by that of the details, the
 thumbnail less its blurred self. Details tell two white sheets under one lamp apart, where gray values are alike.
+
+Of few images all pairs are compared; of many those that have a band of their perceptual hashes in common. A bit of such
+a hash says on which side of a random plane the details of an image lie. Two images whose details correlate by r differ
+in a bit with the probability arccos(r) / pi for any content, so the number of bands decides how many pairs are
+missed (docs/decisions/057).
 """
 
-from collections import Counter, defaultdict
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tlkit.data.appearance import SIDE
-from tlkit.data.folder import ImageFolder
+from tlkit.data.folder import ImageFolder, number_names
 
 BLUR = 2.0  # pixels, the standard deviation of the Gaussian whose blur leaves out details
 MIN_DETAIL = 1.0  # gray levels, the standard deviation of an image's details below which it is as good as blank
@@ -19,7 +25,13 @@ SAME_DETAILS = 0.98  # correlation of details above which two images are near du
 ALIKE_DETAILS, SAME_GRAY = 0.95, 0.99  # or above which they are, if the gray values correlate, too
 MAX_GROUP, MAX_GROUP_FRACTION = 4, 0.1  # images of one group: more than both is no set of copies (`NearDuplicates`)
 MAX_NAMED = 3  # pairs of equal images that a note names
-BLOCK = 1024  # images compared with all others at a time
+BLOCK = 1024  # images compared with all others, or pairs compared, at a time
+MAX_ALL_PAIRS = 20_000  # images above which bands choose the pairs
+MISSED = 1e-3  # probability with which bands miss a pair whose details correlate by ALIKE_DETAILS; of others it is less
+MAX_BITS = 24  # of a band: an exact number in float32
+MAX_NEIGHBORS = 64  # images with one band in common that each is compared with; more copies than that form a chain
+MAX_DIFFERENT = 0.2  # fraction of all bits of a pair that is worth comparing: twice what is expected of near duplicates
+ROUNDING = 1e-4  # of correlations in float32, at most
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def name_groups(digests: Sequence[str], related: Sequence[str], pairs: Sequence[
         related: what else each belongs to, "" for nothing; may be empty
         pairs: of near duplicates
     """
-    ties = _Ties(len(digests))
+    ties = _Ties()
     ties.join_equal(digests)
     for pair in pairs:
         ties.join(pair.first, pair.second)
@@ -93,7 +105,7 @@ def find_near_duplicates(thumbnails: np.ndarray, digests: Sequence[str]) -> Near
     digests: of the pixels, one per image
     """
     pairs = sorted(_pairs(thumbnails), key=lambda pair: (-pair.score, pair.first, pair.second))
-    ties = _Ties(len(digests))
+    ties = _Ties()
     ties.join_equal(digests)
     for pair in pairs:
         ties.join(pair.first, pair.second)
@@ -107,10 +119,10 @@ def find_near_duplicates(thumbnails: np.ndarray, digests: Sequence[str]) -> Near
 
 
 class _Ties:
-    """Sets of positions, joined one tie after the other (union-find)."""
+    """Sets of positions, joined one tie after the other (union-find); what is tied to nothing takes no memory."""
 
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
 
     def join(self, one: int, other: int) -> None:
         """Make one set of those of two positions."""
@@ -119,33 +131,41 @@ class _Ties:
     def join_equal(self, names: Sequence[str]) -> None:
         """Join the positions of equal names; "" joins nothing."""
         first_with: dict[str, int] = {}
-        for position, name in enumerate(names):
-            if name:
+        for position in np.flatnonzero(_is_repeated(names)).tolist():
+            if name := names[position]:
                 self.join(first_with.setdefault(name, position), position)
 
     def sets(self) -> list[list[int]]:
         """List the sets of two or more positions, in order."""
         members = defaultdict(list)
-        for position in range(len(self._parent)):
+        for position in sorted(self._parent):
             members[self._root(position)].append(position)
         return [positions for positions in members.values() if len(positions) > 1]
 
     def _root(self, position: int) -> int:
-        while self._parent[position] != position:
-            self._parent[position] = self._parent[self._parent[position]]
+        while (above := self._parent.setdefault(position, position)) != position:
+            self._parent[position] = self._parent[above]
             position = self._parent[position]
         return position
 
 
+def _is_repeated(names: Sequence[str]) -> np.ndarray:
+    """Tell of each name whether there is an equal one."""
+    numbers, _ = number_names(names)
+    repeated: np.ndarray = np.bincount(numbers)[numbers] > 1
+    return repeated
+
+
 def _reasons(folder: ImageFolder, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Say of each image why others are in its group; "" where none is."""
-    num_equal, num_related = Counter(folder.digests), Counter(folder.related)
     near = {position for pair in pairs for position in (pair.first, pair.second)}
+    related = folder.related or ("",) * len(folder)
     reasons = []
-    for position, digest in enumerate(folder.digests):
-        related = folder.related[position] if folder.related else ""
-        parts = ["equal pixels"] if num_equal[digest] > 1 else ["near duplicate"] if position in near else []
-        parts += [f"group {related}"] if related and num_related[related] > 1 else []
+    for position, (is_equal, is_related) in enumerate(
+        zip(_is_repeated(folder.digests), _is_repeated(related), strict=True)
+    ):
+        parts = ["equal pixels"] if is_equal else ["near duplicate"] if position in near else []
+        parts += [f"group {related[position]}"] if is_related and related[position] else []
         reasons.append(", ".join(parts))
     return tuple(reasons)
 
@@ -196,7 +216,7 @@ def conflict_notes(folder: ImageFolder, table: str = "") -> list[str]:
 
 def equal_sets(folder: ImageFolder) -> list[list[int]]:
     """List the positions of each set of two or more equal images, in order."""
-    ties = _Ties(len(folder))
+    ties = _Ties()
     ties.join_equal(folder.digests)
     return ties.sets()
 
@@ -207,24 +227,103 @@ def _sets_in_conflict(folder: ImageFolder) -> list[list[int]]:
 
 
 def _pairs(thumbnails: np.ndarray) -> Iterator[Pair]:
-    gray = thumbnails.astype(np.float32)
-    details = details_of(gray)
-    has_detail = details.std(axis=(1, 2)) >= MIN_DETAIL
-    positions = np.flatnonzero(has_detail)
-    gray, details = gray[positions], details[positions]
-    details_to, mirrored_to = _unit_vectors(details), _unit_vectors(details[:, :, ::-1])
-    for start in range(0, len(positions), BLOCK):
-        block = details_to[start : start + BLOCK]
-        alike = np.maximum(block @ details_to[start:].T, block @ mirrored_to[start:].T)
-        rows, columns = np.nonzero(np.triu(alike >= ALIKE_DETAILS, 1))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            score, first, second = round(float(alike[row, column]), 6), start + row, start + column
-            if score >= SAME_DETAILS or _gray_correlation(gray[first], gray[second]) >= SAME_GRAY:
-                yield Pair(int(positions[first]), int(positions[second]), min(score, 1.0))
+    """Compare the images that have details, in the pairs that may be near duplicates."""
+    blocks = (thumbnails[start : start + BLOCK] for start in range(0, len(thumbnails), BLOCK))
+    deviations = [details_of(block.astype(np.float32)).std(axis=(1, 2)) for block in blocks]
+    positions = np.flatnonzero(np.concatenate([*deviations, []]) >= MIN_DETAIL)
+    thumbnails = thumbnails[positions] if len(positions) < len(thumbnails) else thumbnails
+    for found in (_pairs_of_all if len(positions) <= MAX_ALL_PAIRS else _pairs_of_bands)(thumbnails):
+        for start in range(0, len(found), BLOCK):
+            pairs = found[start : start + BLOCK]
+            scores, is_near = _compare(thumbnails, pairs)
+            for (first, second), score in zip(
+                positions[pairs[is_near]].tolist(), scores[is_near].tolist(), strict=True
+            ):
+                yield Pair(first, second, min(score, 1.0))
+
+
+def _compare(thumbnails: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the correlation of the details of each pair of positions, and whether they are near duplicates."""
+    images, indices = np.unique(pairs, return_inverse=True)
+    gray = thumbnails[images].astype(np.float64)
+    first, second = indices.reshape(-1, 2).T
+    scores = _correlations(details_of(gray), first, second).round(6)
+    same_gray = _correlations(gray, first, second) >= SAME_GRAY
+    return scores, (scores >= SAME_DETAILS) | ((scores >= ALIKE_DETAILS) & same_gray)
+
+
+def _correlations(images: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Correlate images with others, as they are or mirrored, whichever gives more."""
+    plain, mirrored = _unit_vectors(images), _unit_vectors(images[:, :, ::-1])
+    one, other = (np.einsum("ij,ij->i", plain[first], others[second]) for others in (plain, mirrored))
+    correlations: np.ndarray = np.maximum(one, other)
+    return correlations
+
+
+def _pairs_of_all(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
+    """Find the pairs of positions whose details correlate, among all pairs: (pairs, 2), the smaller first."""
+    details = details_of(thumbnails.astype(np.float32))
+    plain, mirrored = _unit_vectors(details), _unit_vectors(details[:, :, ::-1])
+    for start in range(0, len(plain), BLOCK):
+        block = plain[start : start + BLOCK]
+        alike = np.maximum(block @ plain[start:].T, block @ mirrored[start:].T)
+        yield start + np.argwhere(np.triu(alike >= ALIKE_DETAILS - ROUNDING, 1))
+
+
+def _pairs_of_bands(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
+    """Find the pairs of positions whose details may correlate, by their hashes: (pairs, 2), the smaller first."""
+    hashes, bits = hash_details(thumbnails)
+    count, max_different = len(thumbnails), MAX_DIFFERENT * bits * hashes.shape[1]
+    found = np.empty(0, np.int64)
+    for band in range(hashes.shape[1]):
+        new = [found]
+        for one, other in _equal_in_band(hashes, band):
+            near = np.bitwise_count(hashes[one] ^ hashes[other]).sum(axis=1) <= max_different
+            first, second = one[near] % count, other[near] % count  # the second half are the same, mirrored
+            new.append(np.minimum(first, second) * count + np.maximum(first, second))
+        found = np.unique(np.concatenate(new))
+    first, second = np.divmod(found, count)
+    yield np.stack([first, second], axis=1)[first != second]
+
+
+def _equal_in_band(hashes: np.ndarray, band: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give the positions of hashes that are equal in a band: of each, with some that follow when they are sorted."""
+    following = hashes[:, (band + 1) % hashes.shape[1]]  # the most alike of many lie side by side
+    keys = (hashes[:, band].astype(np.uint64) << np.uint64(32)) | following
+    order = np.argsort(keys)
+    keys = keys[order] >> np.uint64(32)
+    entries = np.arange(len(keys))
+    for distance in range(1, MAX_NEIGHBORS + 1):
+        entries = entries[entries + distance < len(keys)]
+        entries = entries[keys[entries] == keys[entries + distance]]
+        for start in range(0, len(entries), BLOCK):
+            part = entries[start : start + BLOCK]
+            yield order[part], order[part + distance]
+
+
+def hash_details(thumbnails: np.ndarray) -> tuple[np.ndarray, int]:
+    """Hash the details of images, and of the same images mirrored, for near duplicates to be found among them.
+
+    Returns:
+        uint32 (2 images, bands), and the number of bits of a band
+    """
+    bits = min(MAX_BITS, (2 * len(thumbnails)).bit_length())  # enough for few others to have a band in common
+    equal = (1 - math.acos(ALIKE_DETAILS) / math.pi) ** bits
+    num_bands = math.ceil(math.log(MISSED) / math.log(1 - equal))
+    planes = np.random.default_rng(0).standard_normal((SIDE * SIDE, num_bands * bits), np.float32)
+    values = np.float32(2) ** np.arange(bits, dtype=np.float32)
+    hashes = np.empty((2, len(thumbnails), num_bands), np.uint32)
+    for start in range(0, len(thumbnails), BLOCK):
+        part = slice(start, start + BLOCK)
+        details = details_of(thumbnails[part].astype(np.float32))
+        for side, turned in enumerate((details, details[:, :, ::-1])):
+            above = _unit_vectors(turned) @ planes > 0
+            hashes[side, part] = (above.reshape(-1, bits) @ values).reshape(-1, num_bands)
+    return hashes.reshape(-1, num_bands), bits
 
 
 def details_of(gray: np.ndarray) -> np.ndarray:
-    """Subtract the blurred thumbnails from thumbnails: float32 (images, 32, 32)."""
+    """Subtract the blurred thumbnails from thumbnails: (images, 32, 32), in their precision."""
     details: np.ndarray = gray - BLUR_MATRIX @ gray @ BLUR_MATRIX.T
     return details
 
@@ -249,9 +348,3 @@ def _unit_vectors(images: np.ndarray) -> np.ndarray:
     vectors = vectors - vectors.mean(axis=1, keepdims=True)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     return vectors
-
-
-def _gray_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlate the gray values of two thumbnails, as they are or mirrored."""
-    first, second, mirrored = _unit_vectors(np.stack([one, other, other[:, ::-1]]))
-    return float(max(first @ second, first @ mirrored))

@@ -99,18 +99,19 @@ class ImageFolder:
         Args:
             positions: indices into `paths`
         """
-        indices = [int(position) for position in positions]
+        where = np.asarray(positions, np.int64)
+        indices = where.tolist()
         return replace(
             self,
             paths=_at(self.paths, indices),
-            labels=self.labels[indices],
+            labels=self.labels[where],
             subsets=_at(self.subsets, indices),
             related=_at(self.related, indices),
             sha256=_hashes_at(self.sha256, indices),
             digests=_hashes_at(self.digests, indices),
             groups=_hashes_at(self.groups, indices),
             reasons=_at(self.reasons, indices),
-            appearances=None if self.appearances is None else self.appearances[indices],
+            appearances=None if self.appearances is None else self.appearances[where],
             skipped=(),
         )
 
@@ -286,8 +287,22 @@ def _require_classes(layout: Layout, classes: set[str], with_files: set[str], sk
 
 
 def _at(items: Sequence[str], indices: list[int]) -> tuple[str, ...]:
-    return tuple(items[index] for index in indices) if items else ()
+    return tuple(map(items.__getitem__, indices)) if items else ()
 
 
 def _hashes_at(items: Sequence[str], indices: list[int]) -> Sequence[str]:
     return items[indices] if isinstance(items, HexColumn) else _at(items, indices)
+
+
+def number_names(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Number names in the order in which they first occur.
+
+    Returns:
+        The number of each, and each distinct name once
+
+    >>> number_names(["b", "a", "b"])
+    (array([0, 1, 0]), ['b', 'a'])
+    """
+    distinct = list(dict.fromkeys(names))
+    number_of = dict(zip(distinct, range(len(distinct)), strict=True))
+    return np.fromiter(map(number_of.__getitem__, names), np.int64, len(names)), distinct

@@ -1,19 +1,20 @@
 """Split into training, validation and test images: no leaks, exact fractions of each class; folds."""
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tlkit.data.folder import ImageFolder
+from tlkit.data.folder import ImageFolder, number_names
 from tlkit.data.layout import composed
 from tlkit.data.listing import FileEntry, summarize_reasons
 from tlkit.errors import DataError
 from tlkit.utils.text import quote_names
 
 TRAIN, VALIDATION, TEST = SUBSETS = ("train", "validation", "test")  # the more important subset first
+CODES = {subset: code for code, subset in enumerate(SUBSETS)}
+UNASSIGNED, DROPPED = -1, len(SUBSETS)  # what else the code of an image may be
 TRAINED_ON = "the run this one starts from was trained on them"
 
 
@@ -66,16 +67,18 @@ def split_folder(
     Raises:
         DataError: if a class has no training image or no validation image is left
     """
-    previous = _previous_of_groups(folder, previous_subsets or {})
-    given = {subset for subset in (VALIDATION, TEST) if subset in folder.subsets}
-    assigned = np.array([subset if subset in given else "" for subset in folder.subsets], dtype=object)
-    dropped = _copies(folder, assigned) | _previously_trained_on(folder, assigned, previous)
-    assigned[list(dropped)] = "dropped"
-    unassigned = np.flatnonzero(assigned == "")
+    groups = number_groups(folder, seed)
+    previous = _previous_of_groups(folder, groups, previous_subsets or {})
+    held_out = {VALIDATION: CODES[VALIDATION], TEST: CODES[TEST]}
+    assigned = np.array([held_out.get(subset, UNASSIGNED) for subset in folder.subsets], np.int8)
+    given = {subset for subset, code in held_out.items() if (assigned == code).any()}
+    dropped = _copies(folder, groups, assigned) | _previously_trained_on(assigned, previous[groups])
+    assigned[list(dropped)] = DROPPED
+    unassigned = np.flatnonzero(assigned == UNASSIGNED)
     fractions = {VALIDATION: validation_split, TEST: test_split}
     wanted = {subset: fraction for subset, fraction in fractions.items() if subset not in given}
-    assigned[unassigned] = assign_groups(folder.subset(unassigned), wanted, seed, previous)
-    subsets = {subset: folder.subset(np.flatnonzero(assigned == subset)) for subset in SUBSETS}
+    assigned[unassigned] = assign_groups(groups[unassigned], folder.labels[unassigned], wanted, previous)
+    subsets = {subset: folder.subset(np.flatnonzero(assigned == code)) for code, subset in enumerate(SUBSETS)}
     skipped = [FileEntry(folder.paths[index], reason) for index, reason in dropped.items()]
     subsets[TRAIN] = subsets[TRAIN].with_skipped(skipped)
     _require_images(folder, subsets)
@@ -93,14 +96,16 @@ def fold_splits(folder: ImageFolder, folds: int, validation_split: float, seed: 
         DataError: if a class has too few images to be in every training subset
     """
     fold_of_image = assign_folds(folder, folds, seed)
-    return [_fold_split(folder, fold_of_image == fold, validation_split, seed) for fold in range(folds)]
+    groups = number_groups(folder, seed)
+    return [_fold_split(folder, groups, fold_of_image == fold, validation_split) for fold in range(folds)]
 
 
-def _fold_split(folder: ImageFolder, held_out: np.ndarray, validation_split: float, seed: int) -> Split:
+def _fold_split(folder: ImageFolder, groups: np.ndarray, held_out: np.ndarray, validation_split: float) -> Split:
     rest = np.flatnonzero(~held_out)
-    assigned = np.full(len(folder), TEST, dtype=object)
-    assigned[rest] = assign_groups(folder.subset(rest), {VALIDATION: validation_split}, seed, {})
-    train, validation, test = (folder.subset(np.flatnonzero(assigned == subset)) for subset in SUBSETS)
+    assigned = np.full(len(folder), SUBSETS.index(TEST), np.int8)
+    free = np.full(len(folder), UNASSIGNED, np.int8)
+    assigned[rest] = assign_groups(groups[rest], folder.labels[rest], {VALIDATION: validation_split}, free)
+    train, validation, test = (folder.subset(np.flatnonzero(assigned == code)) for code in range(len(SUBSETS)))
     split = Split(train, validation, test)
     empty = [name for name, count in zip(folder.class_names, split.train.class_counts, strict=True) if not count]
     if empty or not len(split.validation) or not len(split.test):
@@ -109,124 +114,131 @@ def _fold_split(folder: ImageFolder, held_out: np.ndarray, validation_split: flo
     return split
 
 
+def number_groups(folder: ImageFolder, seed: int) -> np.ndarray:
+    """Number the groups by their hashes, the lowest first: the number of each image's group."""
+    numbers, names = number_names(folder.groups)
+    ranks = np.empty(len(names), np.int64)
+    hashes = np.fromiter((hash_to_unit(name, seed) for name in names), np.float64, len(names))
+    ranks[np.argsort(hashes, kind="stable")] = np.arange(len(names))
+    groups: np.ndarray = ranks[numbers]
+    return groups
+
+
 def assign_folds(folder: ImageFolder, folds: int, seed: int) -> np.ndarray:
     """Choose the fold of every image: int (images,), from 0 to folds - 1.
 
-    Within a class, groups of equal pixels go to one fold after the other, in the order of their hash.
+    Within a class, groups of equal pixels go to one fold after the other, in the order of their hash. A class starts
+    where the last one ended, so that folds are alike in size.
     """
-    labels = folder.labels.tolist()
-    groups = group_indices(folder)
-    groups_of_label = defaultdict(list)
-    for group, indices in groups.items():
-        groups_of_label[min(labels[index] for index in indices)].append(group)
-    assigned = np.zeros(len(folder), dtype=np.int64)
-    next_fold = 0
-    for label in sorted(groups_of_label):  # a class starts where the last one ended, so that folds are alike in size
-        for group in sorted(groups_of_label[label], key=lambda group: hash_to_unit(group, seed)):
-            assigned[groups[group]] = next_fold % folds
-            next_fold += 1
-    return assigned
+    groups = number_groups(folder, seed)
+    labels = np.full(groups.max(initial=-1) + 1, folder.num_classes)
+    np.minimum.at(labels, groups, folder.labels)
+    turns = np.empty_like(labels)
+    turns[np.argsort(labels, kind="stable")] = np.arange(len(labels))
+    folds_of_images: np.ndarray = turns[groups] % folds
+    return folds_of_images
 
 
 def assign_groups(
-    folder: ImageFolder, fractions: Mapping[str, float], seed: int, previous_subsets: Mapping[str, str]
-) -> list[str]:
-    """Choose the subset of every image, class by class, by the rank of its group's hash.
+    groups: np.ndarray, labels: np.ndarray, fractions: Mapping[str, float], previous: np.ndarray
+) -> np.ndarray:
+    """Choose the subset of every image, class by class, by the rank of its group's hash: a position in `SUBSETS`.
 
     The groups of the lowest ranks are for validation, the next ones for test, the others for training
     (docs/decisions/020).
 
     Args:
+        groups: of the images, numbered by their hashes
+        labels: of the images
         fractions: of the images of each class, by subset; training gets the rest
+        previous: the subset that a group has in a previous run, by its number; or `UNASSIGNED`
     """
-    assignment = _GroupAssignment(folder, fractions, seed, previous_subsets)
-    groups = assignment.groups
-    labels = sorted(groups, key=lambda label: (len(groups[label]), label))  # small classes have the least choice
-    for label in labels:
+    assignment = _GroupAssignment(groups, labels, fractions, previous)
+    starts = assignment.starts
+    present = np.flatnonzero(np.diff(starts)).tolist()
+    by_size = sorted(present, key=lambda label: starts[label + 1] - starts[label])  # small ones have the least choice
+    for label in by_size:
         assignment.assign_class(label)
+    assignment.count_groups()
     for subset in assignment.wanted:
-        for label in labels:
-            if assignment.is_missing(label, subset):
+        for label in by_size:
+            if assignment.count[label, subset] == 0:
                 assignment.move_nearest(label, subset)
-    return [assignment.subset[group] for group in folder.groups]
+    subsets: np.ndarray = assignment.subset[groups]
+    return subsets
 
 
 class _GroupAssignment:
     """The subset of each group while images are assigned.
 
+    A pair is a group and a label that some of its images have. Pairs lie label by label, the lowest hash first.
+
     Attributes:
-        fractions: of the images of a class, by subset
+        fractions: of the images of a class, for validation and for test
         wanted: subsets that get images, the more important first
-        images: of a group, by label
-        groups: with images of a label, by label, the lowest hash first
-        previous: the subset a group has in a previous run, where that is wanted
-        subset: by group, once it is assigned
-        count: of assigned groups, by (label, subset)
+        groups: of the pairs
+        sizes: images of the pairs
+        starts: of the pairs of each label, and their end
+        subset: of each group, `UNASSIGNED` at first
+        is_previous: whether a group has its subset from a previous run
+        count: of assigned groups: (labels, subsets); see `count_groups`
     """
 
     def __init__(
-        self, folder: ImageFolder, fractions: Mapping[str, float], seed: int, previous_subsets: Mapping[str, str]
+        self, groups: np.ndarray, labels: np.ndarray, fractions: Mapping[str, float], previous: np.ndarray
     ) -> None:
-        self.fractions = {subset: fractions.get(subset, 0.0) for subset in (VALIDATION, TEST)}
-        self.wanted = [subset for subset in SUBSETS if subset == TRAIN or self.fractions[subset]]
-        image_labels = folder.labels.tolist()
-        self.images = {
-            group: Counter(image_labels[index] for index in indices) for group, indices in group_indices(folder).items()
-        }
-        self.groups = defaultdict[int, list[str]](list)
-        for group in sorted(self.images, key=lambda group: hash_to_unit(group, seed)):
-            for label in self.images[group]:
-                self.groups[label].append(group)
-        self.previous = {
-            group: previous_subsets[group] for group in self.images if previous_subsets.get(group) in self.wanted
-        }
-        self.subset: dict[str, str] = {}
-        self.count = Counter[tuple[int, str]]()
-        for group, subset in self.previous.items():
-            self._assign(group, subset)
-
-    def _assign(self, group: str, subset: str) -> None:
-        for label in self.images[group]:
-            if group in self.subset:
-                self.count[label, self.subset[group]] -= 1
-            self.count[label, subset] += 1
-        self.subset[group] = subset
+        self.fractions = fractions.get(VALIDATION, 0.0), fractions.get(TEST, 0.0)
+        self.wanted = [code for code in range(len(SUBSETS)) if code == 0 or self.fractions[code - 1]]
+        count, num_labels = len(previous), int(labels.max(initial=-1)) + 1
+        pairs, self.sizes = np.unique(labels.astype(np.int64) * count + groups, return_counts=True)
+        self.groups = pairs % max(1, count)
+        self.starts = np.searchsorted(pairs, np.arange(num_labels + 1) * count).tolist()
+        self.is_previous = np.isin(previous, self.wanted)
+        self.subset = np.where(self.is_previous, previous, np.int8(UNASSIGNED))
 
     def assign_class(self, label: int) -> None:
         """Assign the groups of a class that are still free, so that each subset gets its fraction of the images.
 
         A group goes where its middle image belongs, so each subset ends within half a group of its fraction.
         """
-        sizes = {group: self.images[group][label] for group in self.groups[label]}
-        assigned = Counter[str]()  # images, by subset
-        for group in self.subset.keys() & sizes:
-            assigned[self.subset[group]] += sizes[group]
-        position, total = assigned[VALIDATION], sum(sizes.values())
-        validation_end = self.fractions[VALIDATION] * total
-        test_end = max(validation_end, position) + self.fractions[TEST] * total - assigned[TEST]
-        for group in [group for group in self.groups[label] if group not in self.subset]:
-            middle = position + sizes[group] / 2
-            self._assign(group, VALIDATION if middle <= validation_end else TEST if middle <= test_end else TRAIN)
-            position += sizes[group]
+        pairs = slice(self.starts[label], self.starts[label + 1])
+        groups, sizes = self.groups[pairs], self.sizes[pairs]
+        validation, test = (int(sizes[self.subset[groups] == code].sum()) for code in (1, 2))  # assigned images
+        free = self.subset[groups] == UNASSIGNED
+        validation_end = self.fractions[0] * int(sizes.sum())
+        test_end = max(validation_end, validation) + self.fractions[1] * int(sizes.sum()) - test
+        middles = validation + np.cumsum(sizes[free]) - sizes[free] / 2
+        self.subset[groups[free]] = np.where(middles <= validation_end, 1, np.where(middles <= test_end, 2, 0))
 
-    def is_missing(self, label: int, subset: str) -> bool:
-        """Tell whether a class has no image in a subset."""
-        return self.count[label, subset] == 0
+    def count_groups(self) -> None:
+        """Count the groups of each label in each subset, and list the labels of each group."""
+        labels = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        cells = labels * len(SUBSETS) + self.subset[self.groups]
+        self.count = np.bincount(cells, minlength=len(SUBSETS) * (len(self.starts) - 1)).reshape(-1, len(SUBSETS))
+        if (self.count[:, self.wanted] == 0).any():
+            order = np.argsort(self.groups, kind="stable")
+            self._labels, self._ends = labels[order], np.cumsum(np.bincount(self.groups, minlength=len(self.subset)))
 
-    def move_nearest(self, label: int, subset: str) -> None:
+    def _labels_of(self, group: int) -> np.ndarray:
+        labels: np.ndarray = self._labels[self._ends[group - 1] if group else 0 : self._ends[group]]
+        return labels
+
+    def move_nearest(self, label: int, subset: int) -> None:
         """Move the group of a class that is nearest to `subset` by rank there, if it can leave its own."""
-        movable = [group for group in self.groups[label] if self._can_leave(group, subset)]
-        if movable:
-            self._assign(movable[-1 if subset == TRAIN else 0], subset)
+        groups = self.groups[self.starts[label] : self.starts[label + 1]]
+        nearest_first = groups[::-1] if SUBSETS[subset] == TRAIN else groups
+        for group in nearest_first.tolist():
+            if self._can_leave(group, subset):
+                self.count[self._labels_of(group), self.subset[group]] -= 1
+                self.count[self._labels_of(group), subset] += 1
+                self.subset[group] = subset
+                return
 
-    def _can_leave(self, group: str, target: str) -> bool:
+    def _can_leave(self, group: int, target: int) -> bool:
         """Tell whether a group may move: from training if others of its classes stay, else to an earlier subset."""
         source = self.subset[group]
-        if group in self.previous:
-            return False
-        if source == TRAIN:
-            return all(self.count[label, TRAIN] > 1 for label in self.images[group])
-        return SUBSETS.index(source) > SUBSETS.index(target)
+        can_leave = source > target or (source == 0 and (self.count[self._labels_of(group), 0] > 1).all())
+        return bool(can_leave) and not self.is_previous[group]
 
 
 def hash_to_unit(group: str, seed: int) -> float:
@@ -235,36 +247,29 @@ def hash_to_unit(group: str, seed: int) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def group_indices(folder: ImageFolder) -> dict[str, list[int]]:
-    """List the positions of the images of each group, in order."""
-    indices = defaultdict(list)
-    for index, group in enumerate(folder.groups):
-        indices[group].append(index)
-    return indices
-
-
-def _previous_of_groups(folder: ImageFolder, previous_subsets: Mapping[str, str]) -> dict[str, str]:
+def _previous_of_groups(folder: ImageFolder, groups: np.ndarray, previous_subsets: Mapping[str, str]) -> np.ndarray:
     """Give the subset of each group in a previous run: training, where it was trained on any image of the group."""
-    previous = dict[str, str]()
-    for group, digest in zip(folder.groups, folder.digests, strict=True):
-        subset = previous_subsets.get(digest)
-        if subset and previous.get(group) != TRAIN:
-            previous[group] = subset
+    previous = np.full(groups.max(initial=-1) + 1, UNASSIGNED, np.int8)
+    if previous_subsets:
+        for group, digest in zip(groups.tolist(), folder.digests, strict=True):
+            code = CODES.get(previous_subsets.get(digest, ""), UNASSIGNED)
+            if code != UNASSIGNED and previous[group] != CODES[TRAIN]:
+                previous[group] = code
     return previous
 
 
-def _copies(folder: ImageFolder, assigned: np.ndarray) -> dict[int, str]:
+def _copies(folder: ImageFolder, groups: np.ndarray, assigned: np.ndarray) -> dict[int, str]:
     """Find images to drop: their positions, with the held-out image each is a copy of."""
-    originals: dict[str, int] = {}
-    copies = {}
-    for subset in (TEST, VALIDATION, ""):
-        indices = np.flatnonzero(assigned == subset).tolist()
-        for index in indices:
-            if folder.groups[index] in originals:
-                original = originals[folder.groups[index]]
-                copies[index] = f"{_relation(folder, index, original)} {folder.paths[original]}"
-        if subset:
-            originals.update({folder.groups[index]: index for index in indices})
+    copies = dict[int, str]()
+    if (assigned == UNASSIGNED).all():
+        return copies
+    originals = np.full(len(groups), -1)  # by group: the last image of it that is held out
+    for code in (CODES[TEST], CODES[VALIDATION], UNASSIGNED):
+        indices = np.flatnonzero(assigned == code)
+        for index in indices[originals[groups[indices]] >= 0].tolist():
+            original = originals[groups[index]]
+            copies[index] = f"{_relation(folder, index, original)} {folder.paths[original]}"
+        originals[groups[indices]] = indices
     return copies
 
 
@@ -275,12 +280,9 @@ def _relation(folder: ImageFolder, index: int, original: int) -> str:
     return "in one group with" if is_related else "near duplicate of"
 
 
-def _previously_trained_on(
-    folder: ImageFolder, assigned: np.ndarray, previous_subsets: Mapping[str, str]
-) -> dict[int, str]:
+def _previously_trained_on(assigned: np.ndarray, previous: np.ndarray) -> dict[int, str]:
     """Find images that the folder holds out, though the run this one starts from was trained on them."""
-    held_out = np.flatnonzero(assigned != "").tolist()
-    return {index: TRAINED_ON for index in held_out if previous_subsets.get(folder.groups[index]) == TRAIN}
+    return dict.fromkeys(np.flatnonzero((assigned != UNASSIGNED) & (previous == CODES[TRAIN])).tolist(), TRAINED_ON)
 
 
 def _require_images(folder: ImageFolder, subsets: dict[str, ImageFolder]) -> None:
@@ -317,7 +319,8 @@ def _too_alike(folder: ImageFolder) -> str:
 def _dropped_notes(skipped: list[FileEntry]) -> list[str]:
     trained_on = [entry.path for entry in skipped if entry.reason == TRAINED_ON]
     copies = [entry.path for entry in skipped if (entry.reason or "").startswith("copy of")]
-    relatives = [entry.path for entry in skipped if entry.path not in {*trained_on, *copies}]
+    others = {*trained_on, *copies}
+    relatives = [entry.path for entry in skipped if entry.path not in others]
     notes = [f"{len(copies)} copies of held-out images were left out, e.g. {copies[0]}."] if copies else []
     if relatives:
         close = "near duplicates of held-out images, or in a group with one,"
