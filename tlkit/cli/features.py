@@ -39,7 +39,8 @@ def features(data: Location, output: Path, settings: FeaturesSettings) -> None:
 
     The split is the one a training with the same --seed and --validation-split uses, or with --run
     the one of that run. PCA and product quantization are fitted on training images only. They are
-    saved in the .npz, or next to a .csv or .parquet.
+    saved in the .npz, or next to a .csv or .parquet. A .parquet has them as one column of lists of equal length, named
+    features (or codes, with --pq); a .csv has one column for each value.
     """
     from tlkit.cli.console import Console
     from tlkit.features.export import export_features

@@ -305,7 +305,8 @@ def _write_parquet(table: Table, file: Path, _: str) -> None:
     from pyarrow import parquet
 
     names = [[_utf8(value) for value in values] for values in table.names]
-    columns = dict(zip(NAME_COLUMNS, names, strict=True)) | dict(zip(table.columns, table.rows.T, strict=True))
+    rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(table.rows.ravel()), table.rows.shape[1])
+    columns = dict(zip(NAME_COLUMNS, names, strict=True)) | {table.kind: rows}
     content = pyarrow.table(columns).replace_schema_metadata({"tlkit": json.dumps(table.facts)})
     buffer = io.BytesIO()
     parquet.write_table(content, buffer)
