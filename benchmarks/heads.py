@@ -180,7 +180,7 @@ def with_mirrored_rows(recipe: NetworkRecipe, split: Any, train: Arrays, validat
     rows = np.concatenate([two_depths(train, view) for view in views])
     num_classes = split.train.num_classes
     learner = HeadLearner(recipe.head(len(split.train)), rows.shape[1], num_classes, recipe.settings.seed)
-    samples = Samples(rows, np.tile(one_hot(split.train), (2, 1)))
+    samples = Samples(rows, np.tile(one_hot(split.train)[:], (2, 1)))
     held_out = Samples(two_depths(validation), one_hot(split.validation))
     plan = plan_first(recipe, split, "head")
     plan = replace(plan, epochs=max(1, plan.epochs // 2))  # as many steps

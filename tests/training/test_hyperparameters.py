@@ -42,6 +42,15 @@ def test_more_images_take_fewer_epochs_and_larger_batches():
         assert (epochs[-1], epochs[0]) == (least, most)
 
 
+def test_a_head_takes_at_least_twenty_passes_until_there_are_very_many_images():
+    """The choices for small folders, as they were before steps were capped."""
+    chosen = {1: 100, 128: 100, 129: 75, 300: 50, 700: 25, 900: 20, 2_021: 20, 50_000: 20, 200_000: 20, 640_000: 20}
+    assert {count: choose_epochs(count, 128) for count in chosen} == chosen
+    chosen = {640_001: 19, 1_281_167: 9, 5_000_000: 3, 100_000_000: 3}
+    assert {count: choose_epochs(count, 128) for count in chosen} == chosen
+    assert choose_epochs(5_000_000, 1024) == 20  # steps count, not images
+
+
 def test_many_views_take_two_epochs_each():
     by_views = [choose_block_epochs(2022, 32, views) for views in range(1, 101)]
     assert by_views[:3] == [5] * 3

@@ -184,7 +184,7 @@ class Computed:
         loss = LOSSES[plan.loss]()
         compile_model(network, plan.optimizer, loss, 100)
         rates = [plan.optimizer.lr_multipliers.get(variable.path, 1) for variable in network.trainable_variables]
-        targets = smooth_labels(train.targets, plan.label_smoothing)
+        targets = smooth_labels(train.targets[:], plan.label_smoothing)
         images = train.in_epoch(1)[np.arange(8)]
         if train.adversary:
             train.adversary.aim_at(network)

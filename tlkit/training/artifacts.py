@@ -158,20 +158,20 @@ class Fitted(ABC):
 
     def load(self, images: ImageFolder, top: SavedTop) -> np.ndarray:
         """Give the input of the head for images, from what is cached of them, exactly as `predict` will."""
-        starts = range(0, len(images), READ_BATCH)
+        held_out, train = self.features
+        features, starts = held_out if held_out.has(images) else train, range(0, len(images), READ_BATCH)
         batches = (images.subset(range(start, min(start + READ_BATCH, len(images)))) for start in starts)
-        cached = (self._at_cut(batch) for batch in batches)
+        cached = (_at_cut(features, batch) for batch in batches)
         if top.body is None:
             return np.concatenate(list(cached))
         with ThreadPoolExecutor(count_workers()) as pool:
             return np.concatenate(list(ordered_map(pool, ThreadedRunner(top.body), cached)))
 
-    def _at_cut(self, images: ImageFolder) -> np.ndarray:
-        """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
-        held_out, train = self.features
-        features = held_out if held_out.has(images) else train
-        rows = features.load_plain(images)
-        return rows.astype(np.float32) if rows.dtype == np.float16 else rows
+
+def _at_cut(features: Features, images: ImageFolder) -> np.ndarray:
+    """Load what is cached at the cut, of the view that is not augmented: float32, or uint8 pixels."""
+    rows = features.load_plain(images)
+    return rows.astype(np.float32) if rows.dtype == np.float16 else rows
 
 
 @dataclass(frozen=True)

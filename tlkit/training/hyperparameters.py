@@ -43,6 +43,7 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors whose products one
 WARM_UP = 0.1  # fraction of the steps, where more than the head is trained
 SMALL_DATASET = 1000  # images
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 150, 20, 100
+MAX_STEPS, MIN_PASSES = 100_000, 3  # of a head on very many images, which needs no twenty passes
 SCRATCH_BATCHES, MAX_BATCH = ((300, 16), (1000, 32)), 64  # (below this number of images, batch size)
 SCRATCH_STEPS, MIN_SCRATCH_EPOCHS, MAX_SCRATCH_EPOCHS = 1500, 15, 100
 BLOCK_STEPS, MIN_BLOCK_EPOCHS, MAX_BLOCK_EPOCHS = 320, 5, 30
@@ -184,12 +185,15 @@ def choose_hidden(num_images: int) -> int:
 def choose_epochs(num_images: int, batch_size: int) -> int:
     """Choose the epochs of a head: few for many images, more for few, so that it settles.
 
-    Early stopping usually ends sooner. Figures: docs/decisions/004.
+    Early stopping usually ends sooner. Figures: docs/decisions/004 and, for very many images, 056.
 
     >>> choose_epochs(2021, 128), choose_epochs(40, 128), choose_epochs(50_000, 128)
     (20, 100, 20)
+    >>> choose_epochs(1_000_000, 128), choose_epochs(10_000_000, 128)
+    (12, 3)
     """
-    return min(MAX_EPOCHS, max(MIN_EPOCHS, MIN_STEPS // steps_per_epoch(num_images, batch_size)))
+    steps = steps_per_epoch(num_images, batch_size)
+    return min(MAX_EPOCHS, max(MIN_PASSES, MAX_STEPS // steps), max(MIN_EPOCHS, MIN_STEPS // steps))
 
 
 def choose_scratch_batch(num_images: int) -> int:

@@ -18,8 +18,9 @@ from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
 from tlkit.engines.base import EngineSpec
 from tlkit.engines.litert_head import head_to_litert
-from tlkit.features.extract import extract
+from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed
+from tlkit.features.store import StoredFeatures
 from tlkit.models.head import GRID, Head
 from tlkit.models.keras_file import write_keras_file
 from tlkit.robustness.adversary import Adversary
@@ -28,15 +29,18 @@ from tlkit.runs.run import Run
 from tlkit.training.artifacts import Fitted, SavedTop, Stages, save_head_arrays, save_stages
 from tlkit.training.hardening import Hardening
 from tlkit.training.head.learner import HeadLearner
-from tlkit.training.loop.batches import Samples
+from tlkit.training.loop.batches import Indexable, OneHot, Samples
 from tlkit.training.loop.checkpoint import Checkpoint
 from tlkit.training.loop.fit import fit
 from tlkit.training.loop.history import choose_criterion
 from tlkit.training.loop.losses import class_balanced_weights
 from tlkit.training.loop.plan import FitPlan
+from tlkit.training.loop.streaming import StreamedFeatures
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
 from tlkit.utils.parallel import single_threaded_blas
 from tlkit.utils.progress import Progress
+
+MAX_HELD = 1 << 30  # bytes of features that training a head holds in memory
 
 
 class HeadAdvice:
@@ -120,20 +124,26 @@ def fit_head(
 def head_samples(
     training: NetworkTraining, hardening: Hardening, dataset: NetworkDataset, progress: Progress
 ) -> HeadSamples:
-    """Load what a head is trained and judged on; where noise hardens it, compute features of degraded views."""
+    """Open what a head is trained and judged on; where noise hardens it, compute features of degraded views.
+
+    Features of up to `MAX_HELD` bytes are loaded; of more, training streams windows and judging reads on and on.
+    """
     split, features, started = dataset.split, dataset.features, time.perf_counter()
-    views = _degraded_features(training, hardening, dataset, progress) if hardening.noise else None
-    seconds = time.perf_counter() - started
-    train = training_samples(features.load(split.train) if views is None else views, split.train, training)
-    return HeadSamples(train, Samples(features.load(split.validation), one_hot(split.validation)), seconds)
+    trained_on = _degraded_features(training, hardening, dataset, progress) if hardening.noise else features
+    opened, seconds = trained_on.open(split.train, MAX_HELD), time.perf_counter() - started
+    rows: Indexable = opened
+    if isinstance(opened, StoredFeatures) and len(opened) * opened[:1].nbytes > MAX_HELD:
+        rows = StreamedFeatures(opened)
+    validation = Samples(features.open(split.validation, MAX_HELD), one_hot(split.validation))
+    return HeadSamples(training_samples(rows, split.train, training), validation, seconds)
 
 
 def _degraded_features(
     training: NetworkTraining, hardening: Hardening, dataset: NetworkDataset, progress: Progress
-) -> Any:
-    """Compute the features of degraded views of the training images, in memory or on the disk."""
-    train, views = dataset.split.train, hardening.degraded_views(training)
-    return extract(train, completed(dataset.extractor), training.image, progress, views).open(train)
+) -> Features:
+    """Compute the features of degraded views of the training images."""
+    views = hardening.degraded_views(training)
+    return extract(dataset.split.train, completed(dataset.extractor), training.image, progress, views)
 
 
 def plan_first(training: NetworkTraining, split: Split, phase: str) -> FitPlan:
@@ -150,7 +160,6 @@ def training_samples(
     return Samples(features, one_hot(images), weights, adversary)
 
 
-def one_hot(images: ImageFolder) -> np.ndarray:
+def one_hot(images: ImageFolder) -> OneHot:
     """Give the labels as float32 (images, classes)."""
-    targets: np.ndarray = np.eye(images.num_classes, dtype=np.float32)[images.labels]
-    return targets
+    return OneHot(images.labels, images.num_classes)

@@ -94,7 +94,8 @@ class HeadLearner:
 
     def differentiate(self, batch: Batch) -> tuple[float, float]:
         """Compute the gradients of a batch, and give its loss and accuracy."""
-        features, targets, sample_weights = batch
+        stored, targets, sample_weights = batch
+        features = stored.astype(np.float32, copy=False)
         kept, rate, hidden = None, self._head.dropout, self._head.hidden
         if rate:
             shape = len(features), hidden[-1] if hidden else features.shape[1]
@@ -211,8 +212,8 @@ class HeadLearner:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Give probabilities, as the finished head does."""
-        arrays = self.arrays()
-        return self._finish(self._threads(lambda half: half.predict(features, arrays), self._halves))[1]
+        arrays, values = self.arrays(), features.astype(np.float32, copy=False)
+        return self._finish(self._threads(lambda half: half.predict(values, arrays), self._halves))[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Give what the finished head computes with, named as by `models.head.head_arrays`."""

@@ -37,8 +37,9 @@ class Samples:
     """Images to train on, or to evaluate.
 
     Attributes:
-        features: (images, …); where they have `in_epoch`, that gives them as an epoch sees them
-        targets: one-hot float32 (images, classes)
+        features: (images, …); where they have `in_epoch`, that gives them as an epoch sees them; where they have
+            `shuffled`, that gives their order, too
+        targets: float32 (images, classes), one-hot
         weights: in the loss, float32 (images,), mean 1; all equal by default
         adversary: attacks them while they are trained on; None for none
     """
@@ -46,7 +47,7 @@ class Samples:
     def __init__(
         self,
         features: Indexable,
-        targets: np.ndarray,
+        targets: "np.ndarray | OneHot",
         weights: np.ndarray | None = None,
         adversary: BatchAttack | None = None,
     ) -> None:
@@ -57,6 +58,29 @@ class Samples:
         """Give the features as an epoch sees them."""
         features: Indexable = self.features.in_epoch(epoch) if hasattr(self.features, "in_epoch") else self.features
         return features
+
+    def shuffled(self, seed: int, epoch: int) -> tuple[Indexable, np.ndarray]:
+        """Give the features as an epoch sees them, and the positions of all images in the order it takes them."""
+        if hasattr(self.features, "shuffled"):
+            ordered: tuple[Indexable, np.ndarray] = self.features.shuffled(seed, epoch)
+            return ordered
+        return self.in_epoch(epoch), np.random.default_rng((seed, epoch)).permutation(len(self.targets))
+
+
+class OneHot:
+    """One-hot targets of labels, made when they are asked for, because all would take 4 bytes per image and class."""
+
+    def __init__(self, labels: np.ndarray, num_classes: int) -> None:
+        self._labels, self.shape = labels, (len(labels), num_classes)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        labels = self._labels[indices]
+        targets = np.zeros((len(labels), self.shape[1]), np.float32)
+        targets[np.arange(len(labels)), labels] = 1
+        return targets
 
 
 def prefetch(make: Callable[[int, Any], Made], parts: Iterable[Any]) -> Iterator[Made]:
@@ -82,9 +106,13 @@ def batch_indices(num_images: int, batch_size: int, seed: int, epoch: int) -> np
     Every image once, in an order that depends on seed and epoch; the last batch is filled up
     with the first images, so that all have one size and none is too small for a batch norm.
     """
-    order = np.random.default_rng((seed, epoch)).permutation(num_images)
-    filled = np.resize(order, steps_per_epoch(num_images, batch_size) * batch_size)
-    return filled.reshape(-1, batch_size)
+    return np.stack(list(in_batches(np.random.default_rng((seed, epoch)).permutation(num_images), batch_size)))
+
+
+def in_batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Give the positions of the images of every step, the last batch filled up with the first images."""
+    for start in range(0, len(order), batch_size):
+        yield order.take(np.arange(start, start + batch_size), mode="wrap")
 
 
 @dataclass(frozen=True)

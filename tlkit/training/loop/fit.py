@@ -11,7 +11,7 @@ import numpy as np
 
 from tlkit.errors import ModelError
 from tlkit.evaluation.metrics import confusion_matrix, macro_f1
-from tlkit.training.loop.batches import Batch, Samples, batch_indices, mix, prefetch, steps_per_epoch
+from tlkit.training.loop.batches import Batch, Samples, in_batches, mix, prefetch, steps_per_epoch
 from tlkit.training.loop.checkpoint import Checkpoint, TrainingState
 from tlkit.training.loop.history import BALANCED_LOSS, MACRO_F1, EpochRecord, best_epoch, plateau_factor
 from tlkit.training.loop.learner import Learner
@@ -20,6 +20,7 @@ from tlkit.training.loop.plan import FitPlan
 from tlkit.utils.progress import Progress
 
 PREDICT_BATCH = 256  # images evaluated at a time, at most
+JUDGED = 1 << 14  # images whose probabilities are held at a time
 LR_REDUCTION = 0.3  # of the learning rate, after a divergence
 MAX_DIVERGENCES = 3
 OUT_OF_MEMORY_MESSAGES = ("RESOURCE_EXHAUSTED", "OOM when allocating")  # of TensorFlow and JAX
@@ -133,15 +134,16 @@ def _epoch(learner: Learner, train: Samples, validation: Samples, plan: FitPlan,
     learner.start_epoch(
         plan.seed, epoch, plateau_factor([record.score for record in state.history[state.restarted_at :]])
     )
-    features, targets = train.in_epoch(epoch), smooth_labels(train.targets, plan.label_smoothing)
+    features, order = train.shuffled(plan.seed, epoch)
 
-    def make_batch(step: int, indices: np.ndarray) -> Batch:
+    def make_batch(_: int, indices: np.ndarray) -> tuple[np.ndarray, Batch]:
         """Make the batch of a step, before anything that depends on the network."""
-        return features[indices], targets[indices], train.weights[indices]
+        targets = smooth_labels(train.targets[indices], plan.label_smoothing)
+        return indices, (features[indices], targets, train.weights[indices])
 
-    steps, ends = batch_indices(len(targets), state.batch_size, plan.seed, epoch), [time.perf_counter()]
-    for step, (images, labels, weights) in enumerate(prefetch(make_batch, steps)):
-        attacked = train.adversary.attack(images, steps[step], epoch) if train.adversary else images
+    steps, ends = in_batches(order, state.batch_size), [time.perf_counter()]
+    for step, (indices, (images, labels, weights)) in enumerate(prefetch(make_batch, steps)):
+        attacked = train.adversary.attack(images, indices, epoch) if train.adversary else images
         batch = mix((attacked, labels, weights), plan.mixing, np.random.default_rng((plan.seed, epoch, step)))
         loss, accuracy = learner.step(batch)
         ends.append(time.perf_counter())
@@ -169,14 +171,18 @@ def _without_graph(ends: list[float], seconds: float) -> float:
 
 def _evaluate(learner: Learner, samples: Samples, plan: FitPlan) -> dict[str, float]:
     """Compute the loss against the smoothed labels and the accuracy; and the criterion, if that is another."""
-    size = min(PREDICT_BATCH, plan.batch_size)
-    starts = range(0, len(samples.targets), size)
-    probabilities = np.concatenate([learner.predict(samples.features[k : k + size]) for k in starts])
-    losses = learner.losses(smooth_labels(samples.targets, plan.label_smoothing), probabilities)
-    labels, predicted = samples.targets.argmax(axis=1), probabilities.argmax(axis=1)
+    size, (count, num_classes) = min(PREDICT_BATCH, plan.batch_size), samples.targets.shape
+    parts = list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
+    for first in range(0, count, JUDGED // size * size):  # so that no more probabilities are in memory at a time
+        part = slice(first, min(first + JUDGED // size * size, count))
+        starts, targets = range(first, part.stop, size), samples.targets[part]
+        probabilities = np.concatenate([learner.predict(samples.features[k : k + size]) for k in starts])
+        losses = learner.losses(smooth_labels(targets, plan.label_smoothing), probabilities)
+        parts.append((losses, targets.argmax(axis=1), probabilities.argmax(axis=1)))
+    losses, labels, predicted = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     measured = {"val_loss": float(np.mean(losses)), "val_accuracy": float(np.mean(predicted == labels))}
     if plan.criterion == MACRO_F1:
-        measured["val_criterion"] = -macro_f1(confusion_matrix(labels, predicted, probabilities.shape[1]))
+        measured["val_criterion"] = -macro_f1(confusion_matrix(labels, predicted, num_classes))
     elif plan.criterion == BALANCED_LOSS:
         measured["val_criterion"] = float(np.mean([losses[labels == label].mean() for label in np.unique(labels)]))
     return measured
