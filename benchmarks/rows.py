@@ -47,7 +47,7 @@ from tlkit.utils.progress import Silent
 
 CLASSES, LATENT = 100, 24
 KEY = FeatureKey(0, ImageSpec(224), "made", "0", "float16", "0" * 64, "made")
-NOISE_ROWS = 1 << 15
+NOISE_ROWS, NOISE = 1 << 15, 3.0  # rows, and their size beside the classes'
 CHUNK = 4096  # rows made at a time
 
 
@@ -102,7 +102,7 @@ def make(options: argparse.Namespace) -> None:
     for start in range(0, options.rows, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, options.rows))
         rows = centers[labels[numbers]] + 0.6 * inner[random.integers(NOISE_ROWS, size=len(numbers))]
-        rows += 1.0 * noise[random.integers(NOISE_ROWS, size=len(numbers))]
+        rows += NOISE * noise[random.integers(NOISE_ROWS, size=len(numbers))]
         values = np.maximum(rows, 0).astype(np.float16)
         digests = [digest.tobytes().hex() for digest in hashes_of(numbers)]
         store.add([FeatureRecord(name, name[:32], appearance, row) for name, row in zip(digests, values, strict=True)])
