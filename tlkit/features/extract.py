@@ -81,11 +81,15 @@ class Features:
             return self.store.gather(images.sha256, np.zeros(len(images), np.int64))
         return self.load(images)
 
-    def open(self, images: ImageFolder, max_bytes: int = MAX_IN_MEMORY) -> StoredFeatures | np.ndarray:
-        """Give the same by position: in memory where they are few, else read from disk when they are asked for."""
+    def open(self, images: ImageFolder, max_bytes: int = 0) -> StoredFeatures | np.ndarray:
+        """Give the same by position: in memory where they are few, else read from disk when they are asked for.
+
+        Args:
+            max_bytes: held in memory; `MAX_IN_MEMORY` where it is 0
+        """
         num_views = self.views.count if isinstance(self.views, AugmentedViews) else 0
         stored = StoredFeatures(self.store, images.sha256, num_views)
-        if num_views or not len(stored) or len(stored) * stored[:1].nbytes > max_bytes:
+        if num_views or not len(stored) or len(stored) * stored[:1].nbytes > (max_bytes or MAX_IN_MEMORY):
             return stored
         return stored[:]
 
