@@ -34,7 +34,8 @@ from tlkit.data.appearance import APPEARANCE
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 from tlkit.data.split import split_folder
-from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore, StoredFeatures
+from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore
+from tlkit.features.stored import StoredFeatures
 from tlkit.models.head import Head
 from tlkit.training.head.learner import HeadLearner
 from tlkit.training.hyperparameters import choose_epochs

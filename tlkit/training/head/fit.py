@@ -20,7 +20,7 @@ from tlkit.engines.base import EngineSpec
 from tlkit.engines.litert_head import head_to_litert
 from tlkit.features.extract import Features, extract
 from tlkit.features.extractor import completed
-from tlkit.features.store import StoredFeatures
+from tlkit.features.stored import StoredFeatures
 from tlkit.models.head import GRID, Head
 from tlkit.models.keras_file import write_keras_file
 from tlkit.robustness.adversary import Adversary
