@@ -100,6 +100,19 @@ def test_shards_in_an_object_store_have_the_bytes_of_those_on_disk(run, colors, 
     assert words == "'s3://answers/some/out' already exists and is complete; choose another folder with -o."
 
 
+def test_images_of_an_object_store_have_the_rows_of_those_on_disk(run, colors, tmp_path, s3, bucket, small_blocks):  # noqa: F811
+    s3.upload(colors, "s3://answers/new")
+    assert tlkit("predict", run.path, colors, "-o", f"{tmp_path}/out/").exit_code == 0
+    done = tlkit("predict", run.path, "s3://answers/new/", "s3://answers/nothing.jpg", "-o", "s3://answers/out/")
+    assert done.exit_code == 6, done.stderr
+    expected, rows = read_folder(tmp_path / "out"), read_remote("s3://answers/out")
+    paths = [path.replace(str(colors), "s3://answers/new") for path in expected.column("path").to_pylist()]
+    assert rows.column("path").to_pylist() == [*paths, "s3://answers/nothing.jpg"]
+    assert rows.column("error").to_pylist()[-1] == "does not exist"
+    assert rows.slice(0, 36).drop_columns("path").equals(expected.drop_columns("path"))
+    assert "inside the image folder" in refused(2, "predict", run.path, "s3://answers/new", "-o", "s3://answers/new/o/")
+
+
 def test_an_unfinished_folder_in_an_object_store_is_continued(run, colors, s3, bucket, small_blocks):  # noqa: F811
     command = ("predict", run.path, colors, "-o", "s3://answers/out/")
     assert tlkit(*command).exit_code == 0

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ from PIL import Image
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_square, prepare_image
 from tlkit.data.layout import IMAGE_SUFFIXES
 from tlkit.data.listing import FileEntry, is_ignored, list_files
-from tlkit.data.sources.files import MAX_BYTES, read_file
+from tlkit.data.sources.files import MAX_BYTES, read_each, read_file
 from tlkit.errors import ImageError, OptionError
 from tlkit.utils.storage import Location, RemotePath, as_location, is_folder, is_remote
 
@@ -49,6 +49,17 @@ class NamedInput:
             return decode_image(data, spec) if identify else DecodedImage(decode_square(data, spec), "", "")
         except ImageError as error:
             return error
+
+
+def fetched(inputs: list[NamedInput]) -> list[NamedInput]:
+    """Read inputs that are objects of an object store, several at a time; others stay as they are.
+
+    Raises:
+        StorageError
+    """
+    objects = [item.content for item in inputs if isinstance(item.content, RemotePath)]
+    contents = read_each(objects)
+    return [replace(item, content=next(contents)) if isinstance(item.content, RemotePath) else item for item in inputs]
 
 
 def name_input(given: ImageInput, spec: ImageSpec) -> NamedInput:

@@ -13,7 +13,7 @@ from tlkit.data.thumbnail import data_uri, read_thumbnail
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.calibration import apply_temperature
 from tlkit.evaluation.rejection import min_images
-from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, name_input
+from tlkit.inference.inputs import ImageInput, NamedInput, each_input, expand_inputs, fetched, name_input
 from tlkit.inference.network import open_detector, open_network
 from tlkit.runs.manifest import REFERENCES
 from tlkit.runs.run import Run, load_run
@@ -156,7 +156,7 @@ class Predictor:
             inputs: as `name_input` gives them
             identify: also hash each file and its pixels
         """
-        decoded = [item.decode(self.manifest.image, identify) for item in inputs]
+        decoded = [item.decode(self.manifest.image, identify) for item in fetched(inputs)]
         named = [(item.name, image) for item, image in zip(inputs, decoded, strict=True)]
         images = [(name, image) for name, image in named if isinstance(image, DecodedImage)]
         features = self.network.extract(np.stack([image.pixels for _, image in images])) if images else None

@@ -27,9 +27,9 @@ from tlkit.inference.tables import ParquetWriter, PredictionColumns
 from tlkit.runs.run import MAX_JSON_BYTES, Run, load_run
 from tlkit.utils.files import writing
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, single_threaded_blas
-from tlkit.utils.progress import Progress
+from tlkit.utils.progress import Advance, Progress
 from tlkit.utils.reading import sha256_regular
-from tlkit.utils.storage import Location, is_remote
+from tlkit.utils.storage import Location, as_location, is_remote
 from tlkit.utils.text import quote_names
 
 SHARDS_VERSION = 1  # of the form of a folder
@@ -167,11 +167,14 @@ class BlockList:
 class PredictBlock:
     """Classification of blocks, each into its shard; made once in each process that does it."""
 
-    def __init__(self, spec: PredictSpec, predictor: Predictor | None = None) -> None:
+    def __init__(
+        self, spec: PredictSpec, predictor: Predictor | None = None, advance: Advance = lambda count: None
+    ) -> None:
         """Open the run.
 
         Args:
             predictor: of this run with these options, where one is open
+            advance: is called with the number of images just classified
 
         Raises:
             RunError: also if the run is not the one that the command started with
@@ -181,7 +184,7 @@ class PredictBlock:
         run = load_run(spec.run)
         if _hash_model(run) != spec.model:
             raise RunError(f"'{run.path}' is not the run that this command started with; restore it.")
-        self._spec = spec
+        self._spec, self._advance = spec, advance
         self._predictor = predictor or Predictor(run, spec.engine, spec.top_k, spec.unknown, spec.trust_model)
         names, top_k = run.manifest.class_names, self._predictor.top_k
         self._columns = PredictionColumns(names, top_k, spec.probs, spec.scores)
@@ -205,10 +208,15 @@ class PredictBlock:
         return _describe_shard(block.file, ShardFolder(self._spec.output).write(block.file, content.getvalue()))
 
     def _classify(self, block: InputBlock) -> Iterator[Prediction]:
-        named = (NamedInput(path, Path(self._spec.root, path)) for path in block.inputs)
+        named = (NamedInput(path, self._find(path)) for path in block.inputs)
         with single_threaded_blas():
             for predictions in ordered_map(self._pool, self._predictor.predict_chunk, in_chunks(named, CHUNK)):
                 yield from predictions
+                self._advance(len(predictions))
+
+    def _find(self, path: str) -> Location:
+        location = as_location(path)
+        return Path(self._spec.root, location) if isinstance(location, Path) else location
 
 
 def _describe_shard(file: str, content: bytes) -> ShardRow:
@@ -246,9 +254,8 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
     shards = [_take(_read_shard(folder, name), counts) for name in sorted(finished)]
     missing = (block for block in blocks if block.file not in finished)
     with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
-        for row in map(PredictBlock(spec, predictor), missing):
+        for row in map(PredictBlock(spec, predictor, advance), missing):
             shards.append(_take(row, counts))
-            advance(row.counts["inputs"])
     counted = counts.as_json()
     del counted["first_error"]  # depends on what was there
     shards.sort(key=lambda shard: str(shard["file"]))
