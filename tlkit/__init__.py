@@ -24,6 +24,7 @@ _MODULES = {
     "tlkit.comparison.results": ("CandidateResult",),
     "tlkit.data.folder": ("ImageFolder", "read_folder"),
     "tlkit.data.split": ("Split",),
+    "tlkit.distributed.workers": ("use_workers",),
     "tlkit.errors": ("DataError", "ModelError", "OptionError", "RunError", "SamplesError", "TlkitError"),
     "tlkit.estimator.classifier": ("ImageClassifier",),
     "tlkit.estimator.transformer": ("FeatureExtractor",),
@@ -137,6 +138,7 @@ __all__ = [
     "search_images",
     "train",
     "train_classic",
+    "use_workers",
     "visualize",
     "write_sheet",
 ]
@@ -153,6 +155,7 @@ if TYPE_CHECKING:
     from tlkit.comparison.results import CandidateResult
     from tlkit.data.folder import ImageFolder, read_folder
     from tlkit.data.split import Split
+    from tlkit.distributed.workers import use_workers
     from tlkit.errors import DataError, ModelError, OptionError, RunError, SamplesError, TlkitError
     from tlkit.estimator.classifier import ImageClassifier
     from tlkit.estimator.transformer import FeatureExtractor

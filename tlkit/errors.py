@@ -30,6 +30,7 @@ OPTIONAL = {  # the package as people write its name, and the extra of tlkit tha
     "pandas": ("pandas", "pandas"),
     "python_multipart": ("python-multipart", "serve"),
     "pyarrow": ("pyarrow", "parquet"),
+    "ray": ("Ray", "ray"),
     "skimage": ("scikit-image", "classic"),
     "sklearn": ("scikit-learn", "classic"),
     "starlette": ("Starlette", "serve"),

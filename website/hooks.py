@@ -26,7 +26,7 @@ MOVED = ROOT_PAGES | {"docs/commands.md": "commands/index.md", "docs/decisions":
 BACKGROUND = ("architecture.md", "reliability.md", "results.md", "backbones.md", "exports.md", "ablation.md")
 GUIDES = (  # in this order; other pages of docs/ follow
     *("install.md", "data.md", "predictions.md", "explain.md", "report.md", "visualize.md", "robustness.md"),
-    *("harden.md", "attack.md", "search.md", "export.md", "serve.md"),
+    *("harden.md", "attack.md", "search.md", "export.md", "serve.md", "scale.md"),
     *("python.md", "estimator.md", "tracking.md", "ci.md"),
 )
 API = {  # the public names of a page of the Python reference
@@ -50,6 +50,7 @@ API = {  # the public names of a page of the Python reference
     ),
     "Export": ("export_run", "Export", "ExportSettings"),
     "Keras and scikit-learn": ("keras_model", "ImageClassifier", "FeatureExtractor"),
+    "Clusters": ("use_workers",),
     "Errors": ("TlkitError", "OptionError", "DataError", "SamplesError", "ModelError", "RunError"),
 }
 OTHER = "Other names"  # the page of names that the table does not have

@@ -323,6 +323,14 @@ class DescriptorEngine:
     def __init__(self, descriptor: Descriptor, size: int) -> None:
         self._descriptor, self._size = descriptor, size
 
+    def __reduce__(self) -> tuple[Callable[[str, int], "DescriptorEngine"], tuple[str, int]]:
+        """Travel to another process as a name."""
+        return _named_engine, (self._descriptor.name, self._size)
+
     def session(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function that computes one image's descriptor; threads may share it."""
         return lambda images: self._descriptor.compute(resize_square(images[0], self._size))[None]
+
+
+def _named_engine(name: str, size: int) -> DescriptorEngine:
+    return DescriptorEngine(DESCRIPTORS[name], size)

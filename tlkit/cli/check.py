@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import DATA, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, options_from, output_option, verify_option, workers_options
 from tlkit.cli.reporting import QUIET, VERBOSE, report_options, reporting
 from tlkit.settings.commands import CheckSettings
 from tlkit.utils.locations import Location
@@ -32,6 +32,7 @@ MAX_SHOWN = 3  # issues of one check on the screen; --verbose shows all
 @verify_option
 @report_options
 @options_from(CheckSettings)
+@workers_options
 def check(data: Location, output: Path | None, fix: Path | None, strict: bool, settings: CheckSettings) -> None:
     """Look for copies, wrong labels and shortcuts in DATA.
     It reads every image once, trains nothing and changes nothing.

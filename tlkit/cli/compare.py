@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import DATA, explicit_options, options_from, resume_option, run_option, verify_option
+from tlkit.cli.options import (
+    DATA,
+    WORKER_OPTIONS,
+    explicit_options,
+    options_from,
+    resume_option,
+    run_option,
+    verify_option,
+    workers_options,
+)
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CompareSettings
 from tlkit.utils.locations import Location
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
 @verify_option
 @report_options
 @options_from(CompareSettings)
+@workers_options
 def compare(
     data: Location | None, output: Path | None, resume: Path | None, style: str, settings: CompareSettings
 ) -> None:
@@ -76,7 +86,7 @@ def _refuse_others(run: Path) -> None:
     from tlkit.errors import OptionError
     from tlkit.settings.base import option_name
 
-    if others := [name for name in explicit_options() if name not in ("resume", "style")]:
+    if others := [name for name in explicit_options() if name not in ("resume", "style", *WORKER_OPTIONS)]:
         named = "DATA" if others[0] == "data" else option_name(others[0])
         raise OptionError(f"{named} cannot be combined with --resume '{run}'; omit it or start a new comparison.")
 

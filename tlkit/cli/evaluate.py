@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import DATA, open_run, options_from, output_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option, workers_options
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import EvaluateSettings
 from tlkit.utils.locations import Location
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @report_options
 @options_from(EvaluateSettings)
+@workers_options
 def evaluate(run: Path, data: Location | None, output: Path | None, settings: EvaluateSettings) -> None:
     """Measure the accuracy of RUN on labeled images.
     They are in DATA, one subfolder per class; without DATA they are the validation images of RUN.

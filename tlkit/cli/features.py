@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option, workers_options
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.utils.locations import Location
@@ -33,6 +33,7 @@ KIND_WORDS = {"features": "features", "components": "principal components", "cod
 @verify_option
 @report_options
 @options_from(FeaturesSettings)
+@workers_options
 def features(data: Location, output: Path, settings: FeaturesSettings) -> None:
     """Export features (embeddings) of every image in DATA.
     The file has one row per image, with its path, class and subset.

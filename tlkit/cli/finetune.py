@@ -16,6 +16,7 @@ from tlkit.cli.options import (
     resume_run,
     run_option,
     verify_option,
+    workers_options,
 )
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
@@ -56,6 +57,7 @@ TRAINED = {"all": "head", "lower": "head, then upper blocks and head", "none": "
 @verify_option
 @report_options
 @options_from(FinetuneSettings)
+@workers_options
 def finetune(
     data: Location | None, output: Path | None, resume: Path | None, dry_run: bool, settings: FinetuneSettings
 ) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import DATA, explicit_options, open_run, options_from, output_option, verify_option
+from tlkit.cli.options import (
+    DATA,
+    explicit_options,
+    open_run,
+    options_from,
+    output_option,
+    verify_option,
+    workers_options,
+)
 from tlkit.cli.output import CURVE_WIDTH
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.base import command_line
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 @report_options
 @options_from(LrFindSettings, "network")
 @options_from(FinetuneSettings)
+@workers_options
 def lr_find(data: Location, output: Path, network: LrFindSettings, settings: FinetuneSettings) -> None:
     """Suggest a learning rate by a range test on DATA.
     The loss is measured and drawn while the learning rate grows. The suggestion is where the loss falls

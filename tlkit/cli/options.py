@@ -18,6 +18,7 @@ from tlkit.utils.locations import as_location
 if TYPE_CHECKING:
     from tlkit.runs.run import Run
 
+WORKER_OPTIONS = ("on", "workers")  # options that change no result
 MAX_NAME_WIDTH = 56  # characters of an option's name and choices on a terminal of 60 columns
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -193,6 +194,38 @@ def verify_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def workers_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--on` and `--workers`: who reads the images and runs frozen networks; no result depends on it."""
+    from tlkit.distributed.workers import use_workers
+
+    @wraps(command)
+    def call(on: Any, workers: int, **parameters: Any) -> Any:
+        """Call the command with its workers."""
+        with use_workers(on, workers):
+            return command(**parameters)
+
+    count = click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        cls=GroupedOption,
+        group="Speed",
+        help="Workers of --on ray; 0 for one per processor.",
+    )
+    kind = click.option(
+        "--on",
+        type=click.Choice(("here", "ray")),
+        default="here",
+        show_default=True,
+        cls=GroupedOption,
+        group="Speed",
+        help="Place where images are read and features computed: here, or ray: the cluster of RAY_ADDRESS, or a new "
+        "one on this machine.",
+    )
+    return kind(count(call))
+
+
 def config_option(command: str) -> Decorator:
     """Make `--config FILE`: defaults from a run's `settings.json`; typed options win.
 
@@ -292,7 +325,7 @@ def _refuse_changes(run: Path) -> None:
     read_training_request(stopped)  # a damaged settings.json is an error for every command line
     before = stopped.read_settings()
     for name in explicit_options(or_configured=True):
-        if name in ("resume", "trust_model"):
+        if name in ("resume", "trust_model", *WORKER_OPTIONS):
             continue
         given = click.get_current_context().params[name]
         given = str(given.resolve()) if name == "data" else list(given) if isinstance(given, tuple) else given

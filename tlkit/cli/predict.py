@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption
-from tlkit.cli.options import open_run, options_from
+from tlkit.cli.options import open_run, options_from, workers_options
 from tlkit.cli.reporting import QUIET, report_options, reporting
 from tlkit.settings.commands import PredictSettings
 
@@ -74,6 +74,7 @@ SHARDS = "shards"  # format
 )
 @report_options
 @options_from(PredictSettings)
+@workers_options
 def predict(
     run: Path,
     inputs: tuple[str, ...],

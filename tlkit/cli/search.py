@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
-from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option
+from tlkit.cli.options import DATA, open_run, options_from, output_option, verify_option, workers_options
 from tlkit.cli.predict import SOME_FAILED
 from tlkit.cli.reporting import report_options, reporting
 from tlkit.settings.commands import CheckSettings
@@ -38,6 +38,7 @@ def search() -> None:
 @verify_option
 @report_options
 @options_from(IndexSettings)
+@workers_options
 def index(data: Location, output: Path, settings: IndexSettings) -> None:
     """Make an index of every image in DATA.
     It is a new folder of data files, with paths relative to DATA.
@@ -144,6 +145,7 @@ def search_evaluate(index_path: Path, settings: SearchEvaluateSettings) -> None:
 )
 @verify_option
 @report_options
+@workers_options
 def add(index_path: Path, data: Location, labels: bool, run: str) -> None:
     """Add the images of DATA to INDEX.
     A file that changed replaces its old self; others stay.
@@ -195,6 +197,7 @@ def search_info(index_path: Path) -> None:
 @verify_option
 @report_options
 @options_from(CheckSettings)
+@workers_options
 def near(data: Location, settings: CheckSettings) -> None:
     """List the images of DATA that are nearly the same.
     They are the copies that `tlkit check` finds; nothing is written.

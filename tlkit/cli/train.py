@@ -6,7 +6,16 @@ from pathlib import Path
 import click
 
 from tlkit.cli.help import GroupedCommand
-from tlkit.cli.options import DATA, config_option, options_from, resume_option, resume_run, run_option, verify_option
+from tlkit.cli.options import (
+    DATA,
+    config_option,
+    options_from,
+    resume_option,
+    resume_run,
+    run_option,
+    verify_option,
+    workers_options,
+)
 from tlkit.cli.output import print_training
 from tlkit.cli.reporting import report_options
 from tlkit.settings.shared import RuntimeSettings, SplitSettings
@@ -38,6 +47,7 @@ SHARED = [item.name for owner in (SplitSettings, RuntimeSettings) for item in fi
 @report_options
 @options_from(ClassicOptions, "classic")
 @options_from(TrainSettings)
+@workers_options
 def train(
     data: Location | None, output: Path | None, resume: Path | None, classic: ClassicOptions, settings: TrainSettings
 ) -> None:

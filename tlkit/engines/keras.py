@@ -12,6 +12,7 @@ import numpy as np
 from tlkit.engines.base import InferenceFunction, MapFunction
 from tlkit.engines.litert_graph import UnsupportedLayerError
 from tlkit.engines.litert_network import network_to_litert
+from tlkit.errors import OptionError
 from tlkit.models.graph import averaged_map
 from tlkit.models.head import has_head, split_head
 from tlkit.models.keras_setup import silenced_stderr, start_keras
@@ -34,6 +35,10 @@ class KerasEngine:
         self.network, self._lock = network, threading.Lock()
         self._maps = averaged_map(network)
         self.has_maps = self._maps is not None
+
+    def __reduce__(self) -> str:
+        """Refuse to travel to another process; OptionError"""
+        raise OptionError("--on ray cannot send a network of the keras engine; omit --engine, or --on.")
 
     def session(self) -> InferenceFunction:
         """Open a session; all sessions share the network, one at a time."""

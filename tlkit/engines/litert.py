@@ -23,14 +23,23 @@ class LiteRTEngine:
     batch_size = 1
     single_threaded_blas = False
 
-    def __init__(self, file: Path) -> None:
-        self._model = file.read_bytes()
+    def __init__(self, model: Path | bytes) -> None:
+        """Open a converted network.
+
+        Args:
+            model: its file, or the content of it
+        """
+        self._model = model if isinstance(model, bytes) else model.read_bytes()
         self._opening = threading.Lock()
         self._first: Interpreter | None = self._interpreter()  # a damaged file is found at once
         source = self._first.get_input_details()[0]
         self.input_shape, self.input_dtype = tuple(source["shape"]), source["dtype"]
         outputs = self._first.get_output_details()
         self.has_maps = sorted(len(output["shape"]) for output in outputs) == [2, 4]
+
+    def __reduce__(self) -> tuple[type, tuple[bytes]]:
+        """Travel to another process as the content of the file."""
+        return LiteRTEngine, (self._model,)
 
     def _interpreter(self) -> Interpreter:
         with silenced_stderr():  # it says once that it uses XNNPACK

@@ -1,5 +1,6 @@
 """OpenVINO reads the same converted file as LiteRT; it brings bfloat16 and heavy networks speed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import openvino
 from tlkit.engines.base import InferenceFunction, MapFunction
 from tlkit.errors import ModelError
 from tlkit.utils.parallel import count_workers
+from tlkit.utils.process import folder_of_process
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -23,6 +25,7 @@ class OpenVINOEngine:
     single_threaded_blas = False
 
     def __init__(self, file: Path, precision: str) -> None:
+        self._file, self._precision = file, precision
         core = openvino.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ModelError("this processor does not support bfloat16; omit --precision bfloat16.")
@@ -45,6 +48,10 @@ class OpenVINOEngine:
             np.zeros(tuple(source.shape), source.element_type.to_dtype())
         )  # two first calls at once can hang
 
+    def __reduce__(self) -> tuple[Callable[[bytes, str], "OpenVINOEngine"], tuple[bytes, str]]:
+        """Travel to another process as the content of the file."""
+        return _from_content, (self._file.read_bytes(), self._precision)
+
     def session(self) -> InferenceFunction:
         """Open a session with an inference request of its own."""
         request = self._network.create_infer_request()
@@ -65,3 +72,10 @@ class OpenVINOEngine:
             return np.array(outputs[self._features]), np.array(outputs[self._maps[0]])
 
         return run
+
+
+def _from_content(content: bytes, precision: str) -> OpenVINOEngine:
+    """Open what another process has sent; OpenVINO reads this format from files only."""
+    file = folder_of_process() / "network.tflite"
+    file.write_bytes(content)
+    return OpenVINOEngine(file, precision)

@@ -3,6 +3,9 @@
 Each thread takes a few files, decodes them and runs its own session on them; no queue lies between.
 While the engine is still being prepared, files are decoded ahead: all where a child process prepares it, the large
 ones while this process imports TensorFlow.
+
+With `use_workers` the same is done elsewhere, block by block: a worker writes the features of its files into the
+store, whose shards are named by their content, and gives back what is small.
 """
 
 import hashlib
@@ -19,29 +22,28 @@ from pathlib import Path
 
 import numpy as np
 
-from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.augment import AugmentedViews, ViewTransform
 from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image
-from tlkit.data.listing import FileEntry
 from tlkit.data.sources.files import read_each
+from tlkit.distributed.workers import Workers, block_size, current_workers
 from tlkit.engines.base import ThreadedRunner
-from tlkit.errors import ImageError
-from tlkit.features.extractor import FrozenExtractor
+from tlkit.errors import ImageError, ModelError
+from tlkit.features.contents import MAX_IN_MEMORY, Contents, FileHashes, HashesOrError
+from tlkit.features.extractor import FrozenExtractor, completed
 from tlkit.features.shards import FeatureRecord
 from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, as_half
-from tlkit.features.stored import StoredAppearances, StoredFeatures
-from tlkit.utils.cache import claim_cache
+from tlkit.features.stored import StoredFeatures
+from tlkit.utils.cache import cache_dir, claim_cache
 from tlkit.utils.file_memory import HASHES, FileMemory, FileState, file_state
-from tlkit.utils.hash_table import HexColumn
+from tlkit.utils.hash_table import as_hashes
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
 from tlkit.utils.storage import Location
 
 AHEAD_BYTES = 512 << 20  # pixels held in memory while the engine is being prepared
 HEAVY_BYTES = 256 << 10  # a file this large is decoded by Pillow's C code for long, which needs no interpreter
-MAX_IN_MEMORY = 256 << 20  # bytes of features or pixels that a training holds in memory
 
 RowOrError = FeatureRecord | ImageError
 Decoded = DecodedImage | FeatureRecord | ImageError
@@ -117,66 +119,35 @@ def extract(
     """
     with suppress(OSError):  # where it cannot be written, nothing is cached
         claim_cache()
-    work = ExtractionPass(extractor, image, views)
-    with (
-        progress.stage(name or ("views" if views else "features"), len(folder), "images") as advance,
-        ThreadPoolExecutor(count_workers()) as pool,
-    ):
+    work, workers = ExtractionPass(extractor, image, views), current_workers()
+    with progress.stage(name or ("views" if views else "features"), len(folder), "images") as advance:
         if not extractor.done():
             progress.waiting("loading the network")
-        try:
-            files = folder.files
-            contents = work.recall(files)
-            advance(contents.count)
-            unread = np.flatnonzero(~contents.is_known)
-            rows = store_new_rows(work, extract_all(pool, work, files[unread], advance))
-            for position, row in zip(unread.tolist(), rows, strict=True):
-                contents.put(position, row)
-            work.finish()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        if workers:
+            extractor.result()  # workers need it; and what is cached can be told
+        files = folder.files
+        contents = work.recall(files)
+        advance(contents.count)
+        unread = np.flatnonzero(~contents.is_known)
+        left = files[unread]
+        read = extract_on_workers(workers, work, left, (advance, progress)) if workers else None
+        for position, row in zip(unread.tolist(), read or extract_here(work, left, advance), strict=True):
+            contents.put(position, row)
+        work.finish()
+    if workers and len(left):
+        progress.note(workers.describe("images"))
     store = work.store_of(extractor.result())
     return Features(contents.readable(folder, store), store, work.num_cached, views)
 
 
-class Contents:
-    """Findings of a pass in its files, in arrays: an object for each would take half a kilobyte more."""
-
-    def __init__(self, num_files: int) -> None:
-        self.is_known = np.zeros(num_files, bool)
-        self._sha256 = np.zeros((num_files, 32), np.uint8)
-        self._digests = np.zeros((num_files, 16), np.uint8)
-        self._errors = dict[int, str]()
-
-    @property
-    def count(self) -> int:
-        """The number of files that were read or are known."""
-        return int(self.is_known.sum())
-
-    def put(self, position: int, row: RowOrError) -> None:
-        """Add a file that was read."""
-        self.is_known[position] = True
-        if isinstance(row, ImageError):
-            self._errors[position] = str(row)
-        else:
-            self._sha256[position] = np.frombuffer(bytes.fromhex(row.sha256), np.uint8)
-            self._digests[position] = np.frombuffer(bytes.fromhex(row.digest), np.uint8)
-
-    def put_many(self, positions: np.ndarray, sha256: np.ndarray, digests: np.ndarray) -> None:
-        """Add files that need not be read."""
-        self.is_known[positions], self._sha256[positions], self._digests[positions] = True, sha256, digests
-
-    def readable(self, folder: ImageFolder, store: FeatureStore) -> ImageFolder:
-        """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
-        skipped = [FileEntry(folder.paths[position], reason) for position, reason in sorted(self._errors.items())]
-        kept = np.delete(np.arange(len(folder)), list(self._errors))
-        hashes = self._sha256[kept]
-        looks: Appearances = StoredAppearances(store, hashes)
-        if hashes.shape[0] * APPEARANCE.itemsize <= MAX_IN_MEMORY:
-            looks = store.appearances(hashes)
-        readable = folder.readable(kept).with_contents(HexColumn(hashes), HexColumn(self._digests[kept]), looks)
-        return readable.with_skipped([*folder.skipped, *skipped])
+def extract_here(work: "ExtractionPass", files: Sequence[Location], advance: Advance) -> Iterator[HashesOrError]:
+    """Give hashes or a reason per file, in order, by the threads of this process."""
+    with ThreadPoolExecutor(count_workers()) as pool:
+        try:
+            yield from store_new_rows(work, extract_all(pool, work, files, advance))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 class ExtractionPass:
@@ -208,9 +179,13 @@ class ExtractionPass:
             contents.put_many(known[found], rows["sha256"][found], digests)
         return contents
 
+    def remember_files(self) -> None:
+        """Keep what the files hold."""
+        self._hashes.save()
+
     def finish(self) -> None:
         """Keep what the files hold, and put the store in order."""
-        self._hashes.save()
+        self.remember_files()
         self.store_of(self.extractor.result()).finish()
 
     def decode(self, files: list[Location]) -> list[Decoded]:
@@ -289,8 +264,8 @@ def are_heavy(files: Sequence[Location]) -> bool:
     return sum(sizes) > HEAVY_BYTES * len(sizes)
 
 
-def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Iterator[RowOrError]:
-    """Pass results on without their features, and write new rows shard by shard."""
+def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Iterator[HashesOrError]:
+    """Pass the hashes on, and write new rows shard by shard."""
     new: dict[str, FeatureRecord] = {}
     for result in results:
         if isinstance(result, ImageError):
@@ -303,8 +278,69 @@ def store_new_rows(work: ExtractionPass, results: Iterator[RowOrError]) -> Itera
             if len(new) >= SHARD_ROWS or len(new) * result.values.nbytes >= SHARD_BYTES:
                 store.add(list(new.values()))
                 new = {}
-        yield FeatureRecord(result.sha256, result.digest, result.appearance, np.empty(0))
+        yield FileHashes(result.sha256, result.digest)
     work.store_of(work.extractor.result()).add(list(new.values()))
+
+
+@dataclass(frozen=True)
+class ExtractionSpec:
+    """All that a worker needs to read files as this process would.
+
+    Attributes:
+        extractor: the frozen network; its engine travels with the bytes of its file
+        image, views: as `extract` takes them
+    """
+
+    extractor: FrozenExtractor
+    image: ImageSpec
+    views: ViewTransform | None
+
+
+class ExtractBlock:
+    """One worker of a pass."""
+
+    def __init__(self, spec: ExtractionSpec) -> None:
+        self._work = ExtractionPass(completed(spec.extractor), spec.image, spec.views)
+
+    def __call__(self, files: list[Location]) -> list[HashesOrError]:
+        """Read some files and store their features; give their hashes, or why a file cannot be read."""
+        rows = store_new_rows(self._work, chain.from_iterable(map(self._work.process, in_chunks(files, CHUNK))))
+        done = list(rows)
+        self._work.remember_files()
+        return done
+
+
+def extract_on_workers(
+    workers: Workers, work: ExtractionPass, files: Sequence[Location], watch: tuple[Advance, Progress]
+) -> Iterator[HashesOrError]:
+    """Give hashes or a reason per file, in order; the features are then in the store.
+
+    Args:
+        watch: are told how far it is
+
+    Raises:
+        ModelError: if they are not, because workers write elsewhere or their disk is full
+    """
+    spec = ExtractionSpec(work.extractor.result(), work.image, work.views)
+    store, hashes = work.store_of(spec.extractor), [np.empty((0, 32), np.uint8)]
+    blocks = in_chunks(
+        [file.absolute() if isinstance(file, Path) else file for file in files],
+        block_size(len(files), workers.count) if len(files) else 1,
+    )
+    for rows in workers.map(ExtractBlock, spec, blocks):
+        watch[0](len(rows))
+        watch[1].waiting(workers.describe("images"))
+        hashes.append(as_hashes([row.sha256 for row in rows if isinstance(row, FileHashes)]))
+        yield from rows
+    computed = np.concatenate(hashes)
+    work.num_cached += len(store.find_positions(computed))
+    store.refresh()
+    if lost := len(computed) - len(store.find_positions(computed)):
+        raise ModelError(
+            f"the features of {lost:,} of {len(computed):,} images are not in the cache '{cache_dir()}', although "
+            "workers have computed them; expected storage with free space that all workers and this machine share: "
+            "set TLKIT_CACHE to it."
+        )
 
 
 def _record(image: DecodedImage, values: np.ndarray) -> FeatureRecord:

@@ -36,6 +36,10 @@ class NamedInput:
     name: str
     content: Location | bytes | DecodedImage | ImageError
 
+    def anywhere(self) -> "NamedInput":
+        """Make the same input for a process in another folder."""
+        return replace(self, content=self.content.absolute()) if isinstance(self.content, Path) else self
+
     def decode(self, spec: ImageSpec, identify: bool) -> DecodedImage | ImageError:
         """Make the square that a network sees; an error is returned, not raised.
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tlkit.data.image import DecodedImage
 from tlkit.data.thumbnail import data_uri, read_thumbnail
+from tlkit.distributed.workers import block_size, current_workers
 from tlkit.errors import OptionError, RunError
 from tlkit.evaluation.calibration import apply_temperature
 from tlkit.evaluation.rejection import min_images
@@ -111,6 +112,7 @@ class Predictor:
         self.manifest = run.manifest
         self.top_k = min(top_k, len(self.manifest.class_names))
         self._path = run.path
+        self._arguments = run.path.absolute(), engine, top_k, unknown, trust_model
         self.detector = open_detector(run)
         if unknown and self.detector.threshold is None:
             coverage, advice = self.detector.coverage, "omit --unknown, or train again"
@@ -122,6 +124,10 @@ class Predictor:
         self.answers_unknown = unknown is not False and self.detector.threshold is not None
         self.network = open_network(run, engine, trust_model)
         self.steps = self.network.steps
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Travel to another process as the folder of the run, which is opened again there."""
+        return Predictor, self._arguments
 
     def __repr__(self) -> str:
         return f"Predictor('{self._path}', {len(self.manifest.class_names)} classes)"
@@ -145,6 +151,12 @@ class Predictor:
             """Classify a chunk."""
             return self.predict_chunk(chunk, identify)
 
+        if workers := current_workers():
+            named = [item.anywhere() for item in inputs]
+            blocks = in_chunks(named, block_size(len(named), workers.count))
+            for predictions in workers.map(ClassifyBlock, (self, identify), blocks):
+                yield from predictions
+            return
         with single_threaded_blas(), ThreadPoolExecutor(count_workers()) as pool:
             for predictions in ordered_map(pool, work, in_chunks(inputs, CHUNK)):
                 yield from predictions
@@ -224,6 +236,23 @@ class Predictor:
                 "restore model.json or train again."
             )
         return apply_temperature(probabilities, self.manifest.temperature)
+
+
+class ClassifyBlock:
+    """One worker that classifies blocks of inputs."""
+
+    def __init__(self, spec: tuple[Predictor, bool]) -> None:
+        """Open the run.
+
+        Args:
+            spec: the predictor, and whether to identify, see `Predictor.predict`
+        """
+        self._predictor, self._identify = spec
+
+    def __call__(self, inputs: list[NamedInput]) -> list[Prediction]:
+        """Classify some inputs, a few at a time."""
+        chunks = (self._predictor.predict_chunk(chunk, self._identify) for chunk in in_chunks(inputs, CHUNK))
+        return [prediction for predictions in chunks for prediction in predictions]
 
 
 def top_classes(probabilities: np.ndarray, class_names: tuple[str, ...], k: int) -> tuple[tuple[str, float], ...]:

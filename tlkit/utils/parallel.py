@@ -14,13 +14,23 @@ from typing import TypeVar
 CHUNK = 8  # files a thread takes at a time
 SWITCH_SECONDS = 0.0005  # after which a thread in Python code lets another one run
 
+_limit: int | None = None
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def count_workers() -> int:
     """Count the threads that decode and compute: one per processor this process may use."""
+    if _limit:
+        return _limit
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def limit_workers(count: int) -> None:
+    """Let this process take no more threads than these, because others of its kind keep the other processors busy."""
+    global _limit  # noqa: PLW0603 - a property of the process
+    _limit = count
 
 
 def ordered_map(

@@ -1,0 +1,311 @@
+"""Past one machine: a pass over images on Ray workers against threads, workers that are killed, and larger clusters.
+
+    python benchmarks/scale.py local DATA              one pass by 2 threads and by 2 workers, in turns
+    python benchmarks/scale.py kill DATA --rounds 20   kills workers, or the command itself, and compares every value
+    python benchmarks/scale.py simulate                10 to 1,000 workers, from measured rates
+
+DATA is a folder of classes. `local` copies its files until there are --images of them, each with other bytes at its
+end, which decoders do not read. Processor time is that of all processes that inherit a mark in their environment, so
+Ray's own count, too.
+"""
+
+import argparse
+import heapq
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from measure import say
+
+from tlkit.distributed.workers import block_size
+from tlkit.utils.text import format_duration
+
+TICK = os.sysconf("SC_CLK_TCK")
+MARK = "TLKIT_SCALE_MARK"
+NETWORK = ("--backbone", "mobilenet_v2")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, words in (("local", "threads against workers"), ("kill", "SIGKILL at random times")):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("data", type=Path)
+        command.add_argument("--workers", type=int, default=2)
+        command.add_argument("--rounds", type=int, default=3 if name == "local" else 20)
+        command.add_argument("--images", type=int, default=10_000 if name == "local" else 400)
+        command.add_argument("--folder", type=Path, help="for images, caches and results [a temporary one]")
+    commands.add_parser("simulate", help="larger clusters")
+    options = parser.parse_args()
+    if options.command == "simulate":
+        simulate_all()
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        data = copy_images(options.data, folder / f"images-{options.images}", options.images)
+        {"local": compare_executors, "kill": kill_all}[options.command](data, folder, options.workers, options.rounds)
+
+
+def copy_images(data: Path, target: Path, count: int) -> Path:
+    """Copy files, again and again, with their number at their end, until there are as many as asked for."""
+    files = sorted(file for file in data.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if target.exists():
+        return target
+    for number, file in zip(range(count), cycle(files), strict=False):
+        copy = target / file.relative_to(data).parent / f"{number:06}{file.suffix}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes() + b"%012d" % number)
+    return target
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: wall and processor seconds of all its processes, and what it wrote on stderr."""
+
+    wall: float
+    processor: float
+    messages: str
+    code: int
+
+
+class ProcessorTime:
+    """Adds up the processor time of all processes with a mark in their environment, dead ones included."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark, self._ticks = f"{MARK}={mark}".encode(), dict[int, int]()
+
+    def look(self) -> None:
+        """Read the ticks of every marked process."""
+        for pid in marked_processes(self._mark):
+            with suppress(OSError, ValueError, IndexError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                self._ticks[pid] = int(fields[11]) + int(fields[12])
+
+    @property
+    def seconds(self) -> float:
+        """User and system time so far."""
+        return sum(self._ticks.values()) / TICK
+
+
+def marked_processes(mark: bytes) -> Iterator[int]:
+    """Find processes by a variable of their environment."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if mark in Path(f"/proc/{entry.name}/environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+
+
+def run(words: list[str], cache: Path, mark: str, kill: "Killer | None" = None) -> Finished:
+    """Run tlkit in a process of its own, and measure it while it runs."""
+    environment = os.environ | {MARK: mark, "TLKIT_CACHE": str(cache)}
+    started, times = time.perf_counter(), ProcessorTime(mark)
+    with tempfile.TemporaryFile("w+") as messages:
+        command = [sys.executable, "-m", "tlkit", *words]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=messages)
+        while process.poll() is None:
+            times.look()
+            if kill:
+                kill(process, mark)
+            time.sleep(0.1)
+        wall = time.perf_counter() - started
+        messages.seek(0)
+        return Finished(wall, times.seconds, messages.read(), process.returncode)
+
+
+def compare_executors(data: Path, folder: Path, workers: int, rounds: int) -> None:
+    """Print wall and processor seconds of both ways, in turns, and whether their features are equal."""
+    few = copy_images(data, folder / "images-64", 64)
+    run(["features", str(few), "-o", str(folder / "warm.npz"), *NETWORK], folder / "converted", "warm")
+    count, ratios = sum(1 for file in data.rglob("*") if file.is_file()), []
+    for number in range(rounds):
+        found = {}
+        for name, words in (("threads", ()), ("ray", ("--on", "ray", "--workers", str(workers)))):
+            for images, what in ((few, "64"), (data, "all")):
+                cache, output = folder / f"cache-{number}-{name}-{what}", folder / f"{number}-{name}-{what}.npz"
+                shutil.copytree(folder / "converted", cache, ignore=shutil.ignore_patterns("features"))
+                command = ["features", str(images), "-o", str(output), *NETWORK, *words]
+                found[name, what] = run(command, cache, f"{name}-{number}-{what}")
+                shutil.rmtree(cache)
+        ratios.append(report_round(found, count, workers))
+        equal_features(folder / f"{number}-threads-all.npz", folder / f"{number}-ray-all.npz")
+    say(f"processor seconds per image, ray / threads: {' '.join(f'{ratio:.3f}' for ratio, _, _ in ratios)}")
+    say(f"images per second, ray / threads: {' '.join(f'{ratio:.3f}' for _, ratio, _ in ratios)}")
+    say(f"fixed cost of ray in seconds: {' '.join(f'{seconds:.1f}' for _, _, seconds in ratios)}")
+
+
+def report_round(found: dict[tuple[str, str], Finished], count: int, workers: int) -> tuple[float, float, float]:
+    """Take the fixed cost of a process, measured on 64 images, away from the whole; give the ratios and that cost."""
+    per_image, rates = {}, {}
+    for name in ("threads", "ray"):
+        few, many = found[name, "64"], found[name, "all"]
+        per_image[name] = (many.processor - few.processor) / (count - 64)
+        rates[name] = (count - 64) / (many.wall - few.wall)
+        say(
+            f"{name:8} {many.wall:6.1f} s, {many.processor:6.1f} processor s; 64 images {few.wall:.1f} s; "
+            f"{1000 * per_image[name]:.2f} ms of processor an image, {rates[name]:.1f} images/s"
+        )
+    for line in re.findall(r".*--on ray: .*", found["ray", "all"].messages):
+        say(f"         {line.strip()}")
+    fixed = found["ray", "64"].wall - found["threads", "64"].wall
+    return per_image["ray"] / per_image["threads"], rates["ray"] / rates["threads"], fixed
+
+
+def equal_features(first: Path, second: Path) -> bool:
+    """Compare two tables of features, value by value, and say so."""
+    tables = [np.load(file, allow_pickle=False) for file in (first, second)]
+    equal = all(np.array_equal(tables[0][name], tables[1][name]) for name in tables[0].files)
+    say(f"         features, paths, classes and split are {'equal' if equal else 'DIFFERENT'}")
+    return equal
+
+
+class Killer:
+    """Kills processes of a command at random times.
+
+    Attributes:
+        kills: that are left
+        driver: whether the command itself is killed, else one of its workers
+    """
+
+    def __init__(self, kills: int, driver: bool, draws: random.Random, seconds: float) -> None:
+        self.kills, self._driver, self._draws, self.killed = kills, driver, draws, 0
+        self._times = sorted(time.perf_counter() + draws.uniform(0.2, 1) * seconds for _ in range(kills))
+
+    def __call__(self, process: "subprocess.Popen[bytes]", mark: str) -> None:
+        """Kill, if the time has come and there is something to kill."""
+        if not self._times or time.perf_counter() < self._times[0]:
+            return
+        pids = [process.pid] if self._driver else ray_workers(mark)
+        if pids:
+            self._times.pop(0)
+            with suppress(ProcessLookupError):
+                os.kill(self._draws.choice(pids), signal.SIGKILL)
+                self.killed += 1
+
+
+def ray_workers(mark: str) -> list[int]:
+    """Find the actors of a command that are at work."""
+    found = []
+    for pid in marked_processes(f"{MARK}={mark}".encode()):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::MapWorker"):
+                found.append(pid)
+    return found
+
+
+def kill_all(data: Path, folder: Path, workers: int, rounds: int) -> None:
+    """Kill workers in every round, then the command itself; compare features and look for temporary files."""
+    cache = folder / "converted"
+    words = ["features", str(data), *NETWORK]
+    run([*words, "-o", str(folder / "reference.npz")], cache, "reference")
+    shutil.rmtree(cache / "features")
+    on_ray = ["--on", "ray", "--workers", str(workers)]
+    usual = run([*words, "-o", str(folder / "usual.npz"), *on_ray], cache, "usual").wall
+    draws, good = random.Random(0), {"workers": 0, "command": 0}
+    for number in range(rounds):
+        for what in good:
+            shutil.rmtree(cache / "features", ignore_errors=True)
+            output, mark = folder / f"{what}-{number}.npz", f"{what}-{number}"
+            command = [*words, "-o", str(output), *on_ray]
+            killer = Killer(1 if what == "command" else draws.choice((1, 2)), what == "command", draws, usual)
+            finished = run(command, cache, mark, killer)
+            if what == "command" and killer.killed:
+                wait_for_end(mark)
+                finished = run(command, cache, mark)
+            left = [file for file in (cache / "features").rglob("*") if file.name.endswith(".tmp")]
+            is_good = finished.code == 0 and equal_features(folder / "reference.npz", output)
+            # a file that a killed process had half written has a name that says so, and is removed after a day
+            good[what] += is_good
+            say(f"{what} {number}: {killer.killed} killed, code {finished.code}, {len(left)} temporary files")
+            if not is_good:
+                say(finished.messages)
+    say(f"equal after kills: workers {good['workers']} of {rounds}, command {good['command']} of {rounds}")
+
+
+def wait_for_end(mark: str) -> None:
+    """Wait until Ray has noticed that the command is gone."""
+    for _ in range(600):
+        if not list(marked_processes(f"{MARK}={mark}".encode())):
+            return
+        time.sleep(0.2)
+
+
+# ------------------------------------------------------------------------------------------------------- simulation
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured on two cores (docs/results.md), and given.
+
+    Attributes:
+        read, hash, decode, engine: processor seconds an image
+        kilobytes: of an image
+        block_seconds: of Ray for one block, measured on empty blocks
+        start_seconds: until all workers answer
+        list_seconds: an image, of one of 16 threads on object storage (given)
+        split_seconds, head_seconds: an image, on the driver
+        gigabits: of network a node has (given)
+    """
+
+    cpu: float
+    kilobytes: float
+    block_seconds: float = 0.02
+    start_seconds: float = 20.0
+    list_seconds: float = 1 / (16 * 5_000)
+    split_seconds: float = 3.6e-6
+    head_seconds: float = 2.5e-5
+    gigabits: float = 10.0
+    cores: int = 8
+
+
+def simulate(num_images: int, workers: int, rates: Rates, slow: float = 1.0) -> float:
+    """Give the seconds of a pass: every worker takes the next block when it is free.
+
+    Args:
+        slow: how many times longer the first node's workers take
+    """
+    size = block_size(num_images, workers)
+    per_node = rates.gigabits * 1e9 / 8 / min(rates.cores, workers) / (1000 * rates.kilobytes)  # images/s by network
+    seconds = max(rates.cpu, 1 / per_node)
+    free = [(rates.start_seconds, worker) for worker in range(workers)]
+    end, left = rates.start_seconds, num_images
+    while left > 0:
+        count = min(size, left)
+        left -= count
+        now, worker = heapq.heappop(free)
+        done = now + rates.block_seconds + count * seconds * (slow if worker < rates.cores else 1.0)
+        end = max(end, done)
+        heapq.heappush(free, (done, worker))
+    return end
+
+
+def simulate_all() -> None:
+    """Print a table: seconds of the pass for 10 to 1,000 workers, and what the driver takes."""
+    web, phone = Rates(0.0115, 109), Rates(0.036, 1500)
+    print("| images | KB | workers | pass | one slow node (2 ×) | core-hours | listing | split | head, 3 passes |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for num_images in (10**6, 10**7, 10**8):
+        for rates in (web, phone):
+            for workers in (10, 100, 1000):
+                seconds, slow = simulate(num_images, workers, rates), simulate(num_images, workers, rates, 2.0)
+                driver = (rates.list_seconds, rates.split_seconds, 3 * rates.head_seconds)
+                shown = [format_duration(value * num_images) for value in driver]
+                cells = [f"{num_images:,}", f"{rates.kilobytes:g}", f"{workers:,}"]
+                cells += [format_duration(seconds), format_duration(slow), f"{seconds * workers / 3600:.0f}", *shown]
+                print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

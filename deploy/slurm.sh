@@ -1,0 +1,17 @@
+#!/bin/bash
+# Runs one tlkit command on all nodes of a Slurm job: sbatch --nodes=4 deploy/slurm.sh finetune /shared/photos
+#SBATCH --job-name=tlkit
+#SBATCH --exclusive
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=04:00:00
+set -euo pipefail
+
+# Storage that every node can read and write: features and converted networks are exchanged through it.
+export TLKIT_CACHE="${TLKIT_CACHE:?set TLKIT_CACHE to a folder that all nodes share, or to s3://bucket/folder}"
+export RAY_USAGE_STATS_ENABLED=0
+
+head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+# One Ray process on every node; the command itself runs once, on the first one, and Ray ends with it.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+    ray symmetric-run --address "$head:6379" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
+    tlkit "$@" --on ray

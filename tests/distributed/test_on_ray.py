@@ -1,0 +1,139 @@
+"""Commands with `--on ray` on a cluster of this machine: what they write is what they write without it."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ray")
+pytest.importorskip("keras")
+
+from tests.cli.commands import SMALL, refused, tlkit
+from tests.making import encoded, noise
+from tlkit.distributed import ray_cluster
+from tlkit.distributed.ray_cluster import RayWorkers
+
+pytestmark = pytest.mark.training
+ON_RAY = ("--on", "ray", "--workers", "2")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, one file that is no image, one copy."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for label, name in enumerate(("ants", "bees")):
+        (root / name).mkdir(parents=True)
+        for number in range(30):
+            (root / name / f"{number}.png").write_bytes(encoded(noise(48, 48, seed=100 * label + number)))
+    (root / "ants" / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
+    shutil.copy(root / "bees" / "3.png", root / "bees" / "copy.png")
+    return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """One cluster for all commands of this module: starting one takes seconds."""
+    workers = RayWorkers(2)
+    assert workers.count == 2
+    yield
+    workers.close()
+
+
+@pytest.fixture
+def here_and_ray(tmp_path, monkeypatch, photos):
+    """Run a command twice, in caches of their own, here and on Ray; give both results."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        found = []
+        for place, on in (("here", ()), ("ray", ON_RAY)):
+            monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / f"cache-{place}"))
+            done = tlkit(*(str(word).replace("PLACE", place) for word in words), *on)
+            assert done.exit_code in (0, 6), done.output
+            found.append(done)
+        return found
+
+    return run
+
+
+def test_features_are_equal_to_the_last_bit(here_and_ray, photos):
+    here_and_ray("features", photos, "-o", "PLACE.npz", "--backbone", "mobilenet_025", "--weights", "none")
+    here, ray = (np.load(f"{place}.npz") for place in ("here", "ray"))
+    assert here.files == ray.files
+    assert len(here["features"]) == 61
+    for name in here.files:
+        assert np.array_equal(here[name], ray[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["all", "lower"])
+def test_runs_are_equal_but_for_times(here_and_ray, photos, freeze):
+    words = ["none", "--views", "2"] if freeze == "lower" else ["none"]
+    options = [*SMALL[: SMALL.index("--freeze")], "--freeze", freeze, "--epochs", "2", "--weights", *words]
+    here_and_ray("finetune", photos, "-o", "PLACE", *options)
+    here, ray = Path("here"), Path("ray")
+    for name in ("split.csv", "predictions_val.csv", "left_out.csv", "wrong.csv", "confusion_matrix.csv"):
+        assert (here / name).read_bytes() == (ray / name).read_bytes(), name
+    weights = sorted(file.relative_to(here) for file in (here / "engine").iterdir())
+    assert weights
+    for name in weights:
+        assert (here / name).read_bytes() == (ray / name).read_bytes(), name
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (here, ray)]
+    assert metrics[0]["accuracy"] == metrics[1]["accuracy"]
+    settings = [json.loads((run / "settings.json").read_text()) for run in (here, ray)]
+    assert settings[0] == settings[1]  # nothing says where it was computed
+
+
+@pytest.mark.slow
+def test_a_classic_classifier_is_equal(here_and_ray, photos):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
+    here_and_ray("train", photos, "-o", "PLACE", "--descriptor", "hog", "--classifier", "knn")
+    assert Path("here/predictions_val.csv").read_bytes() == Path("ray/predictions_val.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_predictions_and_evaluations_are_equal(here_and_ray, photos, monkeypatch, tmp_path):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache-here"))
+    assert tlkit("finetune", photos, "-o", "run", *SMALL, "none").exit_code == 0
+    here, ray = here_and_ray("predict", "run", photos, "--format", "csv", "--probs", "--scores")
+    assert here.stdout == ray.stdout
+    rows = list(csv.DictReader(here.stdout.splitlines()))
+    assert len(rows) == 62
+    assert [row["path"] for row in rows if row["status"] == "error"] == [str(photos / "ants" / "broken.jpg")]
+    here, ray = here_and_ray("evaluate", "run", photos, "--include-training", "--json")
+    assert json.loads(here.stdout) == json.loads(ray.stdout)
+
+
+@pytest.mark.slow
+def test_a_pass_that_was_done_here_is_not_done_again_on_workers(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    words = ("features", photos, "--backbone", "mobilenet_025", "--weights", "none", "-o")
+    assert tlkit(*words, tmp_path / "first.npz").exit_code == 0
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "features").rglob("*.npy")}
+    assert tlkit(*words, tmp_path / "second.npz", *ON_RAY).exit_code == 0
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "features").rglob("*.npy")}
+
+
+def test_the_keras_engine_cannot_travel(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    words = ("features", photos, "--backbone", "mobilenet_025", "--weights", "none", "--engine", "keras")
+    assert "--on ray cannot send a network of the keras engine" in refused(
+        2, *words, "-o", tmp_path / "out.npz", *ON_RAY
+    )
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.slow
+def test_workers_that_write_elsewhere_are_found_out(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(ray_cluster, "cache_dir", lambda: tmp_path / "elsewhere")
+    words = ("features", photos, "--backbone", "mobilenet_025", "--weights", "none", "-o", tmp_path / "out.npz")
+    assert "expected storage with free space that all workers and this machine share" in refused(4, *words, *ON_RAY)
+
+
+def test_workers_without_a_place_are_refused(photos, tmp_path):
+    assert "--workers has no effect without --on ray" in refused(2, "check", photos, "--workers", "2")
