@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ray")
-pytest.importorskip("keras")
 
 from tests.cli.commands import SMALL, refused, tlkit
 from tests.making import encoded, noise
