@@ -316,7 +316,7 @@ def extract_on_workers(
     """Give hashes or a reason per file, in order; the features are then in the store.
 
     Args:
-        watch: are told how far it is
+        watch: show the progress
 
     Raises:
         ModelError: if they are not, because workers write elsewhere or their disk is full
