@@ -14,6 +14,7 @@ from tests.cli.commands import SMALL, refused, tlkit
 from tests.making import encoded, noise
 from tlkit.distributed import ray_cluster
 from tlkit.distributed.ray_cluster import RayWorkers
+from tlkit.inference import shards
 
 pytestmark = pytest.mark.training
 ON_RAY = ("--on", "ray", "--workers", "2")
@@ -105,6 +106,21 @@ def test_predictions_and_evaluations_are_equal(here_and_ray, photos, monkeypatch
     assert [row["path"] for row in rows if row["status"] == "error"] == [str(photos / "ants" / "broken.jpg")]
     here, ray = here_and_ray("evaluate", "run", photos, "--include-training", "--json")
     assert json.loads(here.stdout) == json.loads(ray.stdout)
+
+
+def test_shards_of_predictions_are_equal_and_continue_those_of_this_machine(photos, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "BLOCK_SIZE", 8)
+    command = ("predict", run.path, photos, "no such.jpg", "-o")
+    assert tlkit(*command, f"{tmp_path}/here/").exit_code == 6
+    shutil.copytree(tmp_path / "here", tmp_path / "ray")
+    for file in ("_manifest.json", *[file.name for file in sorted((tmp_path / "ray").glob("*.parquet"))[2:]]):
+        (tmp_path / "ray" / file).unlink()
+    done = tlkit(*command, f"{tmp_path}/ray/", *ON_RAY)
+    assert done.exit_code == 6, done.stderr
+    assert "continues: 2 of 8 shards are there" in done.stderr
+    assert "47 images at" in done.stderr
+    here, ray = ({path.name: path.read_bytes() for path in (tmp_path / place).iterdir()} for place in ("here", "ray"))
+    assert here == ray
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tlkit.distributed.workers import current_workers
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, require
 from tlkit.inference.counts import Counts
@@ -252,10 +253,16 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
     if finished:
         progress.note(f"continues: {len(finished):,} of {blocks.num_blocks:,} shards are there")
     shards = [_take(_read_shard(folder, name), counts) for name in sorted(finished)]
-    missing = (block for block in blocks if block.file not in finished)
+    missing, workers = (block for block in blocks if block.file not in finished), current_workers()
     with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
-        for row in map(PredictBlock(spec, predictor, advance), missing):
-            shards.append(_take(row, counts))
+        if workers:
+            for row in workers.map(PredictBlock, spec, missing):
+                shards.append(_take(row, counts))
+                advance(row.counts["inputs"])
+                progress.waiting(workers.describe("images"))
+            progress.note(workers.describe("images"))
+        else:
+            shards += [_take(row, counts) for row in map(PredictBlock(spec, predictor, advance), missing)]
     counted = counts.as_json()
     del counted["first_error"]  # depends on what was there
     shards.sort(key=lambda shard: str(shard["file"]))
