@@ -261,6 +261,7 @@ class FeatureStore:
         if (shard := self._open(name)) is not None:
             hashes = np.ascontiguousarray(shard["sha256"])
             self._loose.update((key.tobytes(), (name, position)) for position, key in enumerate(hashes))
+            release(shard)
 
     def _small_shards(self) -> Iterator[str]:
         with suppress(OSError):
@@ -285,6 +286,7 @@ class FeatureStore:
                 }
                 rows.append(self._tables.kind.make_rows(shard["sha256"], **columns))
                 covers.append(name)
+                release(shard)
                 joined.update(name for name, _ in group)
             gone = joined - set(covers)
             if rows:
