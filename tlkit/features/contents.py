@@ -54,11 +54,15 @@ class Contents:
 
     def readable(self, folder: ImageFolder, store: FeatureStore) -> ImageFolder:
         """Keep the images that could be read, with their hashes; the others are skipped with their reasons."""
+        if not self._errors:
+            return folder.with_contents(*self._columns(slice(None), store))
         skipped = [FileEntry(folder.paths[position], reason) for position, reason in sorted(self._errors.items())]
         kept = np.delete(np.arange(len(folder)), list(self._errors))
-        hashes = self._sha256[kept]
-        looks: Appearances = StoredAppearances(store, hashes)
-        if hashes.shape[0] * APPEARANCE.itemsize <= MAX_IN_MEMORY:
-            looks = store.appearances(hashes)
-        readable = folder.readable(kept).with_contents(HexColumn(hashes), HexColumn(self._digests[kept]), looks)
+        readable = folder.readable(kept).with_contents(*self._columns(kept, store))
         return readable.with_skipped([*folder.skipped, *skipped])
+
+    def _columns(self, kept: slice | np.ndarray, store: FeatureStore) -> tuple[HexColumn, HexColumn, Appearances]:
+        hashes = self._sha256[kept]
+        is_small = len(hashes) * APPEARANCE.itemsize <= MAX_IN_MEMORY
+        looks = store.appearances(hashes) if is_small else StoredAppearances(store, hashes)
+        return HexColumn(hashes), HexColumn(self._digests[kept]), looks

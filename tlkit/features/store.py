@@ -44,6 +44,7 @@ SHARD_ROWS = 512
 SHARD_BYTES = 32 << 20  # a shard is written when either is reached
 JOINED_BYTES = 128 << 20  # of small shards, which are then joined
 LOOSE_SHARDS, LOOSE_RECORDS = 16, 4096  # without a table: this many are joined at the end of a run
+LOCATED_RECORDS = 1 << 16  # that are looked up at a time
 RELEASED_RECORDS = 1000  # that are read at once, after which the pages of their shards are given back
 SHARD_FILES = CachePart(
     "features",
@@ -132,9 +133,8 @@ class FeatureStore:
             Positions among `hashes` of those that are cached, ascending, and digests, uint8 (found, 16)
         """
         found, digests = np.zeros(len(hashes), bool), np.zeros((len(hashes), 16), np.uint8)
-        for positions, shard, records in self._locate(hashes):
+        for positions, shard, records in self._locate_many(hashes):
             found[positions], digests[positions] = True, shard["digest"][records]
-            release(shard)
         return np.flatnonzero(found), digests[found]
 
     def appearances(self, hashes: np.ndarray, field: str = "") -> np.ndarray:
@@ -145,11 +145,10 @@ class FeatureStore:
         """
         kind = APPEARANCE[field] if field else APPEARANCE
         gathered, count = np.empty(len(hashes), kind), 0
-        for positions, shard, records in self._locate(hashes):
+        for positions, shard, records in self._locate_many(hashes):
             column = shard["appearance"][field] if field else shard["appearance"]
             gathered[positions] = column[records]
             count += len(positions)
-            release(shard)
         _require_all(count, len(hashes))
         return gathered
 
@@ -210,6 +209,13 @@ class FeatureStore:
             if len(hashes) > RELEASED_RECORDS:
                 release(shard)
         return gathered
+
+    def _locate_many(self, hashes: np.ndarray) -> Iterator[Located]:
+        """Do as `_locate`, some records at a time, and give the pages of each shard back."""
+        for start in range(0, len(hashes), LOCATED_RECORDS):
+            for positions, shard, records in self._locate(hashes[start : start + LOCATED_RECORDS]):
+                yield start + positions, shard, records
+                release(shard)
 
     def _locate(self, hashes: np.ndarray) -> Iterator[Located]:
         """Find records shard by shard; those that are not cached are left out."""

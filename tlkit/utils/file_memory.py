@@ -25,7 +25,7 @@ from tlkit.utils.hash_table import TABLE, HashTables, RowKind
 from tlkit.utils.storage import Location, RemotePath, is_remote, listed_state
 
 SETTLED_NS = 2 * 10**9  # since the last change of a file, after which another change shows; FAT counts in 2 s
-PENDING_FILES = 1 << 15  # that are written at once
+PENDING_FILES = 1 << 15  # that are looked up, or written, at once
 KINDS = "hashes|headers|limits"  # names of what is remembered, each a folder
 MEMORY_FILES = CachePart(
     "files",
@@ -94,11 +94,14 @@ class FileMemory:
         """Give what is known of files: positions among `files` of those that are known, ascending, and their rows."""
         if _reads_all.get() or not len(self._tables):
             return np.empty(0, np.int64), np.empty(0, self._tables.kind.dtype)
-        states = [file_state(file) for file in files]
-        hashes = np.frombuffer(b"".join(state.hash if state else bytes(32) for state in states), np.uint8)
-        positions, rows = self._tables.find(hashes.reshape(-1, 32))
-        order = np.argsort(positions)
-        return positions[order], rows[order]
+        found = list[tuple[np.ndarray, np.ndarray]]()
+        for start in range(0, max(1, len(files)), PENDING_FILES):
+            states = map(file_state, files[start : start + PENDING_FILES])
+            hashes = np.frombuffer(b"".join(state.hash if state else bytes(32) for state in states), np.uint8)
+            positions, rows = self._tables.find(hashes.reshape(-1, 32))
+            order = np.argsort(positions)
+            found.append((start + positions[order], rows[order]))
+        return np.concatenate([positions for positions, _ in found]), np.concatenate([rows for _, rows in found])
 
     def remember(self, before: FileState | None, *facts: Any) -> None:
         """Remember what reading a file gave, unless it has just changed or changes now.
