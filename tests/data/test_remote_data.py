@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from tests.data.sources.making import write_parquet, write_tars
 from tlkit.data.listing import ListedFolder, list_files, listed
 from tlkit.data.reader import DataOptions, absolute_request, images_root, read_data
 from tlkit.data.sources.files import read_each, read_file
 from tlkit.errors import DataError, ImageError, OptionError, StorageError
 from tlkit.inference.inputs import expand_inputs
 from tlkit.utils.file_memory import HASHES, FileMemory, file_state
-from tlkit.utils.storage import RemotePath
+from tlkit.utils.storage import RemotePath, as_location
 
 BUCKET = "s3://remote-data"
 
@@ -240,3 +241,18 @@ def test_an_object_is_known_again_by_what_its_store_says(tmp_path, upload, s3):
     memory.remember(old, np.zeros(32, np.uint8))
     memory.remember(before[1], np.zeros(32, np.uint8))  # just written: it may change without another time
     assert len(memory._pending) == 1
+
+
+def test_inputs_inside_shards(tmp_path, upload, colors):
+    write_tars(colors, tmp_path / "data", count=2)
+    write_parquet(colors, tmp_path / "data" / "rows.parquet")
+    (tmp_path / "data" / "damaged.tar").write_bytes(b"damaged" * 200)
+    parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "data" / "table.parquet")
+    remote = upload(tmp_path / "data")
+    for root in (str(tmp_path / "data"), remote):
+        found = [str(path).removeprefix(f"{root}/") for path in expand_inputs([root])]
+        assert len(found) == 36 + 36 + 2
+        assert {"damaged.tar", "table.parquet", "photos-0001.tar::red_9.png", "rows.parquet::35.png"} <= set(found)
+        assert len(list(expand_inputs([f"{root}/photos-0000.tar"]))) == 18
+        pixels = [read_file(as_location(path)) for path in expand_inputs([f"{root}/photos-0000.tar"])]
+        assert all(content.startswith(b"\x89PNG") for content in pixels)

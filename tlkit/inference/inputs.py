@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +15,9 @@ from tlkit.data.image import DecodedImage, ImageSpec, decode_image, decode_squar
 from tlkit.data.layout import IMAGE_SUFFIXES
 from tlkit.data.listing import FileEntry, is_ignored, list_files
 from tlkit.data.sources.files import MAX_BYTES, read_each, read_file
-from tlkit.errors import ImageError, OptionError
-from tlkit.utils.storage import Location, RemotePath, as_location, is_folder, is_remote
+from tlkit.data.sources.shards import SUFFIXES, images_in
+from tlkit.errors import DataError, ImageError, ModelError, OptionError
+from tlkit.utils.storage import Location, RemotePath, as_location, is_file, is_folder, is_remote
 
 ImageInput = str | os.PathLike[str] | RemotePath | bytes | bytearray | memoryview | np.ndarray | Image.Image | BinaryIO
 EXPECTED = (
@@ -105,7 +107,8 @@ def each_input(inputs: ImageInput | Iterable[ImageInput]) -> Iterator[ImageInput
 def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """Give files one by one: of a folder every file in it, of a pattern what it matches; hidden and system names never.
 
-    So of a folder in an object store. A URI that ends as an image does is taken as one, without a request.
+    Of a shard every image in it is given. The same holds in an object store, where a URI that ends as an image does is
+    taken as one without a request.
 
     A path that does not exist is given as it is, so that it becomes an error row. So is what is not a path.
     """
@@ -115,14 +118,29 @@ def expand_inputs(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
             yield given
         elif text and is_folder(text):
             folder = as_location(text)
-            yield from (str(folder / entry.path) for entry in list_files(folder) if _is_row(entry))
+            paths = (str(folder / entry.path) for entry in list_files(folder) if _is_row(entry))
+            yield from _with_members(paths)
         elif not is_remote(text) and glob.has_magic(text) and not os.path.lexists(text):
             typed = Path(text).parts
             found = sorted(glob.glob(text, recursive=True))
             matches = [path for path in found if not any(map(is_ignored, set(Path(path).parts) - set(typed) - {".."}))]
             yield from expand_inputs(matches) if matches else [text]
+        elif text:
+            yield from _with_members([given])  # type: ignore[list-item]
         else:
             yield given
+
+
+def _with_members(paths: Iterable[str | Location]) -> Iterator[str | Location]:
+    """Give paths one by one, and in place of a shard the images in it; a damaged one is given as it is."""
+    for path in paths:
+        members = list[str]()
+        if str(path).lower().endswith(SUFFIXES) and is_file(str(path)):
+            with suppress(DataError, ModelError, OSError):  # damaged, or without the package for it
+                members = images_in(as_location(path))
+        yield from members
+        if not members:
+            yield path
 
 
 def _is_row(entry: FileEntry) -> bool:

@@ -166,6 +166,21 @@ def read_shards(shards: Shards, asked: Columns) -> ImageTable:
     return ImageTable(unlisted(shards.root), tuple(images), tuple(skipped), (note,))
 
 
+def images_in(shard: Location) -> list[str]:
+    """List the images of one shard as paths into it, with labels or without; none where it is no shard.
+
+    Raises:
+        DataError: if a tar file is damaged
+        OSError, StorageError
+    """
+    if shard.suffix.lower() == ".tar":
+        names = [name for name in scan_tar(shard).positions if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    else:
+        columns = image_columns(shard)
+        names = read_columns(shard, columns, [])[0] if columns else []
+    return [f"{shard}{SEPARATOR}{name}" for name in names if not is_ignored(name.rpartition("/")[2])]
+
+
 def _rows_of_tar(file: Location, path: str, asked: Columns) -> tuple[list[ListedImage], list[FileEntry]]:
     content = scan_tar(file)
     samples = defaultdict[str, dict[str, str]](dict)
