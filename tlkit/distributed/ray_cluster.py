@@ -21,11 +21,16 @@ from tlkit.distributed.software import Software, node_name, software_difference,
 from tlkit.errors import ModelError, OptionError, TlkitError
 from tlkit.utils.cache import cache_dir
 from tlkit.utils.parallel import count_workers, limit_workers
+from tlkit.utils.silence import silenced_stderr
 
 Task = Callable[[Any], Callable[[Any], Any]]
 MAX_ATTEMPTS = 10  # of one block; a worker that dies again and again has too little memory
 KNOCK_SECONDS = 10
 OBJECT_STORE = 256 << 20  # bytes, of a cluster on this machine; blocks and results are small
+SETTINGS = {  # of Ray, unless they are set: no remarks on the terminal, no reports to its makers
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 ENVIRONMENT = ("KERAS_HOME", "HF_HOME")  # that workers take from this process; credentials stay where they are
 
 
@@ -45,11 +50,19 @@ class Job:
     environment: dict[str, str]
 
 
-class Attempts:
-    """Counts how often each block was started: Ray alone would try one that kills its worker for ever."""
+class Coordinator:
+    """An actor that holds the job, and counts how often each block was started.
 
-    def __init__(self) -> None:
-        self._counts = Counter[int]()
+    Ray alone would try a block that kills its worker for ever. It warns of actors that find their job in its object
+    store, because they could not start again once it is gone from there.
+    """
+
+    def __init__(self, job: bytes) -> None:
+        self._job, self._counts = job, Counter[int]()
+
+    def job(self) -> bytes:
+        """Give the job, pickled."""
+        return self._job
 
     def begin(self, index: int) -> int:
         """Count an attempt at a block, and say how many there were."""
@@ -86,17 +99,16 @@ class Answer:
 class Actor:
     """One worker; Ray Data makes it, and calls it with a row of the table."""
 
-    def __init__(self, job: list[Any], attempts: Any) -> None:
+    def __init__(self, coordinator: Any) -> None:
         """Receive the job.
 
         Args:
-            job: where its bytes are, in a list, so that Ray does not fetch them again for each restart
-            attempts: an `Attempts` of Ray
+            coordinator: a `Coordinator` of Ray
         """
         import ray
 
-        self._job: Job = pickle.loads(ray.get(job[0]))
-        self._attempts = attempts
+        self._coordinator = coordinator
+        self._job: Job = pickle.loads(ray.get(coordinator.job.remote()))
         self._compute: Callable[[Any], Any] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +131,7 @@ class Actor:
     def _begin(self, index: int) -> None:
         import ray
 
-        if ray.get(self._attempts.begin.remote(index)) > MAX_ATTEMPTS:
+        if ray.get(self._coordinator.begin.remote(index)) > MAX_ATTEMPTS:
             raise ModelError(
                 f"workers died {MAX_ATTEMPTS} times on the same block, last on '{node_name()}'; what is finished is "
                 "cached: repeat the command with fewer --workers a machine, or more memory."
@@ -164,18 +176,18 @@ class RayWorkers:
         environment = {name: value for name in ENVIRONMENT if (value := os.environ.get(name))}
         job = Job(task, spec, this_software(), environment | {"TLKIT_CACHE": str(cache_dir())})
         count = min(self.count, len(table))
-        content, self._answers = ray.put(pickle.dumps(job)), []
-        attempts = ray.remote(num_cpus=0)(Attempts).remote()
+        self._answers = []
+        coordinator = ray.remote(num_cpus=0)(Coordinator).remote(pickle.dumps(job))
         data = ray.data.from_items(table, override_num_blocks=len(table)).map_batches(
             Actor,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count),
-            fn_constructor_args=([content], attempts),
+            fn_constructor_args=(coordinator,),
             num_cpus=1,
         )
         with closing(self._receive(data)) as answers:
             yield from in_order(answers)
-        self._num_again = ray.get(attempts.num_again.remote())
+        self._num_again = ray.get(coordinator.num_again.remote())
 
     def describe(self, unit: str) -> str:
         """Say how fast the last `map` was, see `Workers.describe`."""
@@ -184,7 +196,7 @@ class RayWorkers:
             nodes.setdefault(answer.node, []).append(answer)
         parts = [_describe_node(name, answers, unit) for name, answers in nodes.items()]
         parts += [f"{self._num_again} blocks were done again, because a worker died"] * bool(self._num_again)
-        return f"--on ray: {'; '.join(parts)}."
+        return "; ".join(parts)
 
     def _receive(self, data: Any) -> Generator[Answer, None, None]:
         """Give answers as they come; ModelError if the workers are gone"""
@@ -205,27 +217,22 @@ class RayWorkers:
 
     def _start(self) -> None:
         """Join the cluster of RAY_ADDRESS, or start one; OptionError if it cannot be joined"""
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
         import ray
 
         if self._is_started or ray.is_initialized():
             return
+        joined: dict[str, Any] = {"address": self._address}
+        own = {"address": "local", "num_cpus": self._wanted or count_workers(), "include_dashboard": False}
+        own["object_store_memory"] = OBJECT_STORE
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        _keep_off_standard_output()
+        _be_quiet()
         try:
             if self._address:
                 _knock(self._address)
-                ray.init(address=self._address, **quiet)
-            else:
-                count = self._wanted or count_workers()
-                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of our own cluster: no reports to its makers
-                ray.init(
-                    address="local",
-                    num_cpus=count,
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE,
-                    **quiet,
-                )
+            with silenced_stderr():
+                ray.init(**(joined if self._address else own), **quiet)
         except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             cluster = f"the cluster of RAY_ADDRESS '{self._address}'" if self._address else "Ray on this machine"
@@ -234,6 +241,7 @@ class RayWorkers:
             ) from None
         self._is_started = True
         context = ray.data.DataContext.get_current()
+        _be_quiet()  # again, for what was imported now
         context.enable_progress_bars = context.print_on_execution_start = False
 
     def close(self) -> None:
@@ -253,8 +261,10 @@ def _knock(address: str) -> None:
             pass
 
 
-def _keep_off_standard_output() -> None:
-    """Silence what Ray prints when a worker dies: standard output belongs to the command, and may be a table."""
+def _be_quiet() -> None:
+    """Leave out remarks of Ray, and what it prints to standard output, which may be a table, when a worker dies."""
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with suppress(ImportError, AttributeError):
         from ray._private import worker
 

@@ -25,11 +25,11 @@ import numpy as np
 from tlkit.engines.cache import Conversion, weights_digest
 from tlkit.engines.keras import save_network, to_litert
 from tlkit.models.graph import averaged_map
-from tlkit.models.keras_setup import silenced_stderr
 from tlkit.models.map_grid import find_grid
 from tlkit.models.sources import NetworkSource, PretrainedBackbone
 from tlkit.utils.child import machine_limits, start_child
 from tlkit.utils.files import atomic_write
+from tlkit.utils.silence import silenced_stderr
 
 PROCESSOR_SECONDS, SECONDS = 120, 300  # limits of the child
 STAND_INS, HIDDEN = ("jax",), ("tensorflow", "torch")  # packages that the child imports a stand-in for, or none of

@@ -15,8 +15,9 @@ from tlkit.engines.litert_network import network_to_litert
 from tlkit.errors import OptionError
 from tlkit.models.graph import averaged_map
 from tlkit.models.head import has_head, split_head
-from tlkit.models.keras_setup import silenced_stderr, start_keras
+from tlkit.models.keras_setup import start_keras
 from tlkit.utils.files import temporary_file, writing
+from tlkit.utils.silence import silenced_stderr
 
 LARGE_NETWORK = 512 << 20  # bytes of weights above which a conversion in memory may not fit
 

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tlkit.engines.base import InferenceFunction, MapFunction
-from tlkit.models.keras_setup import silenced_stderr
+from tlkit.utils.silence import silenced_stderr
 
 
 class LiteRTEngine:

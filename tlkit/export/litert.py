@@ -15,8 +15,8 @@ import numpy as np
 
 from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.saved_model import SIGNATURE, saved_network
-from tlkit.models.keras_setup import silenced_stderr
 from tlkit.utils.parallel import count_workers
+from tlkit.utils.silence import silenced_stderr
 
 NAME = "model.tflite"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # as the time of archived files, so that equal content makes equal files

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.saved_model import saved_network
-from tlkit.models.keras_setup import silenced_stderr
+from tlkit.utils.silence import silenced_stderr
 
 NAME = "model.xml"
 METADATA = "tlkit"  # the section of rt_info with the metadata

@@ -11,7 +11,8 @@ import numpy as np
 
 from tlkit.data.image import PADDING, ImageSpec
 from tlkit.export.base import PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
-from tlkit.models.keras_setup import silenced_stderr, start_keras
+from tlkit.models.keras_setup import start_keras
+from tlkit.utils.silence import silenced_stderr
 
 SIGNATURE = "serving_default"
 FOLDER = "saved_model"

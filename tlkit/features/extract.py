@@ -135,7 +135,7 @@ def extract(
             contents.put(position, row)
         work.finish()
     if workers and len(left):
-        progress.note(workers.describe("images"))
+        progress.note(f"--on ray: {workers.describe('images')}.")
     store = work.store_of(extractor.result())
     return Features(contents.readable(folder, store), store, work.num_cached, views)
 
@@ -322,6 +322,7 @@ def extract_on_workers(
         ModelError: if they are not, because workers write elsewhere or their disk is full
     """
     spec = ExtractionSpec(work.extractor.result(), work.image, work.views)
+    watch[1].waiting("starting workers")
     store, hashes = work.store_of(spec.extractor), [np.empty((0, 32), np.uint8)]
     blocks = in_chunks(
         [file.absolute() if isinstance(file, Path) else file for file in files],

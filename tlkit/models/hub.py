@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.errors import ModelError, OptionError, require
-from tlkit.models.keras_setup import silenced_stderr, start_keras
+from tlkit.models.keras_setup import start_keras
 from tlkit.models.sources import FreshStart
+from tlkit.utils.silence import silenced_stderr
 
 PREFIX = "hub:"
 IMAGE_SIZE = 224  # where no other is asked for, in pixels

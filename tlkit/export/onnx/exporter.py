@@ -12,7 +12,7 @@ import onnx
 from tlkit.export.base import FLOAT_CONVOLUTIONS, PIXELS, PROBABILITIES, ExportSource, RuntimeFunction
 from tlkit.export.onnx.resize import with_resize
 from tlkit.export.onnx.writer import classic_to_onnx, keras_to_onnx
-from tlkit.models.keras_setup import silenced_stderr
+from tlkit.utils.silence import silenced_stderr
 
 NAME = "model.onnx"
 
