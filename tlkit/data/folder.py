@@ -136,6 +136,11 @@ class ImageFolder:
         """Add what reading each file gave: its sha256, the digest of its pixels, its appearance.
 
         Images with equal pixels are then one group; see `duplicates.group_images` for more.
+
+        Args:
+            sha256: one per image, of the file's bytes, hexadecimal
+            digests: one per image, of its pixels, hexadecimal
+            appearances: one `APPEARANCE` per image
         """
         looks = np.array(list(appearances), APPEARANCE) if isinstance(appearances, list | tuple) else appearances
         return replace(self, sha256=sha256, digests=digests, groups=digests, appearances=looks)
