@@ -43,6 +43,7 @@ from tlkit.training.loop.batches import OneHot, Samples
 from tlkit.training.loop.fit import fit
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 from tlkit.training.loop.streaming import StreamedFeatures
+from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.parallel import single_threaded_blas
 from tlkit.utils.progress import Silent
 
@@ -230,12 +231,11 @@ def folder_of(count: int, seed: int) -> ImageFolder:
     labels[copies] = labels[groups[copies]]
     strays = np.flatnonzero(copies & (random.random(count) < 0.05))
     labels[strays] = random.integers(0, 1000, len(strays))
-    hexadecimal = hashes_of(groups)[:, :16].tobytes().hex()
-    digests = tuple(hexadecimal[start : start + 32] for start in range(0, len(hexadecimal), 32))
-    del hexadecimal
+    digests, sha256 = HexColumn(hashes_of(groups)[:, :16].copy()), HexColumn(hashes_of(np.arange(count)))
     paths = tuple(f"class{label:04d}/image{number:08d}.jpg" for number, label in enumerate(labels.tolist()))
     names = tuple(f"class{label:04d}" for label in range(1000))
-    return ImageFolder(Path("made"), names, paths, labels, ("",) * count, digests=digests, groups=digests)
+    hashes = {"sha256": sha256, "digests": digests, "groups": digests}
+    return ImageFolder(Path("made"), names, paths, labels, ("",) * count, **hashes)
 
 
 def split(options: argparse.Namespace) -> None:

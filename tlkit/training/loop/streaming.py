@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 WINDOW_BYTES = 256 << 20  # in memory, twice: the next window is read while one is in use
-PIECE_BYTES = 64 << 10  # read from one place
+PIECE_BYTES = 256 << 10  # read from one place
 
 
 class Stored(Protocol):
