@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # Storage that every node can read and write: features and converted networks are exchanged through it.
-export TLKIT_CACHE="${TLKIT_CACHE:?set TLKIT_CACHE to a folder that all nodes share, or to s3://bucket/folder}"
+export TLKIT_CACHE="${TLKIT_CACHE:?set TLKIT_CACHE to a folder that all nodes share}"
 export RAY_USAGE_STATS_ENABLED=0
 
 head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"

@@ -73,7 +73,8 @@ def test_features_are_equal_to_the_last_bit(here_and_ray, photos):
 def test_runs_are_equal_but_for_times(here_and_ray, photos, freeze):
     words = ["none", "--views", "2"] if freeze == "lower" else ["none"]
     options = [*SMALL[: SMALL.index("--freeze")], "--freeze", freeze, "--epochs", "2", "--weights", *words]
-    here_and_ray("finetune", photos, "-o", "PLACE", *options)
+    *_, done = here_and_ray("finetune", photos, "-o", "PLACE", *options)
+    assert ("the upper blocks are trained on this machine" in done.stderr) == (freeze == "lower")
     here, ray = Path("here"), Path("ray")
     for name in ("split.csv", "predictions_val.csv", "left_out.csv", "wrong.csv", "confusion_matrix.csv"):
         assert (here / name).read_bytes() == (ray / name).read_bytes(), name

@@ -17,6 +17,7 @@ import keras
 from tlkit.data.augment import AugmentedViews
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
+from tlkit.distributed.workers import current_workers
 from tlkit.engines.cache import conversion_key, load_converted
 from tlkit.errors import DataError
 from tlkit.features.extract import Features, extract
@@ -58,6 +59,8 @@ class BlocksPhase:
         images = len(split.train), len(split.validation) + len(split.test)
         cut, views, notes = choose_activations(network, images, training, self._hardening.views(training))
         extractor = extractor_at_cut(network, cut, training)
+        if current_workers():
+            progress.note("workers compute the activations; the upper blocks are trained on this machine.")
         held_out, train, seconds = _extract_activations(extractor, dataset, views, training, progress)
         top = trainable_top(classifier, cut.tensor, frozen_batch_norms(classifier, training))
         multipliers = layer_lr_multipliers(top, network, training.settings.layer_decay)
