@@ -61,6 +61,7 @@ def main() -> None:
 def copy_images(data: Path, target: Path, count: int) -> Path:
     """Copy files, again and again, with their number at their end, until there are as many as asked for."""
     files = sorted(file for file in data.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    random.Random(0).shuffle(files)  # a few of them are of every class, too
     if target.exists():
         return target
     for number, file in zip(range(count), cycle(files), strict=False):
@@ -138,6 +139,8 @@ def compare_executors(data: Path, folder: Path, workers: int, rounds: int) -> No
                 shutil.copytree(folder / "converted", cache, ignore=shutil.ignore_patterns("features"))
                 command = ["features", str(images), "-o", str(output), *NETWORK, *words]
                 found[name, what] = run(command, cache, f"{name}-{number}-{what}")
+                if found[name, what].code:
+                    raise SystemExit(found[name, what].messages)
                 shutil.rmtree(cache)
         ratios.append(report_round(found, count, workers))
         equal_features(folder / f"{number}-threads-all.npz", folder / f"{number}-ray-all.npz")
