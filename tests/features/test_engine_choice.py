@@ -62,7 +62,7 @@ def test_few_images_are_not_worth_a_trial(trials, folder):
 
 
 def test_many_images_are_worth_one_trial_that_is_remembered(trials, folder):
-    source, many = Source(), folder.files * 3
+    source, many = Source(), list(folder.files) * 3
     name, sentence = choose_by_trial(source, SPEC, many)
     assert (name, len(trials), source.built) == ("openvino", 1, 1)
     assert sentence.endswith("OpenVINO 200 images/s on this machine; OpenVINO is used.")
@@ -72,7 +72,7 @@ def test_many_images_are_worth_one_trial_that_is_remembered(trials, folder):
 
 def test_engine_that_was_asked_for_is_not_tried(trials, folder):
     asked = replace(SPEC, engine=EngineSpec("openvino", "bfloat16"))
-    assert choose_by_trial(Source(), asked, folder.files * 3) == ("openvino", "")
+    assert choose_by_trial(Source(), asked, list(folder.files) * 3) == ("openvino", "")
     assert trials == []
 
 
@@ -80,7 +80,7 @@ def test_cached_features_keep_the_engine_that_computed_them(trials, folder):
     source = Source()
     extractor = completed(convert_extractor(source.build(), source.identity(), SPEC))
     extract(folder, extractor, SPEC.image, Silent())
-    assert choose_by_trial(source, SPEC, folder.files * 3) == ("litert", "")
+    assert choose_by_trial(source, SPEC, list(folder.files) * 3) == ("litert", "")
     assert trials == []
     trials.append(Trial({"litert": 100.0, "openvino": 200.0}))
     assert choose_by_trial(source, SPEC, folder.files) == ("litert", "")
