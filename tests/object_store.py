@@ -48,6 +48,14 @@ class ObjectStore:
                 client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
         return uri
 
+    def empty_bucket(self, bucket: str):
+        """Make a bucket, or empty the one that is there; give the client."""
+        client = self.client()
+        client.create_bucket(Bucket=bucket)
+        for key in self.keys(bucket):
+            client.delete_object(Bucket=bucket, Key=key)
+        return client
+
     def keys(self, bucket: str) -> list[str]:
         """List a bucket."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)

@@ -71,11 +71,7 @@ def test_what_is_no_folder_of_shards_is_refused_and_stays(run, colors, tmp_path)
 @pytest.fixture
 def bucket(s3):
     """An empty bucket."""
-    client = s3.client()
-    client.create_bucket(Bucket="answers")
-    for key in s3.keys("answers"):
-        client.delete_object(Bucket="answers", Key=key)
-    return client
+    return s3.empty_bucket("answers")
 
 
 def read_remote(uri):

@@ -43,10 +43,7 @@ def both(s3, tmp_path):
 @pytest.fixture
 def fresh(s3):
     """An empty bucket."""
-    client = s3.client()
-    client.create_bucket(Bucket="fresh")
-    for key in s3.keys("fresh"):
-        client.delete_object(Bucket="fresh", Key=key)
+    s3.empty_bucket("fresh")
     return RemotePath("s3://fresh")
 
 

@@ -3,13 +3,14 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlkit.cli.help import GroupedCommand, GroupedOption, HelpGroup
+from tlkit.cli.options import Decorator
 from tlkit.cli.reporting import QUIET, report_options, reporting
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def _written(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def _in_units(units: Mapping[str, int], example: str) -> Callable[[click.Context, click.Parameter, str], float]:
-    """Make a callback that reads a number with one of some units; "" is infinite."""
+def _limit_option(name: str, metavar: str, units: Mapping[str, int], example: str, words: str) -> Decorator:
+    """Make an option that is a number with one of some units; without it, the limit is infinite."""
 
     def read(ctx: click.Context, parameter: click.Parameter, given: str) -> float:
         """Read the option."""
@@ -90,30 +91,20 @@ def _in_units(units: Mapping[str, int], example: str) -> Callable[[click.Context
             raise click.BadParameter(f"'{given}'; expected a number and one of {', '.join(units)}, e.g. {example}.")
         return float(match[1]) * units[match[2]] if match else math.inf
 
-    return read
+    return click.option(name, default="", metavar=metavar, callback=read, cls=GroupedOption, group="Main", help=words)
 
 
 @cache.command(
     cls=GroupedCommand,
     examples=("tlkit cache prune --older 30d", "tlkit cache prune --max-size 50GB"),
 )
-@click.option(
-    "--older",
-    default="",
-    metavar="AGE",
-    callback=_in_units(AGES, "30d"),
-    cls=GroupedOption,
-    group="Main",
-    help="Age of the last use above which files are removed, e.g. 12h, 30d or 8w.",
-)
-@click.option(
+@_limit_option("--older", "AGE", AGES, "30d", "Age of the last use above which files are removed, e.g. 12h, 30d or 8w.")
+@_limit_option(
     "--max-size",
-    default="",
-    metavar="SIZE",
-    callback=_in_units(SIZES, "50GB"),
-    cls=GroupedOption,
-    group="Main",
-    help="Size above which files are removed, the least recently used first, e.g. 500MB or 50GB.",
+    "SIZE",
+    SIZES,
+    "50GB",
+    "Size above which files are removed, the least recently used first, e.g. 500MB or 50GB.",
 )
 @report_options
 def prune(older: float, max_size: float) -> None:

@@ -170,13 +170,13 @@ class RayWorkers:
         """Compute a task on every block, see `Workers.map`."""
         import ray
 
+        self._answers, self._num_again = [], 0
         table = [{"index": index, "block": pickle.dumps(block)} for index, block in enumerate(blocks)]
         if not table:
             return
         environment = {name: value for name in ENVIRONMENT if (value := os.environ.get(name))}
         job = Job(task, spec, this_software(), environment | {"TLKIT_CACHE": str(cache_dir())})
         count = min(self.count, len(table))
-        self._answers = []
         coordinator = ray.remote(num_cpus=0)(Coordinator).remote(pickle.dumps(job))
         data = ray.data.from_items(table, override_num_blocks=len(table)).map_batches(
             Actor,
@@ -223,16 +223,15 @@ class RayWorkers:
 
         if self._is_started or ray.is_initialized():
             return
-        joined: dict[str, Any] = {"address": self._address}
-        own = {"address": "local", "num_cpus": self._wanted or count_workers(), "include_dashboard": False}
-        own["object_store_memory"] = OBJECT_STORE
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-        _be_quiet()
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+        if not self._address:
+            options |= {"num_cpus": self._wanted or count_workers(), "include_dashboard": False}
+            options["object_store_memory"] = OBJECT_STORE
         try:
             if self._address:
                 _knock(self._address)
             with silenced_stderr():
-                ray.init(**(joined if self._address else own), **quiet)
+                ray.init(address=self._address or "local", **options)
         except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             cluster = f"the cluster of RAY_ADDRESS '{self._address}'" if self._address else "Ray on this machine"
@@ -241,7 +240,7 @@ class RayWorkers:
             ) from None
         self._is_started = True
         context = ray.data.DataContext.get_current()
-        _be_quiet()  # again, for what was imported now
+        _be_quiet()
         context.enable_progress_bars = context.print_on_execution_start = False
 
     def close(self) -> None:

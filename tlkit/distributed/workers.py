@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Literal, Protocol, TypeVar, get_args
 
 from tlkit.errors import OptionError, require
+from tlkit.utils.progress import Progress
 
 WorkerKind = Literal["here", "ray"]
 Spec = TypeVar("Spec")
@@ -39,7 +40,7 @@ class Workers(Protocol):
         """
 
     def describe(self, unit: str) -> str:
-        """Say what the last `map` took on each machine, in one line.
+        """Say how fast each machine was in the last `map`, in one line; "" where there was nothing to do.
 
         Args:
             unit: of inputs, such as "images"
@@ -89,6 +90,12 @@ def use_workers(on: WorkerKind = "here", workers: int = 0) -> Iterator[None]:
     finally:
         _current.reset(token)
         cluster.close()
+
+
+def note_work(workers: Workers, progress: Progress) -> None:
+    """Note how fast each machine was in a pass over images, where there was something to do."""
+    if text := workers.describe("images"):
+        progress.note(f"--on ray: {text}.")
 
 
 def block_size(num_inputs: int, num_workers: int) -> int:

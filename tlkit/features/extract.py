@@ -27,7 +27,7 @@ from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import DecodedImage, ImageSpec, decode_image
 from tlkit.data.sources.files import read_each
-from tlkit.distributed.workers import Workers, block_size, current_workers
+from tlkit.distributed.workers import Workers, block_size, current_workers, note_work
 from tlkit.engines.base import ThreadedRunner
 from tlkit.errors import ImageError, ModelError
 from tlkit.features.contents import MAX_IN_MEMORY, Contents, FileHashes, HashesOrError
@@ -129,13 +129,13 @@ def extract(
         contents = work.recall(files)
         advance(contents.count)
         unread = np.flatnonzero(~contents.is_known)
-        left = files[unread]
-        read = extract_on_workers(workers, work, left, (advance, progress)) if workers else None
-        for position, row in zip(unread.tolist(), read or extract_here(work, left, advance), strict=True):
+        watch, left = (advance, progress), files[unread]
+        rows = extract_on_workers(workers, work, left, watch) if workers else extract_here(work, left, advance)
+        for position, row in zip(unread.tolist(), rows, strict=True):
             contents.put(position, row)
         work.finish()
-    if workers and len(left):
-        progress.note(f"--on ray: {workers.describe('images')}.")
+    if workers:
+        note_work(workers, progress)
     store = work.store_of(extractor.result())
     return Features(contents.readable(folder, store), store, work.num_cached, views)
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.distributed.workers import current_workers
+from tlkit.distributed.workers import current_workers, note_work
 from tlkit.engines.base import versions
 from tlkit.errors import OptionError, RunError, require
 from tlkit.inference.counts import Counts
@@ -260,7 +260,7 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
                 shards.append(_take(row, counts))
                 advance(row.counts["inputs"])
                 progress.waiting(workers.describe("images"))
-            progress.note(workers.describe("images"))
+            note_work(workers, progress)
         else:
             shards += [_take(row, counts) for row in map(PredictBlock(spec, predictor, advance), missing)]
     counted = counts.as_json()
