@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import tlkit
 from tests.networks import keras, run_network
 from tlkit.data.image import decode_square
 
@@ -25,10 +26,10 @@ def trained_in_a_process(colors, weights_file, output):
     return done.stdout.split()
 
 
-def test_training_with_cached_features_imports_neither_keras_nor_tensorflow(
-    finetuned_run, colors, weights_file, tmp_path
-):
-    """The fixture has filled the cache."""
+@pytest.mark.training
+def test_training_with_cached_features_imports_neither_keras_nor_tensorflow(colors, weights_file, tmp_path):
+    options = {"freeze": "all", "weights": str(weights_file), "backbone": "mobilenet_025", "image_size": 32}
+    tlkit.finetune(colors, tmp_path / "filling", **options, epochs=1, plots=False, report=False)  # this worker's cache
     assert trained_in_a_process(colors, weights_file, tmp_path / "run") == ["36"]
 
 
