@@ -2,15 +2,19 @@
 
     python benchmarks/scale.py local DATA              one pass by 2 threads and by 2 workers, in turns
     python benchmarks/scale.py kill DATA --rounds 20   kills workers, or the command itself, and compares every value
+    python benchmarks/scale.py kill DATA --command predict --images 3000   the same with predictions in shards
     python benchmarks/scale.py simulate                10 to 1,000 workers, from measured rates
 
 DATA is a folder of classes. `local` copies its files until there are --images of them, each with other bytes at its
 end, which decoders do not read. Processor time is that of all processes that inherit a mark in their environment, so
-Ray's own count, too.
+Ray's own count, too. A round of `--command predict` counts where all kills fell between the first shard and the
+manifest; other rounds are repeated.
 """
 
 import argparse
+import hashlib
 import heapq
+import json
 import os
 import random
 import re
@@ -20,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -35,6 +39,7 @@ from tlkit.utils.text import format_duration
 TICK = os.sysconf("SC_CLK_TCK")
 MARK = "TLKIT_SCALE_MARK"
 NETWORK = ("--backbone", "mobilenet_v2")
+SMALL = ("--backbone", "mobilenet_025", "--freeze", "all", "--epochs", "3")
 
 
 def main() -> None:
@@ -47,6 +52,8 @@ def main() -> None:
         command.add_argument("--rounds", type=int, default=3 if name == "local" else 20)
         command.add_argument("--images", type=int, default=10_000 if name == "local" else 400)
         command.add_argument("--folder", type=Path, help="for images, caches and results [a temporary one]")
+        if name == "kill":
+            command.add_argument("--command", dest="killed", choices=("features", "predict"), default="features")
     commands.add_parser("simulate", help="larger clusters")
     options = parser.parse_args()
     if options.command == "simulate":
@@ -55,7 +62,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         data = copy_images(options.data, folder / f"images-{options.images}", options.images)
-        {"local": compare_executors, "kill": kill_all}[options.command](data, folder, options.workers, options.rounds)
+        kill = kill_predictions if vars(options).get("killed") == "predict" else kill_features
+        {"local": compare_executors, "kill": kill}[options.command](data, folder, options.workers, options.rounds)
 
 
 def copy_images(data: Path, target: Path, count: int) -> Path:
@@ -175,27 +183,50 @@ def equal_features(first: Path, second: Path) -> bool:
 
 
 class Killer:
-    """Kills processes of a command at random times.
+    """Kills processes of a command at given moments.
 
     Attributes:
-        kills: that are left
-        driver: whether the command itself is killed, else one of its workers
+        killed: how many
     """
 
-    def __init__(self, kills: int, driver: bool, draws: random.Random, seconds: float) -> None:
-        self.kills, self._driver, self._draws, self.killed = kills, driver, draws, 0
-        self._times = sorted(time.perf_counter() + draws.uniform(0.2, 1) * seconds for _ in range(kills))
+    def __init__(self, driver: bool, draws: random.Random, moments: list[Callable[[], bool]]) -> None:
+        """Plan the kills.
+
+        Args:
+            driver: whether the command itself is killed, else one of its workers
+            moments: one after the other; each tells whether it has come
+        """
+        self._driver, self._draws, self._moments, self.killed = driver, draws, moments, 0
 
     def __call__(self, process: "subprocess.Popen[bytes]", mark: str) -> None:
-        """Kill, if the time has come and there is something to kill."""
-        if not self._times or time.perf_counter() < self._times[0]:
+        """Kill, if the moment has come and there is something to kill."""
+        if not self._moments or not self._moments[0]():
             return
         pids = [process.pid] if self._driver else ray_workers(mark)
         if pids:
-            self._times.pop(0)
+            self._moments.pop(0)
             with suppress(ProcessLookupError):
                 os.kill(self._draws.choice(pids), signal.SIGKILL)
                 self.killed += 1
+
+
+def after_seconds(seconds: float) -> Callable[[], bool]:
+    """Give a moment by the clock."""
+    until = time.perf_counter() + seconds
+    return lambda: time.perf_counter() >= until
+
+
+def after_shards(output: Path, count: int, seconds: float) -> Callable[[], bool]:
+    """Give a moment: some seconds after there are so many shards."""
+    reached = list[Callable[[], bool]]()
+
+    def has_come() -> bool:
+        """Look whether they are there, and start the clock."""
+        if not reached and count_shards(output) >= count:
+            reached.append(after_seconds(seconds))
+        return bool(reached) and reached[0]()
+
+    return has_come
 
 
 def ray_workers(mark: str) -> list[int]:
@@ -208,7 +239,7 @@ def ray_workers(mark: str) -> list[int]:
     return found
 
 
-def kill_all(data: Path, folder: Path, workers: int, rounds: int) -> None:
+def kill_features(data: Path, folder: Path, workers: int, rounds: int) -> None:
     """Kill workers in every round, then the command itself; compare features and look for temporary files."""
     cache = folder / "converted"
     words = ["features", str(data), *NETWORK]
@@ -222,7 +253,10 @@ def kill_all(data: Path, folder: Path, workers: int, rounds: int) -> None:
             shutil.rmtree(cache / "features", ignore_errors=True)
             output, mark = folder / f"{what}-{number}.npz", f"{what}-{number}"
             command = [*words, "-o", str(output), *on_ray]
-            killer = Killer(1 if what == "command" else draws.choice((1, 2)), what == "command", draws, usual)
+            times = sorted(
+                draws.uniform(0.2, 1) * usual for _ in range(1 if what == "command" else draws.choice((1, 2)))
+            )
+            killer = Killer(what == "command", draws, list(map(after_seconds, times)))
             finished = run(command, cache, mark, killer)
             if what == "command" and killer.killed:
                 wait_for_end(mark)
@@ -238,12 +272,88 @@ def kill_all(data: Path, folder: Path, workers: int, rounds: int) -> None:
     say(f"equal after kills: workers {good['workers']} of {rounds}, command {good['command']} of {rounds}")
 
 
-def wait_for_end(mark: str) -> None:
-    """Wait until Ray has noticed that the command is gone."""
-    for _ in range(600):
-        if not list(marked_processes(f"{MARK}={mark}".encode())):
-            return
+def kill_predictions(data: Path, folder: Path, workers: int, rounds: int) -> None:
+    """Kill workers in rounds, then the command itself; compare each file of the folder with those of this machine."""
+    few, cache, trained = copy_images(data, folder / "images-64", 64), folder / "converted", folder / "run"
+    run(["finetune", str(few), "-o", str(trained), *SMALL], cache, "train")
+    words = ["predict", str(trained), str(data), "-o"]
+    reference = folder / "reference"
+    for output in (f"{reference}.parquet", f"{reference}/"):
+        here = run([*words, output], cache, "reference")
+        say(f"here     {here.wall:.1f} s, {here.processor:.1f} processor s, code {here.code}")
+    check_rows(reference, sum(1 for file in data.rglob("*") if file.is_file()))
+    expected, draws = files_of(reference), random.Random(0)
+    for what in ("workers", "command"):
+        counted = good = number = 0
+        while counted < rounds:
+            output, number = folder / f"{what}-{number}", number + 1
+            command = [*words, f"{output}/", "--on", "ray", "--workers", str(workers)]
+            is_counted, text = kill_round(command, output, cache, what == "command", draws, count_shards(reference))
+            is_equal = files_of(output) == expected
+            counted, good = counted + is_counted, good + (is_counted and is_equal)
+            say(f"{what} {number}: {text}: {'equal' * is_equal or 'DIFFERENT'}{', not counted' * (not is_counted)}")
+            if is_equal:
+                shutil.rmtree(output)
+        say(f"{what}: equal after kills in {good} of {counted}, {number - counted} more were not counted")
+
+
+def kill_round(
+    command: list[str], output: Path, cache: Path, driver: bool, draws: random.Random, num_shards: int
+) -> tuple[bool, str]:
+    """Run a command with one or two kills until it ends; tell whether they came while it worked, and say how it went.
+
+    A command that was killed is repeated at once, or when all its processes are gone.
+    """
+    counts = sorted(draws.sample(range(1, num_shards), draws.choice((1, 2))))
+    moments = [after_shards(output, count, draws.uniform(0, 0.5)) for count in counts]
+    texts, marks, is_counted = list[str](), list[str](), True
+    for kill in [[moment] for moment in moments] + [[]] if driver else [moments]:
+        marks.append(f"{output.name}-{len(marks)}")
+        killer = Killer(driver, draws, list(kill))
+        ended = run(command, cache, marks[-1], killer)
+        there, again = count_shards(output), re.findall(r"(\d+) blocks were done again", ended.messages)
+        is_counted &= killer.killed == len(kill) and ended.code == (-signal.SIGKILL if driver and kill else 0)
+        is_counted &= not (driver and kill and (output / "_manifest.json").exists())
+        texts.append(f"{killer.killed} killed, code {ended.code}, {there} shards, {''.join(again) or 0} again")
+        if ended.code not in (0, -signal.SIGKILL):
+            say(ended.messages)
+        if draws.random() < 0.5:
+            texts[-1] += f", gone after {wait_for_end(marks[-1]):.0f} s"
+    for mark in marks:
+        wait_for_end(mark)
+    return is_counted, "; ".join(texts)
+
+
+def check_rows(reference: Path, num_images: int) -> None:
+    """Check that a folder of shards has the rows of one file, one for each image, and that its manifest is right."""
+    from pyarrow import dataset, parquet
+
+    rows = dataset.dataset(reference, format="parquet").to_table().replace_schema_metadata()
+    manifest = json.loads((reference / "_manifest.json").read_text())
+    shards = {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in reference.glob("*.parquet")}
+    assert rows.equals(parquet.read_table(f"{reference}.parquet").replace_schema_metadata())
+    assert len(set(rows.column("path").to_pylist())) == rows.num_rows == num_images == manifest["rows"]
+    assert shards == found
+    say(f"{rows.num_rows:,} rows in {len(found)} shards, as in one file")
+
+
+def count_shards(folder: Path) -> int:
+    """Count the finished shards of a folder."""
+    return sum(1 for _ in folder.glob("part-*.parquet"))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Read every file of a folder, temporary ones, too."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def wait_for_end(mark: str) -> float:
+    """Wait until Ray has noticed that the command is gone, at most two minutes; give the seconds."""
+    started = time.perf_counter()
+    while time.perf_counter() < started + 120 and list(marked_processes(f"{MARK}={mark}".encode())):
         time.sleep(0.2)
+    return time.perf_counter() - started
 
 
 # ------------------------------------------------------------------------------------------------------- simulation

@@ -110,7 +110,7 @@ def test_predictions_and_evaluations_are_equal(here_and_ray, photos, monkeypatch
 
 
 def test_shards_of_predictions_are_equal_and_continue_those_of_this_machine(photos, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "BLOCK_SIZE", 8)
+    monkeypatch.setattr(shards, "BLOCK_SIZES", (8, 8))
     command = ("predict", run.path, photos, "no such.jpg", "-o")
     assert tlkit(*command, f"{tmp_path}/here/").exit_code == 6
     shutil.copytree(tmp_path / "here", tmp_path / "ray")

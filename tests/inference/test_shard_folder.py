@@ -34,6 +34,18 @@ def test_a_folder_without_a_shard_yet_is_taken(tmp_path):
         assert sorted(path.name[:9] for path in folder.iterdir()) == ["_command.", "_manifest", "part-0000"]
 
 
+@pytest.mark.parametrize("size", [0, -1, 10**9, 1.5, "many", None])
+def test_an_impossible_size_of_shards_is_refused(run, colors, tmp_path, size):
+    assert tlkit("predict", run.path, colors, "-o", f"{tmp_path}/out/").exit_code == 0
+    (tmp_path / "out" / "_manifest.json").unlink()
+    command = json.loads((tmp_path / "out" / "_command.json").read_text())
+    assert command["block_size"] == 128 == ShardFolder(tmp_path / "out").block_size()
+    (tmp_path / "out" / "_command.json").write_text(json.dumps(command | {"block_size": size}))
+    words = refused(2, "predict", run.path, colors, "-o", f"{tmp_path}/out/")
+    assert f"was started with another number of inputs a shard ({size})" in words
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
 @posix
 def test_what_is_no_folder_of_shards_is_refused_and_stays(run, colors, tmp_path):
     places = tmp_path / "places"
@@ -155,7 +167,7 @@ def test_a_shard_that_another_process_has_put_meanwhile_stays(run, s3, bucket):
 def test_a_command_that_is_killed_twice_continues_in_an_object_store(run, colors, tmp_path, s3, bucket):
     paths = [str(path) for path in sorted(colors.rglob("*.png"))] * 120
     (tmp_path / "list.txt").write_text("\n".join(paths))
-    for count in (1, 2):
+    for count in (1, 17):
         running = start(run, tmp_path / "list.txt", "s3://answers/killed")
         while running.poll() is None and sum("part-" in key for key in s3.keys("answers")) < count:
             pass
@@ -165,10 +177,10 @@ def test_a_command_that_is_killed_twice_continues_in_an_object_store(run, colors
     running = start(run, tmp_path / "list.txt", "s3://answers/killed")
     words = running.communicate(timeout=SECONDS)[1].decode()
     assert running.returncode == 0, words
-    assert "of 5 shards are there" in words
+    assert "of 34 shards are there" in words
     rows = read_remote("s3://answers/killed")
     assert rows.column("path").to_pylist() == paths
-    assert len([key for key in s3.keys("answers") if not key.endswith("/")]) == 5 + 2
+    assert len([key for key in s3.keys("answers") if not key.endswith("/")]) == 34 + 2
 
 
 def test_a_spec_travels_with_its_location(run, bucket):

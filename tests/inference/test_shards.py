@@ -24,7 +24,8 @@ from tests.shared_runs import copy_run, rewrite_json
 from tlkit.errors import RunError
 from tlkit.inference import shards
 from tlkit.inference.predictor import Predictor
-from tlkit.inference.shards import BlockList, PredictBlock, describe_command, write_shards
+from tlkit.inference.shard_folder import ShardFolder
+from tlkit.inference.shards import BlockList, PredictBlock, choose_block_size, describe_command, write_shards
 from tlkit.utils.progress import Silent
 
 SECONDS = 60  # for a process
@@ -49,7 +50,7 @@ def images(colors, tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(shards, "BLOCK_SIZE", 5)
+    monkeypatch.setattr(shards, "BLOCK_SIZES", (5, 5))
 
 
 def read_folder(folder):
@@ -155,7 +156,7 @@ def write(run, inputs, output, **options):
     spec = describe_command(run, output, **options)
     progress = Silent()
     with BlockList(inputs, spec) as blocks:
-        return write_shards(spec, blocks, progress, predictor), progress.notes
+        return write_shards(blocks, progress, predictor), progress.notes
 
 
 def stop_after(folder, count):
@@ -181,6 +182,47 @@ def test_an_unfinished_folder_is_continued_to_the_same_bytes(run, images, tmp_pa
     stop_after(tmp_path / "out", 8)  # nothing but the manifest is missing
     assert "continues: 8 of 8" in tlkit(*command).stderr
     assert state(tmp_path / "out") == whole
+
+
+def test_a_folder_that_was_started_keeps_the_size_of_its_shards(run, images, tmp_path, small_blocks, monkeypatch):
+    command = ("predict", run.path, images, "-o")
+    tlkit(*command, f"{tmp_path}/out/")
+    whole = state(tmp_path / "out")
+    stop_after(tmp_path / "out", 3)
+    monkeypatch.setattr(shards, "BLOCK_SIZES", (7, 7))
+    assert "continues: 3 of 8 shards are there" in tlkit(*command, f"{tmp_path}/out/").stderr
+    assert state(tmp_path / "out") == whole
+    tlkit(*command, f"{tmp_path}/new/")
+    assert len(manifest_of(tmp_path / "new")["shards"]) == 6
+    assert read_folder(tmp_path / "new").equals(read_folder(tmp_path / "out"))
+
+
+def test_names_of_shards_are_those_of_a_folder_that_an_earlier_version_started(run, tmp_path):
+    """All of them had 1,024 inputs, so that is what `_command.json` says."""
+    spec = describe_command(run, tmp_path / "out", top_k=2)
+    key = {"format": 1, "block_size": 1024, "model": spec.model, "versions": spec.versions, "engine": "auto"}
+    key |= {"top_k": 2, "probs": False, "scores": False, "unknown": None, "min_confidence": 0.0}
+    key["skip_unreadable"] = False
+    inputs = [f"/photos/{number}.jpg" for number in range(3_000)]
+    expected = []
+    for number in range(3):
+        parts = [json.dumps(key), "", inputs[1024 * number : 1024 * (number + 1)]]
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        expected.append(f"part-{number:06d}-{digest[:16]}.parquet")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "_command.json").write_text(json.dumps(key))
+    with BlockList(inputs, describe_command(run, tmp_path / "out", top_k=2)) as blocks:
+        assert [block.file for block in blocks] == expected
+        assert ShardFolder(tmp_path / "out").find(blocks.spec.as_json()) == set()
+
+
+@pytest.mark.parametrize("num_inputs", [1, 128, 129, 3_000, 32_768, 32_769, 100_000, 262_144, 10**6, 10**9])
+def test_the_number_of_inputs_chooses_the_size_of_shards(num_inputs):
+    size = choose_block_size(num_inputs)
+    num_blocks = -(-num_inputs // size)
+    assert 128 <= size <= 1024
+    assert num_blocks <= 256 or size == 1024
+    assert num_blocks > 250 or size == 128  # enough for many workers, but for small shards
 
 
 def test_a_run_that_has_moved_continues(run, images, tmp_path, small_blocks):
@@ -350,7 +392,7 @@ def test_the_name_of_a_shard_holds_all_that_its_rows_depend_on(run, tmp_path, mo
 
 # killed
 
-REPEATED = 120  # times that every image is an input: 4,320 inputs, 5 shards
+REPEATED = 120  # times that every image is an input: 4,320 inputs, 34 shards
 
 
 @pytest.fixture(scope="module")
@@ -396,7 +438,7 @@ def check_whole(output, expected):
 @posix
 def test_a_command_that_is_killed_twice_continues_with_every_row_once(finetuned_run, listed, tmp_path):
     list_file, expected = listed
-    for count in (1, 3):
+    for count in (1, 17):
         running = start(finetuned_run, list_file, tmp_path / "out")
         wait_for_shards(running, tmp_path / "out", count)
         running.kill()
@@ -406,7 +448,7 @@ def test_a_command_that_is_killed_twice_continues_with_every_row_once(finetuned_
     running = start(finetuned_run, list_file, tmp_path / "out")
     words = running.communicate(timeout=SECONDS)[1].decode()
     assert running.returncode == 6, words
-    assert "of 5 shards are there" in words
+    assert "of 34 shards are there" in words
     check_whole(tmp_path / "out", expected)
 
 
@@ -418,7 +460,7 @@ def test_kills_at_random_moments_lose_and_double_no_row(finetuned_run, listed, t
     draw = random.Random(seed)
     for _ in range(40):
         running = start(finetuned_run, list_file, tmp_path / "out")
-        wait_for_shards(running, tmp_path / "out", num_shards(tmp_path / "out") + draw.choice((0, 0, 1, 1, 2)))
+        wait_for_shards(running, tmp_path / "out", num_shards(tmp_path / "out") + draw.choice((0, 0, 5, 10, 15)))
         try:
             words = running.communicate(timeout=draw.uniform(0, 0.6))[1]
         except subprocess.TimeoutExpired:

@@ -169,7 +169,7 @@ def _write_shards(
     ShardFolder(spec.output).find(spec.as_json())  # what is refused is refused before a long list is read
     with BlockList(_list_inputs(inputs), spec) as blocks:
         _refuse_nothing(blocks.num_inputs, inputs)
-        return write_shards(spec, blocks, Console(), predictor)
+        return write_shards(blocks, Console(), predictor)
 
 
 def _list_inputs(inputs: Iterable[str]) -> Iterator[Any]:

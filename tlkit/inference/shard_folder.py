@@ -7,6 +7,7 @@ complete. Readers of parquet folders pass over names that start with "_" or a do
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tlkit.utils.text import quote_names
 COMMAND, MANIFEST = "_command.json", "_manifest.json"
 SHARD = re.compile(r"part-\d{6}-[0-9a-f]{16}\.parquet")
 MAX_SHARD_BYTES = 4_000_000_000  # of one that is read
+MAX_BLOCK_SIZE = 1_000_000  # inputs of a shard, in a folder that is continued
 WAY_OUT = "repeat the command that it was started with, or choose another folder with -o."
 
 
@@ -70,6 +72,19 @@ class ShardFolder:
             self._refuse_other_command(command)
         return shards
 
+    def block_size(self) -> int:
+        """Tell how many inputs the shards of a folder have that was started; 0 where none was.
+
+        Raises:
+            StorageError: if there is no such bucket, or the store fails
+        """
+        if not exists(self.location / COMMAND):
+            return 0
+        with suppress(OSError, ValueError, AttributeError, RecursionError):  # `find` says what is wrong
+            size = json.loads(self._read(COMMAND, MAX_JSON_BYTES)).get("block_size")
+            return size if isinstance(size, int) and 0 < size <= MAX_BLOCK_SIZE else 0
+        return 0
+
     def _names(self) -> set[str]:
         """List what is in the folder, but not what a killed process has left half-written."""
         folder = self.location
@@ -83,9 +98,10 @@ class ShardFolder:
             return set()
         if not folder.is_dir():
             raise OptionError(f"'{self}' already exists and is not a folder; choose another folder with -o.")
-        with writing(folder):
-            paths = [path for path in folder.iterdir() if not _is_temporary(path)]
-        names = {path.name for path in paths if is_regular(path)} | {f"{p.name}/" for p in paths if not is_regular(p)}
+        with writing(folder), os.scandir(folder) as entries:  # which knows the kind of what goes away meanwhile
+            files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        names = {name if is_file else f"{name}/" for name, is_file in files.items()}
+        names = {name for name in names if not TEMPORARY.fullmatch(name)}
         if MANIFEST not in names:
             check_new_file(folder / MANIFEST)
         return names
@@ -102,7 +118,9 @@ class ShardFolder:
             was, given = before.get(name), now.get(name)
             if was == given:
                 continue
-            if name in ("format", "block_size", "versions"):
+            if name == "block_size":
+                raise OptionError(f"'{self}' was started with another number of inputs a shard ({was}); {WAY_OUT}")
+            if name in ("format", "versions"):
                 raise OptionError(f"'{self}' was started with other versions of packages; {WAY_OUT}")
             if name == "model":
                 raise OptionError(f"'{self}' was started with another run; {WAY_OUT}")

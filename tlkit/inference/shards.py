@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ from tlkit.utils.storage import Location, as_location, is_remote
 from tlkit.utils.text import quote_names
 
 SHARDS_VERSION = 1  # of the form of a folder
-BLOCK_SIZE = 1024  # inputs of a shard: seconds of work, so that a kill costs little
+BLOCK_SIZES = 128, 1024  # inputs of a shard, at least and at most: seconds of work, so that a kill costs little
+NUM_BLOCKS = 256  # where they are fewer, blocks are smaller, so that many workers have something to do
 COUNTS = "tlkit.counts"  # in a shard's metadata
 
 
@@ -48,6 +51,7 @@ class PredictSpec:
         output: folder of the shards
         root: folder that relative paths start from
         versions: of the packages that numbers depend on
+        block_size: inputs of a shard; 0 until it is known how many inputs there are
     """
 
     run: str
@@ -63,13 +67,14 @@ class PredictSpec:
     min_confidence: float = 0.0
     skip_unreadable: bool = False
     trust_model: bool = False
+    block_size: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Give what every process that writes into one folder must have in common."""
-        same = asdict(self)
+        same = {"format": SHARDS_VERSION, "block_size": 0} | asdict(self)  # names of shards depend on this order
         for name in ("run", "output", "root", "trust_model"):  # a run that has moved is the same by its hash
             del same[name]
-        return {"format": SHARDS_VERSION, "block_size": BLOCK_SIZE} | same
+        return same
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,14 @@ class ShardRow:
 
 
 def describe_command(run: Run, output: Location, **options: Any) -> PredictSpec:
-    """Say what the shards of a run depend on.
+    """Say what the shards of a run depend on; a folder that was started keeps the size of its blocks.
 
     Args:
         options: of `PredictSpec`
 
     Raises:
         RunError
+        StorageError
         ModelError: if pyarrow is not installed
     """
     require("pyarrow", "parquet", "a folder of shards")
@@ -116,11 +122,22 @@ def describe_command(run: Run, output: Location, **options: Any) -> PredictSpec:
     with suppress(FileNotFoundError):  # the current folder was removed
         root = str(Path.cwd())
     output = output.absolute() if isinstance(output, Path) else output
+    options["block_size"] = ShardFolder(output).block_size()
     return PredictSpec(str(run.path.absolute()), _hash_model(run), output, root, used, **options)
 
 
 def _hash_model(run: Run) -> str:
     return sha256_regular(run.path / "model.json", MAX_JSON_BYTES)
+
+
+def choose_block_size(num_inputs: int) -> int:
+    """Choose how many inputs a shard has; never by the workers, because a command with others may continue a folder.
+
+    >>> choose_block_size(3_000), choose_block_size(100_000), choose_block_size(10_000_000)
+    (128, 391, 1024)
+    """
+    smallest, largest = BLOCK_SIZES
+    return min(largest, max(smallest, -(-num_inputs // NUM_BLOCKS)))
 
 
 class BlockList:
@@ -129,6 +146,7 @@ class BlockList:
     Attributes:
         num_inputs: of all blocks
         num_blocks: how many there are
+        spec: what their shards depend on, with the size of blocks
     """
 
     def __init__(self, inputs: Iterable[Any], spec: PredictSpec) -> None:
@@ -140,17 +158,15 @@ class BlockList:
         Raises:
             WriteError
         """
-        self.num_inputs = self.num_blocks = 0
-        key = json.dumps(spec.as_json())
+        self.num_inputs = 0
         with writing(tempfile.gettempdir()):
             self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the list
-            for block in in_chunks(map(str, inputs), BLOCK_SIZE):
-                start = "" if all(os.path.isabs(path) or is_remote(path) for path in block) else spec.root  # noqa: PTH117
-                digest = hashlib.sha256(json.dumps([key, start, block]).encode()).hexdigest()
-                file = f"part-{self.num_blocks:06d}-{digest[:16]}.parquet"
-                self._file.write(json.dumps([file, block]) + "\n")
-                self.num_inputs, self.num_blocks = self.num_inputs + len(block), self.num_blocks + 1
+            for path in map(str, inputs):
+                self._file.write(json.dumps(path) + "\n")
+                self.num_inputs += 1
             self._file.flush()
+        size = spec.block_size or choose_block_size(self.num_inputs)
+        self.spec, self.num_blocks = replace(spec, block_size=size), -(-self.num_inputs // size)
 
     def __enter__(self) -> "BlockList":
         return self
@@ -160,9 +176,11 @@ class BlockList:
 
     def __iter__(self) -> Iterator[InputBlock]:
         self._file.seek(0)
-        for line in self._file:
-            file, inputs = json.loads(line)
-            yield InputBlock(file, tuple(inputs))
+        key = json.dumps(self.spec.as_json())
+        for number, block in enumerate(in_chunks(map(json.loads, self._file), self.spec.block_size)):
+            start = "" if all(os.path.isabs(path) or is_remote(path) for path in block) else self.spec.root  # noqa: PTH117
+            digest = hashlib.sha256(json.dumps([key, start, block]).encode()).hexdigest()
+            yield InputBlock(f"part-{number:06d}-{digest[:16]}.parquet", tuple(block))
 
 
 class PredictBlock:
@@ -198,22 +216,40 @@ class PredictBlock:
             RunError
             WriteError
         """
+        (row,) = self.each([block])
+        return row
+
+    def each(self, blocks: Iterable[InputBlock]) -> Iterator[ShardRow]:
+        """Do so with one block after the other; threads begin the next one while the last images of one are computed.
+
+        Raises:
+            RunError
+            WriteError
+        """
+        parts = ((block, chunk) for block in blocks for chunk in in_chunks(self._named(block), CHUNK))
+        with single_threaded_blas():
+            for block, done in groupby(ordered_map(self._pool, self._classify, parts), itemgetter(0)):
+                yield self._write(block, (predictions for _, predictions in done))
+
+    def _classify(self, part: tuple[InputBlock, list[NamedInput]]) -> tuple[InputBlock, list[Prediction]]:
+        block, chunk = part
+        return block, self._predictor.predict_chunk(chunk)
+
+    def _write(self, block: InputBlock, chunks: Iterable[list[Prediction]]) -> ShardRow:
         content, counts = io.BytesIO(), Counts()
         writer = ParquetWriter(content, self._columns)
-        for prediction in with_min_confidence(self._classify(block), self._spec.min_confidence):
-            counts.add(prediction)
-            if not (self._spec.skip_unreadable and prediction.status == "error"):
-                writer.write(prediction)
+        for predictions in chunks:
+            for prediction in with_min_confidence(predictions, self._spec.min_confidence):
+                counts.add(prediction)
+                if not (self._spec.skip_unreadable and prediction.status == "error"):
+                    writer.write(prediction)
+            self._advance(len(predictions))
         writer.describe({COUNTS: json.dumps(counts.as_json())})
         writer.close()
         return _describe_shard(block.file, ShardFolder(self._spec.output).write(block.file, content.getvalue()))
 
-    def _classify(self, block: InputBlock) -> Iterator[Prediction]:
-        named = (NamedInput(path, self._find(path)) for path in block.inputs)
-        with single_threaded_blas():
-            for predictions in ordered_map(self._pool, self._predictor.predict_chunk, in_chunks(named, CHUNK)):
-                yield from predictions
-                self._advance(len(predictions))
+    def _named(self, block: InputBlock) -> Iterator[NamedInput]:
+        return (NamedInput(path, self._find(path)) for path in block.inputs)
 
     def _find(self, path: str) -> Location:
         location = as_location(path)
@@ -229,7 +265,7 @@ def _describe_shard(file: str, content: bytes) -> ShardRow:
     return ShardRow(file, hashlib.sha256(content).hexdigest(), metadata.num_rows, counts)
 
 
-def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predictor: Predictor) -> Counts:
+def write_shards(blocks: BlockList, progress: Progress, predictor: Predictor) -> Counts:
     """Classify all blocks whose shards are not there yet, and complete the folder.
 
     Args:
@@ -241,7 +277,8 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
         RunError
         WriteError
     """
-    folder, counts = ShardFolder(spec.output), Counts()
+    spec, counts = blocks.spec, Counts()
+    folder = ShardFolder(spec.output)
     finished = folder.find(spec.as_json())
     if others := sorted(finished.difference(block.file for block in blocks)):
         raise OptionError(
@@ -262,7 +299,7 @@ def write_shards(spec: PredictSpec, blocks: BlockList, progress: Progress, predi
                 progress.waiting(workers.describe("images"))
             note_work(workers, progress)
         else:
-            shards += [_take(row, counts) for row in map(PredictBlock(spec, predictor, advance), missing)]
+            shards += [_take(row, counts) for row in PredictBlock(spec, predictor, advance).each(missing)]
     counted = counts.as_json()
     del counted["first_error"]  # depends on what was there
     shards.sort(key=lambda shard: str(shard["file"]))
