@@ -106,9 +106,8 @@ def test_predictions_and_evaluations_are_equal(here_and_ray, photos, monkeypatch
     assert len(rows) == 62
     assert [row["path"] for row in rows if row["status"] == "error"] == [str(photos / "ants" / "broken.jpg")]
     for ending in ("csv", "jsonl", "parquet"):
-        _, ray = here_and_ray("predict", "run", photos, "-o", f"PLACE.{ending}")
+        here_and_ray("predict", "run", photos, "-o", f"PLACE.{ending}")
         assert Path(f"here.{ending}").read_bytes() == Path(f"ray.{ending}").read_bytes(), ending
-        assert "62 images at" in ray.stderr
     here, ray = here_and_ray("evaluate", "run", photos, "--include-training", "--json")
     assert json.loads(here.stdout) == json.loads(ray.stdout)
 
