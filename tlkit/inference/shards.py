@@ -136,8 +136,8 @@ def choose_block_size(num_inputs: int) -> int:
     >>> choose_block_size(3_000), choose_block_size(100_000), choose_block_size(10_000_000)
     (128, 391, 1024)
     """
-    smallest, largest = BLOCK_SIZES
-    return min(largest, max(smallest, -(-num_inputs // NUM_BLOCKS)))
+    minimum, maximum = BLOCK_SIZES
+    return min(maximum, max(minimum, -(-num_inputs // NUM_BLOCKS)))
 
 
 class BlockList:
