@@ -217,7 +217,7 @@ def after_seconds(seconds: float) -> Callable[[], bool]:
 
 
 def after_shards(output: Path, count: int, seconds: float) -> Callable[[], bool]:
-    """Give a moment: some seconds after there are so many shards."""
+    """Give a moment: some seconds after there are enough shards."""
     reached = list[Callable[[], bool]]()
 
     def has_come() -> bool:
