@@ -31,9 +31,9 @@ from tlkit.features.shards import (
     release,
     write_shard,
 )
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
+from tlkit.utils.cache import KEY, CachePart, cache_dir, cache_folder, claim_cache, remember_use
 from tlkit.utils.file_memory import HASHES, FileMemory
-from tlkit.utils.files import TEMPORARY, Owned, is_regular, owned_files, remove_if_possible, sha256_text
+from tlkit.utils.files import TEMPORARY, Owned, owned_files, remove_if_possible, sha256_text
 from tlkit.utils.hash_table import TABLE, HashTables, RowKind, as_hashes
 from tlkit.utils.process import raise_open_file_limit
 from tlkit.utils.storage import Location
@@ -84,14 +84,15 @@ class FeatureStore:
     """
 
     def __init__(self, key: FeatureKey) -> None:
-        self.folder = cache_dir() / SHARD_FILES.name / key.digest
+        self._files = cache_folder(SHARD_FILES.name, key.digest)
+        self.folder = self._files.path
         self.damaged = 0
         raise_open_file_limit()  # each shard stays open
         self._shards: dict[str, np.ndarray | None] = {}  # opened, by name; None where there is none
         self._loose: dict[bytes, tuple[str, int]] = {}  # shard and position in it of records that no table has
         self._own: dict[str, int] = {}  # bytes of the small shards that this store has written
         self._changing = threading.RLock()
-        self._tables = HashTables(self.folder, RowKind(key.digest, INDEX_FIELDS))
+        self._tables = HashTables(self._files, RowKind(key.digest, INDEX_FIELDS))
         self.refresh()
         self._cached_before = frozenset(self._loose), self._tables.tables
 
@@ -100,9 +101,9 @@ class FeatureStore:
         with self._changing, suppress(OSError):  # a folder that may not be read is as good as empty
             self._tables.refresh()
             known = self._tables.covers | {name for name, _ in self._loose.values()}
-            for file in sorted(self.folder.glob("*.npy")):
-                if SHARD.fullmatch(file.name) and file.stem not in known and is_regular(file):  # others are not tlkit's
-                    self._add_loose(file.stem)
+            for name in sorted(Path(file).stem for file in self._files.sizes(SHARD)):
+                if name not in known:
+                    self._add_loose(name)
 
     def find(self, sha256: str) -> FeatureRecord | None:
         """Find the record of a file's bytes, or None."""
@@ -173,6 +174,7 @@ class FeatureStore:
             claim_cache(SHARD_FILES)
             self.folder.mkdir(parents=True, exist_ok=True)
             name, shard = write_shard(self.folder, [shard])
+            self._files.put(f"{name}.npy")
             self._own[name] = shard.nbytes
         with self._changing:
             self._shards[name] = shard
@@ -246,12 +248,13 @@ class FeatureStore:
         """Open a shard, checked the first time; None where it is damaged or gone."""
         with self._changing:
             if name not in self._shards:
-                self._shards[name] = self._checked(self.folder / f"{name}.npy")
+                self._shards[name] = self._checked(f"{name}.npy")
             return self._shards[name]
 
-    def _checked(self, file: Path) -> np.ndarray | None:
+    def _checked(self, name: str) -> np.ndarray | None:
         """Map a shard; remove it where it is not what was written, leave it where it cannot be read now."""
         try:
+            file = self._files.fetch(name)
             shard = open_shard(file)
             remember_use(file)
             return shard
@@ -271,9 +274,9 @@ class FeatureStore:
 
     def _small_shards(self) -> Iterator[str]:
         with suppress(OSError):
-            for file in self.folder.glob("*.npy"):
-                if SHARD.fullmatch(file.name) and is_regular(file) and file.stat().st_size < JOINED_BYTES // 8:
-                    yield file.stem
+            for name, size in self._files.sizes(SHARD).items():
+                if size < JOINED_BYTES // 8:
+                    yield Path(name).stem
 
     def _join(self, names: Iterable[str]) -> None:
         """Make large shards of small ones, and a table that finds all their records; then remove the small ones."""
@@ -284,6 +287,7 @@ class FeatureStore:
                 name, shard = group[0]
                 if len(group) > 1:
                     name, shard = write_shard(self.folder, distinct([shard for _, shard in group]))
+                    self._files.put(f"{name}.npy")
                     self._shards[name] = shard
                 columns: dict[str, Any] = {
                     "digest": shard["digest"],
@@ -301,7 +305,7 @@ class FeatureStore:
             self._own = {name: size for name, size in self._own.items() if name not in joined}
             for name in gone:
                 del self._shards[name]
-                remove_if_possible(self.folder / f"{name}.npy")
+                self._files.remove(f"{name}.npy")
 
 
 def count_cached() -> dict[str, int]:

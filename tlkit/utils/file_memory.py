@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tlkit.errors import OptionError
-from tlkit.utils.cache import CachePart, cache_dir, claim_cache
+from tlkit.utils.cache import CachePart, cache_folder, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned
 from tlkit.utils.hash_table import TABLE, HashTables, RowKind
 from tlkit.utils.storage import Location, RemotePath, is_remote, listed_state
@@ -86,7 +86,7 @@ class FileMemory:
     """A row of facts for each file that was read, kept in the cache."""
 
     def __init__(self, kind: RowKind) -> None:
-        self._tables = HashTables(cache_dir() / MEMORY_FILES.name / kind.name, kind)
+        self._tables = HashTables(cache_folder(MEMORY_FILES.name, kind.name), kind)
         self._pending = list[tuple[bytes, tuple[Any, ...]]]()
         self._changing = threading.Lock()
 
@@ -132,5 +132,5 @@ class FileMemory:
             columns = dict(zip(names, map(list, zip(*(facts for _, facts in pending), strict=True)), strict=True))
             with suppress(OSError, OptionError):
                 claim_cache(MEMORY_FILES)
-                self._tables.folder.mkdir(parents=True, exist_ok=True)
+                self._tables.folder.path.mkdir(parents=True, exist_ok=True)
                 self._tables.add(self._tables.kind.make_rows(hashes, **columns))

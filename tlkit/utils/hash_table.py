@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.utils.cache import remember_use
+from tlkit.utils.cache import CacheFolder, remember_use
 from tlkit.utils.files import atomic_open, remove_if_possible
 from tlkit.utils.reading import open_regular
 
@@ -131,7 +131,7 @@ class HashTable:
 class HashTables:
     """The tables of a folder; what is added is found at once, what other processes add after `refresh`."""
 
-    def __init__(self, folder: Path, kind: RowKind) -> None:
+    def __init__(self, folder: CacheFolder, kind: RowKind) -> None:
         self.folder, self.kind = folder, kind
         self.tables: tuple[HashTable, ...] = ()
         self._changing = threading.Lock()
@@ -151,8 +151,8 @@ class HashTables:
             for _ in range(RETRIES):
                 opened = {table.file.name: table for table in self.tables}
                 try:
-                    names = {file.name for file in self.folder.iterdir() if TABLE.fullmatch(file.name)}
-                    tables = [opened.get(name) or self._open(self.folder / name) for name in sorted(names)]
+                    names = sorted(self.folder.sizes(TABLE))
+                    tables = [opened.get(name) or self._open(name) for name in names]
                 except FileNotFoundError:  # no folder yet, or a table that was just merged
                     continue
                 except OSError:  # a folder that may not be read is as good as empty
@@ -181,6 +181,7 @@ class HashTables:
 
         Raises:
             OSError: if it cannot be written
+            StorageError: if it cannot be put into the cache's object store
         """
         with self._changing:
             total, merged = len(rows), list[HashTable]()
@@ -190,7 +191,8 @@ class HashTables:
                     total += len(table)
             merged.sort(key=lambda table: -table.made)
             names = sorted(frozenset(covers).union(*(table.covers for table in merged)) - frozenset(gone))
-            file = _write(self.folder, self.kind, (rows, merged), names)
+            file = _write(self.folder.path, self.kind, (rows, merged), names)
+            self.folder.put(file.name)
             kept = [table for table in self.tables if table not in merged and table.file != file]
             written = list[HashTable]()
             with suppress(FileNotFoundError):  # another process has merged it already
@@ -198,15 +200,16 @@ class HashTables:
             self._set([*written, *kept])
             for table in merged:
                 if table.file != file:
-                    remove_if_possible(table.file)
+                    self.folder.remove(table.file.name)
         if not written:
             self.refresh()
 
     def _set(self, tables: Iterable[HashTable]) -> None:
         self.tables = tuple(sorted(tables, key=lambda table: (-table.made, table.file.name)))
 
-    def _open(self, file: Path) -> HashTable | None:
+    def _open(self, name: str) -> HashTable | None:
         try:
+            file = self.folder.fetch(name)
             table = HashTable(file, self.kind)
             remember_use(file)
             return table
@@ -215,7 +218,7 @@ class HashTables:
         except OSError:  # a link, or what cannot be read now
             return None
         except ValueError:
-            if not (self.folder.is_symlink() or self.folder.parent.is_symlink()):  # else it may lie anywhere
+            if not (file.parent.is_symlink() or file.parent.parent.is_symlink()):  # else it may lie anywhere
                 remove_if_possible(file)
             return None
 

@@ -30,13 +30,16 @@ __all__ = [  # with what the modules below have, so that one import is enough
     "listed_state",
     "open_filesystem",
     "open_stored",
+    "put_file",
     "put_new",
     "read_bytes",
     "refuse_inside",
+    "remove_stored",
     "require_existing",
 ]
 PARALLEL_REQUESTS = 16  # requests to an object store at a time
 BUFFER_BYTES = 1 << 16
+PUT_BYTES = 8 << 20  # of a large file at a time
 
 _listed = dict[str, tuple[int, int]]()  # size and time of the objects that this process has listed, by URI
 
@@ -285,3 +288,28 @@ def put_new(location: Location, content: bytes) -> None:
         store, name = open_filesystem(location)
         with store.open_output_stream(name) as stream:
             stream.write(content)
+
+
+def put_file(path: RemotePath, file: Path) -> None:
+    """Put a file into the store piece by piece; the object appears when all of it is there, in the place of another.
+
+    Raises:
+        OSError: if the file cannot be read
+        StorageError: if the object cannot be written
+    """
+    with file.open("rb") as opened, explaining(path):
+        store, name = open_filesystem(path)
+        with store.open_output_stream(name) as stream:
+            while piece := opened.read(PUT_BYTES):
+                stream.write(piece)
+
+
+def remove_stored(path: RemotePath) -> None:
+    """Remove an object that tlkit has put; one that is not there is as good as removed.
+
+    Raises:
+        StorageError
+    """
+    with explaining(path), suppress(FileNotFoundError):
+        store, name = open_filesystem(path)
+        store.delete_file(name)
