@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.cache.hash_table import HexColumn
 from tlkit.data import duplicates
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.folder import ImageFolder
@@ -43,7 +44,6 @@ from tlkit.training.loop.batches import OneHot, Samples
 from tlkit.training.loop.fit import fit
 from tlkit.training.loop.plan import FitPlan, OptimizerConfig
 from tlkit.training.loop.streaming import StreamedFeatures
-from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.parallel import single_threaded_blas
 from tlkit.utils.progress import Silent
 

@@ -67,10 +67,10 @@ def hashes_of(numbers: np.ndarray) -> np.ndarray:
 
 def fill(num_rows: int, columns: int) -> None:
     """Add the rows that are missing, as the passes of many runs would."""
+    from tlkit.cache.folder import claim_cache
     from tlkit.data.appearance import APPEARANCE
     from tlkit.features.shards import write_shard
     from tlkit.features.store import SHARD_FILES, FeatureStore
-    from tlkit.utils.cache import claim_cache
 
     store = FeatureStore(key())  # type: ignore[arg-type]
     claim_cache(SHARD_FILES)

@@ -25,8 +25,8 @@ pytest.importorskip("skimage")
 from tests.cli.commands import tlkit
 from tests.cli.test_outputs import everything
 from tests.faults import ERRORS, Disk, failing
+from tlkit.cache.folder import LEDGER
 from tlkit.runs.run import RUN_FILES, load_run
-from tlkit.utils.cache import LEDGER
 from tlkit.utils.files import TEMPORARY
 from tlkit.utils.process import remove_folders_of_process
 

@@ -7,7 +7,10 @@ import time
 import pytest
 
 from tests.cli.commands import tlkit
-from tlkit.utils.cache import claim_cache, remember_use
+from tests.filling import KEY, record
+from tlkit.cache.folder import claim_cache, remember_use
+from tlkit.features.store import FeatureStore
+from tlkit.utils.text import format_size
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_cache_info_shows_what_clear_removes(cache):
         "keys": 0,
         "records": 0,
     }
-    assert (content["folder"], content["problem"]) == (str(cache), "")
+    assert (content["folder"], content["address"], content["problem"]) == (str(cache), "", "")
     assert tlkit("cache", "clear").stdout == "2.0 MB removed\n"
     assert [path.name for path in cache.iterdir()] == ["CACHEDIR.TAG"]
     assert json.loads(tlkit("cache", "clear", "--json").stdout) == {"removed_bytes": 0, "kept": []}
@@ -126,9 +129,29 @@ def test_a_use_counts(used, monkeypatch):
     assert FEATURES[2] in left_in(used)
 
 
-def test_an_address_as_the_cache_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", "s3://bucket/cache")
+def test_an_address_that_cannot_be_a_cache_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", "ftp://bucket/cache")
     for words in (("cache", "info"), ("cache", "clear"), ("cache", "prune", "--older", "1d")):
         done = tlkit(*words)
         assert done.exit_code == 2
-        assert "expected a folder" in done.stderr
+        assert "TLKIT_CACHE: 'ftp://bucket/cache' is not of a kind that can be read; expected s3://" in done.stderr
+
+
+def test_of_a_cache_on_object_storage_both_sizes_are_shown_and_only_the_copy_is_emptied(s3, tmp_path, monkeypatch):
+    s3.empty_bucket("shown")
+    monkeypatch.setenv("TLKIT_CACHE", "s3://shown/cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    store = FeatureStore(KEY)
+    store.add([record(number) for number in range(3)])
+    content = json.loads(tlkit("cache", "info", "--json").stdout)
+    assert content["address"] == "s3://shown/cache"
+    assert content["parts"]["features"]["stored"] == {"files": 1, "bytes": content["parts"]["features"]["bytes"]}
+    shown = tlkit("cache", "info").stdout
+    assert "s3://shown/cache" in shown
+    assert f"{format_size(content['parts']['features']['bytes'])} stored" in shown
+    keys = s3.keys("shown")
+    for words in (("cache", "prune", "--max-size", "0MB"), ("cache", "clear")):
+        assert "what 's3://shown/cache' holds" in tlkit(*words).stdout
+    assert list(store.folder.glob("*")) == []
+    assert s3.keys("shown") == keys
+    assert FeatureStore(KEY).find(f"{1:064x}") is not None

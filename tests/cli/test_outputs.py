@@ -17,6 +17,7 @@ pytest.importorskip("skimage")
 
 from tests.cli.commands import refused, tlkit
 from tests.making import needs_permissions
+from tlkit.cache.folder import MARK, claim_cache
 from tlkit.cli import main
 from tlkit.comparison.cache import fingerprint, run_key
 from tlkit.data.folder import read_folder
@@ -24,7 +25,6 @@ from tlkit.features.store import FeatureKey, FeatureStore
 from tlkit.models.backbones import cached_backbones
 from tlkit.runs.manifest import RUN_FILES
 from tlkit.settings.commands import CompareSettings
-from tlkit.utils.cache import MARK, claim_cache
 from tlkit.utils.progress import Silent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and it has no FIFOs")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.comparison.recipes import ColorSettings, candidate, nothing, use_candidates
+from tlkit.cache.folder import cache_sizes
 from tlkit.comparison import runner
 from tlkit.comparison.cache import CACHED_RUN_FILES
 from tlkit.comparison.compare import compare, resume_comparison
@@ -19,7 +20,6 @@ from tlkit.runs.run import load_run
 from tlkit.settings.commands import CompareSettings
 from tlkit.settings.training import TrainSettings
 from tlkit.training.from_scratch import scratch_recipe
-from tlkit.utils.cache import cache_sizes
 from tlkit.utils.files import atomic_write
 from tlkit.utils.progress import Silent
 from tlkit.utils.text import parse_duration

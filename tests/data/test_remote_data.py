@@ -12,12 +12,12 @@ from PIL import Image
 from pyarrow import parquet
 
 from tests.data.sources.making import write_parquet, write_tars
+from tlkit.cache.file_memory import HASHES, FileMemory, file_state
 from tlkit.data.listing import ListedFolder, list_files, listed
 from tlkit.data.reader import DataOptions, absolute_request, images_root, read_data
 from tlkit.data.sources.files import read_each, read_file
 from tlkit.errors import DataError, ImageError, OptionError, StorageError
 from tlkit.inference.inputs import expand_inputs
-from tlkit.utils.file_memory import HASHES, FileMemory, file_state
 from tlkit.utils.storage import RemotePath, as_location
 
 BUCKET = "s3://remote-data"

@@ -183,7 +183,7 @@ def test_files_that_are_no_images_are_passed_by(tmp_path):
 @pytest.fixture
 def settled(tmp_path, monkeypatch):
     """Files count as unchanged at once, in a cache of this test."""
-    monkeypatch.setattr("tlkit.utils.file_memory.SETTLED_NS", -(10**9))
+    monkeypatch.setattr("tlkit.cache.file_memory.SETTLED_NS", -(10**9))
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
 
 

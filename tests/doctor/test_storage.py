@@ -7,10 +7,10 @@ from collections import namedtuple
 import pytest
 
 from tests.making import needs_permissions
+from tlkit.cache.folder import NO_CACHE, claim_cache
 from tlkit.cli.cache import cache_parts
 from tlkit.doctor.storage import UNHASHED, check_storage, known_hashes, weights_problem
 from tlkit.models.backbones import BACKBONES, imagenet_file
-from tlkit.utils.cache import claim_cache
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -55,7 +55,7 @@ def test_cache_that_cannot_be_is_a_remark(cache, monkeypatch):
         assert (found.state, found.exit_code) == ("remark", 0), path
         assert "nothing new is cached" in found.text
     monkeypatch.delenv("TLKIT_CACHE")
-    monkeypatch.setattr("tlkit.doctor.storage.cache_dir", lambda: __import__("tlkit.utils.cache").utils.cache.NO_CACHE)
+    monkeypatch.setattr("tlkit.doctor.storage.cache_dir", lambda: NO_CACHE)
     assert "no home folder" in finding("cache").text
 
 

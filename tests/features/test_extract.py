@@ -14,6 +14,7 @@ import pytest
 
 from tests.making import encoded, noise
 from tests.networks import keras, lively_body
+from tlkit.cache.file_memory import reading_all_files
 from tlkit.data.folder import read_folder
 from tlkit.data.image import ImageSpec, decode_square
 from tlkit.data.sources import files
@@ -26,7 +27,6 @@ from tlkit.features.extract import are_heavy, extract
 from tlkit.features.extractor import FrozenExtractor
 from tlkit.features.store import FeatureKey
 from tlkit.features.stored import StoredFeatures
-from tlkit.utils.file_memory import reading_all_files
 from tlkit.utils.progress import Silent
 
 SIZE = 32
@@ -209,7 +209,7 @@ def test_extract_again_computes_nothing_even_where_the_engine_is_ready_late(phot
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as unchanged at once, so that a test need not wait two seconds."""
-    monkeypatch.setattr("tlkit.utils.file_memory.SETTLED_NS", -(10**9))
+    monkeypatch.setattr("tlkit.cache.file_memory.SETTLED_NS", -(10**9))
 
 
 @pytest.fixture

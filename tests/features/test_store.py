@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.making import appearance, needs_permissions
+from tlkit.cache.folder import prune_cache
+from tlkit.cache.hash_table import TABLE, as_hashes
 from tlkit.data.image import ImageSpec
 from tlkit.features import store
 from tlkit.features.shards import FeatureRecord
 from tlkit.features.store import FeatureKey, FeatureStore, as_half
 from tlkit.features.stored import StoredAppearances, StoredFeatures
-from tlkit.utils.cache import prune_cache
-from tlkit.utils.hash_table import TABLE, as_hashes
 
 KEY = FeatureKey(1, ImageSpec(64), "litert", "1.0", "float32", "ab" * 32, "features")
 

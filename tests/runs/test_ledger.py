@@ -9,10 +9,10 @@ import pytest
 
 from tests.cli.commands import posix, tlkit
 from tests.shared_runs import copy_run
+from tlkit.cache.folder import LEDGER, MARKER
 from tlkit.runs import ledger
 from tlkit.runs.ledger import is_recorded, record_run
 from tlkit.runs.run import load_run
-from tlkit.utils.cache import LEDGER, MARKER
 from tlkit.utils.files import sha256_file
 
 

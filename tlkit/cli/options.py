@@ -179,7 +179,7 @@ def verify_option(command: Callable[..., Any]) -> Callable[..., Any]:
     def use(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
         """Read all files until the command ends."""
         if given:
-            from tlkit.utils.file_memory import reading_all_files
+            from tlkit.cache.file_memory import reading_all_files
 
             ctx.with_resource(reading_all_files())
 

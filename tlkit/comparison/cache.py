@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tlkit.cache.folder import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.data.folder import ImageFolder
 from tlkit.data.sources.files import hash_of
 from tlkit.data.sources.members import is_member
@@ -27,7 +28,6 @@ from tlkit.runs.run import DONE, UNFINISHED, Run, delete_run, is_done, mark_done
 from tlkit.runs.unfinished import drop_temporaries, refuse_links, refuse_special
 from tlkit.settings.base import to_json
 from tlkit.settings.commands import CompareSettings
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.files import TEMPORARY, Owned, owned_files, sha256_file, sha256_text, temporary_beside, write_json
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Progress

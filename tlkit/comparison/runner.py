@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tlkit.cache.folder import claim_cache
 from tlkit.comparison.cache import (
     cache_run,
     check_unchanged,
@@ -43,7 +44,6 @@ from tlkit.training.diagnosis import FEW_IMAGES, few_images
 from tlkit.training.recipe import Recipe
 from tlkit.training.resume import resume
 from tlkit.training.session import run_training
-from tlkit.utils.cache import claim_cache
 from tlkit.utils.files import other_paths
 from tlkit.utils.progress import Advance, Progress, Silent
 from tlkit.utils.storage import Location

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.cache.hash_table import HexColumn
 from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.layout import UNKNOWN, Layout, composed, find_layout
 from tlkit.data.listing import FileEntry, list_files, listed, natural_key, unlisted
 from tlkit.data.survey import Survey, survey_files
 from tlkit.errors import DataError
-from tlkit.utils.hash_table import HexColumn
 from tlkit.utils.html import html_bar, html_card, html_facts, html_faint, html_table
 from tlkit.utils.storage import Location, as_location, exists, is_folder, is_remote, require_existing
 from tlkit.utils.text import distinct_names, lookalike_names, quote_names

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tlkit.cache.file_memory import FileMemory, file_state
+from tlkit.cache.hash_table import RowKind
 from tlkit.data.decode import open_upright, read_header, usual_range
 from tlkit.data.image import ImageSpec
 from tlkit.data.sources.files import first_bytes, read_file
 from tlkit.errors import ImageError
-from tlkit.utils.file_memory import FileMemory, file_state
-from tlkit.utils.hash_table import RowKind
 from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.storage import PARALLEL_REQUESTS, Location, RemotePath
 

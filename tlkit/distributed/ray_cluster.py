@@ -17,9 +17,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tlkit.cache.folder import cache_dir, cache_origin
 from tlkit.distributed.software import Software, node_name, software_difference, this_software
 from tlkit.errors import ModelError, OptionError, TlkitError
-from tlkit.utils.cache import cache_dir
 from tlkit.utils.parallel import count_workers, limit_workers
 from tlkit.utils.silence import silenced_stderr
 
@@ -175,7 +175,7 @@ class RayWorkers:
         if not table:
             return
         environment = {name: value for name in ENVIRONMENT if (value := os.environ.get(name))}
-        job = Job(task, spec, this_software(), environment | {"TLKIT_CACHE": str(cache_dir())})
+        job = Job(task, spec, this_software(), environment | {"TLKIT_CACHE": str(cache_origin() or cache_dir())})
         count = min(self.count, len(table))
         coordinator = ray.remote(num_cpus=0)(Coordinator).remote(pickle.dumps(job))
         data = ray.data.from_items(table, override_num_blocks=len(table)).map_batches(

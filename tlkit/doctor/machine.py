@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tlkit.cache.folder import cache_dir
 from tlkit.data.image import ImageSpec, decode_square
 from tlkit.doctor.base import Observation
 from tlkit.engines.base import EngineSpec, choose_engine, is_installed
@@ -21,7 +22,6 @@ from tlkit.engines.cache import CONVERTED_FILES, load_converted
 from tlkit.engines.factory import open_engine
 from tlkit.errors import TlkitError
 from tlkit.models.keras_setup import visible_gpus
-from tlkit.utils.cache import cache_dir
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.processor import read_gpu, read_processor
 from tlkit.utils.text import format_rate, format_size

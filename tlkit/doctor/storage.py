@@ -12,11 +12,11 @@ from functools import cache as remember
 from importlib.util import find_spec
 from pathlib import Path
 
+from tlkit.cache.folder import NO_CACHE, CachePart, cache_dir, cache_sizes, is_cache
 from tlkit.doctor.base import Observation
 from tlkit.engines.base import is_installed
 from tlkit.errors import OptionError
 from tlkit.models.backbones import BACKBONES, imagenet_file
-from tlkit.utils.cache import NO_CACHE, CachePart, cache_dir, cache_sizes, is_cache
 from tlkit.utils.text import format_size
 
 MIN_DISK = 1e9  # bytes that features and a run take at most, of a few thousand images

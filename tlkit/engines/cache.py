@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
+from tlkit.cache.folder import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, sha256_file, sha256_text, write_json
 from tlkit.utils.process import folder_of_process
 from tlkit.utils.reading import read_regular, sha256_regular

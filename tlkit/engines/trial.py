@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.cache.folder import cache_dir, claim_cache
 from tlkit.engines.base import Engine, EngineSpec, engine_version, is_installed
 from tlkit.engines.cache import CONVERTED_FILES, MAX_NOTE, ConvertedModel
 from tlkit.engines.factory import open_engine, rows_per_second
 from tlkit.errors import TlkitError
-from tlkit.utils.cache import cache_dir, claim_cache
 from tlkit.utils.files import sha256_text, write_json
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.processor import read_processor

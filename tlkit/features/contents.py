@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlkit.cache.hash_table import HexColumn
 from tlkit.data.appearance import APPEARANCE, Appearances
 from tlkit.data.folder import ImageFolder
 from tlkit.data.listing import FileEntry
 from tlkit.errors import ImageError
 from tlkit.features.store import FeatureStore
 from tlkit.features.stored import StoredAppearances
-from tlkit.utils.hash_table import HexColumn
 
 MAX_IN_MEMORY = 256 << 20  # bytes of features, pixels or appearances that a training holds in memory
 

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.cache.file_memory import HASHES, FileMemory, FileState, file_state
+from tlkit.cache.folder import cache_dir, cache_origin, claim_cache
+from tlkit.cache.hash_table import as_hashes
 from tlkit.data.augment import AugmentedViews, ViewTransform
 from tlkit.data.duplicates import group_images
 from tlkit.data.folder import ImageFolder
@@ -35,9 +38,6 @@ from tlkit.features.extractor import FrozenExtractor, completed
 from tlkit.features.shards import FeatureRecord
 from tlkit.features.store import SHARD_BYTES, SHARD_ROWS, FeatureStore, as_half
 from tlkit.features.stored import StoredFeatures
-from tlkit.utils.cache import cache_dir, claim_cache
-from tlkit.utils.file_memory import HASHES, FileMemory, FileState, file_state
-from tlkit.utils.hash_table import as_hashes
 from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, take_until
 from tlkit.utils.progress import Advance, Progress
 from tlkit.utils.storage import Location
@@ -338,9 +338,9 @@ def extract_on_workers(
     store.refresh()
     if lost := len(computed) - len(store.find_positions(computed)):
         raise ModelError(
-            f"the features of {lost:,} of {len(computed):,} images are not in the cache '{cache_dir()}', although "
-            "workers have computed them; expected storage with free space that all workers and this machine share: "
-            "set TLKIT_CACHE to it."
+            f"the features of {lost:,} of {len(computed):,} images are not in the cache "
+            f"'{cache_origin() or cache_dir()}', although workers have computed them; expected storage with free "
+            "space that all workers and this machine share: set TLKIT_CACHE to it."
         )
 
 

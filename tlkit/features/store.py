@@ -17,6 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.cache.file_memory import HASHES, FileMemory
+from tlkit.cache.folder import KEY, CachePart, cache_dir, claim_cache, remember_use
+from tlkit.cache.hash_table import TABLE, HashTables, RowKind, as_hashes
+from tlkit.cache.stored_folder import cache_folder
 from tlkit.data.appearance import APPEARANCE
 from tlkit.data.image import ImageSpec
 from tlkit.data.sources.files import hash_of
@@ -31,10 +35,7 @@ from tlkit.features.shards import (
     release,
     write_shard,
 )
-from tlkit.utils.cache import KEY, CachePart, cache_dir, cache_folder, claim_cache, remember_use
-from tlkit.utils.file_memory import HASHES, FileMemory
 from tlkit.utils.files import TEMPORARY, Owned, owned_files, remove_if_possible, sha256_text
-from tlkit.utils.hash_table import TABLE, HashTables, RowKind, as_hashes
 from tlkit.utils.process import raise_open_file_limit
 from tlkit.utils.storage import Location
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.cache.hash_table import as_hashes
 from tlkit.features.store import FeatureStore
-from tlkit.utils.hash_table import as_hashes
 
 
 class StoredFeatures:

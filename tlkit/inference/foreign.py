@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tlkit.cache.folder import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.engines.base import Engine, EngineSpec, engine_version, run_in_batches
 from tlkit.engines.factory import open_engines
 from tlkit.errors import OptionError, RunError, TlkitError
 from tlkit.runs.manifest import InferenceStage, Manifest
 from tlkit.runs.run import Run
-from tlkit.utils.cache import KEY, CachePart, cache_dir, claim_cache, remember_use
 from tlkit.utils.child import describe_end, machine_limits, start_child
 from tlkit.utils.files import TEMPORARY, Owned, atomic_write, is_regular, sha256_text
 

@@ -9,8 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from tlkit.cache.folder import LEDGER, cache_dir, claim_cache
 from tlkit.errors import OptionError
-from tlkit.utils.cache import LEDGER, cache_dir, claim_cache
 from tlkit.utils.reading import read_regular
 
 _made_here = set[str]()  # by this process, which may have no cache

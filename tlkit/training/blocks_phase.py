@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from tlkit.cache.folder import cache_dir
 from tlkit.data.augment import AugmentedViews
 from tlkit.data.folder import ImageFolder
 from tlkit.data.split import Split
@@ -33,7 +34,6 @@ from tlkit.training.loop.cost import CostEstimate
 from tlkit.training.loop.history import choose_criterion
 from tlkit.training.phases import PhaseInput, frozen_batch_norms, trainable_top
 from tlkit.training.recipe import NetworkDataset, NetworkTraining
-from tlkit.utils.cache import cache_dir
 from tlkit.utils.progress import Progress
 from tlkit.utils.storage import Location, exists
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tlkit.cache.folder import claim_cache
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec
 from tlkit.data.reader import DataOptions, absolute_request, read_data
@@ -25,7 +26,6 @@ from tlkit.training.confidence import Answers, HeldOut, fit_confidence, referenc
 from tlkit.training.loop.time_limit import ReadingWatch
 from tlkit.training.recipe import Dataset, DatasetT, FittedModel, Recipe, TrainingMetrics, TrainingResult
 from tlkit.training.tracking import tracked
-from tlkit.utils.cache import claim_cache
 from tlkit.utils.parallel import single_threaded_blas, worker_beside
 from tlkit.utils.plotting import import_matplotlib
 from tlkit.utils.progress import Progress, Silent, Stopwatch

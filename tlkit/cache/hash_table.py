@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.utils.cache import CacheFolder, remember_use
+from tlkit.cache.folder import remember_use
+from tlkit.cache.stored_folder import CacheFolder
 from tlkit.utils.files import atomic_open, remove_if_possible
 from tlkit.utils.reading import open_regular
 

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pytest
 
-from tlkit.utils import file_memory
-from tlkit.utils.cache import MARK
-from tlkit.utils.file_memory import FileMemory, file_state, reading_all_files
-from tlkit.utils.hash_table import RowKind
+from tlkit.cache import file_memory
+from tlkit.cache.file_memory import FileMemory, file_state, reading_all_files
+from tlkit.cache.folder import MARK
+from tlkit.cache.hash_table import RowKind
 
 KIND = RowKind("limits", (("number", "<u8"),))
 

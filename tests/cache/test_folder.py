@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.making import touch
+from tlkit.cache.folder import KEY, MARK, NO_CACHE, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
 from tlkit.comparison.cache import CACHED_RUN_FILES
 from tlkit.engines.cache import CONVERTED_FILES
 from tlkit.features.store import SHARD_FILES
-from tlkit.utils.cache import KEY, MARK, NO_CACHE, CachePart, cache_dir, cache_sizes, claim_cache, clear_cache
 from tlkit.utils.files import Owned
 
 SHARDS = CachePart("features", Owned(re.compile(rf"{KEY}/[0-9]\.npy"), re.compile(KEY)))

@@ -1,14 +1,12 @@
 """The cache folder: its location, its content and its last uses, and how to remove only files that tlkit wrote.
 
-A cache on object storage has a folder of this machine, too, where commands write and read as in any other. Files whose
-name is made from their content are in both: `CacheFolder`.
+A cache on object storage has a folder of this machine, too; `stored_folder.py` tells what is in both.
 """
 
 import errno
 import hashlib
 import os
 import re
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +19,6 @@ from tlkit.errors import OptionError, StorageError
 from tlkit.utils.files import (
     TEMPORARY,
     Owned,
-    atomic_open,
     atomic_write,
     is_regular,
     other_paths,
@@ -29,16 +26,7 @@ from tlkit.utils.files import (
     remove_if_possible,
     remove_owned,
 )
-from tlkit.utils.storage import (
-    RemotePath,
-    as_location,
-    is_remote,
-    kind_of,
-    list_files_below,
-    open_stored,
-    put_file,
-    remove_stored,
-)
+from tlkit.utils.locations import RemotePath, as_location, is_remote
 
 MARKER = "CACHEDIR.TAG"  # in the cache's root; https://bford.info/cachedir
 LEDGER = "runs.txt"  # in the root, too: the runs that this machine made; `cache clear` leaves it (decision 028)
@@ -51,7 +39,6 @@ NO_CACHE = Path(os.devnull, "tlkit")  # can never be made; of a user without a h
 USE_SECONDS = 3600  # between two times that a use is written down
 ABANDONED_SECONDS = 24 * 3600  # a living process does not leave a temporary file untouched for so long
 COPIES = "tlkit-copies"  # beside the user's cache folder: what was fetched from caches on object storage
-FETCHED_BYTES = 8 << 20  # of an object at a time
 
 
 @dataclass(frozen=True)
@@ -117,93 +104,6 @@ def cache_dir() -> Path:
             ) from None
         return NO_CACHE
     return folder.parent / COPIES / hashlib.sha256(str(origin).encode()).hexdigest()[:16] if origin else folder
-
-
-class CacheFolder:
-    """A folder of the cache whose files never change, each named by what is in it.
-
-    Of a cache on object storage it is a copy of some: a file is put there when it was written, and fetched when it is
-    asked for and not here. So machines with the same address have these files in common.
-
-    Attributes:
-        path: on this machine
-        origin: on object storage, or None
-    """
-
-    def __init__(self, path: Path, origin: RemotePath | None = None) -> None:
-        self.path, self.origin = path, origin
-        self._unsent = set[str]()  # where the store may only be read
-
-    def sizes(self, names: re.Pattern[str]) -> dict[str, int]:
-        """List files by their names, each with its size in bytes; of a copy, those of the store.
-
-        Raises:
-            OSError
-            StorageError
-        """
-        if not self.origin:
-            return {file.name: file.lstat().st_size for file in self.path.iterdir() if names.fullmatch(file.name)}
-        try:
-            stored = {file.path: file.size for file in list_files_below(self.origin)}
-        except StorageError as error:
-            if error.kind != "key":  # nothing was put there yet
-                raise
-            stored = {}
-        stored |= {name: (self.path / name).lstat().st_size for name in self._unsent}
-        return {name: size for name, size in stored.items() if names.fullmatch(name)}
-
-    def fetch(self, name: str) -> Path:
-        """Give the path of a file on this machine, fetched if it is not there yet.
-
-        Raises:
-            FileNotFoundError: if the store does not have it any more
-            OSError: if it cannot be written here
-            StorageError
-        """
-        file = self.path / name
-        if self.origin and not os.path.lexists(file):
-            claim_cache()
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with atomic_open(file, "wb") as copied, open_stored(self.origin / name) as stored:
-                    shutil.copyfileobj(stored, copied, FETCHED_BYTES)
-            except StorageError:
-                if kind_of(self.origin / name):
-                    raise
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.origin / name)) from None
-        return file
-
-    def put(self, name: str) -> None:
-        """Put a file that was written here into the store, where there is one and it may be written.
-
-        Raises:
-            StorageError: if it fails
-        """
-        try:
-            if self.origin:
-                put_file(self.origin / name, self.path / name)
-        except StorageError as error:
-            if error.kind != "credentials":
-                raise
-            self._unsent.add(name)
-
-    def remove(self, name: str) -> None:
-        """Remove a file that is of no use any more; where it cannot be removed, it stays."""
-        remove_if_possible(self.path / name)
-        if self.origin:
-            self._unsent.discard(name)
-            with suppress(StorageError):
-                remove_stored(self.origin / name)
-
-
-def cache_folder(*parts: str) -> CacheFolder:
-    """Open a folder of the cache that machines with the same `TLKIT_CACHE` have in common.
-
-    Raises:
-        OptionError: as `cache_dir` does
-    """
-    origin = cache_origin()
-    return CacheFolder(cache_dir().joinpath(*parts), origin / "/".join(parts) if origin else None)
 
 
 def is_cache() -> bool:

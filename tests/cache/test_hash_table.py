@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from tlkit.utils import hash_table
-from tlkit.utils.hash_table import TABLE, HashTables, HexColumn, RowKind, as_hashes
+from tlkit.cache import hash_table
+from tlkit.cache.hash_table import TABLE, HashTables, HexColumn, RowKind, as_hashes
+from tlkit.cache.stored_folder import CacheFolder
 
 KIND = RowKind("numbers", (("number", "<u8"),))
 
@@ -87,7 +88,7 @@ def test_a_table_covers_files_until_they_are_gone(tmp_path):
 
 
 def test_what_others_add_is_found_after_refresh_and_what_they_merge_stays_readable(tmp_path):
-    reader, writer = HashTables(CacheFolder(tmp_path), KIND), HashTables(tmp_path, KIND)
+    reader, writer = HashTables(CacheFolder(tmp_path), KIND), HashTables(CacheFolder(tmp_path), KIND)
     writer.add(rows_of([1]))
     assert found_in(reader, [1]) == {}
     reader.refresh()
@@ -99,7 +100,7 @@ def test_what_others_add_is_found_after_refresh_and_what_they_merge_stays_readab
 
 
 def test_the_same_rows_written_twice_are_one_file(tmp_path):
-    first, second = HashTables(CacheFolder(tmp_path), KIND), HashTables(tmp_path, KIND)
+    first, second = HashTables(CacheFolder(tmp_path), KIND), HashTables(CacheFolder(tmp_path), KIND)
     first.add(rows_of(range(9)), ["a"])
     second.add(rows_of(range(9)), ["a"])
     assert len(files_in(tmp_path)) == 1
@@ -108,10 +109,10 @@ def test_the_same_rows_written_twice_are_one_file(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from tests.utils.test_hash_table import KIND, HashTables, rows_of
+from tests.cache.test_hash_table import KIND, CacheFolder, HashTables, rows_of
 first = int(sys.argv[2])
 for start in range(first, first + 400, 10):
-    tables = HashTables(Path(sys.argv[1]), KIND)
+    tables = HashTables(CacheFolder(Path(sys.argv[1])), KIND)
     tables.add(rows_of(range(start, start + 10)))
 """
 
@@ -153,12 +154,12 @@ def test_a_table_that_is_cut_short_is_removed(tmp_path, length):
 def test_a_table_of_another_kind_is_not_read(tmp_path):
     HashTables(CacheFolder(tmp_path), KIND).add(rows_of(range(20)))
     other = RowKind("others", KIND.fields)
-    assert len(HashTables(tmp_path, other)) == 0
+    assert len(HashTables(CacheFolder(tmp_path), other)) == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_neither_links_nor_foreign_files_are_opened_or_removed(tmp_path):
-    HashTables(CacheFolder(tmp_path / "real"), KIND).folder.mkdir()
+    HashTables(CacheFolder(tmp_path / "real"), KIND).folder.path.mkdir()
     HashTables(CacheFolder(tmp_path / "real"), KIND).add(rows_of(range(20)))
     (file,) = (tmp_path / "real").iterdir()
     (tmp_path / "linked").mkdir()

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from tlkit.cache.folder import CachePart, claim_cache
+from tlkit.cache.hash_table import TABLE, HashTables, RowKind
+from tlkit.cache.stored_folder import cache_folder
 from tlkit.errors import OptionError
-from tlkit.utils.cache import CachePart, cache_folder, claim_cache
 from tlkit.utils.files import TEMPORARY, Owned
-from tlkit.utils.hash_table import TABLE, HashTables, RowKind
 from tlkit.utils.storage import Location, RemotePath, is_remote, listed_state
 
 SETTLED_NS = 2 * 10**9  # since the last change of a file, after which another change shows; FAT counts in 2 s
