@@ -233,7 +233,7 @@ class RayWorkers:
             with silenced_stderr():
                 ray.init(address=self._address or "local", **options)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = _reason_of(error)
             cluster = f"the cluster of RAY_ADDRESS '{self._address}'" if self._address else "Ray on this machine"
             raise OptionError(
                 f"{cluster} does not answer ({reason}); expected a running one: see docs/scale.md."
@@ -258,6 +258,19 @@ def _knock(address: str) -> None:
     if host and port.isdigit() and "/" not in host:
         with socket.create_connection((host, int(port)), KNOCK_SECONDS):
             pass
+
+
+def _reason_of(error: Exception) -> str:
+    """Say in a line why a cluster does not answer; Ray names a token that it misses only in the cause of its error."""
+    cause: BaseException | None = error
+    while cause:
+        if "Authentication token" in str(cause):
+            return (
+                "it asks for a token: set RAY_AUTH_MODE=token here, and have the cluster's token in ~/.ray/auth_token "
+                "or RAY_AUTH_TOKEN"
+            )
+        cause = cause.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _be_quiet() -> None:
