@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -164,34 +165,45 @@ def test_workers_without_a_place_are_refused(photos, tmp_path):
     assert "--workers has no effect without --on ray" in refused(2, "check", photos, "--workers", "2")
 
 
-@pytest.mark.slow
-def test_workers_and_driver_have_a_bucket_as_cache_and_a_cluster_may_ask_for_a_token(photos, s3, tmp_path):
-    """The cluster's processes have another home than the command, as on another machine."""
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+
+
+@pytest.fixture
+def other_home(s3, tmp_path):
+    """A cluster that asks for a token, whose processes have another home than the command, as on another machine.
+
+    Gives the environment of a command that uses it; the cache is a bucket.
+    """
     s3.empty_bucket("common")
-    port, words = free_port(), ("features", photos, "--backbone", "mobilenet_025", "--weights", "none")
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    port, log = free_port(), tmp_path / "head.log"
     base = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     base |= {"TLKIT_CACHE": "s3://common/cache"}
-    head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
-    head += ["--include-dashboard=false", f"--temp-dir={tmp_path / 'ray'}", "--disable-usage-stats"]
-    driver = base | {"RAY_ADDRESS": f"127.0.0.1:{port}", "XDG_CACHE_HOME": str(tmp_path / "driver")}
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:  # for the names of its sockets
+        head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+        head += ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={short}", "--disable-usage-stats"]
+        environment = base | TOKEN | {"XDG_CACHE_HOME": str(tmp_path / "worker")}
+        with log.open("w") as output:
+            cluster = subprocess.Popen(head, env=environment, stdout=output, stderr=output, start_new_session=True)
+        try:
+            wait_for(lambda: "block forever" in log.read_text(), seconds=120)
+            yield base | {"RAY_ADDRESS": f"127.0.0.1:{port}", "XDG_CACHE_HOME": str(tmp_path / "driver")}
+        finally:
+            os.killpg(cluster.pid, signal.SIGTERM)
+            cluster.wait(60)
+
+
+@pytest.mark.slow
+def test_workers_and_driver_have_a_bucket_as_cache_and_a_cluster_may_ask_for_a_token(photos, other_home, tmp_path):
+    words = ("features", photos, "--backbone", "mobilenet_025", "--weights", "none")
 
     def features(output, environment, *more):
         command = [sys.executable, "-m", "tlkit", *map(str, words), "-o", str(tmp_path / output), *more]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
-    with (tmp_path / "head.log").open("w+") as log:
-        environment = base | token | {"XDG_CACHE_HOME": str(tmp_path / "worker")}
-        cluster = subprocess.Popen(head, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_for(lambda: "block forever" in (tmp_path / "head.log").read_text(), seconds=120)
-            assert "it asks for a token: set RAY_AUTH_MODE=token" in features("none.npz", driver, *ON_RAY).stderr
-            assert features("ray.npz", driver | token, *ON_RAY).returncode in (0, 6)
-        finally:
-            os.killpg(cluster.pid, signal.SIGTERM)
-            cluster.wait(60)
+    assert "it asks for a token: set RAY_AUTH_MODE=token" in features("none.npz", other_home, *ON_RAY).stderr
+    assert features("ray.npz", other_home | TOKEN, *ON_RAY).returncode in (0, 6)
     assert list((tmp_path / "worker").rglob("*.npy"))
-    assert features("here.npz", base | {"TLKIT_CACHE": str(tmp_path / "cache")}).returncode in (0, 6)
+    assert features("here.npz", other_home | {"TLKIT_CACHE": str(tmp_path / "cache")}).returncode in (0, 6)
     here, ray = (np.load(tmp_path / name) for name in ("here.npz", "ray.npz"))
     for name in here.files:
         assert np.array_equal(here[name], ray[name]), name
