@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 WEB := build/web
 WORKERS ?= 2
+unexport PYTHONDONTWRITEBYTECODE  # else every process compiles tlkit, and every worker all tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all test-web test-install lint fix docs docs-check sample fuzz fuzz-ci bench backbones exports

@@ -2,6 +2,9 @@ import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait take the other worker's core
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # likewise
+
 import numpy as np
 import pytest
 from PIL import Image
