@@ -87,7 +87,7 @@ def test_read_request_of_another_version_is_refused(colors, tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ('{"images_per_second": 9.5, "training_seconds": null, "features_reused": 0}', True),
+        ('{"images_per_second": 9, "training_seconds": null, "reading_seconds": 1, "features_reused": 0}', True),
         *[(content, False) for content in (None, "", "3", "{}", '{"images_per_second": 9.5}')],
     ],
 )

@@ -6,6 +6,7 @@ from tests.comparison.recipes import candidate, use_candidates
 from tlkit.comparison import results
 from tlkit.comparison.compare import compare
 from tlkit.comparison.results import CandidateResult, find_best, measure_speed, notes_of
+from tlkit.distributed.workers import use_workers
 from tlkit.errors import RunError
 from tlkit.runs.run import Run
 
@@ -28,6 +29,21 @@ def test_measure_speed_however_slow_is_known(seconds, colors, tmp_path, monkeypa
     assert speed["images_per_second"] > 0
     assert speed["training_seconds"] == metrics["seconds"]["total"]
     assert speed["features_reused"] == metrics["features_reused"]
+
+
+def test_measure_speed_is_that_of_this_machine_alone(colors, tmp_path, monkeypatch, cache):
+    """Not with workers, which take seconds to start; a pass over the images before the training counts as its own."""
+    pytest.importorskip("ray")
+    use_candidates(monkeypatch, candidate("one"))
+    compare(colors, tmp_path / "comparison")
+    run = Run(shutil.copytree(tmp_path / "comparison" / "one", tmp_path / "run"))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # nobody is there
+    with use_workers("ray", 2):
+        measure_speed(run, results.Reading(100.0, 0))
+    speed, metrics = run.read_json("speed.json"), run.read_json("metrics.json")
+    assert speed["images_per_second"] > 0
+    assert speed["training_seconds"] == pytest.approx(metrics["seconds"]["total"] + 100)
+    assert (speed["reading_seconds"], speed["features_reused"]) == (100, 0)
 
 
 def test_read_result_other_images_are_refused(colors, tmp_path, monkeypatch, cache):

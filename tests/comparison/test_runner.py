@@ -1,7 +1,6 @@
 """Order, time limits, caching, resuming and failing, with recipes that train in milliseconds."""
 
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,11 +8,11 @@ import pytest
 
 from tests.comparison.recipes import ColorSettings, candidate, nothing, use_candidates
 from tlkit.cache.folder import cache_sizes
-from tlkit.comparison import runner
+from tlkit.comparison import slots
 from tlkit.comparison.cache import CACHED_RUN_FILES
 from tlkit.comparison.compare import compare, resume_comparison
 from tlkit.comparison.results import format_training_time
-from tlkit.comparison.runner import Deadline, OutOfTimeError
+from tlkit.comparison.slots import OutOfTimeError
 from tlkit.errors import DataError, OptionError, RunError
 from tlkit.models.backbones import find_backbone, imagenet_file
 from tlkit.runs.run import load_run
@@ -134,8 +133,8 @@ def test_compare_no_time_at_all_trains_nothing(colors, tmp_path, monkeypatch):
 
 
 def test_compare_training_over_its_slot_is_ended(colors, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "OVERRUN_FACTOR", 0.0)  # every training is over at its first step
-    monkeypatch.setattr(runner, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(slots, "OVERRUN_FACTOR", 0.0)  # every training is over at its first step
+    monkeypatch.setattr(slots, "MIN_SECONDS", 0.0)
     trained = []
     use_candidates(monkeypatch, candidate("slow", trained=trained))
     with pytest.raises(OptionError, match="trained: slow was skipped: --time-limit is too short for it; use"):
@@ -153,27 +152,6 @@ def test_compare_training_that_takes_too_long_is_left_out_and_removed(colors, tm
     assert names_of(comparison) == ["chance", "majority", "quick"]
     assert "slow was skipped: the time is over" in comparison.notes
     assert not (tmp_path / "run" / "slow").exists()
-
-
-def test_deadline_ends_work_at_its_next_step():
-    over, ample = Deadline(Silent(), -1), Deadline(Silent(), 1000)
-    with pytest.raises(OutOfTimeError), over.stage("reading", 3, "images"):
-        pytest.fail("it was started")
-    with pytest.raises(OutOfTimeError):
-        over.on_epoch_end({})
-    with ample.stage("reading", 3, "images") as advance:
-        advance(1)
-    short = Deadline(Silent(), 0.05)
-    with pytest.raises(OutOfTimeError), short.stage("reading", 3, "images") as advance:
-        time.sleep(0.1)
-        advance(1)
-
-
-def test_deadline_note_passes_on_transient_ones_only():
-    progress = Watching()
-    for transient in (False, True):
-        Deadline(progress, 1000).note(f"transient: {transient}", transient)
-    assert (progress.notes, progress.announced) == ([], ["transient: True"])
 
 
 # the cache

@@ -33,6 +33,15 @@ def test_the_choice_ends_with_its_block_and_holds_in_this_thread_only() -> None:
     assert seen == [None]
 
 
+def test_a_block_inside_may_compute_here() -> None:
+    pytest.importorskip("ray")
+    with use_workers("ray", 3):
+        outside = current_workers()
+        with use_workers("here"):
+            assert current_workers() is None
+        assert current_workers() is outside
+
+
 @pytest.mark.parametrize("num_workers", [1, 2, 64])
 @pytest.mark.parametrize("num_inputs", [0, 1, 100, 2_527, 10**6, 10**8])
 def test_every_worker_gets_several_blocks_of_bounded_size(num_inputs: int, num_workers: int) -> None:

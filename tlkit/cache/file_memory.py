@@ -48,6 +48,11 @@ def reading_all_files() -> Iterator[None]:
         _reads_all.reset(token)
 
 
+def is_reading_all() -> bool:
+    """Tell whether this is inside of such a block."""
+    return _reads_all.get()
+
+
 @dataclass(frozen=True)
 class FileState:
     """Facts that change with a file."""

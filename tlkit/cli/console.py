@@ -31,6 +31,7 @@ TITLES = {  # of stages, as people read them
     "vocabulary": "finding visual words",
     "encoding": "describing images",
     "hashing": "checking images",
+    "candidates": "training models",
     "reference": "classifying images",
     "shards": "classifying images",
     "verifying": "checking the file",
@@ -206,10 +207,16 @@ class Console:
             return
         if self._terminal is None:
             click.echo(f"Note: {escape_control_chars(text)}", err=True)
-        elif transient:
+            return
+        bars = self._bars
+        if bars is not None:
+            bars.stop()  # the line takes its place
+        if transient:
             Screen(self._terminal).line((text, FAINT))
         else:
             Screen(self._terminal).entry("note", text, style=WARN)
+        if bars is not None:
+            bars.start()
 
     def on_epoch_end(self, row: Mapping[str, Any]) -> None:
         """Show the loss, the accuracy and the best so far; an interrupt that was swallowed ends the training here.

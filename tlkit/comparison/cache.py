@@ -46,7 +46,7 @@ CACHED_RUN_FILES = CachePart(
     ),
 )
 SPEED_FILE = "speed.json"  # in a candidate's run folder, beside what its training wrote
-SPEED_FIELDS = {"images_per_second", "training_seconds", "features_reused"}  # what it holds
+SPEED_FIELDS = {"images_per_second", "training_seconds", "reading_seconds", "features_reused"}  # what it holds
 KEY_FILE = "comparison-key.json"  # what all candidates of a comparison, or a cached one, depend on, as a hash
 
 

@@ -35,6 +35,7 @@ class Candidate:
         make_recipe: its recipe, from its settings
         required_freeze: "freeze" in its model.json, where a lack of time could have made it another; "" for any
         needs_weights: whether it starts from the official weights of the backbone in its settings
+        depends_on_others: whether its settings depend on the accuracies of others
     """
 
     name: str
@@ -45,6 +46,7 @@ class Candidate:
     make_recipe: Callable[[Any], Recipe[Any]] | None = None
     required_freeze: str = ""
     needs_weights: bool = False
+    depends_on_others: bool = False
 
 
 def build_candidates(settings: CompareSettings) -> list[Candidate]:
@@ -167,6 +169,7 @@ def _pretrained(settings: CompareSettings) -> list[Candidate]:
         *("lower", "upper blocks", "pretrained", 45, best_frozen, finetune_recipe),
         required_freeze="lower",
         needs_weights=True,
+        depends_on_others=True,
     )
     return [*(frozen(name) for name in names), top_blocks]
 

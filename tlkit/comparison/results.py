@@ -1,15 +1,17 @@
 """Results of a finished candidate: accuracy, speed, size."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 
 from tlkit.comparison.cache import SPEED_FILE
 from tlkit.comparison.candidates import Candidate
 from tlkit.data.reader import images_root
+from tlkit.distributed.workers import use_workers
 from tlkit.errors import RunError
 from tlkit.evaluation.metrics import PairedComparison, mcnemar, wilson_interval
 from tlkit.inference.predictor import Predictor
@@ -124,6 +126,25 @@ def baseline_result(candidate: Candidate, images: ValidationSet) -> CandidateRes
 FeatureSource = tuple[int, str]  # image size and what computes features: candidates with the same share cached ones
 
 
+def feature_source(image_size: int, settings: Mapping[str, Any]) -> FeatureSource:
+    """Tell what computes the features of a candidate, from its settings or its model.json."""
+    is_scratch = settings.get("freeze") == "none" or "model" in settings
+    return image_size, "pixels" if is_scratch else settings.get("backbone") or settings["descriptor"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A pass over the images before a training.
+
+    Attributes:
+        seconds: that it took
+        num_cached: images whose features were cached before it
+    """
+
+    seconds: float
+    num_cached: int
+
+
 def read_result(
     candidate: Candidate,
     run: Run,
@@ -163,10 +184,9 @@ def _seconds_from_nothing(run: Run, extraction_seconds: dict[FeatureSource, floa
     Where another candidate of this comparison had computed the features, it is known what that took, and added.
     """
     speed, content = run.read_json(SPEED_FILE), run.read_json("model.json")
-    network = "pixels" if content.get("freeze") == "none" else content.get("backbone") or content["descriptor"]
-    source, seconds = (content["image_size"], network), speed["training_seconds"]
+    source, seconds = feature_source(content["image_size"], content), speed["training_seconds"]
     if not speed["features_reused"]:
-        extraction_seconds.setdefault(source, _metrics(run).seconds["features"])
+        extraction_seconds.setdefault(source, speed["reading_seconds"])
         return seconds, False
     if seconds is None or source not in extraction_seconds:
         return seconds, True
@@ -181,19 +201,30 @@ MAX_TIMED_IMAGES, NUM_WARMUP_IMAGES = 256, 16
 MAX_TIMED_SECONDS = 0.5
 
 
-def measure_speed(run: Run) -> None:
-    """Write `speed.json`: how many of its validation images `predict` classifies per second, reading included.
+def measure_speed(run: Run, reading: Reading | None = None) -> None:
+    """Write `speed.json`: how many of its validation images `predict` classifies per second here, reading included.
 
     It takes `MAX_TIMED_SECONDS`, or what the images of the warm-up take, where that is longer.
+
+    Args:
+        reading: of its images, where that was not a part of its training
     """
     predictor, request = Predictor(run), run.read_settings()
     root = images_root(request["data"], request["images"])
     files = [root / row["path"] for row in run.read_rows("predictions_val.csv")[:MAX_TIMED_IMAGES]]
-    num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
-    if seconds < MAX_TIMED_SECONDS:
-        num_images, seconds = _time_predictions(predictor, cycle(files))
-    speed = {"images_per_second": float(f"{num_images / seconds:.4g}"), "training_seconds": training_seconds(run)}
-    run.write_json(SPEED_FILE, speed | {"features_reused": _metrics(run).features_reused})
+    with use_workers("here"):
+        num_images, seconds = _time_predictions(predictor, islice(cycle(files), NUM_WARMUP_IMAGES))
+        if seconds < MAX_TIMED_SECONDS:
+            num_images, seconds = _time_predictions(predictor, cycle(files))
+    metrics, trained = _metrics(run), training_seconds(run)
+    before = reading or Reading(metrics.seconds["features"], metrics.features_reused)
+    speed = {
+        "images_per_second": float(f"{num_images / seconds:.4g}"),
+        "training_seconds": trained + reading.seconds if trained is not None and reading else trained,
+        "reading_seconds": before.seconds,
+        "features_reused": before.num_cached,
+    }
+    run.write_json(SPEED_FILE, speed)
 
 
 def _time_predictions(predictor: Predictor, files: Iterator[Location]) -> tuple[int, float]:

@@ -4,9 +4,8 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from tlkit.cache.folder import claim_cache
@@ -25,31 +24,45 @@ from tlkit.comparison.limits import attack_of, measure_epsilon, measure_retrieva
 from tlkit.comparison.results import (
     CandidateResult,
     FeatureSource,
+    Reading,
     ValidationSet,
     baseline_result,
+    feature_source,
     measure_speed,
     notes_of,
     read_result,
     training_seconds,
     validation_set_of,
 )
+from tlkit.comparison.slots import (
+    NO_TIME,
+    Deadline,
+    OutOfTimeError,
+    TimeSlot,
+    is_resumable,
+    time_slot,
+    train_in_slot,
+)
+from tlkit.comparison.tasks import CandidateTask, Trained, make_spec, train_on_workers, without_traceback
+from tlkit.data.folder import ImageFolder
 from tlkit.data.reader import DataOptions, images_root, read_data
-from tlkit.errors import OptionError, RunError, TlkitError
+from tlkit.distributed.workers import Workers, current_workers
+from tlkit.errors import RunError, TlkitError
 from tlkit.models.backbones import cached_backbones
-from tlkit.runs.manifest import RUN_FILES
-from tlkit.runs.run import UNFINISHED, Run, delete_run, is_done
-from tlkit.runs.unfinished import has_progress
+from tlkit.runs.run import Run, delete_run, is_done
 from tlkit.settings.base import command_line
+from tlkit.training.classic import AUTO
 from tlkit.training.diagnosis import FEW_IMAGES, few_images
-from tlkit.training.recipe import Recipe
-from tlkit.training.resume import resume
+from tlkit.training.recipe import Recipe, TrainingResult
 from tlkit.training.session import run_training
-from tlkit.utils.files import other_paths
-from tlkit.utils.progress import Advance, Progress, Silent
+from tlkit.utils.progress import Progress, Silent
 from tlkit.utils.storage import Location
 from tlkit.utils.text import parse_duration
 
 REPORT_SECONDS = 5.0  # for tables and the plot at the end
+SPEED_SECONDS = 1.0  # for measuring a candidate, after workers have trained it
+MIN_READ_BY_ALL = 3000  # images that all workers read for a candidate, because one alone would take minutes
+SIDE_BY_SIDE = "--on ray: workers trained models, {} at a time; training times are those of a worker."
 
 
 @dataclass
@@ -59,6 +72,7 @@ class ComparisonState:
     Attributes:
         run: its folder
         data: the images, as the user gave them
+        folder: the images, listed
         images: their fingerprint
         end: when all should be done, on the monotonic clock
         validation_set: the validation images, once a candidate was measured on them
@@ -66,11 +80,14 @@ class ComparisonState:
         baselines: results of what needs no training, asked for or not
         notes: what a person should know
         extraction_seconds: of the candidates of this comparison, for reading the images
+        readings: passes over the images before the trainings, by candidate, where all workers read first
+        trained: what became of the candidates that workers trained, by name
         failure: the error of the last candidate that was left out
     """
 
     run: Run
     data: Location
+    folder: ImageFolder
     images: str
     progress: Progress
     end: float = math.inf
@@ -79,6 +96,8 @@ class ComparisonState:
     baselines: list[CandidateResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     extraction_seconds: dict[FeatureSource, float] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    trained: dict[str, Trained] = field(default_factory=dict)
     failure: TlkitError | None = None
 
 
@@ -109,7 +128,7 @@ def run_candidates(run: Run, progress: Progress | None = None) -> ComparisonStat
     prepare_folders(run, key, order)
     limit = parse_duration(settings.time_limit) - REPORT_SECONDS if settings.time_limit else math.inf
     notes = [*folder.notes, *missing_requirements()]
-    state = ComparisonState(run, data, images, progress, started + limit, notes=notes)
+    state = ComparisonState(run, data, folder, images, progress, started + limit, notes=notes)
     _run_all(state, candidates)
     if state.validation_set is None:
         assert state.failure
@@ -126,9 +145,83 @@ def _run_all(state: ComparisonState, candidates: list[Candidate]) -> None:
     """Run the quick ones first: a short time is then enough for many, and frozen networks precede upper blocks."""
     trained = [candidate for candidate in candidates if candidate.make_settings]
     trained.sort(key=lambda candidate: candidate.min_seconds)
+    if workers := current_workers():
+        _train_side_by_side(state, trained, workers)
     for position, candidate in enumerate(trained):
-        state.progress.note(f"{position + 1} of {len(trained)}: {candidate.title}", transient=True)
+        if candidate.name not in state.trained:
+            state.progress.note(f"{position + 1} of {len(trained)}: {candidate.title}", transient=True)
         _run_candidate(state, candidate, trained[position + 1 :])
+
+
+def _train_side_by_side(state: ComparisonState, candidates: Sequence[Candidate], workers: Workers) -> None:
+    """Let workers train what depends on no other candidate; it is measured later, when they have nothing to do.
+
+    Where images are many, all workers read them first; else each reads those of its candidate. Candidates with the
+    same features are then for one worker, so that these are computed once.
+    """
+    folder = state.folder.surveyed()
+    recipes = dict(_missing_recipes(state, candidates, folder))
+    if len(folder) >= MIN_READ_BY_ALL:
+        recipes = {candidate: recipe for candidate, recipe in recipes.items() if not _reads_in_steps(recipe)}
+        _read_images(state, recipes, folder)
+    blocks = dict[object, list[Candidate]]()
+    for candidate, recipe in recipes.items():
+        source = candidate.name if candidate.name in state.readings else _source_of(recipe)
+        blocks.setdefault(source, []).append(candidate)
+    if not blocks:
+        return
+    at_once = min(workers.count, len(blocks))
+    slots = {
+        candidate.name: time_slot(candidate, candidates[position + 1 :], at_once)
+        for position, candidate in enumerate(candidates)
+    }
+    tasks = [
+        [CandidateTask(one.name, one.title, recipes[one], slots[one.name]) for one in block]
+        for block in blocks.values()
+    ]
+    end = time.time() + state.end - time.monotonic() - SPEED_SECONDS * len(recipes)
+    state.trained = train_on_workers(workers, make_spec(state.run, folder, end), tasks, state.progress)
+    state.notes.append(SIDE_BY_SIDE.format(at_once))
+    state.progress.note("measuring the speed of each model", transient=True)
+
+
+def _missing_recipes(
+    state: ComparisonState, candidates: Sequence[Candidate], folder: ImageFolder
+) -> Iterator[tuple[Candidate, Recipe[Any]]]:
+    """Give the recipes of what depends on no other candidate and is neither finished nor cached."""
+    for candidate in candidates:
+        if candidate.depends_on_others:
+            continue
+        assert candidate.make_settings
+        assert candidate.make_recipe
+        with suppress(Exception):  # raised again at its turn
+            recipe = candidate.make_recipe(candidate.make_settings({}))
+            if not find_run(state, candidate, recipe):
+                yield candidate, recipe.adapted_to(folder)
+
+
+def _read_images(state: ComparisonState, recipes: Mapping[Candidate, Recipe[Any]], folder: ImageFolder) -> None:
+    """Compute the features of each candidate by all workers, once for those that share them."""
+    readings = dict[FeatureSource, Reading]()
+    for candidate, recipe in recipes.items():
+        source = _source_of(recipe)
+        if source not in readings:
+            state.progress.note(f"reading images: {candidate.title}", transient=True)
+            started = time.monotonic()
+            with suppress(Exception):  # raised again by its training
+                dataset = recipe.load(folder, Deadline(state.progress, state.end - started))
+                readings[source] = Reading(time.monotonic() - started, dataset.num_cached)
+        if source in readings:
+            state.readings[candidate.name] = readings[source]
+
+
+def _source_of(recipe: Recipe[Any]) -> FeatureSource:
+    return feature_source(recipe.settings.image_size, vars(recipe.settings))
+
+
+def _reads_in_steps(recipe: Recipe[Any]) -> bool:
+    """Tell whether what it reads next depends on what it has read; it stays here, and workers read for it."""
+    return getattr(recipe.settings, "descriptor", "") == AUTO
 
 
 def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence[Candidate]) -> None:
@@ -142,9 +235,11 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
     settings = candidate.make_settings({result.name: result.accuracy for result in state.results})
     try:
         recipe = candidate.make_recipe(settings)
-        run = obtain_run(state, candidate, recipe, _time_slot(state.end - time.monotonic(), candidate, later))
+        if (trained := state.trained.get(candidate.name)) and trained.error:
+            raise trained.error
+        run = obtain_run(state, candidate, recipe, time_slot(candidate, later))
     except Exception as error:  # other candidates may succeed all the same
-        state.failure = _without_traceback(error)
+        state.failure = without_traceback(error)
         state.notes.append(f"{candidate.name} was skipped: {state.failure}")
         # before anything is removed, for it may raise: the error may have been an interrupt that C code swallowed
         state.progress.note(state.notes[-1], transient=True)
@@ -155,7 +250,8 @@ def _run_candidate(state: ComparisonState, candidate: Candidate, later: Sequence
     command = command_line(recipe.command, replace(settings, **dict.fromkeys(PAGES, True)), state.data)
     result = read_result(candidate, run, state.validation_set, command, state.extraction_seconds)
     state.results.append(_measure_limits(state, result, run))
-    state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)
+    if candidate.name not in state.trained:
+        state.progress.note(f"{result.title}: accuracy {100 * result.accuracy:.1f} %", transient=True)
 
 
 def _measure_limits(state: ComparisonState, result: CandidateResult, run: Run) -> CandidateResult:
@@ -181,35 +277,6 @@ def _measure_limits(state: ComparisonState, result: CandidateResult, run: Run) -
     return replace(result, **limits)
 
 
-def _without_traceback(error: Exception) -> TlkitError:
-    """Make the same error, in a sentence; a traceback holds on to memory."""
-    if isinstance(error, TlkitError):
-        return type(error)(str(error))
-    lines = str(error).splitlines() or ["no reason given"]
-    return TlkitError(f"unexpected {type(error).__name__}: {lines[0]}.")
-
-
-@dataclass(frozen=True)
-class TimeSlot:
-    """A candidate's part of the time limit, in seconds; infinite where there is none.
-
-    Attributes:
-        seconds: that it should take
-        left: until all must be over
-        min_seconds: the candidate is started only if this much time is left
-    """
-
-    seconds: float
-    left: float
-    min_seconds: float
-
-
-def _time_slot(left: float, candidate: Candidate, later: Sequence[Candidate]) -> TimeSlot:
-    """Divide the seconds left among this candidate and later ones."""
-    total = sum(other.min_seconds for other in (candidate, *later))
-    return TimeSlot(max(candidate.min_seconds, left * candidate.min_seconds / total), left, candidate.min_seconds)
-
-
 def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any], slot: TimeSlot) -> Run:
     """Get a candidate's finished and measured run: from its folder, from the cache, or by training it.
 
@@ -218,103 +285,43 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
         RunError: if something else is in its folder, and all errors of a training
     """
     run = Run(state.run.path / candidate.name)
-    if is_done(run.path) and has_speed(run.path):
+    if not find_run(state, candidate, recipe):
+
+        def start(limited: Recipe[Any], progress: Progress) -> TrainingResult:
+            """Train from nothing."""
+            return run_training(limited, state.data, run.path, progress)
+
+        train_in_slot(recipe, run.path, (state.end - time.monotonic(), slot), start, state.progress)
+    if has_speed(run.path):
         return run
-    backbones = [recipe.settings.backbone] if candidate.needs_weights else []
-    key = run_key(state.images, recipe.command, recipe.settings, backbones)
-    if not is_done(run.path) and not _is_resumable(run.path):
-        delete_run(run)  # of a copy or a training that was stopped early
-        if os.path.lexists(run.path):
-            raise RunError(
-                f"'{run.path}' has files that tlkit did not write; move them elsewhere and start a new comparison."
-            )
-        if load_cached_run(key, run.path):
-            return run
-    if not is_done(run.path):
-        _train(state, recipe, run.path, slot)
     if candidate.required_freeze not in ("", run.read_json("model.json").get("freeze")):
         raise OutOfTimeError(NO_TIME)
-    measure_speed(run)
+    measure_speed(run, state.readings.get(candidate.name))
     if training_seconds(run) is not None and not run.read_json("settings.json").get("time_limit"):
-        cache_run(key, run.path)  # no time limit changed it, and its training time is known
+        # no time limit changed it, and its training time is known
+        cache_run(_key_of(state, candidate, recipe), run.path)
     return run
 
 
-def _is_resumable(target: Path) -> bool:
-    """Tell whether a training can be continued; one without progress only if its folder has other files."""
-    if not (target / UNFINISHED).exists():
-        return False
-    return has_progress(Run(target)) or ((target / "settings.json").exists() and bool(other_paths(target, RUN_FILES)))
+def find_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]) -> bool:
+    """Tell whether a candidate's finished run is in its folder, perhaps copied there from the cache.
 
-
-OVERRUN_FACTOR = 2.0  # a training that takes longer than this many times its slot is ended
-MIN_SECONDS = 40.0  # nothing is ended earlier: starting Keras and converting a network may take that long
-
-
-def _train(state: ComparisonState, recipe: Recipe[Any], target: Path, slot: TimeSlot) -> None:
-    if slot.left < slot.min_seconds:
-        raise OutOfTimeError(NO_TIME)
-    deadline = Deadline(state.progress, min(max(OVERRUN_FACTOR * slot.seconds, MIN_SECONDS), slot.left))
-    if _is_resumable(target):
-        resume(target, deadline)
-    else:
-        run_training(recipe.with_time_limit(slot.seconds), state.data, target, deadline)
-
-
-NO_TIME = "--time-limit is too short for it; use a longer one."
-
-
-class OutOfTimeError(OptionError):
-    """Work would take longer than it may."""
-
-
-class Deadline:
-    """A `Progress` that ends what takes too long, between two steps of it.
-
-    It drops lasting notes: a comparison has many candidates, and each keeps its notes in its own run.
+    Raises:
+        RunError: if something else is in its folder
     """
+    run = Run(state.run.path / candidate.name)
+    if is_done(run.path):
+        return True
+    if is_resumable(run.path):
+        return False
+    delete_run(run)  # of a copy or a training that was stopped early
+    if os.path.lexists(run.path):
+        raise RunError(
+            f"'{run.path}' has files that tlkit did not write; move them elsewhere and start a new comparison."
+        )
+    return load_cached_run(_key_of(state, candidate, recipe), run.path)
 
-    def __init__(self, inner: Progress, seconds: float) -> None:
-        self._inner, self._end = inner, time.monotonic() + seconds
 
-    def run_started(self, path: Path) -> None:
-        """Drop the folder of a candidate: the comparison is what can be continued."""
-
-    @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
-        """Start a stage of the inner progress, and check the time at every step.
-
-        Raises:
-            OutOfTimeError: before the first step, too
-        """
-        self._check()
-        with self._inner.stage(name, total, unit) as advance:
-
-            def step(done: int) -> None:
-                """Advance, and check the time."""
-                advance(done)
-                self._check()
-
-            yield step
-
-    def waiting(self, text: str) -> None:
-        """Pass the text on."""
-        self._inner.waiting(text)
-
-    def note(self, text: str, transient: bool = False) -> None:
-        """Pass transient notes on, and drop lasting ones."""
-        if transient:
-            self._inner.note(text, transient=True)
-
-    def on_epoch_end(self, row: Mapping[str, Any]) -> None:
-        """Pass the epoch on, and check the time.
-
-        Raises:
-            OutOfTimeError
-        """
-        self._inner.on_epoch_end(row)
-        self._check()
-
-    def _check(self) -> None:
-        if time.monotonic() > self._end:
-            raise OutOfTimeError(NO_TIME)
+def _key_of(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]) -> str:
+    backbones = [recipe.settings.backbone] if candidate.needs_weights else []
+    return run_key(state.images, recipe.command, recipe.settings, backbones)

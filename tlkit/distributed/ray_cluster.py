@@ -22,6 +22,7 @@ from tlkit.distributed.software import Software, node_name, software_difference,
 from tlkit.errors import ModelError, OptionError, TlkitError
 from tlkit.utils.parallel import count_workers, limit_workers
 from tlkit.utils.silence import silenced_stderr
+from tlkit.utils.text import format_duration, format_rate
 
 Task = Callable[[Any], Callable[[Any], Any]]
 MAX_ATTEMPTS = 10  # of one block; a worker that dies again and again has too little memory
@@ -32,6 +33,10 @@ SETTINGS = {  # of Ray, unless they are set: no remarks on the terminal, no repo
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 ENVIRONMENT = ("KERAS_HOME", "HF_HOME")  # that workers take from this process; credentials stay where they are
+
+
+class DeadWorkersError(ModelError):
+    """A block killed every worker that began with it."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Actor:
         import ray
 
         if ray.get(self._coordinator.begin.remote(index)) > MAX_ATTEMPTS:
-            raise ModelError(
+            raise DeadWorkersError(
                 f"workers died {MAX_ATTEMPTS} times on the same block, last on '{node_name()}'; what is finished is "
                 "cached: repeat the command with fewer --workers a machine, or more memory."
             )
@@ -168,6 +173,25 @@ class RayWorkers:
 
     def map(self, task: Task, spec: Any, blocks: Iterable[Any]) -> Iterator[Any]:
         """Compute a task on every block, see `Workers.map`."""
+        with closing(self._compute(task, spec, blocks)) as answers:
+            yield from in_order(answers)
+
+    def each(self, task: Task, spec: Any, blocks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Compute a task on every block, see `Workers.each`."""
+        with closing(self._compute(task, spec, blocks, ahead=1)) as answers:
+            for answer in answers:
+                if answer.error and not isinstance(answer.error, DeadWorkersError):
+                    raise answer.error
+                yield answer.index, answer.error or answer.result
+
+    def _compute(
+        self, task: Task, spec: Any, blocks: Iterable[Any], ahead: int | None = None
+    ) -> Generator[Answer, None, None]:
+        """Give answers as they come.
+
+        Args:
+            ahead: blocks that a worker is given at a time; None for what Ray chooses
+        """
         import ray
 
         self._answers, self._num_again = [], 0
@@ -181,12 +205,13 @@ class RayWorkers:
         data = ray.data.from_items(table, override_num_blocks=len(table)).map_batches(
             Actor,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=ahead
+            ),
             fn_constructor_args=(coordinator,),
             num_cpus=1,
         )
-        with closing(self._receive(data)) as answers:
-            yield from in_order(answers)
+        yield from self._receive(data)
         self._num_again = ray.get(coordinator.num_again.remote())
 
     def describe(self, unit: str) -> str:
@@ -289,8 +314,9 @@ def _count_inputs(block: Any) -> int:
 
 def _describe_node(name: str, answers: list[Answer], unit: str) -> str:
     workers, num_inputs = len({answer.worker for answer in answers}), sum(answer.num_inputs for answer in answers)
-    rate = num_inputs / max(1e-9, sum(answer.seconds for answer in answers))
-    return f"{workers} worker{'s' * (workers > 1)} on '{name}', {num_inputs:,} {unit} at {rate:.0f}/s each"
+    seconds = max(1e-9, sum(answer.seconds for answer in answers)) / max(1, num_inputs)
+    speed = f", {format_duration(seconds)} each" if seconds > 1 else f" at {format_rate(1 / seconds)}/s each"
+    return f"{workers} worker{'s' * (workers > 1)} on '{name}', {num_inputs:,} {unit}{speed}"
 
 
 def in_order(answers: Iterable[Answer]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol, TypeVar, get_args
 
-from tlkit.errors import OptionError, require
+from tlkit.errors import ModelError, OptionError, require
 from tlkit.utils.progress import Progress
 
 WorkerKind = Literal["here", "ray"]
@@ -39,6 +39,19 @@ class Workers(Protocol):
             TlkitError: what the task raises; or if a worker's software or processor is another than this process's
         """
 
+    def each(
+        self, task: Callable[[Spec], Callable[[Block], Result]], spec: Spec, blocks: Iterable[Block]
+    ) -> Iterator[tuple[int, Result | ModelError]]:
+        """Compute the same for blocks that take minutes: a worker gets the next one when it has done the last.
+
+        Yields:
+            The position of a block and its result, in the order in which they are done; an error instead, if workers
+            died on the block again and again
+
+        Raises:
+            TlkitError: as `map`
+        """
+
     def describe(self, unit: str) -> str:
         """Say how fast each machine was in the last `map`, in one line; "" where there was nothing to do.
 
@@ -63,7 +76,8 @@ def use_workers(on: WorkerKind = "here", workers: int = 0) -> Iterator[None]:
             tlkit.finetune("s3://bucket/photos")
 
     Args:
-        on: "ray" joins the cluster of RAY_ADDRESS, or starts one on this machine; "here" computes in this process
+        on: "ray" joins the cluster of RAY_ADDRESS, or starts one on this machine; "here" computes in this process,
+            also in a block that is inside of another one
         workers: how many; 0 for one per processor
 
     Yields:
@@ -78,23 +92,32 @@ def use_workers(on: WorkerKind = "here", workers: int = 0) -> Iterator[None]:
     if on == "here":
         if workers:
             raise OptionError("--workers has no effect without --on ray; leave it out, or add --on ray.")
-        yield
+        with _using(None):
+            yield
         return
     require("Ray", "ray", "--on ray")
     from tlkit.distributed.ray_cluster import RayWorkers
 
     cluster = RayWorkers(workers)
-    token = _current.set(cluster)
+    try:
+        with _using(cluster):
+            yield
+    finally:
+        cluster.close()
+
+
+@contextmanager
+def _using(workers: Workers | None) -> Iterator[None]:
+    token = _current.set(workers)
     try:
         yield
     finally:
         _current.reset(token)
-        cluster.close()
 
 
-def note_work(workers: Workers, progress: Progress) -> None:
-    """Note how fast each machine was in a pass over images, where there was something to do."""
-    if text := workers.describe("images"):
+def note_work(workers: Workers, progress: Progress, unit: str = "images") -> None:
+    """Note how fast each machine was, where there was something to do."""
+    if text := workers.describe(unit):
         progress.note(f"--on ray: {text}.")
 
 
