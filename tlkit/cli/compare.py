@@ -65,6 +65,7 @@ def compare(
     each pretrained network whose weights are on this machine (frozen), and the best of these with
     its upper blocks fine-tuned. Nothing is downloaded. Each candidate gets its own run folder.
     Finished candidates are cached, so repeating a comparison is fast.
+    With --on ray, workers train candidates at the same time.
     """
     from tlkit.cli.console import Console
     from tlkit.cli.output import choose_format

@@ -196,7 +196,7 @@ def _missing_recipes(
         assert candidate.make_recipe
         with suppress(Exception):  # raised again at its turn
             recipe = candidate.make_recipe(candidate.make_settings({}))
-            if not find_run(state, candidate, recipe):
+            if not has_run(state, candidate, recipe):
                 yield candidate, recipe.adapted_to(folder)
 
 
@@ -285,7 +285,7 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
         RunError: if something else is in its folder, and all errors of a training
     """
     run = Run(state.run.path / candidate.name)
-    if not find_run(state, candidate, recipe):
+    if not has_run(state, candidate, recipe):
 
         def start(limited: Recipe[Any], progress: Progress) -> TrainingResult:
             """Train from nothing."""
@@ -303,7 +303,7 @@ def obtain_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]
     return run
 
 
-def find_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]) -> bool:
+def has_run(state: ComparisonState, candidate: Candidate, recipe: Recipe[Any]) -> bool:
     """Tell whether a candidate's finished run is in its folder, perhaps copied there from the cache.
 
     Raises:

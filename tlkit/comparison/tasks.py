@@ -75,7 +75,7 @@ class TasksSpec:
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a candidate.
+    """The outcome of a task.
 
     Attributes:
         name: of the candidate
@@ -101,10 +101,10 @@ class TrainCandidates:
         """
         self._spec = spec
         try:
-            is_there = Run(spec.comparison).read_json(KEY_FILE) == spec.key
+            is_found = Run(spec.comparison).read_json(KEY_FILE) == spec.key
         except RunError:
-            is_there = False
-        if not is_there:
+            is_found = False
+        if not is_found:
             raise RunError(
                 f"a worker does not find the comparison '{spec.comparison}'; expected storage that all workers and "
                 "this machine share: choose a folder on it with -o."
