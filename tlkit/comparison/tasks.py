@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tlkit.cache.file_memory import is_reading_all, reading_all_files
 from tlkit.comparison.cache import KEY_FILE
 from tlkit.comparison.slots import TimeSlot, train_in_slot
 from tlkit.data.folder import ImageFolder
@@ -23,7 +24,6 @@ from tlkit.runs.ledger import record_run
 from tlkit.runs.run import Run, create_run, delete_run, is_done
 from tlkit.training.recipe import Recipe, TrainingResult
 from tlkit.training.session import train_images
-from tlkit.utils.file_memory import is_reading_all, reading_all_files
 from tlkit.utils.files import sha256_file
 from tlkit.utils.parallel import count_workers
 from tlkit.utils.progress import Advance, Progress, Silent, Stopwatch
