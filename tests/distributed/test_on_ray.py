@@ -19,8 +19,10 @@ from tests.cli.commands import SMALL, refused, tlkit
 from tests.making import encoded, noise
 from tests.object_store import free_port
 from tests.test_shared_cache import wait_for
+from tlkit.data import survey
 from tlkit.distributed import ray_cluster
 from tlkit.distributed.ray_cluster import RayWorkers
+from tlkit.distributed.workers import use_workers
 from tlkit.inference import shards
 
 pytestmark = pytest.mark.training
@@ -73,6 +75,17 @@ def test_features_are_equal_to_the_last_bit(here_and_ray, photos):
     assert len(here["features"]) == 61
     for name in here.files:
         assert np.array_equal(here[name], ray[name]), name
+
+
+def test_headers_of_many_files_are_read_by_workers(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(survey, "SENT_FILES", 10)
+    files = sorted(photos.rglob("*.*"))
+    here = survey.survey_files(files, [""] * len(files))
+    monkeypatch.setattr(survey, "read_header", lambda file: pytest.fail(f"'{file}' is read here"))
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "another"))
+    with use_workers("ray", 2):
+        assert survey.survey_files(files, [""] * len(files)) == here
 
 
 @pytest.mark.slow

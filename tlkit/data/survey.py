@@ -1,9 +1,10 @@
 """A first look at the files of a folder: what their headers say, and the options that follow from it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,11 +14,13 @@ from tlkit.cache.hash_table import RowKind
 from tlkit.data.decode import open_upright, read_header, usual_range
 from tlkit.data.image import ImageSpec
 from tlkit.data.sources.files import first_bytes, read_file
+from tlkit.distributed.workers import Workers, block_size, current_workers
 from tlkit.errors import ImageError
-from tlkit.utils.parallel import count_workers, ordered_map
+from tlkit.utils.parallel import count_workers, in_chunks, ordered_map
 from tlkit.utils.storage import PARALLEL_REQUESTS, Location, RemotePath
 
 MAX_MEASURED = 256  # images whose shape, or whose gray values, are looked at
+SENT_FILES = 20_000  # whose headers workers of a cluster read, where there are any; fewer are read here
 MAX_CROPPED = 0.5  # of the typical image that `--resize auto` lets a crop cut off
 NOTED_FRACTION = 0.05  # of images that lose more than that, above which a note is printed
 EXTREMES = 1000  # one pixel in 1000, and one image in 100, do not count at either end
@@ -66,23 +69,15 @@ def survey_files(files: Sequence[Location], subsets: Sequence[str]) -> Survey:
     """
     sampled = np.zeros(len(files), bool)
     sampled[list(sample_files(range(len(files))))] = True
-    memory = FileMemory(HEADERS)
     headers = np.zeros(len(files), HEADERS.dtype)
-    known, rows = memory.recall(files)
+    known, rows = FileMemory(HEADERS).recall(files)
     headers[known] = rows
-    unread: list[int] = np.flatnonzero((headers["flags"] == 0) | sampled & (headers["flags"] & WAS_READ == 0)).tolist()
-
-    def look(index: int) -> tuple[int, int, int]:
-        """Look at the start of a file, and at its header where it needs a look."""
-        before = file_state(files[index])
-        facts = _header_facts(files[index]) if sampled[index] or _may_be_more(files[index]) else (0, 0, LOOKED_AT)
-        memory.remember(before, *facts)
-        return facts
-
-    with ThreadPoolExecutor(readers := _count_readers(files)) as pool:
-        for index, facts in zip(unread, ordered_map(pool, look, unread, ahead=4 * readers), strict=True):
-            headers["width"][index], headers["height"][index], headers["flags"][index] = facts
-    memory.save()
+    unread = np.flatnonzero((headers["flags"] == 0) | sampled & (headers["flags"] & WAS_READ == 0)).tolist()
+    looks = ((files[index], bool(sampled[index])) for index in unread)
+    workers = current_workers() if len(unread) >= SENT_FILES else None
+    found = _look_on_workers(workers, looks, len(unread)) if workers else look_at_headers(looks, _count_readers(files))
+    for index, facts in zip(unread, found, strict=True):
+        headers["width"][index], headers["height"][index], headers["flags"][index] = facts
     is_deep = headers["flags"] & IS_DEEP > 0
     shapes = headers[sampled & (headers["flags"] & IS_IMAGE > 0)][["width", "height"]].tolist()
     return Survey(
@@ -91,6 +86,48 @@ def survey_files(files: Sequence[Location], subsets: Sequence[str]) -> Survey:
         num_series=int((headers["flags"] & IS_SERIES > 0).sum()),
         cut_off=tuple(1 - min(shape) / max(shape) for shape in shapes),
     )
+
+
+Look = tuple[Location, bool]  # a file, and whether its header is read also where its name or start tells enough
+Facts = tuple[int, int, int]  # width, height and flags
+
+
+def look_at_headers(looks: Iterable[Look], readers: int) -> Iterator[Facts]:
+    """Look at the starts of files, and at the headers of those that need it; remember what they say.
+
+    Args:
+        readers: threads that read
+    """
+    memory = FileMemory(HEADERS)
+
+    def look(item: Look) -> Facts:
+        """Look at a file."""
+        file, is_sampled = item
+        before = file_state(file)
+        facts = _header_facts(file) if is_sampled or _may_be_more(file) else (0, 0, LOOKED_AT)
+        memory.remember(before, *facts)
+        return facts
+
+    with ThreadPoolExecutor(readers) as pool:
+        yield from ordered_map(pool, look, looks, ahead=4 * readers)
+    memory.save()
+
+
+class LookAtBlock:
+    """One worker of a survey."""
+
+    def __init__(self, readers: int) -> None:
+        self._readers = readers
+
+    def __call__(self, looks: list[Look]) -> list[Facts]:
+        """Look at the headers of some files."""
+        return list(look_at_headers(looks, self._readers))
+
+
+def _look_on_workers(workers: Workers, looks: Iterable[Look], count: int) -> Iterator[Facts]:
+    absolute = ((file.absolute() if isinstance(file, Path) else file, is_sampled) for file, is_sampled in looks)
+    for found in workers.map(LookAtBlock, PARALLEL_REQUESTS, in_chunks(absolute, block_size(count, workers.count))):
+        yield from found
 
 
 def choose_pixels(resize: str, gray_range: str, survey: Survey | None) -> dict[str, Any]:
