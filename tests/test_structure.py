@@ -48,7 +48,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-MAX_DEPTH = 12
+MAX_DEPTH = 13
 TAKES_VALUES = {"utils", "data", "models", "classic", "engines", "evaluation", "runs", "training.loop"}
 READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
