@@ -6,8 +6,8 @@
 #SBATCH --time=04:00:00
 set -euo pipefail
 
-# Storage that every node can read and write: features and converted networks are exchanged through it.
-export TLKIT_CACHE="${TLKIT_CACHE:?set TLKIT_CACHE to a folder that all nodes share}"
+# Storage that every node can read and write: features are exchanged through it.
+export TLKIT_CACHE="${TLKIT_CACHE:?set TLKIT_CACHE to a folder that all nodes have in common, or to s3://bucket/cache}"
 export RAY_USAGE_STATS_ENABLED=0
 
 head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
