@@ -59,6 +59,19 @@ def test_cache_that_cannot_be_is_a_remark(cache, monkeypatch):
     assert "no home folder" in finding("cache").text
 
 
+def test_a_cache_on_object_storage_is_reached_or_a_problem(s3, monkeypatch, tmp_path):
+    s3.empty_bucket("looked-at")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TLKIT_CACHE", "s3://looked-at/cache")
+    found = finding("cache")
+    assert found.state == "ok"
+    assert found.text.startswith(f"s3://looked-at/cache, 0 kB; its copy is {tmp_path}")
+    monkeypatch.setenv("TLKIT_CACHE", "s3://nowhere/cache")
+    found = finding("cache")
+    assert (found.state, found.exit_code) == ("problem", 3)
+    assert "TLKIT_CACHE is 's3://nowhere/cache': there is no bucket 's3://nowhere'" in found.text
+
+
 @needs_permissions
 def test_cache_that_may_not_be_written_is_a_remark(cache):
     cache.mkdir()

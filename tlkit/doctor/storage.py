@@ -12,10 +12,11 @@ from functools import cache as remember
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlkit.cache.folder import NO_CACHE, CachePart, cache_dir, cache_sizes, is_cache
+from tlkit.cache.folder import NO_CACHE, CachePart, cache_dir, cache_origin, cache_sizes, is_cache
+from tlkit.cache.stored_folder import stored_sizes
 from tlkit.doctor.base import Observation
 from tlkit.engines.base import is_installed
-from tlkit.errors import OptionError
+from tlkit.errors import OptionError, StorageError
 from tlkit.models.backbones import BACKBONES, imagenet_file
 from tlkit.utils.text import format_size
 
@@ -33,6 +34,8 @@ def check_storage(parts: Sequence[CachePart]) -> list[Observation]:
 
 
 def _check_cache(parts: Sequence[CachePart]) -> Observation:
+    if found := _check_origin(parts):
+        return found
     root, home = cache_dir(), Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser raises without a home
     another = f"export TLKIT_CACHE={shlex.quote(str((home if home.is_absolute() else Path('/tmp')) / 'tlkit-cache'))}"
     if root == NO_CACHE:
@@ -48,6 +51,20 @@ def _check_cache(parts: Sequence[CachePart]) -> Observation:
         return Observation("cache", text, "remark", another)
     size = format_size(sum(num_bytes for _, num_bytes in cache_sizes(parts).values()))
     return Observation("cache", f"{root}, {size}" if root.is_dir() else f"{root}, which is created when it is needed")
+
+
+def _check_origin(parts: Sequence[CachePart]) -> Observation | None:
+    """Look whether a cache on object storage can be reached; None where the cache is a folder."""
+    if not (origin := cache_origin()):
+        return None
+    try:
+        stored = format_size(sum(num_bytes for _, num_bytes in stored_sizes(parts).values()))
+        copied = format_size(sum(num_bytes for _, num_bytes in cache_sizes(parts).values()))
+    except StorageError as error:
+        return Observation(
+            "cache", f"TLKIT_CACHE is '{origin}': {error}", "problem", "unset TLKIT_CACHE", error.exit_code
+        )
+    return Observation("cache", f"{origin}, {stored}; its copy is {cache_dir()}, {copied}")
 
 
 def _existing(path: Path) -> Path:
