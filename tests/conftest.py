@@ -72,6 +72,16 @@ def own_cache(tmp_path_factory):
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_measurements():
+    """Speeds are measured for a moment: no test needs the seconds that make a figure steady."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tlkit.comparison.results.MAX_TIMED_SECONDS", 0.05)
+        patch.setattr("tlkit.doctor.machine.SECONDS", 0.05)
+        patch.setattr("tlkit.export.verification.MEASURED_SECONDS", 0.05)
+        yield
+
+
 @pytest.fixture(scope="session")
 def colors(tmp_path_factory):
     """Three classes that any network tells apart: 12 noisy 48x48 squares of one color each."""

@@ -8,7 +8,7 @@ pytest.importorskip("sklearn")
 
 from tests.cli.commands import misused, refused, tlkit
 from tlkit.cli.console import Console
-from tlkit.comparison import results
+from tlkit.comparison import limits
 from tlkit.comparison.compare import start_comparison
 from tlkit.settings.commands import CompareSettings
 
@@ -18,7 +18,6 @@ def compared(colors, tmp_path_factory):
     """What the command says in each format, and the folders it made."""
     root = tmp_path_factory.mktemp("comparisons")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "MAX_TIMED_SECONDS", 0.05)
         patch.setenv("TLKIT_CACHE", str(root / "cache"))
         arguments = ("compare", colors, "--only", "colors,majority")
         formats = {"table": ("--format", "table"), "json": ("--format", "json", "--no-report"), "piped": ()}
@@ -39,6 +38,7 @@ def test_compare_as_a_table_says_what_to_take(compared):
 def test_compare_has_columns_for_retrieval_and_attacks_if_they_are_asked_for(compared, colors, tmp_path, monkeypatch):
     monkeypatch.setenv("TLKIT_CACHE", str(compared["table"][1].parent / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(limits, "QUERIES", 5)
     done = tlkit(
         "compare",
         colors,

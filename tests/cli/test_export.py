@@ -7,8 +7,8 @@ import pytest
 from tests.cli.commands import refused, tlkit
 
 
-def test_export_prints_what_was_checked(finetuned_run, tmp_path):
-    done = tlkit("export", finetuned_run.path, "-o", tmp_path / "out")
+def test_export_prints_what_was_checked(scratch_run, tmp_path):
+    done = tlkit("export", scratch_run.path, "-o", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
     first, checked, *_, folder = done.stdout.splitlines()
     assert first.startswith("model.tflite")

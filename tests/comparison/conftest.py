@@ -1,6 +1,5 @@
 import pytest
 
-from tlkit.comparison import results
 from tlkit.comparison.compare import compare
 from tlkit.settings.commands import CompareSettings
 
@@ -9,11 +8,10 @@ REAL = CompareSettings(only="chance,majority,colors,classic")
 
 @pytest.fixture(scope="package", autouse=True)
 def quickly():
-    """`--descriptor auto` among two that are quick; speed is measured for a moment."""
+    """`--descriptor auto` among two that are quick."""
     from tlkit.training import classic
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "MAX_TIMED_SECONDS", 0.05)
         patch.setattr(classic, "CANDIDATES", ("hog", "histogram"))
         yield
 

@@ -94,20 +94,19 @@ def test_little_free_memory_is_a_remark(monkeypatch):
 
 
 @pytest.fixture
-def quick(monkeypatch, tmp_path):
-    """A short measurement, and a cache of its own."""
-    monkeypatch.setattr(machine, "SECONDS", 0.05)
+def empty_cache(monkeypatch, tmp_path):
+    """A cache of its own."""
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
 
 
-def test_speed_without_a_cached_network_is_that_of_numpy(quick):
+def test_speed_without_a_cached_network_is_that_of_numpy(empty_cache):
     found = check_speed()
     assert "images/s decoded (JPEG, 1600 × 1200 pixels)" in found.text
     assert "GFLOP/s in NumPy's matrix product" in found.text
     assert found.text.endswith(f"; {count_workers()} threads")
 
 
-def test_speed_is_that_of_the_smallest_network_in_the_cache(quick):
+def test_speed_is_that_of_the_smallest_network_in_the_cache(empty_cache):
     from tests.networks import keras
 
     for side, units in ((8, 2), (24, 50)):

@@ -131,14 +131,14 @@ def part_of(run, colors, folder, count):
     return str(folder)
 
 
-def test_a_part_of_the_images_is_noted_and_too_few_for_a_quantized_file(finetuned_run, colors, tmp_path):
-    part = part_of(finetuned_run, colors, tmp_path / "part", 2)
-    export = export_run(finetuned_run, tmp_path / "out", data=part)
+def test_a_part_of_the_images_is_noted_and_too_few_for_a_quantized_file(scratch_run, colors, tmp_path):
+    part = part_of(scratch_run, colors, tmp_path / "part", 2)
+    export = export_run(scratch_run, tmp_path / "out", data=part)
     assert export.formats["litert"].verification.num_validation == 2
     assert report(export)["notes"] == ["2 of 6 validation images were found unchanged."]
     assert report(export)["formats"]["litert"]["is_accuracy_tested"] is False
     with pytest.raises(DataError, match="2 of 6 validation images were found .*; expected at least 6: name the folder"):
-        export_run(finetuned_run, tmp_path / "half", data=part, quantize="float16")
+        export_run(scratch_run, tmp_path / "half", data=part, quantize="float16")
 
 
 def test_a_run_with_few_validation_images_says_so(exported):
