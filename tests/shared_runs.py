@@ -56,9 +56,22 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def group_of_test(root: Path, nodeid: str) -> str:
-    """Group tests that one worker should run: those of a file with a module fixture that trains; else one each."""
+    """Group tests that one worker should run.
+
+    These are those of a folder with a package fixture, and of a file with a module fixture that trains; else one each.
+    """
     file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    if has_package_fixture(root / folder):
+        return folder
     return file if shares_a_training(root / file) else nodeid
+
+
+@cache
+def has_package_fixture(folder: Path) -> bool:
+    """Tell whether the tests of a folder share a fixture of their package."""
+    file = folder / "conftest.py"
+    return file.exists() and 'scope="package"' in file.read_text(encoding="utf-8")
 
 
 @cache

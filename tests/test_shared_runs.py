@@ -64,6 +64,15 @@ def test_make_once_with_workers_uses_the_folder_of_their_session(tmp_path, monke
     assert pickle.loads((tmp_path / "shared-thing.pickle").read_bytes()) == 0
 
 
+def test_group_of_test_is_its_folder_where_that_shares_a_fixture(tmp_path):
+    for name, scope in (("one", "package"), ("two", "session")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "conftest.py").write_text(f'@pytest.fixture(scope="{scope}")\n')
+        (tmp_path / name / "test_a.py").touch()
+    names = [f"{name}/test_a.py::test_b" for name in ("one", "two")]
+    assert [group_of_test(tmp_path, name) for name in names] == ["one", names[1]]
+
+
 def test_group_of_test_is_its_file_where_it_shares_a_training(tmp_path):
     fixture, mark = '@pytest.fixture(scope="module")\n', "@pytest.mark.training\n"
     for name, text in {"both": fixture + mark, "fixture": fixture, "mark": mark}.items():

@@ -38,7 +38,7 @@ def test_compare_as_a_table_says_what_to_take(compared):
 def test_compare_has_columns_for_retrieval_and_attacks_if_they_are_asked_for(compared, colors, tmp_path, monkeypatch):
     monkeypatch.setenv("TLKIT_CACHE", str(compared["table"][1].parent / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(limits, "QUERIES", 5)
+    monkeypatch.setattr(limits, "EPSILONS", (128,))  # that the images can be fooled with
     done = tlkit(
         "compare",
         colors,

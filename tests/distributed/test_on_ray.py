@@ -21,11 +21,10 @@ from tests.object_store import free_port
 from tests.test_shared_cache import wait_for
 from tlkit.data import survey
 from tlkit.distributed import ray_cluster
-from tlkit.distributed.ray_cluster import RayWorkers
 from tlkit.distributed.workers import use_workers
 from tlkit.inference import shards
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("cluster")]
 ON_RAY = ("--on", "ray", "--workers", "2")
 
 
@@ -40,15 +39,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "ants" / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
     shutil.copy(root / "bees" / "3.png", root / "bees" / "copy.png")
     return root
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """One cluster for all commands of this module: starting one takes seconds."""
-    workers = RayWorkers(2)
-    assert workers.count == 2
-    yield
-    workers.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,49 +41,42 @@ class Adder:
         return self._spec + sum(item for item in block if isinstance(item, int))
 
 
-@pytest.fixture(scope="module")
-def workers() -> Iterator[RayWorkers]:
-    cluster = RayWorkers(2)
-    yield cluster
-    cluster.close()
-
-
-def test_results_are_in_the_order_of_the_blocks(workers: RayWorkers) -> None:
-    assert list(workers.map(Adder, 100, [[number, number] for number in range(20)])) == [
+def test_results_are_in_the_order_of_the_blocks(cluster: RayWorkers) -> None:
+    assert list(cluster.map(Adder, 100, [[number, number] for number in range(20)])) == [
         100 + 2 * number for number in range(20)
     ]
-    assert "40 images" in workers.describe("images")
-    assert "2 workers on '" in workers.describe("images") or "1 worker on '" in workers.describe("images")
+    assert "40 images" in cluster.describe("images")
+    assert "2 workers on '" in cluster.describe("images") or "1 worker on '" in cluster.describe("images")
 
 
-def test_nothing_to_do_is_no_result(workers: RayWorkers) -> None:
-    assert list(workers.map(Adder, 1, [])) == []
+def test_nothing_to_do_is_no_result(cluster: RayWorkers) -> None:
+    assert list(cluster.map(Adder, 1, [])) == []
 
 
-def test_an_error_of_a_task_arrives_as_it_was_raised(workers: RayWorkers) -> None:
+def test_an_error_of_a_task_arrives_as_it_was_raised(cluster: RayWorkers) -> None:
     with pytest.raises(DataError, match="this block is bad"):
-        list(workers.map(Adder, 1, [[1], ["fail"]]))
+        list(cluster.map(Adder, 1, [[1], ["fail"]]))
     with pytest.raises(TlkitError, match="ZeroDivisionError"):
-        list(workers.map(Adder, 1, [["crash"]]))
+        list(cluster.map(Adder, 1, [["crash"]]))
 
 
 def test_a_block_whose_worker_dies_is_done_again(
-    workers: RayWorkers, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    cluster: RayWorkers, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     blocks: list[list[int | str]] = [[number] for number in range(8)]
     blocks[2] = [2, f"die once {tmp_path / 'first'}"]
     blocks[5] = [5, f"die once {tmp_path / 'second'}"]
-    assert list(workers.map(Adder, 0, blocks)) == list(range(8))
-    assert "were done again, because a worker died" in workers.describe("images")
+    assert list(cluster.map(Adder, 0, blocks)) == list(range(8))
+    assert "were done again, because a worker died" in cluster.describe("images")
     time.sleep(2)  # Ray tells of it from a thread
     assert capfd.readouterr() == ("", "")  # standard output may be somebody's table
 
 
-def test_a_worker_with_other_software_is_refused(workers: RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_other_software_is_refused(cluster: RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(this_software(), codecs="jpg 1")
     monkeypatch.setattr(ray_cluster, "this_software", lambda: other)  # of this process; workers find their own
     with pytest.raises(ModelError, match="would compute other pixels or features than this machine: its codecs are"):
-        list(workers.map(Adder, 0, [[1]]))
+        list(cluster.map(Adder, 0, [[1]]))
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
