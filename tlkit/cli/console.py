@@ -34,6 +34,7 @@ TITLES = {  # of stages, as people read them
     "candidates": "training models",
     "reference": "classifying images",
     "shards": "classifying images",
+    "table": "writing rows",
     "verifying": "checking the file",
     "attacking": "attacking images",
 }

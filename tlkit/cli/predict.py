@@ -160,13 +160,12 @@ def _write_shards(
 ) -> "Counts":
     """Write a folder of shards, or the rest of one."""
     from tlkit.cli.console import Console
-    from tlkit.inference.shard_folder import ShardFolder
     from tlkit.inference.shards import BlockList, describe_command, write_shards
     from tlkit.utils.storage import as_location
 
     names = ("engine", "top_k", "probs", "scores", "unknown", "min_confidence", "skip_unreadable", "trust_model")
     spec = describe_command(run, as_location(output), **{name: getattr(settings, name) for name in names})
-    ShardFolder(spec.output).find(spec.as_json())  # what is refused is refused before a long list is read
+    spec.folder.find()  # what is refused is refused before a long list is read
     with BlockList(_list_inputs(inputs), spec) as blocks:
         _refuse_nothing(blocks.num_inputs, inputs)
         return write_shards(blocks, Console(), predictor)
@@ -194,13 +193,13 @@ def _choose_format(settings: PredictSettings, output: str | None) -> str:
         OptionError: if an option would have no effect, a format needs a file, or the file cannot be made
     """
     from tlkit.cli.output import choose_format
+    from tlkit.distributed.shard_folder import names_folder
     from tlkit.errors import OptionError
     from tlkit.inference.tables import BINARY_FORMATS
     from tlkit.utils.files import check_new_file
     from tlkit.utils.storage import is_remote
 
-    is_folder_name = output is not None and output.endswith(("/", os.sep))
-    requested = SHARDS if is_folder_name and settings.format == "auto" else settings.format
+    requested = SHARDS if output is not None and names_folder(output) and settings.format == "auto" else settings.format
     if reporting().as_json and output is None:
         requested = "json" if requested == "auto" else requested
         if requested != "json":

@@ -69,6 +69,18 @@ class Codec:
         return {name: array for step in (self.projection, self.quantizer) if step for name, array in vars(step).items()}
 
 
+def codec_of(arrays: dict[str, np.ndarray]) -> Codec:
+    """Make the codec that `Codec.arrays` was taken from.
+
+    Raises:
+        KeyError: if an array is missing
+    """
+    projection = (
+        Projection(*(arrays[name] for name in ("mean", "components", "explained"))) if "mean" in arrays else None
+    )
+    return Codec(projection, ProductQuantizer(arrays["centers"]) if "centers" in arrays else None)
+
+
 def fit_codec(train: np.ndarray, components: int, parts: int, seed: int) -> Codec:
     """Fit a codec on training features.
 

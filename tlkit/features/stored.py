@@ -14,19 +14,22 @@ class StoredFeatures:
 
     In epoch e an image that is cached in several views shows view (its position + e) modulo their
     number, so that every view comes once before any comes again.
+
+    Attributes:
+        hashes: of the files, uint8 (images, 32)
     """
 
     def __init__(
         self, store: FeatureStore, sha256: Sequence[str] | np.ndarray, num_views: int = 0, epoch: int = 0
     ) -> None:
         self._store, self._num_views, self._epoch = store, num_views, epoch
-        self._hashes = sha256 if isinstance(sha256, np.ndarray) else as_hashes(sha256)
+        self.hashes = sha256 if isinstance(sha256, np.ndarray) else as_hashes(sha256)
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self.hashes)
 
     def __getitem__(self, indices: np.ndarray | slice) -> np.ndarray:
-        hashes = self._hashes[indices]
+        hashes = self.hashes[indices]
         if not self._num_views:
             return self._store.gather(hashes)
         positions = np.arange(len(self))[indices]
@@ -34,7 +37,7 @@ class StoredFeatures:
 
     def in_epoch(self, epoch: int) -> "StoredFeatures":
         """Take the same images as an epoch sees them."""
-        return StoredFeatures(self._store, self._hashes, self._num_views, epoch)
+        return StoredFeatures(self._store, self.hashes, self._num_views, epoch)
 
 
 class StoredAppearances:

@@ -1,10 +1,5 @@
-"""Predictions as a folder of parquet shards, one per block of inputs; the same command continues it after a kill.
+"""Predictions as a folder of parquet shards, one per block of inputs."""
 
-A shard's name holds the number of its block and a hash of the run, the options and the inputs of the block. So a shard
-that is there is the one that this command would write.
-"""
-
-import hashlib
 import io
 import json
 import os
@@ -18,13 +13,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from tlkit.distributed.shard_folder import COUNTS, ShardFolder, ShardRow, shard_name
 from tlkit.distributed.workers import current_workers, note_work
 from tlkit.engines.base import versions
-from tlkit.errors import OptionError, RunError, require
+from tlkit.errors import RunError, require
 from tlkit.inference.counts import Counts
 from tlkit.inference.inputs import NamedInput
 from tlkit.inference.predictor import Prediction, Predictor
-from tlkit.inference.shard_folder import ShardFolder
 from tlkit.inference.sorting import with_min_confidence
 from tlkit.inference.tables import ParquetWriter, PredictionColumns
 from tlkit.runs.run import MAX_JSON_BYTES, Run, load_run
@@ -33,12 +28,10 @@ from tlkit.utils.parallel import CHUNK, count_workers, in_chunks, ordered_map, s
 from tlkit.utils.progress import Advance, Progress
 from tlkit.utils.reading import sha256_regular
 from tlkit.utils.storage import Location, as_location, is_remote
-from tlkit.utils.text import quote_names
 
 SHARDS_VERSION = 1  # of the form of a folder
 BLOCK_SIZES = 128, 1024  # inputs of a shard, at least and at most: seconds of work, so that a kill costs little
 NUM_BLOCKS = 256  # where they are fewer, blocks are smaller, so that many workers have something to do
-COUNTS = "tlkit.counts"  # in a shard's metadata
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,11 @@ class PredictSpec:
             del same[name]
         return same
 
+    @property
+    def folder(self) -> ShardFolder:
+        """The folder that the shards are written into."""
+        return ShardFolder(self.output, self.as_json())
+
 
 @dataclass(frozen=True)
 class InputBlock:
@@ -91,16 +89,6 @@ class InputBlock:
 
     def __len__(self) -> int:
         return len(self.inputs)
-
-
-@dataclass(frozen=True)
-class ShardRow:
-    """A finished shard in short: name, SHA-256, number of rows, and counts as `Counts.as_json` gives them."""
-
-    file: str
-    sha256: str
-    rows: int
-    counts: dict[str, Any]
 
 
 def describe_command(run: Run, output: Location, **options: Any) -> PredictSpec:
@@ -122,7 +110,7 @@ def describe_command(run: Run, output: Location, **options: Any) -> PredictSpec:
     with suppress(FileNotFoundError):  # the current folder was removed
         root = str(Path.cwd())
     output = output.absolute() if isinstance(output, Path) else output
-    options["block_size"] = ShardFolder(output).block_size()
+    options["block_size"] = ShardFolder(output, {}).block_size()
     return PredictSpec(str(run.path.absolute()), _hash_model(run), output, root, used, **options)
 
 
@@ -179,8 +167,7 @@ class BlockList:
         key = json.dumps(self.spec.as_json())
         for number, block in enumerate(in_chunks(map(json.loads, self._file), self.spec.block_size)):
             start = "" if all(os.path.isabs(path) or is_remote(path) for path in block) else self.spec.root  # noqa: PTH117
-            digest = hashlib.sha256(json.dumps([key, start, block]).encode()).hexdigest()
-            yield InputBlock(f"part-{number:06d}-{digest[:16]}.parquet", tuple(block))
+            yield InputBlock(shard_name(number, key, start, block), tuple(block))
 
 
 class PredictBlock:
@@ -246,7 +233,7 @@ class PredictBlock:
             self._advance(len(predictions))
         writer.describe({COUNTS: json.dumps(counts.as_json())})
         writer.close()
-        return _describe_shard(block.file, ShardFolder(self._spec.output).write(block.file, content.getvalue()))
+        return self._spec.folder.add(block.file, content.getvalue())
 
     def _named(self, block: InputBlock) -> Iterator[NamedInput]:
         return (NamedInput(path, self._find(path)) for path in block.inputs)
@@ -254,15 +241,6 @@ class PredictBlock:
     def _find(self, path: str) -> Location:
         location = as_location(path)
         return Path(self._spec.root, location) if isinstance(location, Path) else location
-
-
-def _describe_shard(file: str, content: bytes) -> ShardRow:
-    """Read what a shard says of itself; ValueError or OSError if it is damaged"""
-    from pyarrow import BufferReader, parquet
-
-    metadata = parquet.read_metadata(BufferReader(content))
-    counts = json.loads((metadata.metadata or {})[COUNTS.encode()])
-    return ShardRow(file, hashlib.sha256(content).hexdigest(), metadata.num_rows, counts)
 
 
 def write_shards(blocks: BlockList, progress: Progress, predictor: Predictor) -> Counts:
@@ -273,51 +251,30 @@ def write_shards(blocks: BlockList, progress: Progress, predictor: Predictor) ->
         predictor: of this run with these options
 
     Raises:
-        OptionError: as `ShardFolder.find` does, and if the inputs are not those that the folder was started with
+        OptionError: as `ShardFolder.fill` does
         RunError
         WriteError
     """
-    spec, counts = blocks.spec, Counts()
-    folder = ShardFolder(spec.output)
-    finished = folder.find(spec.as_json())
-    if others := sorted(finished.difference(block.file for block in blocks)):
-        raise OptionError(
-            f"'{folder}' has shards of other inputs ({quote_names(others)}): the list of inputs has changed since the "
-            "command was started; choose another folder with -o."
-        )
-    folder.start(spec.as_json())
-    progress.run_started(Path(str(folder)))
-    if finished:
-        progress.note(f"continues: {len(finished):,} of {blocks.num_blocks:,} shards are there")
-    shards = [_take(_read_shard(folder, name), counts) for name in sorted(finished)]
-    missing, workers = (block for block in blocks if block.file not in finished), current_workers()
-    with progress.stage("shards", blocks.num_inputs - counts.num_rows, "images") as advance:
-        if workers:
-            for row in workers.map(PredictBlock, spec, missing):
-                shards.append(_take(row, counts))
-                advance(row.counts["inputs"])
-                progress.waiting(workers.describe("images"))
-            note_work(workers, progress)
-        else:
-            shards += [_take(row, counts) for row in PredictBlock(spec, predictor, advance).each(missing)]
+    spec, counts, rows = blocks.spec, Counts(), list[ShardRow]()
+
+    def classify(missing: Iterator[InputBlock], advance: Advance) -> Iterator[ShardRow]:
+        """Classify blocks in this process, or on workers."""
+        workers = current_workers()
+        if not workers:
+            yield from PredictBlock(spec, predictor, advance).each(missing)
+            return
+        for row in workers.map(PredictBlock, spec, missing):
+            yield row
+            advance(row.counts["inputs"])
+            progress.waiting(workers.describe("images"))
+        note_work(workers, progress)
+
+    for row in spec.folder.fill(blocks, classify, progress, "shards"):
+        if not row.counts:
+            raise spec.folder.damage(row.file, "it has no counts")
+        counts.merge(row.counts)
+        rows.append(replace(row, counts={}))  # which are long where there are many classes
     counted = counts.as_json()
     del counted["first_error"]  # depends on what was there
-    shards.sort(key=lambda shard: str(shard["file"]))
-    rows = {"rows": sum(shard["rows"] for shard in shards)}
-    folder.complete({"run": spec.run} | spec.as_json() | rows | counted | {"shards": shards})
+    spec.folder.complete({"run": spec.run} | counted, rows)
     return counts
-
-
-def _take(row: ShardRow, counts: Counts) -> dict[str, Any]:
-    """Count a shard's rows; return what the manifest says of it, which is short where there are many classes."""
-    counts.merge(row.counts)
-    return {"file": row.file, "sha256": row.sha256, "rows": row.rows}
-
-
-def _read_shard(folder: ShardFolder, name: str) -> ShardRow:
-    try:
-        return _describe_shard(name, folder.read(name))
-    except (OSError, ValueError, KeyError) as error:
-        raise OptionError(
-            f"'{folder.location / name}' is damaged ({error}); remove this file and repeat the command."
-        ) from None

@@ -1,5 +1,6 @@
 """Arrays in a `.npz` file that may come from a stranger: every header is checked before any data is read; no pickle."""
 
+import io
 import re
 import tokenize
 import warnings
@@ -84,14 +85,14 @@ class ArrayFile:
 
 
 @contextmanager
-def open_arrays(file: Path, max_bytes: int) -> Iterator[ArrayFile]:
-    """Open a `.npz` file, and check names, sizes and headers of its arrays.
+def open_arrays(file: Path | bytes, max_bytes: int) -> Iterator[ArrayFile]:
+    """Open a `.npz` file, or the bytes of one, and check names, sizes and headers of its arrays.
 
     Raises:
         ValueError: if it is damaged, or would unpack to more than `max_bytes`
         OSError: if it is not a regular file of at most that size
     """
-    with open_regular(file, max_bytes) as opened:
+    with io.BytesIO(file) if isinstance(file, bytes) else open_regular(file, max_bytes) as opened:
         with _damage_is_an_error():
             members = zipfile.ZipFile(opened)
             arrays = ArrayFile(_read_headers(members, max_bytes), members)

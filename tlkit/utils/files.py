@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from tlkit.errors import OptionError, TlkitError, WriteError
 
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # of files that are written
 TEMPORARY = re.compile(r"\.tlkit-[0-9a-f]{16}\.tmp(?:\.keras)?")  # names of what is not whole yet
 
 
@@ -210,8 +211,7 @@ def _taken(path: str | Path) -> OptionError:
 
 @contextmanager
 def _opened(path: Path, mode: str) -> Iterator[IO[Any]]:
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-    with path.open(mode, **text) as file:
+    with path.open(mode, **({} if "b" in mode else TEXT)) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -4,12 +4,12 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from tlkit.errors import OptionError, StorageError
-from tlkit.utils.files import write_new
+from tlkit.utils.files import TEXT, check_new_file, open_new, write_new
 from tlkit.utils.locations import Location, RemotePath, as_location, is_remote
 from tlkit.utils.object_stores import explaining, missing_key, open_filesystem, require_bucket
 
@@ -21,6 +21,7 @@ __all__ = [  # with what the modules below have, so that one import is enough
     "RemotePath",
     "StoredFile",
     "as_location",
+    "check_new_location",
     "exists",
     "is_file",
     "is_folder",
@@ -29,6 +30,7 @@ __all__ = [  # with what the modules below have, so that one import is enough
     "list_files_below",
     "listed_state",
     "open_filesystem",
+    "open_new_location",
     "open_stored",
     "put_file",
     "put_new",
@@ -313,3 +315,37 @@ def remove_stored(path: RemotePath) -> None:
     with explaining(path), suppress(FileNotFoundError):
         store, name = open_filesystem(path)
         store.delete_file(name)
+
+
+def check_new_location(location: Location) -> None:
+    """Check, before any work, that nothing is at a location; of a path, as `check_new_file` does.
+
+    Raises:
+        OptionError: if something is there
+        StorageError: if there is no such bucket, or the store cannot be reached
+    """
+    if isinstance(location, Path):
+        check_new_file(location)
+    elif kind_of(location):
+        raise OptionError(f"'{location}' already exists; choose another file with -o.")
+
+
+@contextmanager
+def open_new_location(location: Location, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a new file that gets its name when the block ends without an error, and never replaces anything.
+
+    An object is in memory until then, and put once.
+
+    Raises:
+        OptionError, StorageError, WriteError: as `check_new_location` and `put_new` do
+    """
+    if isinstance(location, Path):
+        with open_new(location, mode) as file:
+            yield file
+        return
+    check_new_location(location)
+    content = io.BytesIO()
+    file = content if "b" in mode else io.TextIOWrapper(content, **TEXT)
+    yield file
+    file.flush()
+    put_new(location, content.getvalue())
