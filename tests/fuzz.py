@@ -74,6 +74,7 @@ BASES = (  # command lines of a second or two that work, to which an option is a
     ("report", "net"),
     ("export", "net", "-o", "exported"),
     ("features", "photos", *SMALL, "-o", "features.npz"),
+    ("features", "photos", *SMALL, "--pq", "4", "-o", "rows/"),
     ("search", "index", "photos", "--descriptor", "pixels", "-o", "indexed"),
     ("search", "query", "found", "photos/red/0.png"),
     ("search", "evaluate", "found"),
@@ -106,7 +107,7 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {  # in which each of these com
     "read-only folder": {},
 }
 SHARED = ("photos", "net", "classic", "found")  # of the workspace, that command lines read
-OUTPUTS = ("features.npz", "samples", "exported", "indexed", "answers")  # that command lines of `BASES` name
+OUTPUTS = ("features.npz", "samples", "exported", "indexed", "answers", "rows")  # that command lines of `BASES` name
 MAY_REFUSE = ("no cache", "read-only folder")  # where a sentence is as good
 COLUMNS = ("0", "2", "3", "4", "5", "6", "works", "1", "traceback", "hung")
 FAILED = {"1", "traceback", "hung"}

@@ -60,6 +60,7 @@ NEEDS = {  # what the sentence names: the package, and the extra that installs i
     "features {data} --pca 2 -o {out}/f.npz": ("scikit-learn", "classic"),
     "features {data} --pq 4 -o {out}/f.npz": ("faiss", "search"),
     "features {data} -o {out}/f.parquet": ("pyarrow", "parquet"),
+    "features {data} -o {out}/f/": ("pyarrow", "parquet"),
     "summary lenet5": ("TensorFlow", "train"),
     "gradcheck lenet5": ("TensorFlow", "train"),
     "visualize mobilenet_v2 -o {out}/v.png": ("TensorFlow", "train"),

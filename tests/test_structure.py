@@ -34,9 +34,9 @@ PACKAGE = read_package(ROOT / "tlkit")
 LAYERS = [
     {"errors"},
     {"utils"},
-    {"cache"},
+    {"settings", "cache"},
     {"distributed"},
-    {"settings", "data", "models", "classic", "evaluation"},
+    {"data", "models", "classic", "evaluation"},
     {"engines", "training.loop"},
     {"runs"},
     {"features", "inference"},
@@ -54,7 +54,7 @@ READS_FREEZE = (
     *("tlkit.training.finetune", "tlkit.training.network", "tlkit.training.auto_freeze", "tlkit.settings."),
     *("tlkit.training.option_effects", "tlkit.cli.finetune", "tlkit.cli.lr_find"),
 )
-LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 380}
+LIMITS = {"module": 350, "function": 40, "parameters": 6, "package": 20, "files": 382}
 ONE_FILE_AN_ENTRY = ("tlkit/cli", "tlkit/models/architectures")
 
 LOADS_KERAS = {  # everything else gets at Keras through NetworkSource.build() and NetworkRecipe.fit()

@@ -44,6 +44,8 @@ COMMANDS = (  # in this order: later ones use the runs of earlier ones; {data} i
     ("report", "net"),
     ("export", "net", "-o", "exported"),
     ("features", "{data}", *SMALL, "--pca", "4", "-o", "features.npz"),
+    ("features", "{data}", *SMALL, "-o", "rows/"),
+    ("features", "{data}", *SMALL, "-o", "rows/"),  # which is complete
     ("search", "index", "{data}", "--descriptor", "pixels", "-o", "found"),
     ("search", "query", "found", "{data}", "-k", "3", "--format", "table"),
     ("search", "evaluate", "found"),

@@ -117,6 +117,22 @@ def test_output_where_anything_is_is_refused_and_that_stays(home, name):
     assert not (home / "links" / "nowhere").exists()
 
 
+@pytest.mark.parametrize("name", ["predict", "features"])
+def test_a_folder_of_shards_where_anything_is_is_refused_and_that_stays(home, name):
+    before = everything(home)
+    for taken, path in TAKEN.items():
+        if taken == "an empty folder":
+            continue  # which is taken
+        words = refused(2, *COMMANDS[name][0], "-o", f"{path}/")
+        assert "already exists" in words or "inside the image folder" in words, (taken, words)
+        assert everything(home) == before, taken
+    done = tlkit(*COMMANDS[name][0], "-o", "empty/")
+    assert done.exit_code == 0, done.stderr
+    after = everything(home)
+    assert {path: after[path] for path in before} == before
+    assert {path.partition("/")[0] for path in after.keys() - before.keys()} == {"empty"}
+
+
 IMPOSSIBLE_FILES = ("", ".", "..", "notes/", "new/", "new/.", "no/such", "notes/thesis.txt/new", "/proc/new", "n" * 300)
 IMPOSSIBLE_RUNS = ("", ".", "..", "notes/", "pipe/new", "/proc/new", "n" * 300)
 
@@ -125,7 +141,7 @@ IMPOSSIBLE_RUNS = ("", ".", "..", "notes/", "pipe/new", "/proc/new", "n" * 300)
 def test_output_of_a_name_that_cannot_be_made_is_refused_in_a_sentence(home, name):
     before = everything(home)
     for path in IMPOSSIBLE_FILES if name in FILES else IMPOSSIBLE_RUNS:
-        if name in ("explain", "predict") and path == "new/":
+        if name in ("explain", "predict", "features") and path == "new/":
             continue  # they make a folder of that name
         assert "-o" in refused(2, *COMMANDS[name][0], "-o", path), path[:20]
         assert everything(home) == before, path[:20]

@@ -15,7 +15,8 @@ parquet = pytest.importorskip("pyarrow.parquet")
 from tests.networks import keras, run_network
 from tlkit.data.image import decode_square
 from tlkit.errors import OptionError, RunError
-from tlkit.features.export import Table, check_file, export_features, write_table
+from tlkit.features import export
+from tlkit.features.export import export_features
 from tlkit.settings.commands import FeaturesSettings
 
 
@@ -112,32 +113,6 @@ def test_export_to_csv_and_parquet_holds_the_same_and_puts_the_codec_beside(smal
     np.testing.assert_allclose((full - fitted["mean"]) @ fitted["components"].T, table["features"], atol=1e-3)
 
 
-def table_of(arrays):
-    names = (["a/1.png", "b/2.png"], ["a", "b"], ["train", "validation"])
-    return Table(names, np.array([[1, 2], [3, 4]], np.uint8), {"seed": 0}, arrays)
-
-
-def test_write_table_leaves_neither_file_where_one_cannot_be_written(tmp_path):
-    codec = {"centers": np.zeros((2, 5, 1), np.float32)}
-    for taken in ("t.csv", "u.learnt.npz"):
-        (tmp_path / taken).mkdir()
-        with pytest.raises(OptionError):
-            write_table(table_of(codec), tmp_path / f"{taken[0]}.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "u.learnt.npz"]
-    write_table(table_of(codec), tmp_path / "v.csv")
-    assert opened(tmp_path / "v.learnt.npz")["centers"].shape == (2, 5, 1)
-
-
-def test_check_file_finds_the_codec_of_another_table_in_the_way_only_where_there_is_a_codec(tmp_path):
-    (tmp_path / "t.learnt.npz").write_bytes(b"of another table")
-    check_file(tmp_path / "t.csv", has_codec=False)
-    assert write_table(table_of({}), tmp_path / "t.csv") == [tmp_path / "t.csv"]
-    assert (tmp_path / "t.learnt.npz").read_bytes() == b"of another table"
-    check_file(tmp_path / "t.npz", has_codec=True)  # which holds its own
-    with pytest.raises(OptionError, match=r"t\.learnt\.npz' already exists"):
-        check_file(tmp_path / "t.parquet", has_codec=True)
-
-
 def test_export_fits_components_on_training_images_alone(small, colors, tmp_path, exported):
     export_features(colors, tmp_path / "p.npz", FeaturesSettings(**small, pca=3))
     full, table = opened(exported.files[0]), opened(tmp_path / "p.npz")
@@ -152,6 +127,23 @@ def test_export_of_codes_has_bytes(small, colors, tmp_path):
     assert "features" not in table
     assert set(done.nearest_neighbor_accuracy) == {"features", "components", "codes"}
     assert done.nearest_neighbor_accuracy["features"] > 0.5
+
+
+def test_nearest_images_are_the_same_in_blocks_of_any_size(small, colors, tmp_path, monkeypatch):
+    options = FeaturesSettings(**small, pca=8, pq=4, validation_split=0.4)
+    expected = export_features(colors, tmp_path / "whole.npz", options).nearest_neighbor_accuracy
+    assert 0 < min(expected.values()) <= max(expected.values()) <= 1
+    for rows in (1, 5):
+        monkeypatch.setattr(export, "BLOCK_ROWS", rows)
+        done = export_features(colors, tmp_path / f"{rows}.npz", options)
+        assert done.nearest_neighbor_accuracy == pytest.approx(expected)
+
+
+def test_of_many_validation_images_some_are_asked_about_and_a_note_says_so(small, colors, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MAX_QUERIES", 3)
+    done = export_features(colors, tmp_path / "some.npz", FeaturesSettings(**small))
+    assert "nearest training images were looked for of 3 of 6 validation images." in done.notes
+    assert 3 * done.nearest_neighbor_accuracy["features"] in (0, 1, 2, 3)
 
 
 def test_export_of_what_is_the_runs_own_cannot_be_another(finetuned_run, colors, tmp_path):

@@ -24,7 +24,6 @@ from tests.shared_runs import copy_run, rewrite_json
 from tlkit.errors import RunError
 from tlkit.inference import shards
 from tlkit.inference.predictor import Predictor
-from tlkit.inference.shard_folder import ShardFolder
 from tlkit.inference.shards import BlockList, PredictBlock, choose_block_size, describe_command, write_shards
 from tlkit.utils.progress import Silent
 
@@ -213,7 +212,7 @@ def test_names_of_shards_are_those_of_a_folder_that_an_earlier_version_started(r
     (tmp_path / "out" / "_command.json").write_text(json.dumps(key))
     with BlockList(inputs, describe_command(run, tmp_path / "out", top_k=2)) as blocks:
         assert [block.file for block in blocks] == expected
-        assert ShardFolder(tmp_path / "out").find(blocks.spec.as_json()) == set()
+        assert blocks.spec.folder.find() == set()
 
 
 @pytest.mark.parametrize("num_inputs", [1, 128, 129, 3_000, 32_768, 32_769, 100_000, 262_144, 10**6, 10**9])

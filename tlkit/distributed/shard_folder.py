@@ -137,7 +137,7 @@ class ShardFolder:
         """List what is in the folder, but not what a killed process has left half-written.
 
         Raises:
-            OptionError: if it is no folder, or nothing can be written into it
+            OptionError: if it is not a folder, or nothing can be written into it
             StorageError
         """
         folder = self.location
@@ -245,11 +245,12 @@ class ShardFolder:
         try:
             return read_row(name, self.read(name) if written is None else written, is_checked=written is None)
         except (OSError, ValueError, NotImplementedError, MemoryError) as error:
-            raise self.damage(name, str(error).split("\n")[0].rstrip(".")) from None
+            raise self.damage(name, error) from None
 
     def damage(self, name: str, reason: object) -> OptionError:
         """Make the sentence for a file that is not what was written."""
-        return OptionError(f"'{self.location / name}' is damaged ({reason}); remove this file and repeat the command.")
+        text = str(reason).split("\n")[0].removeprefix("it is damaged: ").rstrip(".")
+        return OptionError(f"'{self.location / name}' is damaged ({text}); remove this file and repeat the command.")
 
     def read(self, name: str) -> bytes:
         """Read a shard, or another file of the folder.

@@ -25,7 +25,7 @@ from tlkit.utils.reading import sha256_regular
 from tlkit.utils.storage import Location
 
 SHARDS_FORMAT = 1  # of a folder
-LEARNT = "_learnt.npz"  # the arrays of the codec
+CODEC_FILE = "_learnt.npz"  # the arrays of the codec
 MAX_CODEC_BYTES = 1 << 30
 CHANGES_NO_ROW = ("csv_dialect", "trust_model", "run")
 
@@ -47,7 +47,7 @@ def open_table_folder(output: Location, settings: FeaturesSettings) -> ShardFold
     options = {name: value for name, value in to_json(settings).items() if name not in CHANGES_NO_ROW}
     model = sha256_regular(load_run(settings.run).path / "model.json", MAX_JSON_BYTES) if settings.run else ""
     form = {"format": SHARDS_FORMAT, "block_size": tables.BLOCK_ROWS, "versions": used, "model": model}
-    folder = ShardFolder(output, form | options, (LEARNT,) if settings.pca or settings.pq else ())
+    folder = ShardFolder(output, form | options, (CODEC_FILE,) if settings.pca or settings.pq else ())
     folder.find()
     return folder
 
@@ -67,16 +67,16 @@ def stored_codec(folder: ShardFolder | None, train: Sequence[str], fit: Callable
     if not (folder and folder.beside):
         return fit()
     fitted_on = hashlib.sha256(as_hashes(train).tobytes()).hexdigest()
-    if LEARNT not in folder.names():
+    if CODEC_FILE not in folder.names():
         codec = fit()
         folder.start()
-        folder.write(LEARNT, npz(codec.arrays() | {"facts": as_array({"fitted_on": fitted_on})}))
+        folder.write(CODEC_FILE, npz(codec.arrays() | {"facts": as_array({"fitted_on": fitted_on})}))
     try:
-        with open_arrays(folder.read(LEARNT), MAX_CODEC_BYTES) as stored:
+        with open_arrays(folder.read(CODEC_FILE), MAX_CODEC_BYTES) as stored:
             arrays = stored.read_all()
         facts, codec = json.loads(str(arrays.pop("facts"))), codec_of(arrays)
     except (OSError, ValueError, *ERRORS) as error:
-        raise folder.damage(LEARNT, error) from None
+        raise folder.damage(CODEC_FILE, error) from None
     if facts.get("fitted_on") != fitted_on:
         raise OptionError(
             f"'{folder}' was started with other training images: the list of inputs has changed since the command was "

@@ -49,7 +49,7 @@ class Table:
 
     @cached_property
     def num_values(self) -> int:
-        """How many values a row has."""
+        """The number of values of a row."""
         return int(self._encode(slice(0, 1)).shape[1])
 
     @property
@@ -83,12 +83,14 @@ def check_file(file: Location, has_codec: bool) -> None:
         ModelError: if it cannot
         StorageError
     """
+    check_new_location(file)
     if file.suffix.lower() not in WRITERS:
         raise OptionError(
-            f"'{file.name}' has an unknown ending; expected one of {', '.join(WRITERS)}, or / for a folder of shards."
+            f"'{file.name}' has an unknown ending; choose a name with -o that ends in {', '.join(WRITERS)}, or in / "
+            "for a folder of shards."
         )
-    for path in (file, codec_file(file)) if has_codec and not _holds_all(file) else (file,):
-        check_new_location(path)
+    if has_codec and not _holds_all(file):
+        check_new_location(codec_file(file))
     if file.suffix.lower() == ".parquet":
         require("pyarrow", "parquet", "a .parquet file")
 

@@ -1,5 +1,6 @@
-"""Where shards are written: what is refused on disk and in an object store, and predictions put there."""
+"""Folders of shards: what is refused on disk and in an object store, what is continued, and predictions put there."""
 
+import io
 import json
 import signal
 
@@ -9,8 +10,10 @@ pytest.importorskip("pyarrow")
 
 from tests.cli.commands import posix, refused, tlkit
 from tests.inference.test_shards import SECONDS, TEMPORARY, read_folder, small_blocks, start  # noqa: F401  a fixture
-from tlkit.inference.shard_folder import ShardFolder
+from tlkit.distributed.shard_folder import SHARD, ShardFolder, names_folder, shard_name
+from tlkit.errors import OptionError
 from tlkit.inference.shards import describe_command
+from tlkit.utils.progress import Silent
 from tlkit.utils.storage import RemotePath, open_filesystem
 
 COMMAND = {"format": 1, "block_size": 1024, "model": "a", "versions": {"pillow": "13"}, "top_k": 1, "unknown": None}
@@ -25,12 +28,13 @@ def test_a_folder_without_a_shard_yet_is_taken(tmp_path):
             (folder / TEMPORARY).touch()
         if kind == "command":
             (folder / "_command.json").write_text(json.dumps(COMMAND))
-        shards = ShardFolder(folder)
-        assert shards.find(COMMAND) == set()
-        shards.start(COMMAND)
-        shards.write(f"part-000000-{'0' * 16}.parquet", b"rows")
-        assert shards.find(COMMAND) == {f"part-000000-{'0' * 16}.parquet"}
-        shards.complete({})
+        shards = ShardFolder(folder, COMMAND)
+        assert shards.find() == set()
+        shards.start()
+        row = shards.add(f"part-000000-{'0' * 16}.parquet", shard_of("a", "b"))
+        assert row.rows == 2
+        assert shards.find() == {row.file}
+        shards.complete({}, [row])
         assert sorted(path.name[:9] for path in folder.iterdir()) == ["_command.", "_manifest", "part-0000"]
 
 
@@ -39,11 +43,119 @@ def test_an_impossible_size_of_shards_is_refused(run, colors, tmp_path, size):
     assert tlkit("predict", run.path, colors, "-o", f"{tmp_path}/out/").exit_code == 0
     (tmp_path / "out" / "_manifest.json").unlink()
     command = json.loads((tmp_path / "out" / "_command.json").read_text())
-    assert command["block_size"] == 128 == ShardFolder(tmp_path / "out").block_size()
+    assert command["block_size"] == 128 == ShardFolder(tmp_path / "out", {}).block_size()
     (tmp_path / "out" / "_command.json").write_text(json.dumps(command | {"block_size": size}))
     words = refused(2, "predict", run.path, colors, "-o", f"{tmp_path}/out/")
     assert f"was started with another number of inputs a shard ({size})" in words
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+class Block:
+    """A word that becomes a shard of its letters."""
+
+    def __init__(self, number, word):
+        self.word, self.file = word, shard_name(number, word)
+
+    def __len__(self):
+        return len(self.word)
+
+
+def shard_of(*texts):
+    """The bytes of a shard."""
+    import pyarrow
+    from pyarrow import parquet
+
+    content = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": texts}), content, write_page_checksum=True)
+    return content.getvalue()
+
+
+def fill(folder, words, stop_after=None):
+    """Fill a folder with the letters of words; a process that is killed writes a part of them."""
+    blocks, computed, progress = [Block(number, word) for number, word in enumerate(words)], [], Silent()
+
+    def compute(missing, advance):
+        for block in missing:
+            if len(computed) == stop_after:
+                raise KeyboardInterrupt
+            computed.append(block.word)
+            yield folder.add(block.file, shard_of(*block.word))
+
+    folder.complete({"words": len(words)}, folder.fill(blocks, compute, progress, "shards"))
+    return computed, progress.notes
+
+
+def test_a_folder_is_filled_and_continued_to_the_same_bytes(tmp_path):
+    words = ["one", "two", "three", "four"]
+    assert fill(ShardFolder(tmp_path / "whole", COMMAND), words) == (words, [])
+    folder = ShardFolder(tmp_path / "parts", COMMAND)
+    for count in (2, 1):
+        with pytest.raises(KeyboardInterrupt):
+            fill(folder, words, count)
+    assert fill(folder, words) == (["four"], ["continues: 3 of 4 shards are there"])
+    whole, parts = (
+        {file.name: file.read_bytes() for file in folder.iterdir()} for folder in sorted(tmp_path.iterdir())
+    )
+    assert whole == parts
+    assert read_folder(tmp_path / "parts").column("text").to_pylist() == list("".join(words))
+    manifest = json.loads(whole["_manifest.json"])
+    assert (manifest["rows"], manifest["words"], manifest["top_k"]) == (15, 4, 1)
+    assert [shard["rows"] for shard in manifest["shards"]] == [3, 3, 5, 4]
+
+
+def test_shards_of_other_blocks_are_refused_and_stay(tmp_path):
+    folder = ShardFolder(tmp_path / "out", COMMAND)
+    with pytest.raises(KeyboardInterrupt):
+        fill(folder, ["one", "two"], 1)
+    before = sorted((tmp_path / "out").iterdir())
+    with pytest.raises(OptionError, match="has shards of other inputs .* the list of inputs has changed"):
+        fill(folder, ["two", "one"])
+    assert sorted((tmp_path / "out").iterdir()) == before
+
+
+def test_another_command_is_refused_before_its_files(tmp_path):
+    folder = ShardFolder(tmp_path / "out", COMMAND, ("_learnt.npz",))
+    folder.start()
+    folder.write("_learnt.npz", b"arrays")
+    assert folder.find() == set()
+    with pytest.raises(OptionError, match="was started with --top-k 1, but now it is 2"):
+        ShardFolder(tmp_path / "out", COMMAND | {"top_k": 2}).find()
+    with pytest.raises(OptionError, match=r"has other files \('_learnt.npz'\)"):
+        ShardFolder(tmp_path / "out", COMMAND).find()
+
+
+@pytest.mark.parametrize("where", ["start", "middle", "footer", "end"])
+def test_a_damaged_shard_is_named_wherever_the_damage_is(tmp_path, where):
+    words = ["one", "a longer one" * 50]
+    folder = ShardFolder(tmp_path / "out", COMMAND)
+    with pytest.raises(KeyboardInterrupt):
+        fill(folder, [*words, "three"], 2)
+    shard = tmp_path / "out" / shard_name(1, words[1])
+    content = bytearray(shard.read_bytes())
+    position = {"start": 60, "middle": 100, "footer": len(content) - 60, "end": len(content) - 1}[where]
+    content[position] ^= 0x40
+    shard.write_bytes(content)
+    with pytest.raises(OptionError, match=rf"{shard.name}' is damaged \(.*\); remove this file and repeat"):
+        fill(folder, [*words, "three"])
+    shard.unlink()
+    assert fill(folder, [*words, "three"])[0] == [words[1], "three"]
+
+
+def test_shards_that_another_command_puts_beside_are_found_before_the_manifest(tmp_path):
+    folder = ShardFolder(tmp_path / "out", COMMAND)
+    folder.start()
+    rows = [folder.add(Block(0, "one").file, shard_of(*"one")), folder.add(Block(0, "two").file, shard_of(*"two"))]
+    with pytest.raises(OptionError, match="another command has put shards into"):
+        folder.complete({}, rows[:1])
+    assert not (tmp_path / "out" / "_manifest.json").exists()
+    folder.complete({}, rows)
+
+
+def test_a_name_depends_on_everything_and_a_slash_means_a_folder():
+    names = [shard_name(0, "a", ["b", "c"]), shard_name(1, "a", ["b", "c"]), shard_name(0, "a", ["bc"])]
+    assert all(SHARD.fullmatch(name) for name in names)
+    assert len(set(names)) == 3
+    assert [names_folder(text) for text in ("out/", "s3://b/out/", "out", "out.parquet")] == [True, True, False, False]
 
 
 @posix
@@ -155,9 +267,9 @@ def test_what_is_no_folder_of_shards_in_an_object_store_is_refused_and_stays(run
 
 
 def test_a_shard_that_another_process_has_put_meanwhile_stays(run, s3, bucket):
-    folder = ShardFolder(RemotePath("s3://answers/twice"))
-    assert folder.find(COMMAND) == set()
-    folder.start(COMMAND)
+    folder = ShardFolder(RemotePath("s3://answers/twice"), COMMAND)
+    assert folder.find() == set()
+    folder.start()
     assert folder.write("part-000000-0123456789abcdef.parquet", b"first") == b"first"
     assert folder.write("part-000000-0123456789abcdef.parquet", b"second") == b"first"
     assert folder.read("part-000000-0123456789abcdef.parquet") == b"first"
