@@ -4,6 +4,7 @@
     python benchmarks/rows.py head FOLDER [--epochs 2] [--batch-size 128] [--limit 4]
     python benchmarks/rows.py subset FOLDER [--rows 200000]       # streamed against in memory, on some of the rows
     python benchmarks/rows.py passes FOLDER [--rows 200000]       # what fewer passes cost
+    python benchmarks/rows.py shards FOLDER [--rows 200000]       # features written as parquet shards
     python benchmarks/rows.py split [--rows 10000000] [--limit 4] [--frozen]
     python benchmarks/rows.py near [--rows 100000]
     python benchmarks/rows.py photos DATA                         # bands against all pairs, on a folder of images
@@ -19,6 +20,7 @@ import os
 import re
 import resource
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,8 +37,11 @@ from tlkit.data.appearance import APPEARANCE
 from tlkit.data.folder import ImageFolder
 from tlkit.data.image import ImageSpec, decode_image
 from tlkit.data.split import split_folder
+from tlkit.distributed.shard_folder import ShardFolder
 from tlkit.features.store import FeatureKey, FeatureRecord, FeatureStore
 from tlkit.features.stored import StoredFeatures
+from tlkit.features.table_shards import write_table_shards
+from tlkit.features.tables import Table
 from tlkit.models.head import Head
 from tlkit.training.head.learner import HeadLearner
 from tlkit.training.hyperparameters import choose_epochs
@@ -326,10 +331,22 @@ def limit(gigabytes: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
 
 
+def shards(options: argparse.Namespace) -> None:
+    """Write rows of the cache as shards, in an order in which they do not lie there."""
+    store, numbers = FeatureStore(KEY), np.random.default_rng(2).permutation(options.rows)
+    names = [f"class/{number:08}.jpg" for number in range(options.rows)]
+    columns = names, ["class"] * options.rows, ["train"] * options.rows
+    table = Table(columns, StoredFeatures(store, hashes_of(numbers)), {"class_names": ["class"]})
+    with tempfile.TemporaryDirectory(dir=options.folder) as parent, measured() as found:
+        write_table_shards(table, ShardFolder(Path(parent, "out"), {}), {"features": KEY.digest}, Silent())
+        sizes = [file.stat().st_size for file in Path(parent, "out").iterdir()]
+        found |= {"rows": options.rows, "files": len(sizes), "bytes_a_row": sum(sizes) / options.rows}
+
+
 def main() -> None:
     """Do one of these things."""
     parser = argparse.ArgumentParser(description="Many rows on one machine.")
-    parser.add_argument("what", choices=["make", "head", "subset", "passes", "split", "near", "photos"])
+    parser.add_argument("what", choices=["make", "head", "subset", "passes", "shards", "split", "near", "photos"])
     parser.add_argument("folder", type=Path, nargs="?", default=Path())
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--values", type=int, default=1280)
@@ -340,7 +357,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = {"make": 5_000_000, "split": 10_000_000, "near": 100_000}
     options.rows = options.rows or rows.get(options.what, 200_000)
-    if options.what in ("make", "head", "subset", "passes"):
+    if options.what in ("make", "head", "subset", "passes", "shards"):
         os.environ["TLKIT_CACHE"] = str(options.folder)
     globals()[options.what](options)
 

@@ -78,6 +78,13 @@ def test_headers_of_many_files_are_read_by_workers(photos, tmp_path, monkeypatch
         assert survey.survey_files(files, [""] * len(files)) == here
 
 
+def test_shards_of_features_are_equal(here_and_ray, photos, tmp_path):
+    here_and_ray("features", photos, "-o", "PLACE/", "--backbone", "mobilenet_025", "--weights", "none", "--pca", "4")
+    here, ray = ({file.name: file.read_bytes() for file in (tmp_path / place).iterdir()} for place in ("here", "ray"))
+    assert here == ray
+    assert len(here) == 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["all", "lower"])
 def test_runs_are_equal_but_for_times(here_and_ray, photos, freeze):

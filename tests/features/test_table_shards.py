@@ -2,10 +2,14 @@
 
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,8 +21,15 @@ pytest.importorskip("faiss")
 import tlkit
 from tests.cli.commands import posix, refused
 from tests.cli.commands import tlkit as command
+from tests.filling import KEY, record
 from tests.shared_runs import copy_run
+from tlkit.distributed.shard_folder import ShardFolder
 from tlkit.features import tables
+from tlkit.features.store import FeatureStore
+from tlkit.features.stored import StoredFeatures
+from tlkit.features.table_shards import write_table_shards
+from tlkit.features.tables import Table
+from tlkit.utils.progress import Silent
 from tlkit.utils.storage import as_location, open_filesystem
 
 SECONDS = 120  # for a process
@@ -106,21 +117,47 @@ def test_the_library_gives_the_same_table(options, colors, tmp_path, small_block
 
 
 @posix
-@pytest.mark.parametrize("kind", ["plain", "codes"])
-def test_a_command_that_is_killed_behind_each_file_continues_to_the_same_bytes(options, colors, tmp_path, kind):
-    whole = ("features", str(colors), *options, *KINDS[kind], "-o", f"{tmp_path}/whole/")
-    killed = (*whole[:-1], f"{tmp_path}/killed/")
-    done = start(whole, 0)
-    assert done.returncode == 0, done.stderr
-    beside = 1 if kind == "plain" else 2  # files that come before the shards
-    for number, left in enumerate((*[1] * (beside + 1), 2, 0)):  # how many files each process writes before it dies
-        done = start(killed, left)
+def test_a_command_that_is_killed_behind_each_file_continues_to_the_same_bytes(options, colors, tmp_path, small_blocks):
+    words = ("features", str(colors), *options, *KINDS["codes"], "-o")
+    assert command(*words, f"{tmp_path}/whole/").exit_code == 0
+    for number, left in enumerate((1, 1, 1, 2, 0)):  # how many files each process writes before it dies
+        done = start((*words, f"{tmp_path}/killed/"), left)
         assert done.returncode == (-signal.SIGKILL if left else 0), done.stderr
         there = len(list((tmp_path / "killed").glob("*.parquet")))
-        assert there == {beside: 1, beside + 1: 3, beside + 2: NUM_SHARDS}.get(number, 0)
-    assert b"continues: 3 of 6 shards are there" in done.stderr
+        assert there >= (0, 0, 1, 3, NUM_SHARDS)[number]  # the first two files are no shards; other threads write, too
+    assert re.search(rb"continues: [3-6] of 6 shards are there", done.stderr)
     assert state(tmp_path / "killed") == state(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+
+
+@pytest.mark.slow
+@posix
+@pytest.mark.parametrize("seed", range(20))
+def test_kills_at_random_moments_leave_the_same_bytes(options, colors, tmp_path, seed, monkeypatch):
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 1)
+    words = ("features", str(colors), *options, "--pca", "5", "-o")
+    assert command(*words, f"{tmp_path}/whole/").exit_code == 0
+    program, out, draw = (
+        CHILD.replace(f"BLOCK_ROWS = {ROWS}", "BLOCK_ROWS = 1"),
+        tmp_path / "killed",
+        random.Random(seed),
+    )
+    for _ in range(40):
+        wanted = len(list(out.glob("*.parquet"))) + draw.randrange(25)
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "0", *words, f"{out}/"], stderr=subprocess.PIPE
+        ) as running:
+            until = time.monotonic() + SECONDS
+            while running.poll() is None and len(list(out.glob("*.parquet"))) < wanted and time.monotonic() < until:
+                time.sleep(0.002)
+            if wanted < 36:
+                time.sleep(draw.uniform(0, 0.02))
+                running.kill()
+            said = running.communicate(timeout=SECONDS)[1]
+        if running.returncode != -signal.SIGKILL:
+            break
+    assert running.returncode == 0 or b"is complete" in said, said  # the kill may come behind the manifest
+    assert state(out) == state(tmp_path / "whole")
 
 
 def start(words, left):
@@ -205,6 +242,27 @@ def test_refusals_before_any_image_is_read(options, colors, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 50)
+    store, peaks = FeatureStore(KEY), []
+    for count in (400, 1600):
+        for start in range(0, count, 200):
+            store.add([made for made in map(record, range(start, start + 200)) if not store.find(made.sha256)])
+        hashes = [f"{number:064x}" for number in range(count)]
+        names = [f"{number:05}.png" for number in range(count)], ["a"] * count, ["train"] * count
+        table = Table(names, StoredFeatures(store, hashes), {"class_names": ["a"]})
+        folder = ShardFolder(tmp_path / f"{count}", {"format": 1})
+        tracemalloc.start()
+        write_table_shards(table, folder, {"features": KEY.digest}, Silent())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        values = np.array(read(tmp_path / f"{count}").column("features").to_pylist(), np.float32)
+        assert np.array_equal(values, np.stack([record(number).values for number in range(count)]))
+    assert 1600 * record(0).values.nbytes > 2 * peaks[1]
+    assert peaks[1] < 1.5 * peaks[0]
+
+
 # in an object store
 
 
@@ -236,15 +294,15 @@ def refused_without_manifest(bucket, options, colors):
 
 
 @posix
-def test_a_command_that_is_killed_continues_in_an_object_store(options, colors, tmp_path, s3, bucket):
+def test_a_command_that_is_killed_continues_in_an_object_store(options, colors, tmp_path, s3, bucket, small_blocks):
     s3.upload(colors, "s3://features/photos")
     words = ("features", "s3://features/photos", *options, "--pq", "4", "-o", "s3://features/out/")
-    for left in (2, 1, 3, 0):
+    for left in (4, 0):
         done = start(words, left)
         assert done.returncode == (-signal.SIGKILL if left else 0), done.stderr
-    assert b"continues: 4 of 6 shards are there" in done.stderr
-    done = start((*words[:1], str(colors), *words[2:-1], f"{tmp_path}/out/"), 0)
-    assert done.returncode == 0, done.stderr
+    assert re.search(rb"continues: [2-6] of 6 shards are there", done.stderr)
+    done = command(*words[:1], colors, *words[2:-1], f"{tmp_path}/out/")
+    assert done.exit_code == 0, done.stderr
     assert read("s3://features/out").equals(read(tmp_path / "out"))
     keys = [key for key in s3.keys("features") if key.startswith("out/") and not key.endswith("/")]
     assert len(keys) == NUM_SHARDS + 3

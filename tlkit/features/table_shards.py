@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from tlkit.settings.base import to_json
 from tlkit.settings.commands import FeaturesSettings
 from tlkit.utils.arrays import ERRORS, open_arrays
 from tlkit.utils.files import sha256_text
+from tlkit.utils.parallel import count_workers, ordered_map
 from tlkit.utils.progress import Advance, Progress
 from tlkit.utils.reading import sha256_regular
 from tlkit.utils.storage import Location
@@ -27,6 +29,7 @@ from tlkit.utils.storage import Location
 SHARDS_FORMAT = 1  # of a folder
 CODEC_FILE = "_learnt.npz"  # the arrays of the codec
 MAX_CODEC_BYTES = 1 << 30
+MAX_THREADS = 4  # that write shards, each with the rows of one
 CHANGES_NO_ROW = ("csv_dialect", "trust_model", "run")
 
 
@@ -132,13 +135,18 @@ def write_table_shards(table: Table, folder: ShardFolder, about: dict[str, Any],
     codec = sha256_text(*(f"{name} {arrays[name].shape} {arrays[name].tobytes().hex()}" for name in sorted(arrays)))
     key = sha256_text(json.dumps(folder.command), about["features"], json.dumps(table.facts["class_names"]), codec)
 
+    def write_block(block: RowBlock) -> ShardRow:
+        """Write one shard."""
+        content = io.BytesIO()
+        write_parquet(table.part(block.start, block.stop), content, write_page_checksum=True)
+        return folder.add(block.file, content.getvalue())
+
     def write(missing: Iterator[RowBlock], advance: Advance) -> Iterator[ShardRow]:
-        """Write shards, with the rows of one in memory."""
-        for block in missing:
-            content = io.BytesIO()
-            write_parquet(table.part(block.start, block.stop), content, write_page_checksum=True)
-            yield folder.add(block.file, content.getvalue())
-            advance(len(block))
+        """Write shards, with the rows of a few in memory."""
+        with ThreadPoolExecutor(threads := min(MAX_THREADS, count_workers())) as pool:
+            for row in ordered_map(pool, write_block, missing, ahead=threads):
+                yield row
+                advance(row.rows)
 
     blocks = cut_into_blocks(table, key)
     folder.complete(about, folder.fill(blocks, write, progress, "table"))
