@@ -137,16 +137,11 @@ def test_kills_at_random_moments_leave_the_same_bytes(options, colors, tmp_path,
     monkeypatch.setattr(tables, "BLOCK_ROWS", 1)
     words = ("features", str(colors), *options, "--pca", "5", "-o")
     assert command(*words, f"{tmp_path}/whole/").exit_code == 0
-    program, out, draw = (
-        CHILD.replace(f"BLOCK_ROWS = {ROWS}", "BLOCK_ROWS = 1"),
-        tmp_path / "killed",
-        random.Random(seed),
-    )
+    program = [sys.executable, "-c", CHILD.replace(f"BLOCK_ROWS = {ROWS}", "BLOCK_ROWS = 1"), "0"]
+    out, draw = tmp_path / "killed", random.Random(seed)
     for _ in range(40):
         wanted = len(list(out.glob("*.parquet"))) + draw.randrange(25)
-        with subprocess.Popen(
-            [sys.executable, "-c", program, "0", *words, f"{out}/"], stderr=subprocess.PIPE
-        ) as running:
+        with subprocess.Popen([*program, *words, f"{out}/"], stderr=subprocess.PIPE) as running:
             until = time.monotonic() + SECONDS
             while running.poll() is None and len(list(out.glob("*.parquet"))) < wanted and time.monotonic() < until:
                 time.sleep(0.002)
