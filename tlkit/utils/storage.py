@@ -321,8 +321,7 @@ def check_new_location(location: Location) -> None:
     """Check, before any work, that nothing is at a location; of a path, as `check_new_file` does.
 
     Raises:
-        OptionError: if something is there
-        StorageError: if there is no such bucket, or the store cannot be reached
+        OptionError, StorageError: if something is there, or there is no such bucket
     """
     if isinstance(location, Path):
         check_new_file(location)
