@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 
 pytest.importorskip("ray")
 
-from tests.cli.commands import SMALL, refused, tlkit
+from tests.cli.commands import SMALL, posix, refused, tlkit
 from tests.making import encoded, noise
 from tests.object_store import free_port
 from tests.test_shared_cache import wait_for
@@ -142,6 +145,42 @@ def test_shards_of_predictions_are_equal_and_continue_those_of_this_machine(phot
     assert "47 images at" in done.stderr
     here, ray = ({path.name: path.read_bytes() for path in (tmp_path / place).iterdir()} for place in ("here", "ray"))
     assert here == ray
+
+
+def kill_workers(output, killed):
+    """Kill all workers of this process's cluster when there are three shards; add them to a list."""
+    until = time.monotonic() + 120
+    while len(list(output.glob("*.parquet"))) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker") and parent(
+                parent(folder.name)
+            ) == os.getpid():
+                os.kill(int(folder.name), signal.SIGKILL)
+                killed.append(folder.name)
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.slow
+@posix
+def test_workers_that_are_killed_change_no_shard(photos, run, tmp_path):
+    paths = "\n".join(str(path) for path in sorted(photos.rglob("*.png"))) + "\n"
+    command = ("predict", run.path, "-", "-o")
+    assert tlkit(*command, f"{tmp_path}/here/", input=40 * paths).exit_code == 0
+    killed = []
+    killer = Thread(target=kill_workers, args=(tmp_path / "ray", killed))
+    killer.start()
+    done = tlkit(*command, f"{tmp_path}/ray/", *ON_RAY, input=40 * paths)
+    killer.join()
+    assert done.exit_code == 0, done.stderr
+    assert killed
+    here, ray = ({path.name: path.read_bytes() for path in (tmp_path / place).iterdir()} for place in ("here", "ray"))
+    assert here == ray
+    assert len(here) == 20 + 2
 
 
 @pytest.mark.slow
