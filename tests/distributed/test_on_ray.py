@@ -154,9 +154,8 @@ def kill_workers(output, killed):
         time.sleep(0.01)
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            if (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker") and parent(
-                parent(folder.name)
-            ) == os.getpid():
+            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
+            if is_worker and parent(parent(folder.name)) == os.getpid():
                 os.kill(int(folder.name), signal.SIGKILL)
                 killed.append(folder.name)
 
