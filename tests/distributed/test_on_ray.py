@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -114,6 +115,77 @@ def test_a_classic_classifier_is_equal(here_and_ray, photos):
     pytest.importorskip("skimage")
     here_and_ray("train", photos, "-o", "PLACE", "--descriptor", "hog", "--classifier", "knn")
     assert Path("here/predictions_val.csv").read_bytes() == Path("ray/predictions_val.csv").read_bytes()
+
+
+def same_run(here: Path, ray: Path, *others: str) -> None:
+    """Require that two runs have the same files, but for times and other entries of metrics.json."""
+    names = {str(file.relative_to(here)) for file in here.rglob("*") if file.is_file()}
+    with_times = {"metrics.json", "model.json", "speed.json", "history.csv", "MODEL_CARD.md", "model.keras"}
+    for name in names - with_times:
+        assert (here / name).read_bytes() == (ray / name).read_bytes(), name
+    history = [(run / "history.csv") for run in (here, ray) if (run / "history.csv").exists()]
+    rows = [[row | {"seconds": ""} for row in csv.DictReader(file.open())] for file in history]
+    assert not rows or rows[0] == rows[1]
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (here, ray)]
+    times = dict.fromkeys(("seconds", "forecast", *others))
+    assert metrics[0] | times == metrics[1] | times
+
+
+@pytest.mark.slow
+def test_candidates_of_a_comparison_are_equal_but_for_times(here_and_ray, photos):
+    """Also with more than one thread: LeNet had other last bits with one."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
+    here_and_ray("compare", photos, "-o", "PLACE", "--only", "colors,classic,linear,hinge,lenet", "--no-report")
+    for name in ("colors", "classic", "linear", "hinge", "lenet"):
+        same_run(Path("here") / name, Path("ray") / name)
+        assert (Path("ray") / name / "DONE").exists()
+
+
+def workers_of_this_process() -> list[int]:
+    """Find the workers of the cluster that this process has started."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+
+    def is_ours(pid: int) -> bool:
+        """Follow the parents of a process."""
+        while pid > 1 and pid != os.getpid():
+            pid = parents.get(pid, 0)
+        return pid == os.getpid()
+
+    found = []
+    for pid in filter(is_ours, parents):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::MapWorker"):
+                found.append(pid)
+    return found
+
+
+@pytest.mark.slow
+def test_a_network_whose_worker_is_killed_ends_with_the_same_weights(here_and_ray, photos):
+    """The next worker continues from the checkpoint."""
+    killed = []
+
+    def kill() -> None:
+        """Kill the worker as soon as there is something to continue."""
+        end = time.monotonic() + 200
+        while not killed and time.monotonic() < end:
+            if any(Path("ray/lenet").glob("checkpoint-*.npz")):
+                for pid in workers_of_this_process():
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            time.sleep(0.02)
+
+    watch = threading.Thread(target=kill)
+    watch.start()
+    here_and_ray("compare", photos, "-o", "PLACE", "--only", "lenet", "--no-report")
+    watch.join()
+    assert killed
+    assert Path("ray/lenet/RESUMED").exists()
+    Path("ray/lenet/RESUMED").unlink()
+    same_run(Path("here/lenet"), Path("ray/lenet"), "features_reused", "diagnosis")  # of a continued run
 
 
 @pytest.mark.slow
