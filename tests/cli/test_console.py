@@ -156,6 +156,28 @@ def test_console_raises_again_what_c_code_swallowed_at_the_next_unit_of_a_stage(
 
 
 @posix
+def test_a_note_beside_a_bar_has_a_line_of_its_own(monkeypatch):
+    import pty
+
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        progress = Console(stage_lines=False)
+        with progress.stage("candidates", 2, "models") as advance:
+            progress.note("one is done", transient=True)
+            advance(1)
+        progress.note("the end")
+    shown = ""
+    while "the end" not in shown:
+        shown += os.read(reader, 100_000).decode()
+    os.close(reader)
+    before, after = shown.split("one is done")
+    assert before.rpartition("training models")[2].count("\x1b[2K") >= 1  # the bar was taken away for it
+    assert after.lstrip("\x1b[0m").startswith("\r\n")
+    assert "1/2" in after
+
+
+@posix
 def test_ignore_signals_lets_a_command_that_has_ended_end(signals):
     take_signals()
     ignore_signals()

@@ -222,6 +222,19 @@ def test_a_task_replaces_what_was_only_begun_and_keeps_what_is_not_tlkits(colors
     assert [path.name for path in (tmp_path / "run" / "mine").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["linear", "lenet"], "linear, lenet"),
+        (["mobilenet_v2_035", "mobilenet_025", "classic", "linear"], "mobilenet_v2_035, 3 more"),
+        (["a_network_with_a_name_of_more_than_32", "b"], "a_network_with_a_name_of_more_than_32, 1 more"),
+    ],
+)
+def test_a_bar_names_what_it_has_room_for(names, text):
+    assert tasks.name_some(names) == text
+
+
 class Lying:
     """Workers that answer without having written anything."""
 

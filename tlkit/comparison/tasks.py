@@ -30,7 +30,7 @@ from tlkit.utils.progress import Advance, Progress, Silent, Stopwatch
 
 ARRIVAL_SECONDS = 60.0  # after which a network file system has looked again at what others wrote
 LOOK_SECONDS = 0.2  # between two looks
-MAX_NAMED = 3  # models under way that the bar names
+MAX_NAMED = 32  # characters of the models under way beside a bar, in a terminal of 60 columns
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 
 
@@ -226,6 +226,19 @@ def _has_arrived(path: Path, digest: str) -> bool:
 
 def _say_what_runs(progress: Progress, waiting: Mapping[int, Sequence[CandidateTask]], num_workers: int) -> None:
     """Name what is under way: workers take the first ones that wait."""
-    running = [tasks[0].title for _, tasks in sorted(waiting.items())[:num_workers]]
-    more = [f"{len(running) - MAX_NAMED} more"] * (len(running) > MAX_NAMED)
-    progress.waiting(" · ".join(running[:MAX_NAMED] + more))
+    running = [tasks[0].name for _, tasks in sorted(waiting.items())[:num_workers]]
+    progress.waiting(name_some(running))
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Name as many as a bar has room for.
+
+    >>> name_some(["linear", "lenet"]), name_some(["mobilenet_v2_035", "mobilenet_025", "classic", "linear"])
+    ('linear, lenet', 'mobilenet_v2_035, 3 more')
+    """
+    for count in range(len(names), 0, -1):
+        more = [f"{len(names) - count} more"] * (count < len(names))
+        text = ", ".join([*names[:count], *more])
+        if len(text) <= MAX_NAMED or count == 1:
+            return text
+    return ""
