@@ -220,7 +220,7 @@ def measure_speed(run: Run, reading: Reading | None = None) -> None:
     before = reading or Reading(metrics.seconds["features"], metrics.features_reused)
     speed = {
         "images_per_second": float(f"{num_images / seconds:.4g}"),
-        "training_seconds": trained + reading.seconds if trained is not None and reading else trained,
+        "training_seconds": round(trained + reading.seconds, 3) if trained is not None and reading else trained,
         "reading_seconds": before.seconds,
         "features_reused": before.num_cached,
     }

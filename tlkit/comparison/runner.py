@@ -161,16 +161,19 @@ def _train_side_by_side(state: ComparisonState, candidates: Sequence[Candidate],
     """
     folder = state.folder.surveyed()
     recipes = dict(_missing_recipes(state, candidates, folder))
-    if len(folder) >= MIN_READ_BY_ALL:
+    are_many = len(folder) >= MIN_READ_BY_ALL
+    if are_many:
         recipes = {candidate: recipe for candidate, recipe in recipes.items() if not _reads_in_steps(recipe)}
+    if not recipes:
+        return
+    num_workers = workers.count  # they start, before anything is timed
+    if are_many:
         _read_images(state, recipes, folder)
     blocks = dict[object, list[Candidate]]()
     for candidate, recipe in recipes.items():
         source = candidate.name if candidate.name in state.readings else _source_of(recipe)
         blocks.setdefault(source, []).append(candidate)
-    if not blocks:
-        return
-    at_once = min(workers.count, len(blocks))
+    at_once = min(num_workers, len(blocks))
     slots = {
         candidate.name: time_slot(candidate, candidates[position + 1 :], at_once)
         for position, candidate in enumerate(candidates)
@@ -210,7 +213,7 @@ def _read_images(state: ComparisonState, recipes: Mapping[Candidate, Recipe[Any]
             started = time.monotonic()
             with suppress(Exception):  # raised again by its training
                 dataset = recipe.load(folder, Deadline(state.progress, state.end - started))
-                readings[source] = Reading(time.monotonic() - started, dataset.num_cached)
+                readings[source] = Reading(round(time.monotonic() - started, 3), dataset.num_cached)
         if source in readings:
             state.readings[candidate.name] = readings[source]
 
