@@ -428,6 +428,7 @@ def with_times(root):
     return everything(root), {path: path.lstat().st_mtime_ns for path in folders}
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", RUNS)
 def test_resume_changes_what_a_run_writes_and_nothing_else(resumable, name):
     path = resumable / "runs" / name
@@ -479,6 +480,7 @@ REFUSED = {  # what was done to a run, the exit code of --resume and words of th
 }
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("why", REFUSED)
 @pytest.mark.parametrize("name", RUNS)
 def test_resume_that_is_refused_changes_nothing(resumable, name, why):
@@ -492,6 +494,7 @@ def test_resume_that_is_refused_changes_nothing(resumable, name, why):
     assert with_times(resumable) == before
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", ["colors", "colors/plots", "colors/metrics.json"])
 def test_resume_of_a_comparison_follows_no_links_in_its_runs(resumable, name):
     path = resumable / "runs" / "compare"
@@ -501,6 +504,7 @@ def test_resume_of_a_comparison_follows_no_links_in_its_runs(resumable, name):
     assert with_times(resumable) == before
 
 
+@pytest.mark.training
 def test_resume_of_a_comparison_goes_on_beside_what_somebody_put_there(resumable, cache):
     path = resumable / "runs" / "compare"
     for name in ("DONE", "model.json", "speed.json"):
@@ -516,6 +520,7 @@ def test_resume_of_a_comparison_goes_on_beside_what_somebody_put_there(resumable
     assert not (path / "colors" / "plots" / TEMPORARIES[0]).exists()
 
 
+@pytest.mark.training
 def test_resume_of_a_comparison_leaves_a_folder_with_somebodys_files_alone(resumable, cache):
     path = resumable / "runs" / "compare"
     shutil.rmtree(path / "colors")

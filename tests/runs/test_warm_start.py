@@ -19,7 +19,8 @@ from tlkit.training.finetune import finetune, finetune_recipe
 
 
 def start_from(run, **changes):
-    return FinetuneSettings(from_run=str(run.path), **{"freeze": "all", "epochs": 1} | changes)
+    quickly = {"freeze": "all", "epochs": 1, "plots": False, "report": False}
+    return FinetuneSettings(from_run=str(run.path), **quickly | changes)
 
 
 def model_of(run):

@@ -20,7 +20,10 @@ from tlkit.utils.progress import Silent, Stopwatch
 
 UNLIKE = {"last map": 0.81, "finer map": 0.86, "all": 0.86}
 LIKE = {"last map": 0.95, "finer map": 0.89, "all": 0.96}
-SETTINGS = FinetuneSettings(backbone="mobilenet_025", weights="imagenet", image_size=64, engine="keras", hidden="8")
+QUICKLY = {"plots": False, "report": False}
+SETTINGS = FinetuneSettings(
+    backbone="mobilenet_025", weights="imagenet", image_size=64, engine="keras", hidden="8", **QUICKLY
+)
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +251,9 @@ def test_freeze_decision_file_is_read_back_and_nothing_measured_again(auto_freez
 
 @pytest.fixture
 def settings(weights_file):
-    return FinetuneSettings(backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8", epochs=2)
+    return FinetuneSettings(
+        backbone="mobilenet_025", weights=str(weights_file), image_size=32, hidden="8", epochs=2, **QUICKLY
+    )
 
 
 @pytest.mark.training

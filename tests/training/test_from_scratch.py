@@ -13,8 +13,11 @@ from tlkit.training.finetune import finetune, finetune_recipe
 from tlkit.training.from_scratch import scratch_recipe, train
 from tlkit.training.resume import resume
 
-SMALL = TrainSettings(model="lenet5_relu", image_size=16, width=0.5, epochs=6, batch_size=8, learning_rate=5e-3)
-RESIDUAL = TrainSettings(model="resnet20", image_size=16, epochs=2, batch_size=16)
+QUICKLY = {"plots": False, "report": False}
+SMALL = TrainSettings(
+    model="lenet5_relu", image_size=16, width=0.5, epochs=6, batch_size=8, learning_rate=5e-3, **QUICKLY
+)
+RESIDUAL = TrainSettings(model="resnet20", image_size=16, epochs=2, batch_size=16, **QUICKLY)
 
 
 def network_of(run):

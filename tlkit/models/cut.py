@@ -80,7 +80,8 @@ def trainable_fraction(body: keras.Model, cut: Cut) -> float:
 
 def parameters_below(body: keras.Model, cut: Cut) -> int:
     """Count the parameters of a backbone from its input to a cut point."""
-    return int(keras.Model(body.input, cut.tensor).count_params())
+    layers = {layer.name: layer for layer, _, _ in topological_order(cut.tensor)}  # a shared layer counts once
+    return sum(layer.count_params() for layer in layers.values())
 
 
 def _before_last_stage(body: keras.Model, cuts: list[Cut]) -> Cut:
