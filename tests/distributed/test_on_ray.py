@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -142,46 +141,32 @@ def test_candidates_of_a_comparison_are_equal_but_for_times(here_and_ray, photos
         assert (Path("ray") / name / "DONE").exists()
 
 
-def workers_of_this_process() -> list[int]:
-    """Find the workers of the cluster that this process has started."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+def kill_workers(files, number, killed):
+    """Kill all workers of this process's cluster when files of a pattern are so many; add them to a list."""
+    until = time.monotonic() + 120
+    while len(list(Path().glob(files))) < number and time.monotonic() < until:
+        time.sleep(0.01)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
+            if is_worker and parent(parent(folder.name)) == os.getpid():
+                os.kill(int(folder.name), signal.SIGKILL)
+                killed.append(folder.name)
 
-    def is_ours(pid: int) -> bool:
-        """Follow the parents of a process."""
-        while pid > 1 and pid != os.getpid():
-            pid = parents.get(pid, 0)
-        return pid == os.getpid()
 
-    found = []
-    for pid in filter(is_ours, parents):
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::MapWorker"):
-                found.append(pid)
-    return found
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.slow
+@posix
 def test_a_network_whose_worker_is_killed_ends_with_the_same_weights(here_and_ray, photos):
     """The next worker continues from the checkpoint."""
     killed = []
-
-    def kill() -> None:
-        """Kill the worker as soon as there is something to continue."""
-        end = time.monotonic() + 200
-        while not killed and time.monotonic() < end:
-            if any(Path("ray/lenet").glob("checkpoint-*.npz")):
-                for pid in workers_of_this_process():
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-            time.sleep(0.02)
-
-    watch = threading.Thread(target=kill)
-    watch.start()
+    killer = Thread(target=kill_workers, args=("ray/lenet/checkpoint-*.npz", 1, killed))
+    killer.start()
     here_and_ray("compare", photos, "-o", "PLACE", "--only", "lenet", "--no-report")
-    watch.join()
+    killer.join()
     assert killed
     assert Path("ray/lenet/RESUMED").exists()
     Path("ray/lenet/RESUMED").unlink()
@@ -219,31 +204,15 @@ def test_shards_of_predictions_are_equal_and_continue_those_of_this_machine(phot
     assert here == ray
 
 
-def kill_workers(output, killed):
-    """Kill all workers of this process's cluster when there are three shards; add them to a list."""
-    until = time.monotonic() + 120
-    while len(list(output.glob("*.parquet"))) < 3 and time.monotonic() < until:
-        time.sleep(0.01)
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
-            if is_worker and parent(parent(folder.name)) == os.getpid():
-                os.kill(int(folder.name), signal.SIGKILL)
-                killed.append(folder.name)
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 @pytest.mark.slow
 @posix
-def test_workers_that_are_killed_change_no_shard(photos, run, tmp_path):
+def test_workers_that_are_killed_change_no_shard(photos, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     paths = "\n".join(str(path) for path in sorted(photos.rglob("*.png"))) + "\n"
     command = ("predict", run.path, "-", "-o")
     assert tlkit(*command, f"{tmp_path}/here/", input=40 * paths).exit_code == 0
     killed = []
-    killer = Thread(target=kill_workers, args=(tmp_path / "ray", killed))
+    killer = Thread(target=kill_workers, args=("ray/*.parquet", 3, killed))
     killer.start()
     done = tlkit(*command, f"{tmp_path}/ray/", *ON_RAY, input=40 * paths)
     killer.join()
