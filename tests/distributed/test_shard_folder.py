@@ -103,6 +103,19 @@ def test_a_folder_is_filled_and_continued_to_the_same_bytes(tmp_path):
     assert [shard["rows"] for shard in manifest["shards"]] == [3, 3, 5, 4]
 
 
+@posix
+def test_a_kill_behind_the_manifest_leaves_a_complete_folder(tmp_path):
+    folder = ShardFolder(tmp_path / "out", COMMAND)
+    fill(folder, ["one"])
+    manifest = tmp_path / "out" / "_manifest.json"
+    (tmp_path / "out" / TEMPORARY).hardlink_to(manifest)  # which then has two names for a moment
+    before = manifest.read_bytes()
+    with pytest.raises(OptionError, match="is complete"):
+        folder.find()
+    assert not (tmp_path / "out" / TEMPORARY).exists()
+    assert manifest.read_bytes() == before
+
+
 def test_shards_of_other_blocks_are_refused_and_stay(tmp_path):
     folder = ShardFolder(tmp_path / "out", COMMAND)
     with pytest.raises(KeyboardInterrupt):

@@ -111,6 +111,7 @@ class ShardFolder:
         names = self.names()
         shards = set(filter(SHARD.fullmatch, names))
         if MANIFEST in names:
+            self._remove_temporaries()  # a kill may have come when the manifest had its name
             raise OptionError(f"'{self}' already exists and is complete; choose another folder with -o.")
         if COMMAND in names:
             self._refuse_other_command()
@@ -305,12 +306,15 @@ class ShardFolder:
                 f"another command has put shards into '{self}' meanwhile ({quote_names(sorted(others))}); choose "
                 "another folder with -o."
             )
-        if isinstance(self.location, Path):
-            for path in filter(_is_temporary, self.location.iterdir()):
-                remove_if_possible(path)
+        self._remove_temporaries()
         shards = [{"file": row.file, "sha256": row.sha256, "rows": row.rows} for row in finished]
         manifest = self.command | {"rows": sum(row.rows for row in finished)} | about | {"shards": shards}
         put_new(self.location / MANIFEST, f"{json.dumps(manifest, indent=2)}\n".encode())
+
+    def _remove_temporaries(self) -> None:
+        if isinstance(self.location, Path):
+            for path in filter(_is_temporary, self.location.iterdir()):
+                remove_if_possible(path)
 
 
 def read_row(name: str, content: bytes, is_checked: bool = False) -> ShardRow:
