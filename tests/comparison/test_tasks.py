@@ -125,10 +125,11 @@ def test_a_worker_that_dies_costs_nothing_but_time(colors, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_a_candidate_that_kills_every_worker_is_left_out(colors, tmp_path, monkeypatch):
+    """Those that share features with it, and so its worker, are not."""
     bad = candidate("bad", in_fit=die_always, settings=ColorSettings(backbone="other"))
-    use_candidates(monkeypatch, bad, candidate("good"))
+    use_candidates(monkeypatch, candidate("before", settings=ColorSettings(epochs=3)), bad, candidate("after"))
     comparison = compare_on_workers(colors, tmp_path / "run")
-    assert [one.name for one in comparison.results] == ["chance", "majority", "good"]
+    assert [one.name for one in comparison.results] == ["chance", "majority", "before", "after"]
     assert any("bad was skipped: workers died 10 times" in note for note in comparison.notes)
 
 

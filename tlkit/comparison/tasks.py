@@ -136,10 +136,25 @@ class TrainCandidates:
         try:
             if not is_done(run.path):
                 train_in_slot(task.recipe, run.path, (spec.end - time.time(), task.slot), start, Silent())
-            accuracy = run.read_json("metrics.json")["accuracy"]
-            return Trained(task.name, sha256_file(run.path / "model.json"), accuracy)
+            return _read_outcome(run)
         except Exception as error:  # other candidates may succeed all the same
             return Trained(task.name, error=without_traceback(error))
+
+
+def _read_outcome(run: Run) -> Trained:
+    """Read a finished run."""
+    return Trained(run.path.name, sha256_file(run.path / "model.json"), run.read_json("metrics.json")["accuracy"])
+
+
+def _read_lost(spec: TasksSpec, tasks: Sequence[CandidateTask], error: TlkitError) -> list[Trained]:
+    """Find which candidate killed its workers: the first without a run; later ones are left to the driver."""
+    results = []
+    for task in tasks:
+        run = Run(spec.comparison / task.name)
+        if not is_done(run.path):
+            return [*results, Trained(task.name, error=error)]
+        results.append(_read_outcome(run))
+    return results
 
 
 def without_traceback(error: Exception) -> TlkitError:
@@ -186,8 +201,8 @@ def train_on_workers(
         _say_what_runs(progress, waiting, workers.count)
         for position, answer in workers.each(TrainCandidates, spec, blocks):
             tasks = waiting.pop(position)
-            lost = [Trained(task.name, error=answer) for task in tasks] if isinstance(answer, TlkitError) else answer
-            for task, trained in zip(tasks, lost, strict=True):
+            found = _read_lost(spec, tasks, answer) if isinstance(answer, TlkitError) else answer
+            for task, trained in zip(tasks, found, strict=False):
                 results[task.name] = trained
                 _receive(spec.comparison / task.name, task, trained, (progress, advance))
             _say_what_runs(progress, waiting, workers.count)
