@@ -148,7 +148,7 @@ def _read_outcome(run: Run) -> Trained:
 
 def _read_lost(spec: TasksSpec, tasks: Sequence[CandidateTask], error: TlkitError) -> list[Trained]:
     """Find which candidate killed its workers: the first without a run; later ones are left to the driver."""
-    results = []
+    results = list[Trained]()
     for task in tasks:
         run = Run(spec.comparison / task.name)
         if not is_done(run.path):
