@@ -4,8 +4,9 @@
 
 The cache is filled in chunks with rows that nobody computed, and kept in FOLDER: started again, the script measures
 only. A row has 8 values, and its appearance as in real use, so 10 million rows take 12 GB. Opening, look-ups and
-reading are measured in fresh processes, and what a pass over as many unchanged files keeps ("pass"). Memory is the
-largest resident size (VmHWM), with files that are mapped. "baseline" is what importing alone takes.
+reading are measured in fresh processes, what a pass over as many unchanged files keeps ("pass"), and reading a table
+of as many URIs ("manifest"). Memory is the largest resident size (VmHWM), with files that are mapped. "baseline" is
+what importing alone takes.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 CHUNK = 110_000  # rows of a shard, about 128 MB
 LOOKUPS = 100_000
 READ = 10_000
-MEASURED = ("baseline", "open", "lookup", "read", "pass")
+MEASURED = ("baseline", "open", "lookup", "read", "pass", "manifest")
 
 
 def main() -> None:
@@ -115,11 +117,24 @@ def measure(what: str, num_rows: int) -> dict[str, object]:
         values = store.gather(wanted[:READ])
         assert (values[:, 0] == wanted[:READ, 0]).all()
         note = f"{READ:,} rows of all shards, which are checked"
-    if what == "pass":
-        note = f"{len(warm_pass(store, num_rows)):,} images, none read"
+    if what in ("pass", "manifest"):
+        folder = warm_pass(store, num_rows) if what == "pass" else read_manifest(num_rows)
+        note = f"{len(folder):,} images, none read"
     seconds, cpu = time.perf_counter() - before[0], time.process_time() - before[1]
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {"seconds": seconds, "cpu": cpu, "memory": int(status["VmHWM"].split()[0]) / 1000, "note": note}
+
+
+def read_manifest(num_rows: int) -> "ImageFolder":
+    """Read a table of as many URIs and labels, which is written first."""
+    from tlkit.data.reader import read_data
+
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        file.write("path,label\n")
+        for number in range(num_rows):
+            file.write(f"s3://bucket/photos/class{number % 100:03}/{number:08}.jpg,class{number % 100:03}\n")
+        file.flush()
+        return read_data(file.name)
 
 
 def warm_pass(store: "FeatureStore", num_rows: int) -> "ImageFolder":

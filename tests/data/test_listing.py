@@ -1,7 +1,9 @@
 import os
+import re
 import stat
 import sys
 
+import numpy as np
 import pytest
 
 from tests.making import needs_permissions, touch
@@ -34,6 +36,17 @@ def test_names_sort_as_people_count():
         assert sorted(names, key=natural_key) == ordered, (names, ordered)
         backwards = names[::-1]
         assert sorted(backwards, key=natural_key) == ordered, (names, ordered)
+
+
+def test_names_sort_as_lists_of_their_numbers_and_texts_do():
+    def parts(text):
+        found = re.split(r"(\d+)", text)
+        return [int(part) if odd % 2 else part.casefold() for odd, part in enumerate(found)], text
+
+    random = np.random.default_rng(0)
+    letters = [*"aAbß/ ._-", *"0019٣", "é", "²", "𝟗"]
+    names = ["".join(random.choice(letters, random.integers(1, 9))) for _ in range(3000)]
+    assert sorted(names, key=natural_key) == sorted(names, key=parts)
 
 
 def test_hidden_and_system_names_are_ignored():

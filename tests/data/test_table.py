@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.making import touch
+from tlkit.data.reader import read_data
 from tlkit.data.table import Columns, is_table, read_rows, read_table
 from tlkit.errors import DataError, OptionError
 
@@ -166,7 +167,8 @@ def test_broken_tables_are_refused(tmp_path, name, content, words):
 def test_a_byte_order_mark_and_quotes_are_read(tmp_path):
     file = tmp_path / "t.csv"
     file.write_bytes('\ufeffpath,label\r\n"a, b.jpg","x ""y"""\r\n'.encode())
-    assert read_rows(file) == (["path", "label"], [{"path": "a, b.jpg", "label": 'x "y"'}])
+    rows = read_rows(file)
+    assert (rows.names, list(rows)) == (["path", "label"], [{"path": "a, b.jpg", "label": 'x "y"'}])
 
 
 def test_a_column_that_names_groups_is_offered(photos):
@@ -177,3 +179,32 @@ def test_a_column_that_names_groups_is_offered(photos):
 def test_is_table(tmp_path):
     names = ["x.csv", "x.TSV", "x.jsonl", "x.parquet", "x.xlsx", "x.json", "x"]
     assert [name for name in names if is_table(tmp_path / name)] == names[:4]
+
+
+def test_rows_are_made_when_they_are_asked_for_and_forgotten_when_they_are_taken(tmp_path):
+    lines = [f"{number}.jpg,{'ant' if number % 2 else 'bee'},\"two\nlines\"" for number in range(1000)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,text,more", *lines]) + "\n")
+    rows = read_rows(tmp_path / "labels.csv")
+    expected = [
+        {"path": f"{number}.jpg", "label": "ant" if number % 2 else "bee", "text": "two\nlines", "more": ""}
+        for number in range(1000)
+    ]
+    assert (len(rows), list(rows), rows[3:5], rows[-1]) == (1000, expected, expected[3:5], expected[-1])
+    assert rows[1]["label"] is rows[3]["label"]
+    assert list(rows.taken()) == expected
+    assert len(rows) == 0
+
+
+def test_a_table_of_very_many_images_has_the_notes_of_a_small_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("tlkit.data.reader.MAX_NAMED", 200)
+    monkeypatch.setattr("tlkit.data.reader.NEIGHBORS", 20)
+    for pattern, is_noted in (("p{}_{}.jpg", True), ("{}{}.jpg", False)):
+        rows = [
+            f"s3://b/{name}/{pattern.format(patient, slice_number)},{name}"
+            for name in ("ill", "well")
+            for patient in range(100)
+            for slice_number in range(10)
+        ]
+        (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+        notes = read_data(tmp_path / "labels.csv").notes
+        assert any("file names look grouped" in note for note in notes) == is_noted, pattern

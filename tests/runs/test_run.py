@@ -422,3 +422,12 @@ def test_read_rows_gives_a_table_as_it_was_written(tmp_path):
 
 def test_run_is_a_value(tmp_path):
     assert Run(tmp_path) == Run(tmp_path)
+
+
+def test_only_tables_of_this_machines_runs_may_be_very_large(own_run, tmp_path, monkeypatch):
+    count = len(own_run.read_rows("split.csv"))
+    monkeypatch.setattr("tlkit.runs.run.MAX_ROWS", count - 1)
+    assert len(own_run.read_rows("split.csv")) == count
+    (own_run.path / "model.json").write_text((own_run.path / "model.json").read_text() + " ")
+    with pytest.raises(RunError, match="one too many"):
+        own_run.read_rows("split.csv")

@@ -41,7 +41,7 @@ class Columns:
     group: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedImage:
     """One image of a table.
 
@@ -91,7 +91,8 @@ def read_table(file: Location, root: Location | None = None, columns: Columns | 
         OptionError: for a column that it does not have, or where it is not clear which column is meant
         StorageError
     """
-    names, rows = read_rows(file)
+    rows = read_rows(file)
+    names = rows.names
     if not rows:
         raise DataError(f"'{file}' has no rows; expected a header and one row per image.")
     bucket = None if root else bucket_named_in(file)
@@ -99,9 +100,10 @@ def read_table(file: Location, root: Location | None = None, columns: Columns | 
     if not bucket and not is_folder(root):
         raise OptionError(f"--images is '{root}', which is not a folder; expected the folder of the table's images.")
     chosen = _choose_columns(file, names, rows, columns or Columns(), root)
-    images, skipped = _find_images(rows, chosen, root)
+    count = len(rows)
+    images, skipped = _find_images(rows.taken(), chosen, root)
     if not images:
-        raise DataError(_nothing_found(file, root, rows, chosen, skipped))
+        raise DataError(_nothing_found(file, root, count, chosen, skipped))
     return ImageTable(root, tuple(images), tuple(skipped), tuple(_notes(names, chosen, columns or Columns())))
 
 
@@ -242,13 +244,13 @@ def _path_below(file: Location, root: Location) -> str:
 
 
 def _nothing_found(
-    file: Location, root: Location, rows: Sequence[Mapping[str, str]], columns: Columns, skipped: Sequence[FileEntry]
+    file: Location, root: Location, num_rows: int, columns: Columns, skipped: Sequence[FileEntry]
 ) -> str:
     commonest, count = Counter(entry.reason or "" for entry in skipped).most_common(1)[0]
     first = skipped[0].path
     if commonest == "no such file":
         return (
-            f"'{file}' lists {len(rows)} images, but none of them is in '{root}', e.g. '{first}' of the column "
+            f"'{file}' lists {num_rows} images, but none of them is in '{root}', e.g. '{first}' of the column "
             f"'{columns.path}'; give the folder of the images as --images, or the column as --path-column."
         )
     return f"'{file}' lists no image that can be used ({commonest}: {count}, e.g. '{first}')."

@@ -27,7 +27,7 @@ from tlkit.utils.files import (
     write_json,
 )
 from tlkit.utils.html import html_card, html_facts
-from tlkit.utils.reading import parse_table, read_regular, refuse_links_on_the_way, sha256_regular
+from tlkit.utils.reading import MAX_ROWS, parse_table, read_regular, refuse_links_on_the_way, sha256_regular
 from tlkit.utils.storage import exists, is_folder
 from tlkit.utils.tables import csv_writer
 from tlkit.utils.text import distinct_names, quote_names
@@ -42,7 +42,7 @@ COMMANDS_OF_RUNS = ("finetune", "train", "compare")  # that make runs
 RUNS = Path("runs")  # gets runs without a name
 LATEST = "latest"  # means the newest finished run
 MAX_JSON_BYTES = 16_000_000  # of a file that is read; a run's are far smaller
-MAX_TABLE_BYTES = 512_000_000  # of a csv that is read
+MAX_TABLE_BYTES, OWN_TABLES = 512_000_000, 50  # of a csv that is read; times as much of this machine's own runs
 MAX_FILE_BYTES = 8_000_000_000  # of any other file; the largest network has 1.4 GB
 
 
@@ -97,10 +97,10 @@ class Run:
         Raises:
             RunError
         """
-        file = self.checked_file(name)
+        file, factor = self.checked_file(name), OWN_TABLES if self.is_own else 1
         try:
-            text = read_regular(file, MAX_TABLE_BYTES).decode("utf-8", "surrogateescape")
-            return parse_table(text, READ_COLUMNS.get(name, ()), self.manifest.class_names)
+            text = read_regular(file, factor * MAX_TABLE_BYTES).decode("utf-8", "surrogateescape")
+            return parse_table(text, READ_COLUMNS.get(name, ()), self.manifest.class_names, factor * MAX_ROWS)
         except (OSError, ValueError, csv.Error) as error:
             raise RunError(f"'{file}' cannot be read ({_reason(error)}); restore it or train again.") from None
 

@@ -42,8 +42,9 @@ def read_regular(file: Path, max_bytes: int) -> bytes:
         OSError: as `open_regular` does
     """
     with open_regular(file, max_bytes) as opened:
-        content = opened.read(max_bytes + 1)
-    if len(content) > max_bytes:  # it grew meanwhile
+        size = os.fstat(opened.fileno()).st_size
+        content = opened.read(min(max_bytes, size) + 1)  # so much memory is taken at once, however short the file is
+    if len(content) > min(max_bytes, size):  # it grew meanwhile
         raise _too_large(max_bytes)
     return content
 
@@ -86,12 +87,15 @@ def _too_large(max_bytes: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {max_bytes // 10**6:,} MB")
 
 
-def parse_table(text: str, columns: Sequence[str], class_names: Sequence[str]) -> list[dict[str, str]]:
+def parse_table(
+    text: str, columns: Sequence[str], class_names: Sequence[str], max_rows: int = MAX_ROWS
+) -> list[dict[str, str]]:
     """Read the rows of a csv as dictionaries.
 
     Args:
         columns: that it must have
         class_names: that its columns "class" and "label" may have
+        max_rows: that it may have
 
     Raises:
         ValueError: if a column is missing, a row is too long or short, names another class, or a path that leads out
@@ -103,7 +107,7 @@ def parse_table(text: str, columns: Sequence[str], class_names: Sequence[str]) -
         raise ValueError(f"it has no column '{missing[0]}'")
     known, rows = set(class_names), list[dict[str, str]]()
     for values in lines:
-        if len(values) != len(header) or len(rows) == MAX_ROWS:
+        if len(values) != len(header) or len(rows) == max_rows:
             raise ValueError(f"row {len(rows) + 1:,} is not as long as the header, or one too many")
         rows.append(dict(zip(header, values, strict=True)))
         if any(rows[-1][name] not in known for name in ("class", "label") if name in columns):

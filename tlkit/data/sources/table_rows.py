@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,12 +17,63 @@ from tlkit.utils.locations import SCHEMES
 from tlkit.utils.storage import Location, RemotePath, open_stored, read_bytes
 
 MAX_TABLE_BYTES = 1 << 30
+MAX_KNOWN = 10_000  # values of a table of which equal ones are kept once
+BATCH_ROWS = 1 << 16  # of a parquet file that become text at a time
 START_BYTES = 1 << 14  # of a table, which are enough to know what it lists
 BUCKET = re.compile(rf"""\b(?:{"|".join(SCHEMES)})://[^/\s,;"']+(?=/)""")
 
 
-def read_rows(file: Location) -> tuple[list[str], list[dict[str, str]]]:
-    """Read a table as text: its columns, and one dictionary per row.
+class TextRows(Sequence[Mapping[str, str]]):
+    """Rows of a table as text, kept as columns: a row is made when it is asked for, and takes half a kilobyte.
+
+    Attributes:
+        names: of the columns
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self._columns: list[list[str]] = [[] for _ in self.names]
+        self._known = dict[str, str]()
+
+    def __len__(self) -> int:
+        return len(self._columns[0]) if self._columns else 0
+
+    def __getitem__(self, index: Any) -> Any:
+        """Give one row, or the list of some."""
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        return dict(zip(self.names, (column[index] for column in self._columns), strict=True))
+
+    def __iter__(self) -> Iterator[Mapping[str, str]]:
+        return (dict(zip(self.names, values, strict=True)) for values in zip(*self._columns, strict=True))
+
+    def taken(self) -> Iterator[Mapping[str, str]]:
+        """Give row by row and forget each: what is made of the rows may take as much memory as they do."""
+        for column in self._columns:
+            column.reverse()
+        while len(self):
+            yield dict(zip(self.names, (column.pop() for column in self._columns), strict=True))
+
+    def add(self, values: Iterable[str]) -> None:
+        """Add a row; of values that are missing at its end, there is ""."""
+        for column, value in zip(self._columns, chain(values, repeat("")), strict=False):
+            column.append(self._once(value))
+
+    def add_column(self, position: int, values: Iterable[str]) -> None:
+        """Add values to one column; in the end all must be of one length."""
+        self._columns[position].extend(map(self._once, values))
+
+    def _once(self, value: str) -> str:
+        """Keep equal values once, such as labels."""
+        if (known := self._known.get(value)) is None:
+            known = value
+            if len(self._known) < MAX_KNOWN:
+                self._known[value] = value
+        return known
+
+
+def read_rows(file: Location) -> TextRows:
+    """Read a table as text.
 
     Raises:
         DataError: if it is no such table
@@ -73,26 +126,37 @@ def _first_row(file: Location, opened: BinaryIO) -> str:
     return "\n".join(text or "" for text in rows[0].values()) if rows else ""
 
 
-def _read_csv(file: Location, text: str) -> tuple[list[str], list[dict[str, str]]]:
+def _read_csv(file: Location, text: str) -> TextRows:
     header = text.split("\n", 1)[0]
     delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=header.count)
+    lines = (line for line in csv.reader(_lines_of(text), delimiter=delimiter, strict=True) if line)
     try:
-        names, *lines = [line for line in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True) if line]
-    except ValueError:
+        names = [name.strip() for name in next(lines)]
+        if duplicates := [name for name, count in Counter(names).items() if count > 1 and name]:
+            raise DataError(f"'{file}' has two columns called '{duplicates[0]}'; rename one of them.")
+        rows = TextRows(names)
+        for number, line in enumerate(lines, 2):
+            if len(line) > len(names):
+                raise DataError(f"'{file}' has {len(line)} values in row {number}, but {len(names)} columns.")
+            rows.add(line)
+    except StopIteration:
         raise DataError(f"'{file}' is empty; expected a header and one row per image.") from None
     except csv.Error as error:
         raise DataError(f"'{file}' cannot be read as a table ({error}).") from None
-    names = [name.strip() for name in names]
-    if duplicates := [name for name, count in Counter(names).items() if count > 1 and name]:
-        raise DataError(f"'{file}' has two columns called '{duplicates[0]}'; rename one of them.")
-    for number, line in enumerate(lines, 2):
-        if len(line) > len(names):
-            raise DataError(f"'{file}' has {len(line)} values in row {number}, but {len(names)} columns.")
-    return names, [dict(zip(names, [*line, *[""] * (len(names) - len(line))], strict=True)) for line in lines]
+    return rows
 
 
-def _read_jsonl(file: Location, text: str) -> tuple[list[str], list[dict[str, str]]]:
-    rows = []
+def _lines_of(text: str) -> Iterator[str]:
+    """Give the lines one by one, each with its end; `io.StringIO` would take four bytes a letter."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _read_jsonl(file: Location, text: str) -> TextRows:
+    contents = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -102,22 +166,28 @@ def _read_jsonl(file: Location, text: str) -> tuple[list[str], list[dict[str, st
             content = None
         if not isinstance(content, dict):
             raise DataError(f"'{file}' has no JSON object in line {number}; expected one per line.")
-        rows.append({name: as_text(value) for name, value in content.items()})
-    return list(dict.fromkeys(name for row in rows for name in row)), rows
+        contents.append(content)
+    rows = TextRows(list(dict.fromkeys(name for content in contents for name in content)))
+    for content in contents:
+        rows.add(as_text(content.get(name)) for name in rows.names)
+    return rows
 
 
-def _read_parquet(file: Location) -> tuple[list[str], list[dict[str, str]]]:
+def _read_parquet(file: Location) -> TextRows:
     require("pyarrow", "parquet", f"'{file}'")
     import pyarrow
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(file if isinstance(file, Path) else io.BytesIO(read_bytes(file, MAX_TABLE_BYTES)))
+        content = parquet.ParquetFile(file if isinstance(file, Path) else io.BytesIO(read_bytes(file, MAX_TABLE_BYTES)))
+        rows = TextRows(content.schema_arrow.names)
+        for batch in content.iter_batches(batch_size=BATCH_ROWS):
+            for position, column in enumerate(batch.columns):
+                rows.add_column(position, map(as_text, column.to_pylist()))
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"'{file}' cannot be read as parquet ({reason}).") from None
-    rows = [{name: as_text(value) for name, value in row.items()} for row in table.to_pylist()]
-    return list(table.column_names), rows
+    return rows
 
 
 def as_text(value: Any) -> str:
