@@ -182,7 +182,7 @@ def test_is_table(tmp_path):
 
 
 def test_rows_are_made_when_they_are_asked_for_and_forgotten_when_they_are_taken(tmp_path):
-    lines = [f"{number}.jpg,{'ant' if number % 2 else 'bee'},\"two\nlines\"" for number in range(1000)]
+    lines = [f'{number}.jpg,{"ant" if number % 2 else "bee"},"two\nlines"' for number in range(1000)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,text,more", *lines]) + "\n")
     rows = read_rows(tmp_path / "labels.csv")
     expected = [
