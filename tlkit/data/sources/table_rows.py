@@ -17,7 +17,7 @@ from tlkit.utils.locations import SCHEMES
 from tlkit.utils.storage import Location, RemotePath, open_stored, read_bytes
 
 MAX_TABLE_BYTES = 1 << 30
-MAX_KNOWN = 10_000  # values of a table of which equal ones are kept once
+MAX_KNOWN = 10_000  # values of a table that are kept once where they are equal
 BATCH_ROWS = 1 << 16  # of a parquet file that become text at a time
 START_BYTES = 1 << 14  # of a table, which are enough to know what it lists
 BUCKET = re.compile(rf"""\b(?:{"|".join(SCHEMES)})://[^/\s,;"']+(?=/)""")
