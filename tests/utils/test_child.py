@@ -20,6 +20,7 @@ def run(tmp_path, program, limits=LIMITS):
     (package / "program_of_test.py").write_text(program)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(package), prepend=":")
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # two programs of one second and length have the same bytecode
         with start_child(
             "program_of_test", ["a", "b"], limits, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as child:
