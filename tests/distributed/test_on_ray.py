@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +18,8 @@ import pytest
 pytest.importorskip("ray")
 
 from tests.cli.commands import SMALL, posix, refused, tlkit
+from tests.distributed.nodes import running_cluster
 from tests.making import encoded, noise
-from tests.object_store import free_port
-from tests.test_shared_cache import wait_for
 from tlkit.data import survey
 from tlkit.distributed import ray_cluster
 from tlkit.distributed.workers import use_workers
@@ -264,21 +262,11 @@ def other_home(s3, tmp_path):
     Gives the environment of a command that uses it; the cache is a bucket.
     """
     s3.empty_bucket("common")
-    port, log = free_port(), tmp_path / "head.log"
     base = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     base |= {"TLKIT_CACHE": "s3://common/cache"}
-    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:  # for the names of its sockets
-        head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-        head += ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={short}", "--disable-usage-stats"]
-        environment = base | TOKEN | {"XDG_CACHE_HOME": str(tmp_path / "worker")}
-        with log.open("w") as output:
-            cluster = subprocess.Popen(head, env=environment, stdout=output, stderr=output, start_new_session=True)
-        try:
-            wait_for(lambda: "block forever" in log.read_text(), seconds=120)
-            yield base | {"RAY_ADDRESS": f"127.0.0.1:{port}", "XDG_CACHE_HOME": str(tmp_path / "driver")}
-        finally:
-            os.killpg(cluster.pid, signal.SIGTERM)
-            cluster.wait(60)
+    variables = TOKEN | {"TLKIT_CACHE": "s3://common/cache", "XDG_CACHE_HOME": str(tmp_path / "worker")}
+    with running_cluster(tmp_path, 2, variables) as (address, _):
+        yield base | {"RAY_ADDRESS": address, "XDG_CACHE_HOME": str(tmp_path / "driver")}
 
 
 @pytest.mark.slow

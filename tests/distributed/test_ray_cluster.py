@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("ray")
 
+from tests.distributed.nodes import ROOT, running_cluster
+from tests.test_shared_cache import wait_for
 from tlkit.distributed import ray_cluster
 from tlkit.distributed.ray_cluster import Answer, RayWorkers, in_order
 from tlkit.distributed.software import this_software
@@ -39,6 +41,18 @@ class Adder:
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
         return self._spec + sum(item for item in block if isinstance(item, int))
+
+
+class Waiter:
+    """A task that takes half a second, and leaves a file that says so."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __call__(self, number: int) -> int:
+        (Path(self._folder) / str(number)).touch()
+        time.sleep(0.5)
+        return number
 
 
 def test_results_are_in_the_order_of_the_blocks(cluster: RayWorkers) -> None:
@@ -115,3 +129,25 @@ def test_no_process_of_the_cluster_stays() -> None:
     group = int(ended.stdout.split()[-1])
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(3))
+def test_a_node_that_goes_away_costs_nothing_but_time(trial: int, tmp_path: Path) -> None:
+    (tmp_path / "begun").mkdir()
+    code = (
+        "from tests.distributed.test_ray_cluster import Waiter\n"
+        "from tlkit.distributed.workers import current_workers, use_workers\n"
+        "with use_workers('ray', 2):\n"
+        f"    print(*current_workers().map(Waiter, {str(tmp_path / 'begun')!r}, range(40)))"
+    )
+    with running_cluster(tmp_path, 1, {"RAY_AUTH_MODE": "disabled"}, num_more=1) as (address, nodes):
+        environment = os.environ | {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as driver:
+            wait_for(lambda: len(list((tmp_path / "begun").iterdir())) >= 5 + 3 * trial, seconds=120)
+            os.killpg(nodes[0].pid, signal.SIGKILL)
+            answered, said = driver.communicate(timeout=180)
+    assert (driver.returncode, answered.split()) == (0, [str(number) for number in range(40)]), said

@@ -201,7 +201,7 @@ class RayWorkers:
         environment = {name: value for name in ENVIRONMENT if (value := os.environ.get(name))}
         job = Job(task, spec, this_software(), environment | {"TLKIT_CACHE": str(cache_origin() or cache_dir())})
         count = min(self.count, len(table))
-        coordinator = ray.remote(num_cpus=0)(Coordinator).remote(pickle.dumps(job))
+        coordinator = ray.remote(**_on_this_node())(Coordinator).remote(pickle.dumps(job))
         data = ray.data.from_items(table, override_num_blocks=len(table)).map_batches(
             Actor,
             batch_size=1,
@@ -296,6 +296,15 @@ def _reason_of(error: Exception) -> str:
             )
         cause = cause.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _on_this_node() -> dict[str, Any]:
+    """Give Ray's options for an actor beside this process; elsewhere it would be lost with a machine that goes away."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
 def _be_quiet() -> None:
