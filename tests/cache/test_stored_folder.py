@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def test_a_folder_of_this_machine_is_itself(monkeypatch, tmp_path):
     folder = cache_folder("features", "key")
     assert (folder.path, folder.origin) == (tmp_path / "features" / "key", None)
     assert stored_sizes([SHARD_FILES]) == {}
+
+
+def test_a_file_that_goes_away_while_a_folder_is_listed_hides_no_other(monkeypatch, tmp_path):
+    names = [f"{number:032x}.npy" for number in range(5)]
+    for name in names:
+        (tmp_path / name).touch()
+    look = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: (path.name == names[1] and path.unlink(), look(path))[1])
+    assert sorted(CacheFolder(tmp_path).sizes(SHARD)) == [names[0], *names[2:]]
 
 
 def test_what_one_machine_adds_another_finds_and_fetches_once(machine):

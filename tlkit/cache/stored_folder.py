@@ -39,7 +39,11 @@ class CacheFolder:
             StorageError
         """
         if not self.origin:
-            return {file.name: file.lstat().st_size for file in self.path.iterdir() if names.fullmatch(file.name)}
+            found = dict[str, int]()
+            for file in filter(lambda file: names.fullmatch(file.name), self.path.iterdir()):
+                with suppress(FileNotFoundError):  # another process has just joined it with others
+                    found[file.name] = file.lstat().st_size
+            return found
         stored = _stored_sizes(self.origin) | {name: (self.path / name).lstat().st_size for name in self._unsent}
         return {name: size for name, size in stored.items() if names.fullmatch(name)}
 

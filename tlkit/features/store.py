@@ -94,17 +94,20 @@ class FeatureStore:
         self._own: dict[str, int] = {}  # bytes of the small shards that this store has written
         self._changing = threading.RLock()
         self._tables = HashTables(self._files, RowKind(key.digest, INDEX_FIELDS))
-        self.refresh()
+        self._find_loose()
         self._cached_before = frozenset(self._loose), self._tables.tables
 
     def refresh(self) -> None:
         """Find what other processes have added meanwhile."""
-        with self._changing, suppress(OSError):  # a folder that may not be read is as good as empty
+        with self._changing:
             self._tables.refresh()
-            known = self._tables.covers | {name for name, _ in self._loose.values()}
-            for name in sorted(Path(file).stem for file in self._files.sizes(SHARD)):
-                if name not in known:
-                    self._add_loose(name)
+            self._find_loose()
+
+    def _find_loose(self) -> None:
+        with suppress(OSError):  # a folder that may not be read is as good as empty
+            names = {Path(file).stem for file in self._files.sizes(SHARD)}
+            for name in sorted(names - self._tables.covers - {name for name, _ in self._loose.values()}):
+                self._add_loose(name)
 
     def find(self, sha256: str) -> FeatureRecord | None:
         """Find the record of a file's bytes, or None."""
@@ -275,9 +278,7 @@ class FeatureStore:
 
     def _small_shards(self) -> Iterator[str]:
         with suppress(OSError):
-            for name, size in self._files.sizes(SHARD).items():
-                if size < JOINED_BYTES // 8:
-                    yield Path(name).stem
+            yield from (Path(name).stem for name, size in self._files.sizes(SHARD).items() if size < JOINED_BYTES // 8)
 
     def _join(self, names: Iterable[str]) -> None:
         """Make large shards of small ones, and a table that finds all their records; then remove the small ones."""
