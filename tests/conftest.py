@@ -82,6 +82,13 @@ def brief_measurements():
         yield
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def colors(tmp_path_factory):
     """Three classes that any network tells apart: 12 noisy 48x48 squares of one color each."""

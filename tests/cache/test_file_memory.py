@@ -12,13 +12,9 @@ from tlkit.cache.file_memory import FileMemory, file_state, reading_all_files
 from tlkit.cache.folder import MARK
 from tlkit.cache.hash_table import RowKind
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 KIND = RowKind("limits", (("number", "<u8"),))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from tlkit.features.store import FeatureStore
 from tlkit.utils.text import format_size
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def test_cache_info_shows_what_clear_removes(cache):
     claim_cache()
     (cache / "engines").mkdir()

@@ -22,10 +22,3 @@ def finished(colors, tmp_path_factory, quickly):
     pytest.importorskip("sklearn")
     pytest.importorskip("skimage")
     return compare(colors, tmp_path_factory.mktemp("comparison") / "run", REAL)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache of this test's own."""
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"

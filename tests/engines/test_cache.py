@@ -8,13 +8,9 @@ from tlkit.engines.cache import Conversion, conversion_key, load_converted, save
 from tlkit.models.backbones import BACKBONES
 from tlkit.models.sources import PretrainedBackbone
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SPEC, OTHER = BACKBONES["mobilenet_025"], BACKBONES["mobilenet_050"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture

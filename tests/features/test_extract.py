@@ -29,6 +29,8 @@ from tlkit.features.store import FeatureKey
 from tlkit.features.stored import StoredFeatures
 from tlkit.utils.progress import Silent
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SIZE = 32
 KEY = FeatureKey(1, ImageSpec(SIZE), "litert", "1", "float32", "ab", "conv1")
 NUM_IMAGES = 21
@@ -57,12 +59,6 @@ class Counting:
         """Images computed since the last time this was asked."""
         count, self.computed = sum(self.computed.values()), Counter()
         return count
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")

@@ -22,15 +22,11 @@ from tlkit.features.extractor import (
     pixel_extractor,
 )
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SPEC = ExtractorSpec(ImageSpec(8), EngineSpec("litert"))
 KERAS_SPEC = replace(SPEC, engine=EngineSpec("keras"))
 IDENTITY = ("toy", 8)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")

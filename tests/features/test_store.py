@@ -16,13 +16,9 @@ from tlkit.features.shards import FeatureRecord
 from tlkit.features.store import FeatureKey, FeatureStore, as_half
 from tlkit.features.stored import StoredAppearances, StoredFeatures
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 KEY = FeatureKey(1, ImageSpec(64), "litert", "1.0", "float32", "ab" * 32, "features")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def rows_of(*numbers, shape=(4,), kind=np.float32):

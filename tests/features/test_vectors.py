@@ -19,12 +19,9 @@ from tlkit.models.sources import PretrainedBackbone
 from tlkit.runs.run import Run
 from tlkit.utils.progress import Silent
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 SIZE = 32
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
